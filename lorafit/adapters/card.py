@@ -1,0 +1,70 @@
+"""`adapter.json`: everything about an adapter but its numbers."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from lorafit.recipe import DataSection, DecodeSection
+
+FORMAT_VERSION = 1
+
+
+class Card(BaseModel):
+    """Frozen; a key that this version does not know is an error, not something to overlook."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BaseCard(Card):
+    """The base the adapter was trained on; both hashes are sha256 (`lorafit.models.identity`)."""
+
+    id: str
+    revision: str | None
+    config_hash: str
+    weights_hash: str
+
+
+class TaskCard(Card):
+    """What the adapter was trained for. `labels` in the order of the classifier's outputs; None for text."""
+
+    name: str
+    output: Literal["text", "label", "score"]
+    labels: list[str] | None = None
+
+
+class FileCard(Card):
+    """A file of the folder: its sha256 and, for tensors, their names."""
+
+    sha256: str
+    num_bytes: int
+
+
+class Provenance(Card):
+    """Where the adapter comes from."""
+
+    created: str  # ISO 8601, UTC
+    lorafit: str
+    torch: str
+    transformers: str
+    commit: str | None = None  # of the lorafit checkout, where there is one
+    recipe: str | None = None
+    recipe_hash: str | None = None
+    seed: int | None = None
+    step: int | None = None
+    imported_from: str | None = None  # another format's file
+
+
+class AdapterCard(Card):
+    """The whole of adapter.json."""
+
+    format_version: Literal[1] = FORMAT_VERSION
+    base: BaseCard
+    method: dict[str, Any]  # name and options, as Method.options() gives them
+    task: TaskCard
+    data: DataSection = DataSection()
+    decode: DecodeSection = DecodeSection()
+    scores: dict[str, Any] = {}
+    provenance: Provenance
+    files: dict[str, FileCard] = {}  # filled when the folder is written

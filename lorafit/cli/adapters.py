@@ -1,0 +1,140 @@
+"""Commands that take an adapter folder: eval, predict, merge, export."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lorafit.cli.options import AdapterArgument, Base, Debug, Force, Json, OutputArgument
+
+
+class SplitName(StrEnum):
+    """A split of a task's data."""
+
+    train = "train"
+    valid = "valid"
+    test = "test"
+
+
+class DtypeName(StrEnum):
+    """A number format of merged weights."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
+BatchSize = Annotated[int, typer.Option(min=1, help="Examples decoded at once; changes no result.")]
+
+
+def evaluate(
+    adapter: AdapterArgument,
+    split: Annotated[SplitName, typer.Option(help="Which split to score.")] = SplitName.test,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file in the task's format. [default: where the adapter was trained]", show_default=False
+        ),
+    ] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="Only this metric; may be given often.", show_default=False)
+    ] = None,
+    batch_size: BatchSize = 16,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Where to write. [default: eval/<split> beside the adapter]", show_default=False),
+    ] = None,
+    base: Base = None,
+    force: Force = False,
+    json: Json = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Decode and score an adapter on a split of its task."""
+    from lorafit.display import Display
+    from lorafit.recipe import EvalSection
+    from lorafit.workflows.evaluate import BaseChoice
+    from lorafit.workflows.evaluate import evaluate as carry_out
+
+    section = EvalSection(metrics=tuple(metric) if metric else None, batch_size=batch_size)
+    display = Display(json=json)
+    with display:
+        result = carry_out(
+            adapter, BaseChoice(base, force), split.value, data, output, section, display.report
+        )
+    display.evaluate_result(result)
+
+
+def predict(
+    adapter: AdapterArgument,
+    contexts: Annotated[
+        list[str] | None,
+        typer.Argument(help="Contexts. [default: one per line from standard input]", show_default=False),
+    ] = None,
+    strategy: Annotated[str, typer.Option(help="beam (as trained), greedy or sample.")] = "beam",
+    temperature: Annotated[float, typer.Option(min=0.0, help="Of sampling.")] = 1.0,
+    top_p: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of sampling.")] = 1.0,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Tokens at most. [default: as trained]", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of sampling.")] = 0,
+    batch_size: BatchSize = 16,
+    base: Base = None,
+    force: Force = False,
+    json: Json = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Write a text for each context of your own."""
+    from lorafit.display import Display
+    from lorafit.workflows.evaluate import BaseChoice, Sampling
+    from lorafit.workflows.evaluate import predict as carry_out
+
+    given = contexts if contexts is not None else [line.rstrip("\n") for line in sys.stdin if line.strip()]
+    sampling = Sampling(strategy, temperature, top_p, max_new_tokens, seed)
+    display = Display(json=json)
+    texts = dict(carry_out(adapter, BaseChoice(base, force), given, sampling, batch_size))
+    display.predictions([(context, texts[i]) for i, context in enumerate(given)])
+
+
+def merge(
+    adapter: AdapterArgument,
+    output: OutputArgument,
+    dtype: Annotated[
+        DtypeName | None,
+        typer.Option(help="Number format of the result. [default: the base's]", show_default=False),
+    ] = None,
+    max_shard_size: Annotated[str, typer.Option(help="Largest file, such as 500MB or 5GB.")] = "5GB",
+    base: Base = None,
+    force: Force = False,
+    json: Json = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Write base + adapter as a plain Hugging Face model folder."""
+    from lorafit.display import Display
+    from lorafit.workflows.evaluate import BaseChoice
+    from lorafit.workflows.merge import merge as carry_out
+    from lorafit.workflows.merge import parse_size
+
+    shard_bytes = parse_size(max_shard_size)
+    result = carry_out(adapter, output, BaseChoice(base, force), dtype.value if dtype else None, shard_bytes)
+    Display(json=json).merge_result(result)
+
+
+def export(
+    adapter: AdapterArgument,
+    output: OutputArgument,
+    format_name: Annotated[str, typer.Option("--format", help="peft.")] = "peft",
+    base: Base = None,
+    force: Force = False,
+    json: Json = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Write the adapter in another program's format."""
+    from lorafit.display import Display
+    from lorafit.workflows.evaluate import BaseChoice
+    from lorafit.workflows.export import export as carry_out
+
+    Display(json=json).export_result(carry_out(adapter, output, format_name, BaseChoice(base, force)))

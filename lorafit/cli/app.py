@@ -1,0 +1,45 @@
+"""The `lorafit` command."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lorafit.cli import adapters, recipes, scoring, training
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    help="Fine-tune with LoRA, and get the LoRA paper's numbers again.",
+    epilog="Exit codes: 0 done, 2 usage or recipe, 3 data or model not found, 4 out of memory, 5 diverged, 6 bad adapter, "
+    "75 interrupted and resumable.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from lorafit import __version__
+
+        typer.echo(f"lorafit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[  # noqa: ARG001  the callback acts on it
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command("train")(training.train)
+app.command("eval")(adapters.evaluate)
+app.command("predict")(adapters.predict)
+app.command("score")(scoring.score)
+app.command("merge")(adapters.merge)
+app.command("export")(adapters.export)
+app.command("recipes")(recipes.recipes)

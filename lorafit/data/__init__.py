@@ -1,0 +1,21 @@
+"""Rows from files, examples as ids and targets, batches in a reproducible order."""
+
+from lorafit.data.batches import PackedBatch, epoch_order, num_batches, pack, split_evenly
+from lorafit.data.encode import EncodedPair, TextPair, encode_contexts, encode_pairs
+from lorafit.data.sources import SPLITS, Split, has_split, split_path
+
+__all__ = [
+    "SPLITS",
+    "EncodedPair",
+    "PackedBatch",
+    "Split",
+    "TextPair",
+    "encode_contexts",
+    "encode_pairs",
+    "epoch_order",
+    "has_split",
+    "num_batches",
+    "pack",
+    "split_evenly",
+    "split_path",
+]

@@ -1,0 +1,108 @@
+"""The order of examples as a pure function of (seed, epoch), and packed batches of them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import torch
+from torch import Tensor
+
+from lorafit.data.encode import EncodedPair
+
+LastBatch = Literal["short", "fill", "drop"]
+Item = TypeVar("Item")
+
+_FILL_SEED = 911  # data_utils.py of the paper's code fills its last batch with rows drawn from Random(911)
+
+
+def num_batches(num_examples: int, batch_size: int, last_batch: LastBatch) -> int:
+    """Optimizer steps in one epoch."""
+    return num_examples // batch_size if last_batch == "drop" else -(-num_examples // batch_size)
+
+
+def epoch_order(
+    num_examples: int, batch_size: int, *, seed: int, epoch: int, shuffle: bool, last_batch: LastBatch
+) -> list[list[int]]:
+    """Example indices, batch by batch, for one epoch (counted from 0).
+
+    With `shuffle` and `last_batch="fill"` this is the order of the paper's code on one GPU: a permutation of
+    ceil(n / batch) * batch places drawn from `manual_seed(seed + epoch)` (torch's DistributedSampler), in which a place
+    behind the last example is filled with a random one.
+    """
+    places = (
+        num_batches(num_examples, batch_size, last_batch) * batch_size
+        if last_batch == "fill"
+        else num_examples
+    )
+    order = list(range(places))
+    if shuffle:
+        order = torch.randperm(places, generator=torch.Generator().manual_seed(seed + epoch)).tolist()
+    if last_batch == "fill":
+        order = _fill(order, num_examples, epoch)
+    batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+    return batches[: num_batches(num_examples, batch_size, last_batch)]
+
+
+def _fill(order: list[int], num_examples: int, epoch: int) -> list[int]:
+    """Every index past the end becomes the next draw of one generator that runs through all epochs."""
+    draw = random.Random(_FILL_SEED)
+    for _ in range(epoch * (len(order) - num_examples)):
+        draw.randint(0, num_examples - 1)
+    return [i if i < num_examples else draw.randint(0, num_examples - 1) for i in order]
+
+
+def split_evenly(batch: Sequence[Item], micro_batch_size: int | None) -> list[list[Item]]:
+    """A batch as micro-batches of at most `micro_batch_size`."""
+    size = micro_batch_size or len(batch)
+    return [list(batch[i : i + size]) for i in range(0, len(batch), size)]
+
+
+@dataclass(frozen=True)
+class PackedBatch:
+    """Examples end to end in one row of T tokens; N of the tokens have a target.
+
+    `input_ids` and `position_ids` [1, T], positions restart with every example; `lengths` of the examples;
+    `target_places` [N] indices into the row; `targets` [N] the tokens to predict there.
+    """
+
+    input_ids: Tensor
+    position_ids: Tensor
+    lengths: list[int]
+    target_places: Tensor
+    targets: Tensor
+
+    @property
+    def num_targets(self) -> int:
+        return self.targets.numel()
+
+    @property
+    def num_tokens(self) -> int:
+        return self.input_ids.numel()
+
+    def to(self, device: torch.device) -> PackedBatch:
+        """The same batch on another device."""
+        return PackedBatch(
+            self.input_ids.to(device, non_blocking=True),
+            self.position_ids.to(device, non_blocking=True),
+            self.lengths,
+            self.target_places.to(device, non_blocking=True),
+            self.targets.to(device, non_blocking=True),
+        )
+
+
+def pack(examples: Sequence[EncodedPair], max_length: int) -> PackedBatch:
+    """Lay examples end to end; the last token of each is a target only, never an input."""
+    inputs = [example.inputs(max_length) for example in examples]
+    lengths = [len(ids) for ids in inputs]
+    mask = torch.tensor([is_target for example in examples for is_target in example.target_mask(max_length)])
+    targets = [token for example in examples for token in example.targets(max_length)]
+    return PackedBatch(
+        input_ids=torch.tensor([[token for ids in inputs for token in ids]]),
+        position_ids=torch.cat([torch.arange(length) for length in lengths])[None],
+        lengths=lengths,
+        target_places=mask.nonzero().flatten(),
+        targets=torch.tensor(targets, dtype=torch.long),
+    )

@@ -1,0 +1,116 @@
+"""Decode many prompts: batches of like lengths, each through one session and one search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from lorafit.decoding.search import Search
+from lorafit.decoding.session import open_session
+from lorafit.errors import InterruptedRunError, RecipeError
+
+Prompt = Sequence[int]
+
+
+class Strategy(Protocol):
+    """How to choose tokens: `BeamSearch`, `Greedy` or `Sample`."""
+
+    @property
+    def max_new_tokens(self) -> int: ...
+    def begin(self, examples: Sequence[int], device: torch.device) -> Search: ...
+
+
+def generate(
+    net: PreTrainedModel,
+    prompts: Sequence[Prompt],
+    strategy: Strategy,
+    *,
+    batch_size: int = 16,
+    should_stop: Callable[[], bool] | None = None,
+) -> Iterator[tuple[int, list[int]]]:
+    """Continue each prompt, and yield (its index, the generated ids, end token included) as they are done.
+
+    `batch_size` counts prompts and changes no result. A long prompt loses its beginning, so that
+    `max_new_tokens` fit into the model's positions (the paper's code: into 512). `net` may be in any mode and
+    on any device; it decodes in eval mode, and is as it was whenever this yields.
+    Raises RecipeError when `max_new_tokens` leaves no room for a prompt, and InterruptedRunError when
+    `should_stop`, asked once a step, says so.
+    """
+    room = _prompt_room(net, strategy.max_new_tokens)
+    longest_first = sorted(range(len(prompts)), key=lambda i: -min(len(prompts[i]), room))
+    for start in range(0, len(prompts), batch_size):
+        batch = {i: prompts[i][-room:] for i in longest_first[start : start + batch_size]}
+        yield from _decode(net, batch, strategy, should_stop or _never)
+
+
+def generate_all(
+    net: PreTrainedModel,
+    prompts: Sequence[Prompt],
+    strategy: Strategy,
+    *,
+    batch_size: int = 16,
+    should_stop: Callable[[], bool] | None = None,
+) -> list[list[int]]:
+    """What `generate` yields, in the order of the prompts."""
+    results = dict(generate(net, prompts, strategy, batch_size=batch_size, should_stop=should_stop))
+    return [results[i] for i in range(len(prompts))]
+
+
+@torch.inference_mode()
+def _decode(
+    net: PreTrainedModel, prompts: dict[int, Prompt], strategy: Strategy, should_stop: Callable[[], bool]
+) -> list[tuple[int, list[int]]]:
+    """One batch: read the prompts, then choose and step until every example is done."""
+    if not all(prompts.values()):
+        raise ValueError("a prompt must have at least one token")
+    session = open_session(net)
+    search = strategy.begin(list(prompts), net.device)
+    finished: list[tuple[int, list[int]]] = []
+    with _eval_mode(net):
+        logits = session.read(list(prompts.values()))
+        while True:
+            move = search.advance(logits)
+            finished += move.finished
+            if len(finished) == len(prompts):
+                return finished
+            if should_stop():
+                raise InterruptedRunError("stopped while decoding; run the same command again to finish")
+            logits = session.step(move.parents, move.tokens, move.rows)
+
+
+def _prompt_room(net: PreTrainedModel, max_new_tokens: int) -> int:
+    """The longest prompt, in tokens, that leaves room for `max_new_tokens`."""
+    num_positions: int | None = getattr(net.config, "max_position_embeddings", None)
+    if num_positions is None:
+        return 2**31  # no limit
+    if max_new_tokens >= num_positions:
+        raise RecipeError(
+            f"[decode] max_new_tokens: {max_new_tokens} leaves no room for a prompt; the model has "
+            f"{num_positions} positions, so make it smaller"
+        )
+    return num_positions - max_new_tokens
+
+
+@contextmanager
+def _eval_mode(net: nn.Module) -> Iterator[None]:
+    """Switch off dropout, then give every module back the mode it had: parts of a model may differ in it."""
+    modes = [(module, module.training) for module in net.modules()]
+    net.eval()
+    try:
+        yield
+    finally:
+        for (
+            module,
+            training,
+        ) in modes:  # parents come first, so what `train` does to their children is set right
+            if module.training != training:
+                module.train(training)
+
+
+def _never() -> bool:
+    return False

@@ -1,0 +1,72 @@
+"""The errors a user can cause, the exit code each one leads to, and the did-you-mean helper.
+
+LorafitError                1
+├── RecipeError             2   a recipe, an override or a command line that cannot be used
+├── NotFoundError           3   data, model or adapter that is not there, or cannot be read as what it should be
+├── OutOfMemoryError        4
+├── DivergedError           5   the loss is NaN or infinite, or nothing learns
+├── AdapterError            6   an adapter that is damaged or does not fit its base
+│   └── NotMergeableError   6   a method whose result cannot be written into the base weights
+└── InterruptedRunError    75   stopped by a signal or a time limit; the run can be resumed
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import ClassVar
+
+
+class LorafitError(Exception):
+    """Something the user can put right: one line that says where, what, and what to do."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class RecipeError(LorafitError):
+    """A recipe, an override or an argument that cannot be used. May hold several lines, one per fault."""
+
+    exit_code = 2
+
+
+class NotFoundError(LorafitError):
+    """Data or a model that is missing or unreadable."""
+
+    exit_code = 3
+
+
+class OutOfMemoryError(LorafitError):
+    """The work did not fit into memory."""
+
+    exit_code = 4
+
+
+class DivergedError(LorafitError):
+    """Training went wrong: NaN, infinity, or parameters that do not move."""
+
+    exit_code = 5
+
+
+class AdapterError(LorafitError):
+    """An adapter that is damaged, or that belongs to another base."""
+
+    exit_code = 6
+
+
+class NotMergeableError(AdapterError):
+    """A method that changes more than weights, so that nothing can be merged."""
+
+
+class InterruptedRunError(LorafitError):
+    """Stopped on request with a checkpoint written: run the same command again to go on."""
+
+    exit_code = 75
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """ "; did you mean 'x'?" for the nearest known word, or "" when none is near."""
+    near = difflib.get_close_matches(word.lower(), {k.lower(): k for k in known}, n=1, cutoff=0.5)
+    if not near:
+        return ""
+    original = next(k for k in known if k.lower() == near[0])
+    return f"; did you mean {original!r}?"

@@ -1,0 +1,105 @@
+"""Files: what a path in a recipe means, and writing so that nothing half-written is visible under its final name."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lorafit.errors import LorafitError
+
+
+ASSET_PREFIX = "lorafit:"
+
+
+def local_path(name: str) -> Path:
+    """The path that a recipe means: `lorafit:quickstart/base` lies inside the package, `~` is the home folder."""
+    if name.startswith(ASSET_PREFIX):
+        return Path(__file__).resolve().parent / "assets" / name.removeprefix(ASSET_PREFIX)
+    return Path(name).expanduser()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole file at once; the old content stays until the new one is on disk."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Indented JSON with a final newline; NaN and infinity are refused, since JSON has none."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_jsonl(path: Path, values: list[Any]) -> None:
+    """One JSON value per line."""
+    write_text(path, "".join(json.dumps(v, ensure_ascii=False, allow_nan=False) + "\n" for v in values))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file at once; the old content stays until the new one is on disk."""
+    with _said_clearly(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = _temporary(path)
+        try:
+            with temporary.open("wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder that takes the name `path` when the block ends well, in place of what was there; else it is gone."""
+    with _said_clearly(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = _temporary(path)
+        temporary.mkdir()
+        try:
+            yield temporary
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    with file.open("rb") as stream:
+                        os.fsync(stream.fileno())
+                else:
+                    _sync_folder(file)
+            _sync_folder(temporary)
+            _swap(temporary, path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        _sync_folder(path.parent)
+
+
+def _swap(temporary: Path, path: Path) -> None:
+    """A folder cannot be renamed over a full one: the old one steps aside first."""
+    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    if path.exists():
+        path.rename(old)
+    temporary.rename(path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _said_clearly(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise LorafitError(f"{path}: cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,41 @@
+"""LoRA layers and what goes with them: `import lorafit.lora as lora` does what `import loralib as lora` did.
+
+layer = lora.Linear(in_features, out_features, r=16)             # or Embedding, MergedLinear, Conv1d/2d/3d
+layer = lora.Linear.from_base(pretrained_layer, r=16)            # around existing weights
+lora.attach(model, [lora.Site(name) for name in lora.find(model, ["q_proj", "v_proj"])], r=8, alpha=16)
+lora.mark_only_lora_as_trainable(model)
+torch.save(lora.lora_state_dict(model), path)                    # load with strict=False
+with lora.merged(model): ...                                     # at the base model's speed
+"""
+
+from lorafit.lora.conv import Conv1d, Conv2d, Conv3d, ConvLoRA
+from lorafit.lora.embedding import Embedding
+from lorafit.lora.inits import INITS
+from lorafit.lora.layer import LoRALayer, lora_layers, merge, merged, unmerge
+from lorafit.lora.linear import Linear, MergedLinear
+from lorafit.lora.state import lora_state_dict, mark_only_lora_as_trainable, require_input_grad
+from lorafit.lora.surgery import Site, attach, detach, find, replace
+
+__all__ = [
+    "INITS",
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "ConvLoRA",
+    "Embedding",
+    "Linear",
+    "LoRALayer",
+    "MergedLinear",
+    "Site",
+    "attach",
+    "detach",
+    "find",
+    "lora_layers",
+    "lora_state_dict",
+    "mark_only_lora_as_trainable",
+    "merge",
+    "merged",
+    "replace",
+    "require_input_grad",
+    "unmerge",
+]

@@ -1,0 +1,157 @@
+"""A linear layer and its LoRA update in one step: adds in place, and never forms a dense ΔW.
+
+    y = x W^T + b;    y[slice] += scale * dropout(x) A_slice^T B_slice^T    for every adapted output slice
+
+loralib's MergedLinear builds ΔW (out x in) at every call, forward and backward; adding two dense outputs, as
+plain modules must, reads and writes the large output once more each way. Neither happens here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Which of the equal slices of the output are adapted, by how much, and how the base weight lies.
+
+    With k of n slices adapted: lora_a [k*r, in], lora_b [k*out/n, r]; block j of both belongs to the j-th
+    adapted slice. `fan_in_fan_out`: the base weight is stored [in, out], as Hugging Face's Conv1D does.
+    """
+
+    enabled: tuple[bool, ...]
+    scale: float
+    fan_in_fan_out: bool
+
+    @property
+    def adapted(self) -> list[int]:
+        """The indices of the adapted slices."""
+        return [i for i, on in enumerate(self.enabled) if on]
+
+    def slices(self, y: Tensor) -> list[Tensor]:
+        """The adapted slices of y [..., out], as views [..., out/n]."""
+        every = y.chunk(len(self.enabled), -1)
+        return [every[i] for i in self.adapted]
+
+    def blocks(self, factor: Tensor) -> tuple[Tensor, ...]:
+        """The blocks of lora_a, lora_b, or x A^T transposed, one for each adapted slice, as views."""
+        return factor.chunk(len(self.adapted))
+
+
+def base_linear(x: Tensor, weight: Tensor, bias: Tensor | None, fan_in_fan_out: bool) -> Tensor:
+    """What the base layer computes, bit for bit: nn.Linear, or Conv1D for a weight stored [in, out]."""
+    if not fan_in_fan_out:
+        return F.linear(x, weight, bias)
+    rows = x.reshape(-1, x.size(-1))
+    y = rows @ weight if bias is None else torch.addmm(bias, rows, weight)
+    return y.view(*x.shape[:-1], weight.size(1))
+
+
+def lora_linear(
+    x: Tensor,
+    base: tuple[Tensor, Tensor | None],
+    adapter: tuple[Tensor, Tensor],
+    geometry: Geometry,
+    dropout: float = 0.0,
+) -> Tensor:
+    """Base layer plus LoRA update.  x [..., in], base (weight, bias), adapter (lora_a, lora_b) -> [..., out].
+
+    Computes in x's dtype (under autocast: in autocast's), whatever the adapter is stored in. `dropout` is the
+    probability in force now: 0 outside training.  (Hu et al. 2021, eq. 3)
+    """
+    has_plain_data = all(type(t) in (Tensor, torch.nn.Parameter) and not t.is_meta for t in (x, base[0]))
+    if torch.compiler.is_compiling() or not has_plain_data:
+        return plain_lora_linear(x, base, adapter, geometry, dropout)
+    device, (weight, bias) = x.device.type, base
+    if torch.is_autocast_enabled(device) and x.dtype != torch.float64:
+        dtype = torch.get_autocast_dtype(device)
+        x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+    lora_a, lora_b = (t.to(x.dtype) for t in adapter)
+    mask = torch.empty_like(x, dtype=torch.bool).bernoulli_(1 - dropout) if dropout > 0 else None
+    scale = geometry.scale / (1 - dropout) if dropout < 1 else 0.0
+    return _LoraLinear.apply(x, weight, bias, lora_a, lora_b, mask, (geometry, scale))
+
+
+def plain_lora_linear(
+    x: Tensor,
+    base: tuple[Tensor, Tensor | None],
+    adapter: tuple[Tensor, Tensor],
+    geometry: Geometry,
+    dropout: float = 0.0,
+) -> Tensor:
+    """The same in plain operations: for compilers, tensor subclasses and meta tensors."""
+    y = base_linear(x, *base, geometry.fan_in_fan_out)
+    lora_a, lora_b = (t.to(x.dtype) for t in adapter)
+    x = F.dropout(x, dropout)
+    slices = list(y.chunk(len(geometry.enabled), -1))
+    blocks = zip(geometry.blocks(lora_a), geometry.blocks(lora_b), strict=True)
+    for i, (block_a, block_b) in zip(geometry.adapted, blocks, strict=True):
+        slices[i] = slices[i] + geometry.scale * F.linear(F.linear(x, block_a), block_b)
+    return slices[0] if len(slices) == 1 else torch.cat(slices, -1)
+
+
+class _LoraLinear(torch.autograd.Function):
+    """Saves its inputs only: x A^T is cheap enough to be computed again, and so twice differentiable.
+
+    The thin products are written with the rank first (r x N, not N x r): CPUs run these 4 to 13 times faster.
+    """
+
+    @staticmethod
+    def forward(
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        lora_a: Tensor,
+        lora_b: Tensor,
+        mask: Tensor | None,
+        options: tuple[Geometry, float],
+    ) -> Tensor:
+        geometry, scale = options
+        y = base_linear(x, weight, bias, geometry.fan_in_fan_out)
+        h = lora_a @ _dropped_rows(x, mask).T
+        blocks = zip(geometry.blocks(h), geometry.blocks(lora_b), strict=True)
+        for y_slice, (block_h, block_b) in zip(geometry.slices(y.view(-1, y.size(-1))), blocks, strict=True):
+            y_slice.addmm_(block_h.T, block_b.T, alpha=scale)
+        return y
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004
+        x, weight, _, lora_a, lora_b, mask, ctx.options = inputs
+        ctx.save_for_backward(x, weight, lora_a, lora_b, mask)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, lora_a, lora_b, mask = ctx.saved_tensors
+        geometry, scale = ctx.options
+        needs_x, needs_weight, needs_bias, *_ = ctx.needs_input_grad
+        grad = grads[0].reshape(-1, grads[0].size(-1))
+        dropped, slices = _dropped_rows(x, mask), geometry.slices(grad)
+        h = geometry.blocks(lora_a @ dropped.T)
+        grad_b = torch.cat([(block @ g).T for block, g in zip(h, slices, strict=True)]) * scale
+        grad_h = torch.cat([b.T @ g.T for b, g in zip(geometry.blocks(lora_b), slices, strict=True)]) * scale
+        grad_a = grad_h @ dropped
+        grad_x = grad_weight = None
+        if needs_x:
+            grad_x = grad @ (weight.T if geometry.fan_in_fan_out else weight)
+            if mask is None:
+                grad_x.addmm_(grad_h.T, lora_a)
+            else:
+                grad_x.add_((grad_h.T @ lora_a).mul_(mask.view(grad_x.shape)))
+            grad_x = grad_x.view(x.shape)
+        if needs_weight:
+            rows = x.reshape(-1, x.size(-1))
+            grad_weight = rows.T @ grad if geometry.fan_in_fan_out else grad.T @ rows
+        grad_bias = grad.sum(0) if needs_bias else None
+        return grad_x, grad_weight, grad_bias, grad_a, grad_b, None, None
+
+
+def _dropped_rows(x: Tensor, mask: Tensor | None) -> Tensor:
+    """The rows of x [N, in] with the masked units zeroed (not rescaled: the scale takes that in)."""
+    rows = x.reshape(-1, x.size(-1))
+    # In place on a copy: an out-of-place product with a bool mask is several times slower.
+    return rows if mask is None else rows.clone().mul_(mask.view(rows.shape))

@@ -1,0 +1,260 @@
+"""What every LoRA layer has: an adapter beside a frozen base weight, and a merged weight while one is wanted.
+
+The base weight is never written to. Merging computes W + ΔW into a buffer of its own, which the forward pass
+then uses; unmerging drops it. So unmerging is exact in every dtype, a state dict always holds the unmerged
+weight, and of two modules that share a weight (tied embeddings) one can be merged without the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
+
+from lorafit.lora.inits import INITS, Filler, fill_adapter
+
+HALF = (torch.float16, torch.bfloat16)
+
+
+class LoRALayer(nn.Module):
+    """A base layer with parameters lora_A and lora_B beside its own; with r = 0, the base layer alone.
+
+    Shapes are loralib's and each subclass tells them. `merge_weights`: eval() merges and train() unmerges.
+    """
+
+    base_type: ClassVar[type[nn.Module]]
+    inits: ClassVar[dict[str, tuple[Filler, Filler]]] = INITS
+
+    weight: Any  # nn.Parameter
+    bias: Any  # nn.Parameter or None
+    lora_A: nn.Parameter  # noqa: N815
+    lora_B: nn.Parameter  # noqa: N815
+    merged_weight: Tensor | None
+    r: int = 0
+    lora_alpha: float = 1.0
+    scaling: float = 0.0
+    merge_weights: bool = False
+    _merged_from: list[tuple[int, int]] | None = None
+    _base: tuple[nn.Module] | None = None  # in a tuple, so that it is not registered as a sub-module
+
+    @classmethod
+    def adapts(cls, module: nn.Module) -> bool:
+        """Whether this layer can stand in for `module`: not for a subclass that computes something else.
+
+        Nor for the output projection of nn.MultiheadAttention: its weight is read, but it is never called.
+        """
+        same = type(module).forward is cls.base_type.forward
+        return same and not isinstance(module, NonDynamicallyQuantizableLinear)
+
+    @classmethod
+    def from_base(
+        cls,
+        module: nn.Module,
+        *,
+        r: int,
+        lora_alpha: float = 1.0,
+        lora_dropout: float = 0.0,
+        merge_weights: bool = True,
+        init: str = "loralib",
+        generator: torch.Generator | None = None,
+        **options: Any,
+    ) -> Self:
+        """A LoRA layer around the very parameters of `module`, which it freezes and else leaves as they are.
+
+        The adapter is kept in float32 beside a half-precision base. `options`: those of the layer's own kind,
+        `enable_lora` or `layout`.  TypeError for a module that this layer cannot stand in for.
+        """
+        if not cls.adapts(module):
+            raise TypeError(f"lora.{cls.__name__} cannot stand in for {type(module).__name__}")
+        layer = cls._around(module, **options)
+        layer._base = (module,)
+        dtype = torch.float32 if layer.weight.dtype in HALF else layer.weight.dtype
+        layer._add_adapter(r, lora_alpha, lora_dropout, merge_weights, dtype)
+        layer.reset_lora_parameters(init, generator)
+        return layer.train(module.training)
+
+    @classmethod
+    def _around(cls, module: Any) -> Self:
+        """A layer of this kind, still without adapter, that shares `module`'s parameters."""
+        raise NotImplementedError
+
+    def to_base(self) -> nn.Module:
+        """The layer without adapter, around the same parameters: from_base's module, where there was one."""
+        if self._base is None:
+            return self._plain().train(self.training)
+        (base,) = self._base
+        base._parameters.update({name: self._parameters[name] for name in base._parameters})
+        return base.train(self.training)
+
+    def _plain(self) -> nn.Module:
+        """A new module of type `base_type` with the parameters of this one."""
+        raise NotImplementedError
+
+    def _adapter_shapes(self, r: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The shapes of lora_A and lora_B."""
+        raise NotImplementedError
+
+    def delta_weight(self) -> Tensor:
+        """ΔW = scaling * B A in the layout of `weight`, at least in float32. For merging only."""
+        raise NotImplementedError
+
+    def _add_adapter(
+        self,
+        r: int,
+        lora_alpha: float,
+        lora_dropout: float,
+        merge_weights: bool,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        """Freeze the base and register uninitialised lora_A and lora_B; nothing of this when r = 0."""
+        if r < 0 or not 0 <= lora_dropout <= 1:
+            raise ValueError(f"r must be at least 0 and lora_dropout within 0..1, not {r} and {lora_dropout}")
+        self.r, self.lora_alpha, self.merge_weights = r, lora_alpha, merge_weights
+        self.lora_dropout = nn.Dropout(lora_dropout)
+        self.register_buffer("merged_weight", None, persistent=False)
+        shapes = self._adapter_shapes(r)
+        if 0 in shapes[0] + shapes[1]:  # r = 0, or no slice of the output is adapted
+            return
+        self.scaling = lora_alpha / r
+        for name, shape in zip(("lora_A", "lora_B"), shapes, strict=True):
+            self.register_parameter(name, nn.Parameter(self.weight.new_empty(shape, dtype=dtype)))
+        self.weight.requires_grad_(False)
+        if self.bias is not None:
+            self.bias.requires_grad_(False)
+        self.register_load_state_dict_post_hook(_merge_again)
+
+    @property
+    def has_adapter(self) -> bool:
+        """Whether there are lora_A and lora_B: not so when r = 0 or no slice is enabled."""
+        return "lora_A" in self._parameters
+
+    def reset_lora_parameters(self, init: str = "loralib", generator: torch.Generator | None = None) -> None:
+        """Draw a fresh adapter by the name of an init (see INITS); a generator makes it reproducible."""
+        if self.has_adapter:
+            fill_adapter(self.lora_A, self.lora_B, init=init, generator=generator, inits=self.inits)
+
+    @property
+    def merged(self) -> Merged:
+        """True while forward uses W + ΔW; `with layer.merged():` merges for the length of a block."""
+        return Merged.of(self)
+
+    @torch.inference_mode(False)  # a merged weight made while generating may be trained through later
+    @torch.no_grad()
+    def merge(self) -> None:
+        """Let forward use W + ΔW, rounded once to the dtype of W. Gradients then reach the input only."""
+        if self.has_adapter:
+            delta = self.delta_weight()
+            self.merged_weight = (self._unmerged().to(delta.dtype) + delta).to(self.weight.dtype)
+            self._merged_from = self._state()
+
+    def unmerge(self) -> None:
+        """Back to W and the adapter apart: exactly as before merge()."""
+        self.merged_weight = None
+
+    @torch.no_grad()
+    def write_merged_weight(self) -> None:
+        """Write W + ΔW into the base weight itself, for good; nothing else here does. See surgery.detach."""
+        if self.has_adapter:
+            self.merge()
+            assert self.merged_weight is not None
+            self.weight.copy_(self.merged_weight)
+
+    def _unmerged(self) -> Tensor:
+        return self.weight
+
+    def _state(self) -> list[tuple[int, int]]:
+        """Changes whenever one of the tensors that W + ΔW was made of is replaced or written to."""
+        sources = (self.weight, self.lora_A, self.lora_B)
+        return [(id(t), 0 if t.is_inference() else t._version) for t in sources]
+
+    def _current_merged_weight(self) -> Tensor | None:
+        """W + ΔW if merged, made anew if W, A or B have changed since; None if not merged."""
+        if self.merged_weight is None or torch.compiler.is_compiling() or self._merged_from == self._state():
+            return self.merged_weight
+        self.merge()
+        return self.merged_weight
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode; with `merge_weights`, unmerge for training and merge for evaluation."""
+        super().train(mode)
+        if self.merge_weights and mode:
+            self.unmerge()
+        if self.merge_weights and not mode and not self.merged:
+            self.merge()
+        return self
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move or cast; a merged weight is then made anew, so that it is rounded once and not twice."""
+        super()._apply(fn, recurse)
+        if self.merged:
+            self.merge()
+        return self
+
+    def _lora_repr(self) -> str:
+        return f", r={self.r}, lora_alpha={self.lora_alpha:g}, lora_dropout={self.lora_dropout.p:g}"
+
+
+class Merged(int):
+    """loralib's `merged` flag, which can also be entered: `with layer.merged(): ...`."""
+
+    _layer: LoRALayer
+
+    @classmethod
+    def of(cls, layer: LoRALayer) -> Merged:
+        """The flag of this layer."""
+        flag = cls(layer.merged_weight is not None)
+        flag._layer = layer
+        return flag
+
+    def __repr__(self) -> str:
+        return str(bool(self))
+
+    @contextmanager
+    def __call__(self) -> Iterator[LoRALayer]:
+        """Merge the layer for the length of the block; a layer merged before stays merged after it."""
+        self._layer.merge()
+        try:
+            yield self._layer
+        finally:
+            if not self:
+                self._layer.unmerge()
+
+
+def _merge_again(layer: nn.Module, _: Any) -> None:
+    """After loading a state dict: a merged layer must use what was loaded."""
+    assert isinstance(layer, LoRALayer)
+    if layer.merged:
+        layer.merge()
+
+
+def lora_layers(model: nn.Module) -> Iterator[LoRALayer]:
+    """Every layer of the model that has an adapter, each once."""
+    return (m for m in model.modules() if isinstance(m, LoRALayer) and m.has_adapter)
+
+
+def merge(model: nn.Module) -> None:
+    """Merge every LoRA layer: the same function at the cost of the base model. Base weights stay."""
+    for layer in lora_layers(model):
+        layer.merge()
+
+
+def unmerge(model: nn.Module) -> None:
+    """Unmerge every LoRA layer."""
+    for layer in lora_layers(model):
+        layer.unmerge()
+
+
+@contextmanager
+def merged(model: nn.Module) -> Iterator[nn.Module]:
+    """Merge the model for the length of the block; layers merged before stay merged after it."""
+    to_undo = [layer for layer in lora_layers(model) if not layer.merged]
+    merge(model)
+    try:
+        yield model
+    finally:
+        for layer in to_undo:
+            layer.unmerge()

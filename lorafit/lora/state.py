@@ -1,0 +1,64 @@
+"""Which parameters of an adapted model train, and the state dict that holds just these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from lorafit.errors import RecipeError, did_you_mean
+from lorafit.lora.layer import lora_layers
+
+BIAS_RULES = ("none", "all", "lora_only")
+
+
+def mark_only_lora_as_trainable(model: nn.Module, bias: str = "none") -> None:
+    """Freeze all but the adapters and, by `bias`, none, all, or the adapted layers' bias vectors.
+
+    RecipeError for another `bias`.
+    """
+    wanted = [*_adapter_parameters(model), *_biases(model, bias)]
+    model.requires_grad_(False)
+    for parameter in wanted:
+        parameter.requires_grad_(True)
+
+
+def lora_state_dict(model: nn.Module, bias: str = "none") -> dict[str, Tensor]:
+    """The tensors that mark_only_lora_as_trainable marks for the same `bias`, by their state-dict names."""
+    wanted = {id(p) for p in (*_adapter_parameters(model), *_biases(model, bias))}
+    return {name: t.detach() for name, t in model.state_dict(keep_vars=True).items() if id(t) in wanted}
+
+
+def require_input_grad(embedding: nn.Module) -> RemovableHandle:
+    """Let gradients flow from this module's output on, though it is frozen; `.remove()` the handle to undo.
+
+    Reentrant gradient checkpointing yields no gradient at all unless an input of the block requires one.
+    """
+    return embedding.register_forward_hook(_mark_output)
+
+
+def _mark_output(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
+    return output.requires_grad_(torch.is_grad_enabled())
+
+
+def _adapter_parameters(model: nn.Module) -> Iterator[nn.Parameter]:
+    for layer in lora_layers(model):
+        yield from (layer.lora_A, layer.lora_B)
+
+
+def _biases(model: nn.Module, rule: str) -> Iterator[nn.Parameter]:
+    if rule not in BIAS_RULES:
+        raise RecipeError(
+            f"bias {rule!r}: must be one of {', '.join(BIAS_RULES)}{did_you_mean(rule, BIAS_RULES)}"
+        )
+    if rule == "lora_only":
+        yield from (layer.bias for layer in lora_layers(model) if isinstance(layer.bias, nn.Parameter))
+    if rule == "all":
+        for module in model.modules():
+            for name, parameter in module.named_parameters(recurse=False):
+                # By the parameter's own name: T5's relative_attention_bias is a module with a weight. Also
+                # nn.LSTM's bias_ih_l0 and nn.MultiheadAttention's in_proj_bias are bias vectors.
+                if parameter.ndim == 1 and "bias" in name.split("_"):
+                    yield parameter

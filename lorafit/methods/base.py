@@ -1,0 +1,60 @@
+"""What every fine-tuning method is: a frozen value with its options as fields and two verbs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from lorafit.errors import NotMergeableError
+from lorafit.models import Model
+from lorafit.recipe import MethodSection
+
+Change = Callable[[Tensor], Tensor]
+"""A base weight in float32 -> the merged weight in float32."""
+
+
+class Method(MethodSection, ABC):
+    """A way of fine-tuning: its fields are the keys of the recipe's `[method]` section.
+
+    `attach` changes the net in place and nothing else.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def attach(self, model: Model, generator: torch.Generator | None = None) -> None:
+        """Put the method's parameters into the net, and let exactly those (and the head) require a gradient.
+
+        `generator` draws the initial values. Raises RecipeError where the architecture does not have what is asked for.
+        """
+
+    def changed_weights(self, model: Model, tensors: Mapping[str, Tensor]) -> dict[str, Change]:
+        """What merging does to the base: parameter name -> function of its float32 value.
+
+        `model` is a shape with the method attached, `tensors` the trained ones by name. A trained tensor outside the
+        base's files (a fresh head) is replaced whole.
+        Raises NotMergeableError for a method that changes more than weights.
+        """
+        raise NotMergeableError(
+            f"method {self.name!r} adds modules to the network, so it cannot be merged into the base"
+        )
+
+    def options(self) -> dict[str, Any]:
+        """What is needed to attach the method again: `name` and every option, as plain values."""
+        return {"name": self.name, **self.model_dump(mode="json")}
+
+
+def replaced(tensors: Mapping[str, Tensor]) -> dict[str, Change]:
+    """Weights that merging replaces whole."""
+    return {name: lambda _, tensor=tensor: tensor.float() for name, tensor in tensors.items()}  # type: ignore[misc]
+
+
+def train_only(model: Model, names: set[str]) -> None:
+    """Exactly the named parameters, and the head, require a gradient."""
+    head = {name for name, _ in model.head_parameters()}
+    for name, parameter in model.net.named_parameters():
+        parameter.requires_grad_(name in names or name in head)

@@ -1,0 +1,25 @@
+"""Base models: loading them, knowing their parts, telling one from another."""
+
+from lorafit.models.families import FAMILIES, LOGICAL_TARGETS, Family, family_of
+from lorafit.models.identity import BaseIdentity, base_identity
+from lorafit.models.load import base_folder, load_base, load_config, load_tokenizer, skeleton
+from lorafit.models.model import Model, OutputKind
+from lorafit.models.packing import PackedRow, take_packed_rows
+
+__all__ = [
+    "FAMILIES",
+    "LOGICAL_TARGETS",
+    "BaseIdentity",
+    "Family",
+    "Model",
+    "OutputKind",
+    "PackedRow",
+    "base_folder",
+    "base_identity",
+    "family_of",
+    "load_base",
+    "load_config",
+    "load_tokenizer",
+    "skeleton",
+    "take_packed_rows",
+]

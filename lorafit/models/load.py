@@ -1,0 +1,178 @@
+"""Base models and tokenizers from a local folder, the Hugging Face cache or the hub. Every failure is one clear line."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from lorafit.errors import NotFoundError, RecipeError
+from lorafit.files import ASSET_PREFIX, local_path
+from lorafit.models.families import family_of
+from lorafit.models.model import Model, OutputKind
+from lorafit.models.shapes import KNOWN_SHAPES
+
+
+def load_config(
+    base: str,
+    revision: str | None = None,
+    *,
+    dropout: float | None = None,
+    head_dropout: float | None = None,
+    num_labels: int | None = None,
+    local_only: bool = False,
+) -> PretrainedConfig:
+    """The base's config with the recipe's dropouts. With `local_only` nothing is fetched: the Hugging Face cache is
+    asked, then the shapes of the paper's bases that lorafit knows by heart.
+
+    Raises NotFoundError when there is no such base, RecipeError for an architecture that lorafit does not know.
+    """
+    _check_folder(base)
+    try:
+        config = AutoConfig.from_pretrained(
+            _hub_id_or_path(base), revision=revision, local_files_only=local_only
+        )
+    except (OSError, ValueError) as error:
+        if base not in KNOWN_SHAPES:
+            raise _not_found("base model", base, revision, error) from error
+        shape = dict(KNOWN_SHAPES[base])
+        config = AutoConfig.for_model(shape.pop("model_type"), **shape)
+    family = family_of(config.model_type, base)
+    if dropout is not None:
+        for key in family.dropouts:
+            setattr(config, key, dropout)
+    if head_dropout is not None:
+        if not family.head_dropout:
+            raise RecipeError(
+                f"[model] head_dropout: {config.model_type} has no classification head with dropout"
+            )
+        setattr(config, family.head_dropout, head_dropout)
+    if num_labels is not None:
+        config.num_labels = num_labels
+    return config
+
+
+def load_tokenizer(base: str, revision: str | None = None) -> PreTrainedTokenizerBase:
+    """The base's own tokenizer. Raises NotFoundError when the base has none."""
+    _check_folder(base)
+    with _quiet():
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(_hub_id_or_path(base), revision=revision)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise _not_found("tokenizer", base, revision, error) from error
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        raise NotFoundError(
+            f"{base}: its tokenizer has no vocabulary; put tokenizer.json or vocab.json and merges.txt there"
+        )
+    return tokenizer
+
+
+def load_base(config: PretrainedConfig, base: str, revision: str | None, output: OutputKind) -> Model:
+    """The base with its weights in float32 and its tokenizer.
+
+    Every tensor of the base must have been read; only a classification head may be fresh.
+    Raises NotFoundError when weights are missing, damaged, or of another shape.
+    """
+    tokenizer = load_tokenizer(base, revision)
+    family = family_of(config.model_type, base)
+    with _quiet():
+        try:
+            net, report = _auto_class(output).from_pretrained(
+                _hub_id_or_path(base),
+                config=config,
+                revision=revision,
+                dtype=torch.float32,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+            )
+        except (
+            Exception
+        ) as error:  # transformers raises OSError, ValueError, RuntimeError, SafetensorError, pickle errors…
+            raise _not_found("weights", base, revision, error) from error
+    unread = sorted(n for n in report["missing_keys"] if output == "text" or not family.is_head(n))
+    mismatched = sorted(str(entry[0]) for entry in report["mismatched_keys"])
+    if bad := unread + [name for name in mismatched if output == "text" or not family.is_head(name)]:
+        raise NotFoundError(
+            f"{base}: {len(bad)} tensors of the base are missing or of another shape, such as {bad[0]!r}; "
+            f"these are not the weights of this {config.model_type} config"
+        )
+    return Model(net.eval(), tokenizer, family, output)
+
+
+def skeleton(config: PretrainedConfig, output: OutputKind) -> Model:
+    """The model's shape alone, on the meta device: for counting and for checking targets."""
+    with torch.device("meta"):
+        net: PreTrainedModel = _auto_class(output).from_config(config)
+    return Model(net, None, family_of(config.model_type, config._name_or_path), output)
+
+
+def base_folder(base: str, revision: str | None = None) -> Path:
+    """The local folder that holds the base's files: the folder itself, or its place in the Hugging Face cache."""
+    if local_path(base).is_dir():
+        return local_path(base)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(base, revision=revision, local_files_only=True))
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
+        raise _not_found("files", base, revision, error) from error
+
+
+def _auto_class(output: OutputKind) -> Any:
+    return AutoModelForCausalLM if output == "text" else AutoModelForSequenceClassification
+
+
+def _hub_id_or_path(base: str) -> str:
+    return str(local_path(base)) if local_path(base).is_dir() else base
+
+
+def _check_folder(base: str) -> None:
+    """A path that is meant as a folder must be one, lest it be looked up on the hub under a puzzling name."""
+    path = local_path(base)
+    looks_like_path = base.startswith((".", "/", "~", ASSET_PREFIX)) or base.count("/") > 1
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise NotFoundError(
+                f"{base}: no config.json there; a base is a Hugging Face model folder or a hub id"
+            )
+    elif looks_like_path or path.exists():
+        raise NotFoundError(f"{base}: no such folder; a base is a Hugging Face model folder or a hub id")
+
+
+def _not_found(what: str, base: str, revision: str | None, error: Exception) -> NotFoundError:
+    where = f"{base}@{revision}" if revision else base
+    if local_path(base).is_dir():
+        first_line = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        return NotFoundError(f"{where}: its {what} cannot be read: {first_line.strip()}")
+    return NotFoundError(
+        f"{where}: {what} not found in the Hugging Face cache, and the hub gave none; check the id and the network, "
+        f"or name a local folder with --set model.base=FOLDER"
+    )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Loading reports and progress bars of transformers are said better by us."""
+    level = logging.getLogger("transformers").level
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.getLogger("transformers").setLevel(level)
+        transformers.utils.logging.enable_progress_bar()

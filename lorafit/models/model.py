@@ -1,0 +1,42 @@
+"""What the rest of the program holds in its hands: a net, its tokenizer and the table of its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from lorafit.models.families import Family
+
+OutputKind = Literal["text", "label", "score"]
+"""text: a causal language model; label: one of n classes; score: one real number."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A base model with whatever a method has attached to it."""
+
+    net: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase | None  # None where only the shape matters
+    family: Family
+    output: OutputKind
+
+    def head_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Everything outside the encoder: what the paper trains along with any method on GLUE (paper's run_glue.py)."""
+        if self.output == "text":
+            return
+        for name, parameter in self.net.named_parameters():
+            if self.family.is_head(name):
+                yield name, parameter
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        """The trainable set by parameter name: what trains is what is saved is what is loaded."""
+        return {name: p for name, p in self.net.named_parameters() if p.requires_grad}
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.net.parameters()).device

@@ -1,0 +1,110 @@
+"""Attention over several examples that lie end to end in one row: each attends to itself alone.
+
+A row of T real tokens replaces a padded batch, so that no matrix product touches padding. The attention itself, which
+is a small share of the work, pads inside: on [num_examples, heads, longest, head_dim].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+PACKED_ATTENTION = "lorafit_packed"
+
+
+@dataclass(frozen=True)
+class PackedRow:
+    """Where each example lies in the row.
+
+    `scatter` [T]: the place of every token in the padded [num_examples * longest] layout.
+    `mask` [num_examples, 1, 1, longest]: true at real keys, or None where every example is as long as the longest.
+    """
+
+    scatter: Tensor
+    mask: Tensor | None
+    num_examples: int
+    longest: int
+
+    @staticmethod
+    def of(lengths: list[int], device: torch.device) -> PackedRow:
+        """The layout of examples of the given lengths, in order."""
+        longest = max(lengths)
+        place = [i * longest + t for i, length in enumerate(lengths) for t in range(length)]
+        mask = None
+        if min(lengths) < longest:
+            real = torch.arange(longest)[None, :] < torch.tensor(lengths)[:, None]
+            mask = real[:, None, None, :].to(device)
+        return PackedRow(torch.tensor(place, device=device), mask, len(lengths), longest)
+
+    def unpack(self, x: Tensor) -> Tensor:
+        """[1, heads, T, d] -> [num_examples, heads, longest, d], zeros where there is no token."""
+        heads, width = x.shape[1], x.shape[3]
+        padded = x.new_zeros(self.num_examples * self.longest, heads, width)
+        padded = padded.index_copy(0, self.scatter, x[0].transpose(0, 1))
+        return padded.view(self.num_examples, self.longest, heads, width).transpose(1, 2)
+
+    def pack(self, x: Tensor) -> Tensor:
+        """[num_examples, heads, longest, d] -> [1, T, heads, d]."""
+        flat = x.transpose(1, 2).reshape(self.num_examples * self.longest, x.shape[1], x.shape[3])
+        return flat.index_select(0, self.scatter).unsqueeze(0)
+
+
+def packed_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    packed_row: PackedRow | None = None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    is_causal: bool | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, Tensor | None]:
+    """Block-diagonal attention for transformers' AttentionInterface. query [1, heads, T, d] -> ([1, T, heads, d], None).
+
+    Causal models need no key mask: a real token never sees the padding behind it. Without `packed_row` this is
+    transformers' own SDPA attention, so a net that can take packed rows still takes ordinary batches.
+    """
+    if packed_row is None:
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout, scaling, is_causal=is_causal, **kwargs
+        )
+    causal = bool(getattr(module, "is_causal", False)) if is_causal is None else is_causal
+    out = F.scaled_dot_product_attention(
+        packed_row.unpack(query),
+        packed_row.unpack(key),
+        packed_row.unpack(value),
+        attn_mask=None if causal else packed_row.mask,
+        dropout_p=dropout,
+        is_causal=causal,
+        scale=scaling,
+        enable_gqa=key.shape[1] != query.shape[1],
+    )
+    return packed_row.pack(out), None
+
+
+def packed_mask(
+    q_length: int, kv_length: int, attention_mask: Tensor | None = None, **kwargs: Any
+) -> Tensor | None:
+    """No mask where none is needed: a packed row brings its layout along, and rows without padding are plainly causal."""
+    if attention_mask is None and q_length == kv_length:
+        return None
+    return sdpa_mask(q_length=q_length, kv_length=kv_length, attention_mask=attention_mask, **kwargs)
+
+
+AttentionInterface.register(PACKED_ATTENTION, packed_attention)
+AttentionMaskInterface.register(PACKED_ATTENTION, packed_mask)
+
+
+def take_packed_rows(net: PreTrainedModel) -> None:
+    """Let `net` be called with `packed_row=` and restarted `position_ids`, besides ordinary batches."""
+    net.set_attn_implementation(PACKED_ATTENTION)

@@ -1,0 +1,212 @@
+"""TOML and `--set section.key=value` -> Recipe, and back to TOML. Every fault in a recipe is reported at once."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from lorafit.errors import RecipeError, did_you_mean
+from lorafit.recipe.sections import MethodSection, Recipe, Section
+
+# What other programs call a key -> what we call it, so that "did you mean" understands people who come from there.
+SYNONYMS = {
+    "rank": "r",
+    "lora_r": "r",
+    "lora_alpha": "alpha",
+    "lora_dropout": "dropout",
+    "target_modules": "targets",
+    "lr": "learning_rate",
+    "num_epochs": "epochs",
+    "num_train_epochs": "epochs",
+    "global_batch_size": "batch_size",
+    "per_device_train_batch_size": "micro_batch_size",
+    "gradient_accumulation_steps": "micro_batch_size",
+    "clip": "max_grad_norm",
+    "beams": "num_beams",
+    "beam": "num_beams",
+    "model": "base",
+    "model_name_or_path": "base",
+    "max_seq_length": "max_length",
+    "seq_len": "max_length",
+    "cls_dropout": "head_dropout",
+    "label_smooth": "label_smoothing",
+}
+
+Document = dict[str, Any]
+
+
+def read_recipe(path: Path, overrides: Sequence[str], methods: Mapping[str, type[MethodSection]]) -> Recipe:
+    """Read a recipe file, apply `section.key=value` overrides, and check everything.
+
+    `methods` maps a method's name to the section that holds its keys.
+    Raises RecipeError with one line per fault: `file [section] key: what; what to do`.
+    """
+    document = _read_toml(path)
+    assigned = [parse_assignment(text) for text in overrides]
+    for section, key, value in assigned:
+        table = document.setdefault(section, {})
+        if not isinstance(table, dict):
+            raise RecipeError(f"--set {section}.{key}: '{section}' in {path} is a value, not a section")
+        table[key] = value
+    document.setdefault("name", path.stem)
+    recipe, faults = _validate(document, methods)
+    if recipe is None:
+        overridden = {(section, key) for section, key, _ in assigned}
+        raise RecipeError("\n".join(_place(path, place, overridden) + what for place, what in faults))
+    return recipe
+
+
+def parse_assignment(text: str) -> tuple[str, str, Any]:
+    """'train.learning_rate=1e-4' -> ("train", "learning_rate", 0.0001). The value is TOML; what is not TOML is a string."""
+    name, equals, value = text.partition("=")
+    section, dot, key = name.strip().partition(".")
+    if not (equals and dot and section and key):
+        raise RecipeError(f"--set {text}: must read section.key=value, such as train.learning_rate=1e-4")
+    try:
+        parsed = tomllib.loads(f"value = {value.strip()}")["value"]
+    except (tomllib.TOMLDecodeError, KeyError):
+        parsed = value.strip()
+    if not isinstance(
+        parsed, bool | int | float | str | list | dict
+    ):  # a date is meant as the name it looks like
+        parsed = value.strip()
+    return section, key, parsed
+
+
+def to_toml(recipe: Recipe) -> str:
+    """The resolved recipe as TOML that `read_recipe` reads back to an equal Recipe."""
+    return tomli_w.dumps(_without_none(_document(recipe)))
+
+
+def recipe_hash(recipe: Recipe) -> str:
+    """sha256 of what decides the result: everything but the name and the published figures."""
+    document = {k: v for k, v in _document(recipe).items() if k not in ("name", "paper")}
+    return hashlib.sha256(tomli_w.dumps(_without_none(document)).encode()).hexdigest()
+
+
+def differing_keys(ours: Recipe, theirs: Recipe) -> list[str]:
+    """`section.key: theirs -> ours` for every key in which two recipes differ, published figures aside."""
+    mine, other = _document(ours), _document(theirs)
+    lines = []
+    for section in mine.keys() - {"name", "paper"}:
+        for key in sorted(mine[section].keys() | other[section].keys()):
+            before, after = other[section].get(key), mine[section].get(key)
+            if before != after:
+                lines.append(f"{section}.{key}: {before!r} -> {after!r}")
+    return sorted(lines)
+
+
+def _document(recipe: Recipe) -> Document:
+    document = recipe.model_dump()
+    name = getattr(type(recipe.method), "name", None)
+    return {**document, "method": {"name": name, **document["method"]}} if name else document
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _without_none(v) for k, v in value.items() if v is not None}
+    return [_without_none(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def _read_toml(path: Path) -> Document:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{path}: not valid TOML: {error}") from None
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: not UTF-8 text (byte {error.start})") from None
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+Fault = tuple[tuple[str, str], str]  # (section, key), what is wrong
+
+
+def _validate(
+    document: Document, methods: Mapping[str, type[MethodSection]]
+) -> tuple[Recipe | None, list[Fault]]:
+    """Every section is checked on its own, so that one fault does not hide another."""
+    document = _tuples(document)
+    faults: list[Fault] = []
+    values: Document = {"name": document.pop("name")}
+    known = [name for name in Recipe.model_fields if name != "name"]
+    for section in document.keys() - set(known):
+        faults.append(((section, ""), f"unknown section{did_you_mean(section, known)}"))
+    for section in known:
+        table = document.get(section, {})
+        if not isinstance(table, dict):
+            faults.append(((section, ""), f"must be a section '[{section}]', not a value"))
+            continue
+        model: type[Section] | None = Recipe.model_fields[section].annotation
+        if section == "method":
+            table = dict(table)
+            model = _method_section(table, methods, faults)
+        if model is not None:
+            values[section] = _section(section, model, table, faults)
+    if faults:
+        return None, faults
+    return Recipe.model_construct(**values), []
+
+
+def _method_section(
+    table: Document, methods: Mapping[str, type[MethodSection]], faults: list[Fault]
+) -> type[MethodSection] | None:
+    name = table.pop("name", None)
+    if name is None:
+        faults.append((("method", "name"), f"missing; one of {', '.join(methods)}"))
+    elif name not in methods:
+        hint = did_you_mean(str(name), methods)
+        faults.append((("method", "name"), f"unknown method {name!r}; one of {', '.join(methods)}{hint}"))
+    return methods.get(name) if isinstance(name, str) else None
+
+
+def _section(section: str, model: type[Section], table: Document, faults: list[Fault]) -> Section | None:
+    try:
+        return TypeAdapter(model).validate_python(table)
+    except ValidationError as error:
+        for detail in error.errors():
+            key = str(detail["loc"][0]) if detail["loc"] else ""
+            faults.append(((section, key), _message(detail, model.model_fields)))
+        return None
+
+
+def _message(detail: ErrorDetails, fields: Iterable[str]) -> str:
+    key = str(detail["loc"][0]) if detail["loc"] else ""
+    match detail["type"]:
+        case "extra_forbidden":
+            known = {name: name for name in fields} | {k: v for k, v in SYNONYMS.items() if v in set(fields)}
+            hint = did_you_mean(key, known)
+            for alias, name in SYNONYMS.items():
+                hint = hint.replace(f"'{alias}'", f"'{name}'") if name in known else hint
+            return f"unknown key{hint or '; known keys: ' + ', '.join(fields)}"
+        case "missing":
+            return "missing, and has no default"
+        case "value_error":
+            return str(detail["ctx"]["error"])
+        case _:
+            what = detail["msg"].removeprefix("Input ").replace("should be", "must be")
+            return f"{what}; got {_plain(detail['input'])!r}"
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(v) for v in value] if isinstance(value, tuple) else value
+
+
+def _tuples(value: Any) -> Any:
+    """TOML arrays as tuples, since a recipe is a frozen value."""
+    if isinstance(value, dict):
+        return {k: _tuples(v) for k, v in value.items()}
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+
+
+def _place(path: Path, place: tuple[str, str], overridden: set[tuple[str, str]]) -> str:
+    section, key = place
+    where = f"--set {section}.{key}" if place in overridden else f"{path} [{section}] {key}".rstrip()
+    return f"{where}: "

@@ -1,0 +1,106 @@
+"""Cross-entropy with label smoothing, as a sum over target tokens, computed only where there is a target."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from lorafit.data.batches import PackedBatch
+from lorafit.models.packing import PackedRow
+
+_CHUNK_ELEMENTS = 1 << 24  # logits held at once: 64 MB in float32
+
+
+def language_model_loss(net: PreTrainedModel, batch: PackedBatch, label_smoothing: float) -> Tensor:
+    """Sum over the batch's targets of (1 - eps) nll + eps mean_vocab(-log p) (paper's model.py, `label_smooth`).
+
+    The net must `take_packed_rows`. Returns a scalar; divide by the global number of targets.
+    """
+    row = PackedRow.of(batch.lengths, batch.input_ids.device)
+    backbone = net.base_model
+    hidden = backbone(
+        input_ids=batch.input_ids, position_ids=batch.position_ids, packed_row=row, use_cache=False
+    ).last_hidden_state
+    at_targets = hidden[0].index_select(0, batch.target_places)
+    head = net.get_output_embeddings()
+    if _is_plain(head, net):
+        weight = head.weight
+        return FusedCrossEntropy.apply(at_targets, weight, batch.targets, label_smoothing)
+    return cross_entropy_sum(head(at_targets), batch.targets, label_smoothing)
+
+
+def cross_entropy_sum(logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
+    """logits [N, V], targets [N] -> scalar sum. The plain form of FusedCrossEntropy."""
+    log_p = logits.float().log_softmax(dim=-1)
+    nll = -log_p.gather(1, targets[:, None]).squeeze(1)
+    return ((1.0 - label_smoothing) * nll - label_smoothing * log_p.mean(dim=-1)).sum()
+
+
+def _is_plain(head: nn.Module, net: PreTrainedModel) -> bool:
+    """A bare matrix product: no bias, no adapter, no soft-capping of logits."""
+    return (
+        type(head) is nn.Linear
+        and head.bias is None
+        and not getattr(net.config, "final_logit_softcapping", None)
+    )
+
+
+class FusedCrossEntropy(torch.autograd.Function):
+    """cross_entropy_sum(hidden @ weight.T) without ever holding all logits.
+
+    The gradient of a chunk's logits is formed in place while they are there (it does not depend on what comes later
+    but for one factor), so memory is one chunk and the backward pass is free.
+    hidden [N, d], weight [V, d], targets [N] -> scalar.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
+        """The sum, with the gradients of both inputs laid by."""
+        num_targets, vocab = hidden.shape[0], weight.shape[0]
+        need_hidden, need_weight = ctx.needs_input_grad[:2]
+        matmul_dtype = (
+            torch.get_autocast_dtype(hidden.device.type)
+            if torch.is_autocast_enabled(hidden.device.type)
+            else weight.dtype
+        )
+        table = weight.to(matmul_dtype)
+        grad_hidden = torch.empty_like(hidden) if need_hidden else None
+        grad_weight = torch.zeros_like(weight, dtype=torch.float32) if need_weight else None
+        loss = hidden.new_zeros((), dtype=torch.float32)
+        chunk = max(1, _CHUNK_ELEMENTS // vocab)
+        for start in range(0, num_targets, chunk):
+            rows = slice(start, start + chunk)
+            h, t = hidden[rows].to(matmul_dtype), targets[rows, None]
+            logits = (h @ table.T).float()
+            log_z = logits.logsumexp(dim=-1, keepdim=True)
+            nll = log_z - logits.gather(1, t)
+            loss += (1.0 - label_smoothing) * nll.sum()
+            if label_smoothing:
+                loss += label_smoothing * (log_z.squeeze(1) - logits.mean(dim=-1)).sum()
+            if not (need_hidden or need_weight):
+                continue
+            grad = logits.sub_(log_z).exp_()  # d loss / d logits = p - (1 - eps) onehot - eps / V
+            if label_smoothing:
+                grad.sub_(label_smoothing / vocab)
+            grad.scatter_add_(1, t, torch.full_like(nll, label_smoothing - 1.0))
+            grad = grad.to(matmul_dtype)
+            if grad_hidden is not None:
+                grad_hidden[rows] = grad @ table
+            if grad_weight is not None:
+                grad_weight.add_(grad.T @ h)
+        ctx.save_for_backward(grad_hidden, grad_weight)
+        ctx.weight_dtype = weight.dtype
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, grad_loss: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:  # type: ignore[override]
+        """The gradients laid by, scaled."""
+        grad_hidden, grad_weight = ctx.saved_tensors
+        if grad_hidden is not None:
+            grad_hidden = grad_hidden * grad_loss.to(grad_hidden.dtype)
+        if grad_weight is not None:
+            grad_weight = (grad_weight * grad_loss).to(ctx.weight_dtype)
+        return grad_hidden, grad_weight, None, None

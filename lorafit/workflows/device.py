@@ -1,0 +1,42 @@
+"""Where a model runs and in which number format."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from lorafit.models import Model
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A device and the format of the frozen weights; what is trained stays in float32."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+    @staticmethod
+    def of(dtype: Literal["auto", "float32", "bfloat16"]) -> Placement:
+        """The GPU where there is one. "auto" is bfloat16 on a GPU that has it, float32 elsewhere: on most CPUs
+        bfloat16 is slower than float32."""
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if dtype == "auto":
+            has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
+            return Placement(device, torch.bfloat16 if has_bf16 else torch.float32)
+        return Placement(device, getattr(torch, dtype))
+
+    def place(self, model: Model) -> None:
+        """Move the net there and cast its frozen parameters."""
+        model.net.to(self.device)
+        for parameter in model.net.parameters():
+            if not parameter.requires_grad:
+                parameter.data = parameter.data.to(self.dtype)
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Matrix products in the frozen weights' format."""
+        if self.dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.dtype)

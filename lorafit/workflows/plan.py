@@ -1,0 +1,163 @@
+"""Recipe -> Plan: names become objects, sections are checked against each other. No weights, no network."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformers import PretrainedConfig
+
+from lorafit.data import SPLITS, Split, has_split, num_batches, split_path
+from lorafit.errors import NotFoundError, RecipeError, did_you_mean
+from lorafit.files import local_path
+from lorafit.methods import METHODS, Method
+from lorafit.metrics import check_metric_names
+from lorafit.models import Model, load_config, skeleton
+from lorafit.recipe import Recipe, find_recipe, read_recipe
+from lorafit.tasks import TASKS, GenerationTask
+from lorafit.training import Schedule, count_steps, count_warmup
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters of one kind, a `*` in place of block numbers."""
+
+    name: str
+    count: int  # of tensors
+    shape: tuple[int, ...]
+    num_values: int
+    trained: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that can be known before the weights are loaded."""
+
+    recipe: Recipe
+    method: Method
+    task: GenerationTask
+    config: PretrainedConfig
+    parameters: list[ParameterGroup]
+    num_trained: int  # of the method; the head is counted apart
+    num_head: int
+    num_total: int
+    files: dict[Split, Path]
+    num_train_rows: int
+    rows_known: bool  # counted in the file; else the size of the original data
+    schedule: Schedule
+
+
+def load_plan(name_or_path: str, overrides: list[str]) -> Plan:
+    """The plan of a recipe file or shipped recipe, with overrides."""
+    return make_plan(read_recipe(find_recipe(name_or_path), overrides, METHODS))
+
+
+def make_plan(recipe: Recipe) -> Plan:
+    """Check everything that needs no weights.
+
+    Raises RecipeError where parts of the recipe do not fit each other, NotFoundError where the base's config is not
+    at hand.
+    """
+    task = _task(recipe)
+    check_metric_names(task.name, recipe.eval.metrics)
+    method = recipe.method
+    assert isinstance(method, Method)
+    model_section = recipe.model
+    config = load_config(
+        model_section.base,
+        model_section.revision,
+        dropout=model_section.dropout,
+        head_dropout=model_section.head_dropout,
+        local_only=True,
+    )
+    _check_lengths(recipe, config)
+    shape = skeleton(config, task.output)
+    num_base = sum(p.numel() for p in shape.net.parameters())
+    head = {name for name, _ in shape.head_parameters()}
+    method.attach(shape)
+    parameters = _groups(shape)
+    trained = shape.trained()
+    num_head = sum(p.numel() for name, p in trained.items() if name in head)
+    files = _files(recipe, task)
+    num_rows, rows_known = _count_rows(recipe, task, files)
+    return Plan(
+        recipe=recipe,
+        method=method,
+        task=task,
+        config=config,
+        parameters=parameters,
+        num_trained=sum(p.numel() for p in trained.values()) - num_head,
+        num_head=num_head,
+        num_total=num_base,
+        files=files,
+        num_train_rows=num_rows,
+        rows_known=rows_known,
+        schedule=make_schedule(recipe, num_rows),
+    )
+
+
+def make_schedule(recipe: Recipe, num_train_rows: int) -> Schedule:
+    """Steps, warm-up and peak for a number of training rows."""
+    train = recipe.train
+    steps_per_epoch = num_batches(num_train_rows, train.batch_size, train.last_batch)
+    if steps_per_epoch == 0:
+        raise RecipeError(
+            f"[train] batch_size: {train.batch_size} is more than the {num_train_rows} training rows, and last_batch "
+            f"is 'drop', so there is no batch; lower it"
+        )
+    num_steps = count_steps(steps_per_epoch, train.epochs, train.max_steps)
+    return Schedule(
+        num_steps, count_warmup(num_steps, train.warmup_steps, train.warmup_ratio), train.learning_rate
+    )
+
+
+def _task(recipe: Recipe) -> GenerationTask:
+    name = recipe.task.name
+    if name not in TASKS:
+        raise RecipeError(
+            f"[task] name: unknown task {name!r}; one of {', '.join(TASKS)}{did_you_mean(name, TASKS)}"
+        )
+    return TASKS[name]
+
+
+def _check_lengths(recipe: Recipe, config: PretrainedConfig) -> None:
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions is None:
+        return
+    if recipe.decode.max_new_tokens >= positions:
+        raise RecipeError(
+            f"[decode] max_new_tokens: {recipe.decode.max_new_tokens} leaves no room for a prompt in the {positions} "
+            f"positions of {recipe.model.base}"
+        )
+
+
+def _groups(shape: Model) -> list[ParameterGroup]:
+    """Parameters by name, block numbers as `*`."""
+    groups: dict[tuple[str, tuple[int, ...], bool], ParameterGroup] = {}
+    for name, parameter in shape.net.named_parameters():
+        key = (re.sub(r"\.\d+\.", ".*.", name), tuple(parameter.shape), parameter.requires_grad)
+        before = groups.get(key)
+        count, values = (before.count, before.num_values) if before else (0, 0)
+        groups[key] = ParameterGroup(key[0], count + 1, key[1], values + parameter.numel(), key[2])
+    return list(groups.values())
+
+
+def _files(recipe: Recipe, task: GenerationTask) -> dict[Split, Path]:
+    """The files of the splits that the recipe names and that are there."""
+    found: dict[Split, Path] = {}
+    for split in SPLITS:
+        try:
+            if has_split(recipe.data, split):
+                found[split] = split_path(recipe.data, split, task.file_names)
+        except NotFoundError:
+            continue
+    return found
+
+
+def _count_rows(recipe: Recipe, task: GenerationTask, files: dict[Split, Path]) -> tuple[int, bool]:
+    if "train" in files:
+        return len(task.read(files["train"])), True
+    if recipe.data.train is not None and not local_path(recipe.data.train).is_file():
+        split_path(recipe.data, "train", task.file_names)  # raises: a file that was named must be there
+    return task.num_train_rows, False

@@ -1,0 +1,218 @@
+"""Recipe -> run folder: train, validate, keep the best, score."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lorafit.adapters import (
+    AdapterCard,
+    BaseCard,
+    TaskCard,
+    read_adapter,
+    take_fingerprint,
+    trained_tensors,
+    write_adapter,
+)
+from lorafit.adapters.fingerprint import NUM_INPUTS, answers
+from lorafit.adapters.restore import load_tensors
+from lorafit.data import SPLITS, Split, TextPair, has_split, split_path
+from lorafit.errors import OutOfMemoryError
+from lorafit.models import Model, base_folder, base_identity, load_base, load_config
+from lorafit.recipe import Recipe, recipe_hash
+from lorafit.training import AdamW, EpochEnded, Stepped, fit, parameter_groups
+from lorafit.workflows.device import Placement
+from lorafit.workflows.events import Event, Finished, Note, Report, Saved, Scored, Started, Validated
+from lorafit.workflows.plan import Plan, make_schedule
+from lorafit.workflows.provenance import provenance
+from lorafit.workflows.run_folder import EventLog, RunFolder
+from lorafit.workflows.text import TextTraining, evaluate_text
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """Where everything lies and how good it is. `samples` are the first few predictions."""
+
+    run: Path
+    adapter: Path
+    scores: dict[str, Any]
+    samples: list[dict[str, Any]]
+    already_finished: bool = False
+
+
+def train(plan: Plan, output: Path | None, report: Report) -> TrainResult:
+    """Carry out a plan. A run that is finished already is left alone and its result returned.
+
+    Raises the LorafitError of whatever goes wrong; data and base are looked up before anything is written.
+    """
+    recipe, run = plan.recipe, RunFolder.of(plan.recipe, output)
+    pairs = _read_splits(plan)
+    torch.manual_seed(recipe.train.seed)
+    model = _load(plan)
+    if finished := run.begin(recipe):
+        return TrainResult(run.path, run.adapter, finished, _samples(run), already_finished=True)
+    log = EventLog(run.metrics, recipe.train.log_every)
+
+    def tell(event: Event) -> None:
+        log(event)
+        report(event)
+
+    try:
+        return _Run(plan, run, model, pairs, tell).carry_out()
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemoryError(
+            f"{run.path}: out of GPU memory; lower train.micro_batch_size (the batch, and so the result, stays the same)"
+        ) from error
+    finally:
+        log.close()
+
+
+def _read_splits(plan: Plan) -> dict[Split, list[TextPair]]:
+    """Every split that the recipe names; the train split is required. Raises NotFoundError for a missing file."""
+    data, task = plan.recipe.data, plan.task
+    wanted = [split for split in SPLITS if split == "train" or has_split(data, split)]
+    return {split: task.read(split_path(data, split, task.file_names)) for split in wanted}
+
+
+def _load(plan: Plan) -> Model:
+    section = plan.recipe.model
+    config = load_config(
+        section.base, section.revision, dropout=section.dropout, head_dropout=section.head_dropout
+    )
+    return load_base(config, section.base, section.revision, plan.task.output)
+
+
+class _Run:
+    """One run under way."""
+
+    def __init__(
+        self, plan: Plan, run: RunFolder, model: Model, pairs: dict[Split, list[TextPair]], tell: Report
+    ) -> None:
+        self.plan, self.run, self.model, self.pairs, self.tell = plan, run, model, pairs, tell
+        self.recipe: Recipe = plan.recipe
+        self.started = time.monotonic()
+        self.training = TextTraining.of(model, pairs, self.recipe.train, self.recipe.data)
+        self.placement = Placement.of(self.recipe.model.dtype)
+        self.best_loss = float("inf")
+
+    def carry_out(self) -> TrainResult:
+        """Score the bare base if asked, train, and score the best adapter."""
+        recipe = self.recipe
+        self.inputs = self.training.fingerprint_inputs(NUM_INPUTS)
+        self.base_answers = answers(self.model, self.inputs)
+        self.card = self._card()
+        scores: dict[str, Any] = {}
+        if recipe.eval.score_base and "test" in self.pairs:
+            self.model.net.to(self.placement.device)
+            scores["base"] = self._score("base")["scores"]
+        self.plan.method.attach(self.model, torch.Generator().manual_seed(recipe.train.seed))
+        self.placement.place(self.model)
+        last_step = self._fit()
+        if "test" in self.pairs:
+            load_tensors(read_adapter(self.run.adapter), self.model)
+            scores = self._score("adapter") | scores
+        else:
+            self.tell(Note("no test split is given, so nothing is scored"))
+        self.tell(Finished(last_step, time.monotonic() - self.started))
+        self.run.write_scores(scores)
+        return TrainResult(self.run.path, self.run.adapter, scores, _samples(self.run))
+
+    def _fit(self) -> int:
+        """Train; validate after every epoch; keep the best adapter and the last. Returns the last step."""
+        train, trained = self.recipe.train, self.model.trained()
+        schedule = make_schedule(self.recipe, len(self.training.train))
+        groups = parameter_groups(trained, self.model.net, train.weight_decay, train.decay_exempt)
+        betas = (train.adam_beta1, train.adam_beta2)
+        optimizer = AdamW(groups, lr=train.learning_rate, betas=betas, eps=train.adam_epsilon)
+        self.tell(self._start_event(schedule.num_steps))
+        steps = self.training.steps(schedule.num_steps)
+        step = 0
+        self.model.net.train()
+        with self.placement.autocast():
+            events = fit(
+                list(trained.values()),
+                steps,
+                self.training.loss_sum,
+                optimizer,
+                schedule,
+                train.max_grad_norm,
+            )
+            for event in events:
+                match event:
+                    case Stepped():
+                        step = event.step
+                        self.tell(event)
+                    case EpochEnded():
+                        self._validate_and_save(event)
+        return step
+
+    def _validate_and_save(self, ended: EpochEnded) -> None:
+        """Best is the lowest validation loss; without a validation split, the last."""
+        best = True
+        if self.training.valid:
+            loss = self.training.validation_loss()
+            best = loss < self.best_loss
+            self.best_loss = min(loss, self.best_loss)
+            self.tell(Validated(ended.epoch, ended.step, loss, best))
+        self._save(self.run.last_adapter, ended.step)
+        if best:
+            self._save(self.run.adapter, ended.step)
+
+    def _save(self, folder: Path, step: int) -> None:
+        tensors = trained_tensors(self.model)
+        fingerprint = take_fingerprint(self.model, self.inputs, self.base_answers)
+        origin = self.card.provenance.model_copy(update={"step": step})
+        card = write_adapter(
+            folder, self.card.model_copy(update={"provenance": origin}), tensors, fingerprint
+        )
+        self.tell(Saved(folder, step, sum(file.num_bytes for file in card.files.values())))
+
+    def _score(self, who: str) -> dict[str, Any]:
+        with self.placement.autocast():
+            generated, scores = evaluate_text(
+                self.model,
+                self.plan.task,
+                self.pairs["test"],
+                self.recipe.decode,
+                self.recipe.eval,
+                self.tell,
+            )
+        name = "test" if who == "adapter" else "test-base"
+        self.run.write_predictions(name, [g.to_json() for g in generated])
+        result = scores.to_json()
+        self.tell(Scored("test", who, result["scores"], result["signatures"]))
+        return result
+
+    def _start_event(self, num_steps: int) -> Started:
+        num_trained = sum(p.numel() for p in self.model.trained().values())
+        device, dtype = str(self.placement.device), str(self.placement.dtype).removeprefix("torch.")
+        return Started(num_steps, len(self.training.train), num_trained, device, dtype)
+
+    def _card(self) -> AdapterCard:
+        recipe = self.recipe
+        base = recipe.model.base
+        identity = base_identity(base, recipe.model.revision, base_folder(base, recipe.model.revision))
+        return AdapterCard(
+            base=BaseCard(**vars(identity)),
+            method=self.plan.method.options(),
+            task=TaskCard(name=self.plan.task.name, output=self.plan.task.output),
+            data=recipe.data,
+            decode=recipe.decode,
+            provenance=provenance(
+                recipe=recipe.name, recipe_hash=recipe_hash(recipe), seed=recipe.train.seed
+            ),
+        )
+
+
+def _samples(run: RunFolder, count: int = 3) -> list[dict[str, Any]]:
+    import json
+
+    path = run.predictions("test")
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8") as lines:
+        return [json.loads(line) for line, _ in zip(lines, range(count), strict=False)]

@@ -1,0 +1,161 @@
+"""What many tests need: tiny real models as Hugging Face folders, small data, the command line."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one test process, one core
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+
+torch.set_num_threads(1)
+ROOT = Path(__file__).resolve().parents[1]
+
+CONTEXTS = [
+    f"name : {name} | area : {area} | food : {food}"
+    for name in ("Alimentum", "Cotto", "Zizzi", "Aromi", "Clowns")
+    for area in ("city centre", "riverside")
+    for food in ("Italian", "French")
+]
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Development data that lies beside the repository; tests that use it skip without it."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("the development data is not here")
+    return folder
+
+
+def e2e_sentence(context: str) -> str:
+    """A fixed sentence for a context of CONTEXTS."""
+    name, area, food = (slot.split(" : ")[1] for slot in context.split(" | "))
+    return f"{name} serves {food} food in the {area} ."
+
+
+def e2e_rows(contexts: Sequence[str]) -> str:
+    """Lines of an E2E file, two references per context."""
+    lines = []
+    for context in contexts:
+        sentence = e2e_sentence(context)
+        lines += [f"{context}||{sentence} ", f"{context}||There is a place , {sentence} "]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture(scope="session")
+def e2e_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small data set in E2E's layout."""
+    folder = tmp_path_factory.mktemp("e2e")
+    (folder / "train.txt").write_text(e2e_rows(CONTEXTS[:14]))
+    (folder / "valid.txt").write_text(e2e_rows(CONTEXTS[14:17]))
+    (folder / "test.txt").write_text(e2e_rows(CONTEXTS[17:]))
+    return folder
+
+
+def save_tokenizer(folder: Path, texts: Sequence[str]) -> int:
+    """A byte-level BPE of those texts in `folder`; returns the size of its vocabulary."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=["<|endoftext|>"], initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    end = "<|endoftext|>"
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=end, bos_token=end, pad_token=end)
+    fast.save_pretrained(folder)
+    return int(tokenizer.get_vocab_size())
+
+
+@pytest.fixture(scope="session")
+def make_base(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A function that saves a tiny random causal LM with its tokenizer as a Hugging Face folder."""
+
+    def make(model_type: str = "gpt2", seed: int = 0, **changes: Any) -> Path:
+        folder = tmp_path_factory.mktemp(model_type)
+        vocab_size = save_tokenizer(folder, [e2e_rows(CONTEXTS)])
+        sizes = {
+            "hidden_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "max_position_embeddings": 128,
+        }
+        sizes |= {"intermediate_size": 64, "num_key_value_heads": 2, "head_dim": 8, "vocab_size": vocab_size}
+        if model_type == "gpt2":
+            sizes = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128, "vocab_size": vocab_size}
+        torch.manual_seed(seed)
+        config = AutoConfig.for_model(
+            model_type, **(sizes | {"bos_token_id": 0, "eos_token_id": 0} | changes)
+        )
+        AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def gpt2_base(make_base: Callable[..., Path]) -> Path:
+    """A tiny random GPT-2."""
+    return make_base("gpt2")
+
+
+@pytest.fixture
+def lorafit() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command line as a user does; `code` is the exit code that is expected."""
+
+    def run(*arguments: str | Path, code: int = 0, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-W", "error::FutureWarning", "-m", "lorafit", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            input=stdin,
+            cwd=ROOT,
+            check=False,
+        )
+        assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        if code:
+            assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    return run
+
+
+def recipe_overrides(base: Path, data: Path, **more: Any) -> list[str]:
+    """--set options that fit e2e_gpt2m to a tiny base."""
+    values = {
+        "model.base": base,
+        "data.dir": data,
+        "train.epochs": 1,
+        "train.warmup_steps": 2,
+        "train.learning_rate": 0.01,
+        "decode.num_beams": 2,
+        "decode.max_new_tokens": 12,
+        "decode.eos_token_ids": [0],
+        "train.log_every": 1,
+        **{key.replace("__", "."): value for key, value in more.items()},
+    }
+    pairs = [
+        f"{key}={json.dumps(value) if isinstance(value, list) else value}" for key, value in values.items()
+    ]
+    return [argument for pair in pairs for argument in ("--set", pair)]

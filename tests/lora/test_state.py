@@ -1,0 +1,70 @@
+"""What is marked trainable, and the state dict of just that."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import lorafit.lora as lora
+from lorafit.errors import RecipeError
+
+
+def _model() -> nn.Module:
+    return nn.ModuleDict(
+        {"adapted": lora.Linear(4, 4, r=2), "head": nn.Linear(4, 2), "norm": nn.LayerNorm(4)}
+    )
+
+
+@pytest.mark.parametrize(
+    ("bias", "expected"),
+    [
+        ("none", {"adapted.lora_A", "adapted.lora_B"}),
+        ("lora_only", {"adapted.lora_A", "adapted.lora_B", "adapted.bias"}),
+        ("all", {"adapted.lora_A", "adapted.lora_B", "adapted.bias", "head.bias", "norm.bias"}),
+    ],
+)
+def test_bias_rules(bias, expected):
+    model = _model()
+    model["adapted"].lora_A.requires_grad_(False)
+    lora.mark_only_lora_as_trainable(model, bias=bias)
+    assert {name for name, p in model.named_parameters() if p.requires_grad} == expected
+    state = lora.lora_state_dict(model, bias=bias)
+    assert set(state) == expected
+    assert not any(tensor.requires_grad for tensor in state.values())
+
+
+def test_an_unknown_rule_is_refused_before_anything_is_frozen():
+    model = _model()
+    for function in (lora.mark_only_lora_as_trainable, lora.lora_state_dict):
+        with pytest.raises(
+            RecipeError, match="bias 'lora': must be one of none, all, lora_only; did you mean"
+        ):
+            function(model, bias="lora")
+    assert model["head"].weight.requires_grad
+
+
+def test_the_state_loads_into_another_model_and_carries_the_function():
+    model, twin, x = _model(), _model(), torch.randn(3, 4)
+    model["adapted"].reset_lora_parameters("paper-gpt2")
+    twin["adapted"].load_state_dict(nn.Linear(4, 4).state_dict(), strict=False)
+    model["adapted"].load_state_dict(twin["adapted"].state_dict() | lora.lora_state_dict(model["adapted"]))
+    result = twin.load_state_dict(lora.lora_state_dict(model), strict=False)
+    assert result.unexpected_keys == []
+    assert torch.equal(twin["adapted"](x), model["adapted"](x))
+
+
+def test_it_holds_the_adapter_of_a_merged_model_unmerged(kind):
+    layer = kind.build()
+    apart = {name: value.clone() for name, value in layer.state_dict().items()}
+    layer.eval()
+    assert all(torch.equal(value, apart[name]) for name, value in layer.state_dict().items())
+    assert layer.state_dict().keys() == apart.keys()
+
+
+def test_names_under_wrappers_are_those_of_the_state_dict():
+    model = nn.DataParallel(_model())
+    compiled = torch.compile(_model(), backend="aot_eager")
+    assert set(lora.lora_state_dict(model)) == {"module.adapted.lora_A", "module.adapted.lora_B"}
+    assert set(lora.lora_state_dict(compiled)) < set(compiled.state_dict())
+    assert len(lora.lora_state_dict(compiled)) == 2

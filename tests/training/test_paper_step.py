@@ -1,0 +1,56 @@
+"""The training step is the original one: same losses, same adapter, from the same start on the same rows."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lorafit.data import EncodedPair, pack
+from lorafit.methods import LoRA
+from lorafit.models import take_packed_rows
+from lorafit.training import AdamW, Schedule, Stepped, Steps, fit, language_model_loss, parameter_groups
+from tests.paper_reference import PAPER_DIR, formula_weight, paper_base, training_record
+
+
+@pytest.mark.parametrize("micro_batch_size", [8, 3])
+def test_losses_and_adapter_equal_the_original(micro_batch_size: int) -> None:
+    record = training_record()
+    shape = record["cfg"]
+    model = paper_base()
+    LoRA(r=shape["r"], alpha=shape["alpha"], dropout=0.0).attach(model)
+    trained = model.trained()
+    with torch.no_grad():
+        for name, parameter in trained.items():
+            index = record["names"].index(name) + record["seed_offset"]
+            parameter.copy_(formula_weight(name, index, parameter.shape))
+    take_packed_rows(model.net)
+
+    rows = [json.loads(line) for line in (PAPER_DIR / "encoded.jsonl").read_text().splitlines()]
+    examples = [EncodedPair(tuple(row["context"]), tuple(row["completion"])) for row in rows]
+    size = record["batch"]
+
+    def micro_batches(_epoch: int):
+        for start in range(record["first_row"], record["first_row"] + size * record["steps"], size):
+            batch = examples[start : start + size]
+            yield [pack(batch[i : i + micro_batch_size], 512) for i in range(0, size, micro_batch_size)]
+
+    groups = parameter_groups(trained, model.net, record["weight_decay"], "none")
+    optimizer = AdamW(groups, lr=record["lr"], betas=tuple(record["betas"]), eps=record["eps"])
+    schedule = Schedule(record["steps"], record["warmup"], record["lr"])
+    model.net.train()
+    events = fit(
+        list(trained.values()),
+        Steps(micro_batches, record["steps"]),
+        lambda batch: language_model_loss(model.net, batch, shape["label_smooth"]),
+        optimizer,
+        schedule,
+    )
+    losses = [event.loss for event in events if isinstance(event, Stepped)]
+
+    assert losses == pytest.approx(record["losses"], rel=1e-5)
+    for name, theirs in load_file(PAPER_DIR / "trained_adapter.safetensors").items():
+        ours = trained[name].detach()
+        assert (ours - theirs).norm() <= 1e-3 * theirs.norm(), name
