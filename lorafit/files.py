@@ -12,7 +12,6 @@ from typing import Any
 
 from lorafit.errors import LorafitError
 
-
 ASSET_PREFIX = "lorafit:"
 
 
@@ -56,7 +55,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder that takes the name `path` when the block ends well, in place of what was there; else it is gone."""
+    """A temporary folder that takes the name `path`, in place of what was there, if the block ends well."""
     with _said_clearly(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = _temporary(path)

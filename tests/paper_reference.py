@@ -1,4 +1,4 @@
-"""The tiny GPT-2 with which the results in `data/paper` were obtained from the original code; its weights are a formula."""
+"""The tiny GPT-2 of the original code's results in `data/paper`; its weights are a formula."""
 
 from __future__ import annotations
 

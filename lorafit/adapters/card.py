@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from lorafit.recipe import DataSection, DecodeSection
 
-FORMAT_VERSION = 1
+FORMAT_VERSION: Literal[1] = 1
 
 
 class Card(BaseModel):

@@ -1,4 +1,4 @@
-"""What the trained model answered on a few inputs, kept so that a later load can be proven right, or its fault named."""
+"""What the trained model answered on a few inputs: by it a later load is proven right, or its fault named."""
 
 from __future__ import annotations
 

@@ -68,8 +68,8 @@ def read_adapter(folder: Path) -> Adapter:
         raise AdapterError(f"{path}: not a readable safetensors file: {error}") from None
     if seal != _seal(card):
         raise AdapterError(
-            f"{folder / CARD_FILE}: its {' or '.join(_changed(seal, card))} is not what {TENSOR_FILE} was written with; "
-            f"one of the two files was changed"
+            f"{folder / CARD_FILE}: its {' or '.join(_changed(seal, card))} is not what {TENSOR_FILE} was written "
+            f"with; one of the two files was changed"
         )
     fingerprint = contents.get(FINGERPRINT_FILE)
     return Adapter(folder, card, tensors, Fingerprint.of_bytes(fingerprint) if fingerprint else None)

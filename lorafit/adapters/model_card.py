@@ -9,6 +9,7 @@ from lorafit.adapters.card import AdapterCard
 
 def model_card(card: AdapterCard, tensors: dict[str, Tensor]) -> str:
     """Markdown with the front matter that the Hugging Face hub reads."""
+    made = card.provenance
     num_values = sum(tensor.numel() for tensor in tensors.values())
     options = ", ".join(f"{k} = {_shown(v)}" for k, v in card.method.items() if k != "name" and v is not None)
     scores = "\n".join(f"| {name} | {_shown(value)} |" for name, value in card.scores.items())
@@ -29,8 +30,8 @@ tags:
 | method | {card.method["name"]} ({options}) |
 | task | {card.task.name} |
 | trained values | {num_values:,} |
-| recipe | {card.provenance.recipe or "none"}, seed {card.provenance.seed}, step {card.provenance.step} |
-| made with | lorafit {card.provenance.lorafit}, torch {card.provenance.torch}, transformers {card.provenance.transformers} |
+| recipe | {made.recipe or "none"}, seed {made.seed}, step {made.step} |
+| made with | lorafit {made.lorafit}, torch {made.torch}, transformers {made.transformers} |
 
 {"| score | value |" if scores else ""}
 {"|---|---|" if scores else ""}

@@ -55,6 +55,7 @@ def evaluate(
 ) -> None:
     """Decode and score an adapter on a split of its task."""
     from lorafit.display import Display
+    from lorafit.display.adapters import show_evaluation
     from lorafit.recipe import EvalSection
     from lorafit.workflows.evaluate import BaseChoice
     from lorafit.workflows.evaluate import evaluate as carry_out
@@ -65,7 +66,7 @@ def evaluate(
         result = carry_out(
             adapter, BaseChoice(base, force), split.value, data, output, section, display.report
         )
-    display.evaluate_result(result)
+    show_evaluation(display, result)
 
 
 def predict(
@@ -89,6 +90,7 @@ def predict(
 ) -> None:
     """Write a text for each context of your own."""
     from lorafit.display import Display
+    from lorafit.display.adapters import show_predictions
     from lorafit.workflows.evaluate import BaseChoice, Sampling
     from lorafit.workflows.evaluate import predict as carry_out
 
@@ -96,7 +98,7 @@ def predict(
     sampling = Sampling(strategy, temperature, top_p, max_new_tokens, seed)
     display = Display(json=json)
     texts = dict(carry_out(adapter, BaseChoice(base, force), given, sampling, batch_size))
-    display.predictions([(context, texts[i]) for i, context in enumerate(given)])
+    show_predictions(display, [(context, texts[i]) for i, context in enumerate(given)])
 
 
 def merge(
@@ -114,13 +116,14 @@ def merge(
 ) -> None:
     """Write base + adapter as a plain Hugging Face model folder."""
     from lorafit.display import Display
+    from lorafit.display.adapters import show_merge
     from lorafit.workflows.evaluate import BaseChoice
     from lorafit.workflows.merge import merge as carry_out
     from lorafit.workflows.merge import parse_size
 
     shard_bytes = parse_size(max_shard_size)
     result = carry_out(adapter, output, BaseChoice(base, force), dtype.value if dtype else None, shard_bytes)
-    Display(json=json).merge_result(result)
+    show_merge(Display(json=json), result)
 
 
 def export(
@@ -134,7 +137,9 @@ def export(
 ) -> None:
     """Write the adapter in another program's format."""
     from lorafit.display import Display
+    from lorafit.display.adapters import show_export
     from lorafit.workflows.evaluate import BaseChoice
     from lorafit.workflows.export import export as carry_out
 
-    Display(json=json).export_result(carry_out(adapter, output, format_name, BaseChoice(base, force)))
+    result = carry_out(adapter, output, format_name, BaseChoice(base, force))
+    show_export(Display(json=json), result)

@@ -13,8 +13,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=True,
     help="Fine-tune with LoRA, and get the LoRA paper's numbers again.",
-    epilog="Exit codes: 0 done, 2 usage or recipe, 3 data or model not found, 4 out of memory, 5 diverged, 6 bad adapter, "
-    "75 interrupted and resumable.",
+    epilog="Exit codes: 0 done, 2 usage or recipe, 3 data or model not found, 4 out of memory, 5 diverged, "
+    "6 bad adapter, 75 interrupted and resumable.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -29,7 +29,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _main(
-    version: Annotated[  # noqa: ARG001  the callback acts on it
+    version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:

@@ -42,9 +42,10 @@ def score(
 ) -> None:
     """Score any system's output, without a model."""
     from lorafit.display import Display
+    from lorafit.display.scoring import show_score
     from lorafit.workflows.score import score as carry_out
 
     result = carry_out(task, predictions, references, split_file, protocol.value, metric)
-    Display(json=json).score_result(result)
+    show_score(Display(json=json), result)
     if result.missing:
         raise typer.Exit(3)

@@ -29,6 +29,7 @@ def train(
 ) -> None:
     """Train a recipe, score the result and leave an adapter folder. A finished run is shown, not repeated."""
     from lorafit.display import Display
+    from lorafit.display.training import show_plan, show_train_result
     from lorafit.workflows.plan import load_plan
     from lorafit.workflows.train import train as carry_out
 
@@ -36,8 +37,8 @@ def train(
     plan = load_plan(recipe, chosen)
     display = Display(json=json, log_every=plan.recipe.train.log_every)
     if dry_run:
-        display.plan(plan)
+        show_plan(display, plan)
         return
     with display:
         result = carry_out(plan, output, display.report)
-    display.train_result(plan, result)
+    show_train_result(display, plan, result)

@@ -12,7 +12,7 @@ from lorafit.errors import NotFoundError
 
 @dataclass(frozen=True)
 class TextPair:
-    """A context and the text that shall follow it; `label` marks a part of the split, such as WebNLG's seen and unseen."""
+    """A context and the text that shall follow it; `part` is the part of the split, such as WebNLG's "seen"."""
 
     context: str
     completion: str
@@ -21,7 +21,7 @@ class TextPair:
 
 @dataclass(frozen=True)
 class EncodedPair:
-    """`context_ids` and `completion_ids`, each ending with the end-of-text token; loss is taken on the completion only."""
+    """`context_ids` and `completion_ids`, each ending with end-of-text; loss is taken on the completion only."""
 
     context_ids: tuple[int, ...]
     completion_ids: tuple[int, ...]

@@ -34,8 +34,8 @@ def split_path(data: DataSection, split: Split, file_names: Mapping[Split, str])
         key = "data.dir"
     else:
         raise NotFoundError(
-            f"[data]: no place is given for the {split} split; set data.dir=FOLDER (holding {', '.join(file_names.values())}) "
-            f"or data.{split}=FILE"
+            f"[data]: no place is given for the {split} split; set data.{split}=FILE, "
+            f"or data.dir=FOLDER (holding {', '.join(file_names.values())})"
         )
     if not path.is_file():
         raise NotFoundError(f"{path}: no such file ({key}, {split} split)")

@@ -56,9 +56,9 @@ def decode_texts(
     (paper's gpt2_decode.py)."""
     assert model.tokenizer is not None
     prompts = encode_contexts(model.tokenizer, contexts)
-    end = model.tokenizer.decode([end_of_text(model.tokenizer)])
+    end = str(model.tokenizer.decode([end_of_text(model.tokenizer)]))
     for index, ids in generate(model.net, prompts, strategy, batch_size=batch_size, should_stop=should_stop):
-        text = model.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+        text = str(model.tokenizer.decode(ids, clean_up_tokenization_spaces=False))
         yield index, text.split(end)[0].split("\n\n")[0].strip()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -92,8 +93,12 @@ def _added(
         if tensor is None:
             raise AdapterError(f"{adapter.folder}: adapts {name!r}, which is not among the base's weights")
         value = tensor.to(dtype or tensor.dtype)
-        added.append(Outgoing.made(name, value.dtype, tuple(value.shape), lambda value=value: value))
+        added.append(Outgoing.made(name, value.dtype, tuple(value.shape), partial(_itself, value)))
     return added
+
+
+def _itself(tensor: Tensor) -> Tensor:
+    return tensor
 
 
 def _copy_other_files(source: Path, folder: Path) -> None:

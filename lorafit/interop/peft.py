@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
-
 from torch import Tensor
 
 from lorafit import lora
@@ -49,7 +48,7 @@ def write_peft(adapter: Adapter, base: str, revision: str | None, folder: Path) 
         if name.rpartition(".")[0] not in layers:
             tensors[_PREFIX + name] = tensor
     safetensors.torch.save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-    config = _config(adapter, method, layers, ranks, alphas) | {
+    config = _config(method, layers, ranks, alphas) | {
         "base_model_name_or_path": base,
         "revision": revision,
         "task_type": "CAUSAL_LM" if shape.output == "text" else "SEQ_CLS",
@@ -81,7 +80,7 @@ def block_structured(b: Tensor, enabled: list[bool], r: int) -> Tensor:
 
 
 def _config(
-    adapter: Adapter, method: LoRA, layers: dict[str, Any], ranks: dict[str, int], alphas: dict[str, float]
+    method: LoRA, layers: dict[str, Any], ranks: dict[str, int], alphas: dict[str, float]
 ) -> dict[str, Any]:
     """Rank and alpha of the first layer for all, patterns for those that differ."""
     r, alpha = next(iter(ranks.values())), next(iter(alphas.values()))

@@ -147,7 +147,7 @@ class Outgoing:
 
         def write(out: IO[bytes]) -> None:
             tensor = make()
-            assert tensor.dtype == dtype and tuple(tensor.shape) == shape, (name, tensor.dtype, tensor.shape)
+            assert (tensor.dtype, tuple(tensor.shape)) == (dtype, shape), (name, tensor.dtype, tensor.shape)
             out.write(_raw(tensor))
 
         return Outgoing(name, dtype, shape, write)
@@ -204,4 +204,4 @@ def write_sharded(folder: Path, tensors: Sequence[Outgoing], max_bytes: int) -> 
 
 
 def _raw(tensor: Tensor) -> memoryview:
-    return memoryview(tensor.detach().contiguous().flatten().view(torch.uint8).numpy())
+    return tensor.detach().contiguous().flatten().view(torch.uint8).numpy().data

@@ -32,7 +32,11 @@ class Method(MethodSection, ABC):
         `generator` draws the initial values. Raises RecipeError where the architecture does not have what is asked for.
         """
 
-    def changed_weights(self, model: Model, tensors: Mapping[str, Tensor]) -> dict[str, Change]:
+    def changed_weights(
+        self,
+        model: Model,  # noqa: ARG002
+        tensors: Mapping[str, Tensor],  # noqa: ARG002
+    ) -> dict[str, Change]:
         """What merging does to the base: parameter name -> function of its float32 value.
 
         `model` is a shape with the method attached, `tensors` the trained ones by name. A trained tensor outside the

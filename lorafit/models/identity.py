@@ -38,7 +38,7 @@ class BaseIdentity:
 
 
 def base_identity(base: str, revision: str | None, folder: Path) -> BaseIdentity:
-    """The identity of the base in `folder`. Hashing a big base once is enough: the result is cached by path, size, mtime."""
+    """The identity of the base in `folder`. A big base is hashed once: cached by path, size and mtime."""
     return BaseIdentity(base, revision, _config_hash(folder), _weights_hash(folder))
 
 
@@ -77,7 +77,7 @@ def _weights_hash(folder: Path) -> str:
 
 def _hash_tensors(files: list[Path]) -> str:
     """sha256 over the sorted digests of (name, dtype, shape, bytes): the same for one file and for many shards."""
-    digests = []
+    digests: list[str] = []
     for file in files:
         tensors = _safetensors_digests(file) if file.suffix == ".safetensors" else _pickle_digests(file)
         digests.extend(tensors)

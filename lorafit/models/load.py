@@ -1,4 +1,4 @@
-"""Base models and tokenizers from a local folder, the Hugging Face cache or the hub. Every failure is one clear line."""
+"""Base models and tokenizers from a local folder, the Hugging Face cache or the hub; a failure is one clear line."""
 
 from __future__ import annotations
 

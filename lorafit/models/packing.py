@@ -69,7 +69,7 @@ def packed_attention(
     is_causal: bool | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """Block-diagonal attention for transformers' AttentionInterface. query [1, heads, T, d] -> ([1, T, heads, d], None).
+    """Block-diagonal attention for transformers' AttentionInterface: [1, heads, T, d] -> ([1, T, heads, d], None).
 
     Causal models need no key mask: a real token never sees the padding behind it. Without `packed_row` this is
     transformers' own SDPA attention, so a net that can take packed rows still takes ordinary batches.
@@ -95,7 +95,7 @@ def packed_attention(
 def packed_mask(
     q_length: int, kv_length: int, attention_mask: Tensor | None = None, **kwargs: Any
 ) -> Tensor | None:
-    """No mask where none is needed: a packed row brings its layout along, and rows without padding are plainly causal."""
+    """No mask where none is needed: a packed row brings its layout along; rows without padding are plainly causal."""
     if attention_mask is None and q_length == kv_length:
         return None
     return sdpa_mask(q_length=q_length, kv_length=kv_length, attention_mask=attention_mask, **kwargs)

@@ -12,7 +12,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def shipped_recipes() -> dict[str, Path]:
-    """Recipe name -> file, sorted by name. Installed they lie in `lorafit/recipes`, in a checkout beside the package."""
+    """Recipe name -> file, by name: in `lorafit/recipes` where installed, beside the package in a checkout."""
     for folder in (_PACKAGE / "recipes", _PACKAGE.parent / "recipes"):
         if folder.is_dir():
             return {path.stem: path for path in sorted(folder.glob("*.toml"))}

@@ -64,7 +64,7 @@ def read_recipe(path: Path, overrides: Sequence[str], methods: Mapping[str, type
 
 
 def parse_assignment(text: str) -> tuple[str, str, Any]:
-    """'train.learning_rate=1e-4' -> ("train", "learning_rate", 0.0001). The value is TOML; what is not TOML is a string."""
+    """'train.seed=1' -> ("train", "seed", 1). The value is TOML; what is not TOML is a string."""
     name, equals, value = text.partition("=")
     section, dot, key = name.strip().partition(".")
     if not (equals and dot and section and key):
@@ -144,7 +144,7 @@ def _validate(
         if not isinstance(table, dict):
             faults.append(((section, ""), f"must be a section '[{section}]', not a value"))
             continue
-        model: type[Section] | None = Recipe.model_fields[section].annotation
+        model: Any = Recipe.model_fields[section].annotation
         if section == "method":
             table = dict(table)
             model = _method_section(table, methods, faults)

@@ -3,6 +3,6 @@
 from lorafit.tasks.base import GenerationTask, ReferenceGroup, Task, group_references
 from lorafit.tasks.e2e import E2E_TASK
 
-TASKS: dict[str, GenerationTask] = {task.name: task for task in (E2E_TASK,)}
+TASKS: dict[str, Task] = {task.name: task for task in (E2E_TASK,)}
 
 __all__ = ["TASKS", "GenerationTask", "ReferenceGroup", "Task", "group_references"]

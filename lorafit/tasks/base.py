@@ -1,4 +1,4 @@
-"""What a task is: where its rows are, how a row becomes an example, how predictions are scored. It knows no tokenizer."""
+"""What a task is: where its rows are, how a row becomes an example, how it is scored. It knows no tokenizer."""
 
 from __future__ import annotations
 
@@ -6,21 +6,43 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any
 
 from lorafit.data.encode import TextPair
-from lorafit.data.sources import Split
+from lorafit.data.sources import SPLITS, Split, has_split, split_path
+from lorafit.errors import NotFoundError
 from lorafit.models.model import OutputKind
+from lorafit.recipe import DataSection
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Task(ABC):
     """A data set and its protocol."""
 
     name: str
     headline: str  # the score a table shows first
+    num_train_rows: int  # of the original data, for planning without it
 
-    output: ClassVar[OutputKind]
+    output: OutputKind
+    labels: tuple[str, ...] | None = None  # in the order of the classifier's outputs
+
+    @abstractmethod
+    def splits(self, data: DataSection) -> list[Split]:
+        """The splits for which `data` says where they are."""
+
+    @abstractmethod
+    def read(self, data: DataSection, split: Split) -> list[Any]:
+        """The examples of a split, in file order.
+
+        Raises NotFoundError that names the file, and the line of a row that cannot be used.
+        """
+
+    @abstractmethod
+    def count_train_rows(self, data: DataSection) -> int | None:
+        """Training rows where the data are at hand, without asking the network; else None.
+
+        Raises NotFoundError for a file that `data` names and that is not there.
+        """
 
 
 @dataclass(frozen=True)
@@ -32,18 +54,35 @@ class ReferenceGroup:
     part: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GenerationTask(Task):
     """A text that follows a context, scored against several references."""
 
     file_names: Mapping[Split, str]  # of each split inside `data.dir`
-    num_train_rows: int  # of the original data, for planning without it
 
-    output: ClassVar[OutputKind] = "text"
+    output: OutputKind = "text"
 
     @abstractmethod
-    def read(self, path: Path) -> list[TextPair]:
+    def read_file(self, path: Path) -> list[TextPair]:
         """All rows of a raw file, in file order. Raises NotFoundError that names file and line."""
+
+    def splits(self, data: DataSection) -> list[Split]:
+        """Those named one by one, or all that `data.dir` holds."""
+        return [split for split in SPLITS if has_split(data, split)]
+
+    def read(self, data: DataSection, split: Split) -> list[TextPair]:
+        """The pairs of the split's file."""
+        return self.read_file(split_path(data, split, self.file_names))
+
+    def count_train_rows(self, data: DataSection) -> int | None:
+        """The pairs of the training file, if it is there."""
+        try:
+            path = split_path(data, "train", self.file_names)
+        except NotFoundError:
+            if data.train is not None:
+                raise
+            return None
+        return len(self.read_file(path))
 
 
 def group_references(pairs: Sequence[TextPair]) -> list[ReferenceGroup]:

@@ -11,11 +11,11 @@ from lorafit.errors import NotFoundError
 from lorafit.tasks.base import GenerationTask
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class E2E(GenerationTask):
     """`name : Alimentum | area : city centre||There is a place … ` -> context and completion, stripped."""
 
-    def read(self, path: Path) -> list[TextPair]:
+    def read_file(self, path: Path) -> list[TextPair]:
         """One pair per line (paper's format_converting_e2e.py)."""
         return [_pair(path, number, line) for number, line in enumerate(read_lines(path), start=1)]
 

@@ -29,7 +29,7 @@ LossSum = Callable[[Batch], Tensor]
 
 @dataclass(frozen=True)
 class Stepped:
-    """One optimizer step is done. `step` counts from 1; `loss` is the mean over the step's targets, before the update."""
+    """An optimizer step is done. `step` counts from 1; `loss` is the mean over its targets, before the update."""
 
     step: int
     loss: float

@@ -96,7 +96,7 @@ class FusedCrossEntropy(torch.autograd.Function):
         return loss
 
     @staticmethod
-    def backward(ctx: Any, grad_loss: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad_loss: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         """The gradients laid by, scaled."""
         grad_hidden, grad_weight = ctx.saved_tensors
         if grad_hidden is not None:

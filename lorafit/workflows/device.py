@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from torch import nn
 
 from lorafit.models import Model
 
@@ -28,9 +29,13 @@ class Placement:
             return Placement(device, torch.bfloat16 if has_bf16 else torch.float32)
         return Placement(device, getattr(torch, dtype))
 
+    def move(self, model: Model) -> None:
+        """Move the net there as it is."""
+        nn.Module.to(model.net, self.device)
+
     def place(self, model: Model) -> None:
         """Move the net there and cast its frozen parameters."""
-        model.net.to(self.device)
+        self.move(model)
         for parameter in model.net.parameters():
             if not parameter.requires_grad:
                 parameter.data = parameter.data.to(self.dtype)

@@ -9,7 +9,7 @@ from typing import Any
 
 from lorafit import lora
 from lorafit.adapters import Adapter, read_adapter, restore
-from lorafit.data import Split, split_path
+from lorafit.data import Split
 from lorafit.decoding import Greedy, Sample, Strategy
 from lorafit.errors import AdapterError, RecipeError, did_you_mean
 from lorafit.evaluation import decode_texts
@@ -18,10 +18,10 @@ from lorafit.files import write_json, write_jsonl
 from lorafit.metrics import check_metric_names
 from lorafit.models import Model
 from lorafit.recipe import DataSection, DecodeSection, EvalSection
-from lorafit.tasks import TASKS, GenerationTask
+from lorafit.tasks import TASKS, GenerationTask, Task
 from lorafit.workflows.device import Placement
 from lorafit.workflows.events import Report, Scored
-from lorafit.workflows.text import evaluate_text
+from lorafit.workflows.work import evaluate_split
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,13 @@ class Sampling:
             case "greedy":
                 return Greedy(max_new_tokens=num_tokens, eos_token_ids=beam.eos_token_ids)
             case "sample":
-                options = {"temperature": self.temperature, "top_p": self.top_p, "seed": self.seed}
-                return Sample(max_new_tokens=num_tokens, eos_token_ids=beam.eos_token_ids, **options)
+                return Sample(
+                    max_new_tokens=num_tokens,
+                    eos_token_ids=beam.eos_token_ids,
+                    temperature=self.temperature,
+                    top_p=self.top_p,
+                    seed=self.seed,
+                )
         known = ("beam", "greedy", "sample")
         hint = did_you_mean(self.strategy, known)
         raise RecipeError(f"--strategy {self.strategy}: unknown; one of {', '.join(known)}{hint}")
@@ -86,13 +91,14 @@ def evaluate(
     adapter = read_adapter(folder)
     task = task_of(adapter)
     check_metric_names(task.name, section.metrics)
-    data = adapter.card.data if data_file is None else DataSection(**{split: str(data_file)})
-    pairs = task.read(split_path(data, split, task.file_names))
+    data = adapter.card.data if data_file is None else DataSection.model_validate({split: str(data_file)})
+    examples = task.read(data, split)
     model = _placed(adapter, base)
-    generated, scores = evaluate_text(model, task, pairs, adapter.card.decode, section, report)
-    result = scores.to_json()
+    evaluation = evaluate_split(
+        task, model, examples, decode=adapter.card.decode, section=section, report=report
+    )
+    result, lines = evaluation.scores.to_json(), evaluation.predictions
     report(Scored(split, "adapter", result["scores"], result["signatures"]))
-    lines = [g.to_json() for g in generated]
     target = output or folder.resolve().parent / "eval" / split
     write_jsonl(target / "predictions.jsonl", lines)
     write_json(target / "scores.json", {"split": split, **result})
@@ -104,7 +110,8 @@ def predict(
 ) -> Iterator[tuple[int, str]]:
     """(index, text) for every context, as batches are done."""
     adapter = read_adapter(folder)
-    task_of(adapter)
+    if not isinstance(task_of(adapter), GenerationTask):
+        raise RecipeError(f"{folder}: trained for {adapter.card.task.name}, which writes no text; use eval")
     model = _placed(adapter, base)
     with lora.merged(model.net):
         yield from decode_texts(
@@ -112,7 +119,7 @@ def predict(
         )
 
 
-def task_of(adapter: Adapter) -> GenerationTask:
+def task_of(adapter: Adapter) -> Task:
     """The adapter's task. Raises AdapterError when this lorafit has none of that name."""
     name = adapter.card.task.name
     if name not in TASKS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ class Validated:
     epoch: int
     step: int
     loss: float
+    scores: Mapping[str, Any]
     best: bool
 
 
@@ -97,6 +98,7 @@ def to_json(event: Event) -> dict[str, Any] | None:
                 "epoch": event.epoch,
                 "step": event.step,
                 "loss": event.loss,
+                **({"scores": dict(event.scores)} if event.scores else {}),
                 "best": event.best,
             }
         case Saved():

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from transformers import PretrainedConfig
 
-from lorafit.data import SPLITS, Split, has_split, num_batches, split_path
-from lorafit.errors import NotFoundError, RecipeError, did_you_mean
-from lorafit.files import local_path
+from lorafit.data import num_batches
+from lorafit.errors import RecipeError, did_you_mean
 from lorafit.methods import METHODS, Method
 from lorafit.metrics import check_metric_names
 from lorafit.models import Model, load_config, skeleton
 from lorafit.recipe import Recipe, find_recipe, read_recipe
-from lorafit.tasks import TASKS, GenerationTask
+from lorafit.tasks import TASKS, Task
 from lorafit.training import Schedule, count_steps, count_warmup
 
 
@@ -36,13 +34,12 @@ class Plan:
 
     recipe: Recipe
     method: Method
-    task: GenerationTask
+    task: Task
     config: PretrainedConfig
     parameters: list[ParameterGroup]
     num_trained: int  # of the method; the head is counted apart
     num_head: int
     num_total: int
-    files: dict[Split, Path]
     num_train_rows: int
     rows_known: bool  # counted in the file; else the size of the original data
     schedule: Schedule
@@ -69,9 +66,10 @@ def make_plan(recipe: Recipe) -> Plan:
         model_section.revision,
         dropout=model_section.dropout,
         head_dropout=model_section.head_dropout,
+        num_labels=num_outputs(task),
         local_only=True,
     )
-    _check_lengths(recipe, config)
+    _check_lengths(recipe, task, config)
     shape = skeleton(config, task.output)
     num_base = sum(p.numel() for p in shape.net.parameters())
     head = {name for name, _ in shape.head_parameters()}
@@ -79,8 +77,8 @@ def make_plan(recipe: Recipe) -> Plan:
     parameters = _groups(shape)
     trained = shape.trained()
     num_head = sum(p.numel() for name, p in trained.items() if name in head)
-    files = _files(recipe, task)
-    num_rows, rows_known = _count_rows(recipe, task, files)
+    counted = task.count_train_rows(recipe.data)
+    num_rows = task.num_train_rows if counted is None else counted
     return Plan(
         recipe=recipe,
         method=method,
@@ -90,9 +88,8 @@ def make_plan(recipe: Recipe) -> Plan:
         num_trained=sum(p.numel() for p in trained.values()) - num_head,
         num_head=num_head,
         num_total=num_base,
-        files=files,
         num_train_rows=num_rows,
-        rows_known=rows_known,
+        rows_known=counted is not None,
         schedule=make_schedule(recipe, num_rows),
     )
 
@@ -112,7 +109,12 @@ def make_schedule(recipe: Recipe, num_train_rows: int) -> Schedule:
     )
 
 
-def _task(recipe: Recipe) -> GenerationTask:
+def num_outputs(task: Task) -> int | None:
+    """Outputs of the classification head; None where there is no head."""
+    return len(task.labels) if task.labels else (1 if task.output == "score" else None)
+
+
+def _task(recipe: Recipe) -> Task:
     name = recipe.task.name
     if name not in TASKS:
         raise RecipeError(
@@ -121,9 +123,9 @@ def _task(recipe: Recipe) -> GenerationTask:
     return TASKS[name]
 
 
-def _check_lengths(recipe: Recipe, config: PretrainedConfig) -> None:
+def _check_lengths(recipe: Recipe, task: Task, config: PretrainedConfig) -> None:
     positions = getattr(config, "max_position_embeddings", None)
-    if positions is None:
+    if task.output != "text" or positions is None:
         return
     if recipe.decode.max_new_tokens >= positions:
         raise RecipeError(
@@ -141,23 +143,3 @@ def _groups(shape: Model) -> list[ParameterGroup]:
         count, values = (before.count, before.num_values) if before else (0, 0)
         groups[key] = ParameterGroup(key[0], count + 1, key[1], values + parameter.numel(), key[2])
     return list(groups.values())
-
-
-def _files(recipe: Recipe, task: GenerationTask) -> dict[Split, Path]:
-    """The files of the splits that the recipe names and that are there."""
-    found: dict[Split, Path] = {}
-    for split in SPLITS:
-        try:
-            if has_split(recipe.data, split):
-                found[split] = split_path(recipe.data, split, task.file_names)
-        except NotFoundError:
-            continue
-    return found
-
-
-def _count_rows(recipe: Recipe, task: GenerationTask, files: dict[Split, Path]) -> tuple[int, bool]:
-    if "train" in files:
-        return len(task.read(files["train"])), True
-    if recipe.data.train is not None and not local_path(recipe.data.train).is_file():
-        split_path(recipe.data, "train", task.file_names)  # raises: a file that was named must be there
-    return task.num_train_rows, False

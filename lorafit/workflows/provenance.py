@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import subprocess
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from lorafit.adapters import Provenance
 def provenance(**known: str | int | None) -> Provenance:
     """Versions and time of now, with what the caller knows: recipe, recipe_hash, seed, step, imported_from."""
     return Provenance(
-        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         lorafit=lorafit.__version__,
         torch=torch.__version__,
         transformers=transformers.__version__,

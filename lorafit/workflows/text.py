@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,12 +22,12 @@ from lorafit.data import (
 from lorafit.errors import NotFoundError
 from lorafit.evaluation import Generated, decode_texts, score_generated
 from lorafit.evaluation.generation import beam_search
-from lorafit.metrics import Scores
 from lorafit.models import Model, take_packed_rows
 from lorafit.recipe import DataSection, DecodeSection, EvalSection, TrainSection
 from lorafit.tasks import GenerationTask, group_references
 from lorafit.training import Batch, Steps, language_model_loss
 from lorafit.workflows.events import Progress, Report
+from lorafit.workflows.work import Evaluation, Validation
 
 _VALIDATION_TOKENS = 4096  # tokens in a packed row while validating
 
@@ -49,7 +49,7 @@ class TextTraining:
 
     @staticmethod
     def of(
-        model: Model, pairs: dict[Split, list[TextPair]], section: TrainSection, data: DataSection
+        model: Model, pairs: Mapping[Split, Sequence[TextPair]], section: TrainSection, data: DataSection
     ) -> TextTraining:
         """Encode the train and valid splits. Raises NotFoundError when no example has room for a target."""
         assert model.tokenizer is not None
@@ -63,6 +63,16 @@ class TextTraining:
         return TextTraining(
             model, train, encode_pairs(model.tokenizer, pairs.get("valid", [])), section, limit
         )
+
+    @property
+    def num_train(self) -> int:
+        """Training examples."""
+        return len(self.train)
+
+    @property
+    def has_valid(self) -> bool:
+        """Whether there is a valid split."""
+        return bool(self.valid)
 
     def steps(self, total: int) -> Steps:
         """The micro-batches of every step."""
@@ -87,7 +97,7 @@ class TextTraining:
         return language_model_loss(self.model.net, batch.to(self.model.device), self.section.label_smoothing)
 
     @torch.inference_mode()
-    def validation_loss(self) -> float:
+    def validate(self) -> Validation:
         """Mean negative log-likelihood per target token of the valid split, without label smoothing or dropout."""
         net = self.model.net
         net.eval()
@@ -96,7 +106,8 @@ class TextTraining:
             loss_sum += language_model_loss(net, batch.to(self.model.device), 0.0).item()
             num_targets += batch.num_targets
         net.train()
-        return loss_sum / max(num_targets, 1)
+        loss = loss_sum / max(num_targets, 1)
+        return Validation(loss, quality=-loss)
 
     def _validation_batches(self) -> Iterator[PackedBatch]:
         by_length = sorted(self.valid, key=lambda e: len(e.context_ids) + len(e.completion_ids))
@@ -124,7 +135,7 @@ def evaluate_text(
     decode: DecodeSection,
     section: EvalSection,
     report: Report,
-) -> tuple[list[Generated], Scores]:
+) -> Evaluation:
     """Decode every distinct context and score the texts. LoRA layers are merged for the time being (float32 only)."""
     groups = group_references(pairs)
     texts: dict[int, str] = {}
@@ -136,4 +147,5 @@ def evaluate_text(
             texts[index] = text
             report(Progress("decoding", len(texts), len(groups)))
     generated = [Generated(group, texts[i]) for i, group in enumerate(groups)]
-    return generated, score_generated(task.name, generated, section.metrics)
+    scores = score_generated(task.name, generated, section.metrics)
+    return Evaluation([g.to_json() for g in generated], scores)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,17 +21,18 @@ from lorafit.adapters import (
 )
 from lorafit.adapters.fingerprint import NUM_INPUTS, answers
 from lorafit.adapters.restore import load_tensors
-from lorafit.data import SPLITS, Split, TextPair, has_split, split_path
+from lorafit.data import Split
 from lorafit.errors import OutOfMemoryError
 from lorafit.models import Model, base_folder, base_identity, load_base, load_config
 from lorafit.recipe import Recipe, recipe_hash
+from lorafit.tasks import Task
 from lorafit.training import AdamW, EpochEnded, Stepped, fit, parameter_groups
 from lorafit.workflows.device import Placement
 from lorafit.workflows.events import Event, Finished, Note, Report, Saved, Scored, Started, Validated
-from lorafit.workflows.plan import Plan, make_schedule
+from lorafit.workflows.plan import Plan, make_schedule, num_outputs
 from lorafit.workflows.provenance import provenance
 from lorafit.workflows.run_folder import EventLog, RunFolder
-from lorafit.workflows.text import TextTraining, evaluate_text
+from lorafit.workflows.work import evaluate_split, training_of
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def train(plan: Plan, output: Path | None, report: Report) -> TrainResult:
     Raises the LorafitError of whatever goes wrong; data and base are looked up before anything is written.
     """
     recipe, run = plan.recipe, RunFolder.of(plan.recipe, output)
-    pairs = _read_splits(plan)
+    examples = _read_splits(plan)
     torch.manual_seed(recipe.train.seed)
     model = _load(plan)
     if finished := run.begin(recipe):
@@ -62,26 +64,30 @@ def train(plan: Plan, output: Path | None, report: Report) -> TrainResult:
         report(event)
 
     try:
-        return _Run(plan, run, model, pairs, tell).carry_out()
+        return _Run(plan, run, model, examples, tell).carry_out()
     except torch.OutOfMemoryError as error:
         raise OutOfMemoryError(
-            f"{run.path}: out of GPU memory; lower train.micro_batch_size (the batch, and so the result, stays the same)"
+            f"{run.path}: out of GPU memory; lower train.micro_batch_size (the result stays the same)"
         ) from error
     finally:
         log.close()
 
 
-def _read_splits(plan: Plan) -> dict[Split, list[TextPair]]:
+def _read_splits(plan: Plan) -> dict[Split, list[Any]]:
     """Every split that the recipe names; the train split is required. Raises NotFoundError for a missing file."""
     data, task = plan.recipe.data, plan.task
-    wanted = [split for split in SPLITS if split == "train" or has_split(data, split)]
-    return {split: task.read(split_path(data, split, task.file_names)) for split in wanted}
+    wanted: list[Split] = ["train", *(split for split in task.splits(data) if split != "train")]
+    return {split: task.read(data, split) for split in wanted}
 
 
 def _load(plan: Plan) -> Model:
     section = plan.recipe.model
     config = load_config(
-        section.base, section.revision, dropout=section.dropout, head_dropout=section.head_dropout
+        section.base,
+        section.revision,
+        dropout=section.dropout,
+        head_dropout=section.head_dropout,
+        num_labels=num_outputs(plan.task),
     )
     return load_base(config, section.base, section.revision, plan.task.output)
 
@@ -90,14 +96,14 @@ class _Run:
     """One run under way."""
 
     def __init__(
-        self, plan: Plan, run: RunFolder, model: Model, pairs: dict[Split, list[TextPair]], tell: Report
+        self, plan: Plan, run: RunFolder, model: Model, examples: dict[Split, list[Any]], tell: Report
     ) -> None:
-        self.plan, self.run, self.model, self.pairs, self.tell = plan, run, model, pairs, tell
+        self.plan, self.run, self.model, self.examples, self.tell = plan, run, model, examples, tell
         self.recipe: Recipe = plan.recipe
         self.started = time.monotonic()
-        self.training = TextTraining.of(model, pairs, self.recipe.train, self.recipe.data)
+        self.training = training_of(plan.task, model, examples, self.recipe)
         self.placement = Placement.of(self.recipe.model.dtype)
-        self.best_loss = float("inf")
+        self.best_quality = -math.inf
 
     def carry_out(self) -> TrainResult:
         """Score the bare base if asked, train, and score the best adapter."""
@@ -106,13 +112,13 @@ class _Run:
         self.base_answers = answers(self.model, self.inputs)
         self.card = self._card()
         scores: dict[str, Any] = {}
-        if recipe.eval.score_base and "test" in self.pairs:
-            self.model.net.to(self.placement.device)
+        if recipe.eval.score_base and "test" in self.examples:
+            self.placement.move(self.model)
             scores["base"] = self._score("base")["scores"]
         self.plan.method.attach(self.model, torch.Generator().manual_seed(recipe.train.seed))
         self.placement.place(self.model)
         last_step = self._fit()
-        if "test" in self.pairs:
+        if "test" in self.examples:
             load_tensors(read_adapter(self.run.adapter), self.model)
             scores = self._score("adapter") | scores
         else:
@@ -124,7 +130,7 @@ class _Run:
     def _fit(self) -> int:
         """Train; validate after every epoch; keep the best adapter and the last. Returns the last step."""
         train, trained = self.recipe.train, self.model.trained()
-        schedule = make_schedule(self.recipe, len(self.training.train))
+        schedule = make_schedule(self.recipe, self.training.num_train)
         groups = parameter_groups(trained, self.model.net, train.weight_decay, train.decay_exempt)
         betas = (train.adam_beta1, train.adam_beta2)
         optimizer = AdamW(groups, lr=train.learning_rate, betas=betas, eps=train.adam_epsilon)
@@ -151,13 +157,13 @@ class _Run:
         return step
 
     def _validate_and_save(self, ended: EpochEnded) -> None:
-        """Best is the lowest validation loss; without a validation split, the last."""
+        """Best is the greatest validation quality; without a validation split, the last."""
         best = True
-        if self.training.valid:
-            loss = self.training.validation_loss()
-            best = loss < self.best_loss
-            self.best_loss = min(loss, self.best_loss)
-            self.tell(Validated(ended.epoch, ended.step, loss, best))
+        if self.training.has_valid:
+            validation = self.training.validate()
+            best = validation.quality > self.best_quality
+            self.best_quality = max(validation.quality, self.best_quality)
+            self.tell(Validated(ended.epoch, ended.step, validation.loss, validation.scores, best))
         self._save(self.run.last_adapter, ended.step)
         if best:
             self._save(self.run.adapter, ended.step)
@@ -173,24 +179,24 @@ class _Run:
 
     def _score(self, who: str) -> dict[str, Any]:
         with self.placement.autocast():
-            generated, scores = evaluate_text(
-                self.model,
+            evaluation = evaluate_split(
                 self.plan.task,
-                self.pairs["test"],
-                self.recipe.decode,
-                self.recipe.eval,
-                self.tell,
+                self.model,
+                self.examples["test"],
+                decode=self.recipe.decode,
+                section=self.recipe.eval,
+                report=self.tell,
             )
         name = "test" if who == "adapter" else "test-base"
-        self.run.write_predictions(name, [g.to_json() for g in generated])
-        result = scores.to_json()
+        self.run.write_predictions(name, evaluation.predictions)
+        result = evaluation.scores.to_json()
         self.tell(Scored("test", who, result["scores"], result["signatures"]))
         return result
 
     def _start_event(self, num_steps: int) -> Started:
         num_trained = sum(p.numel() for p in self.model.trained().values())
         device, dtype = str(self.placement.device), str(self.placement.dtype).removeprefix("torch.")
-        return Started(num_steps, len(self.training.train), num_trained, device, dtype)
+        return Started(num_steps, self.training.num_train, num_trained, device, dtype)
 
     def _card(self) -> AdapterCard:
         recipe = self.recipe
@@ -199,13 +205,17 @@ class _Run:
         return AdapterCard(
             base=BaseCard(**vars(identity)),
             method=self.plan.method.options(),
-            task=TaskCard(name=self.plan.task.name, output=self.plan.task.output),
+            task=_task_card(self.plan.task),
             data=recipe.data,
             decode=recipe.decode,
             provenance=provenance(
                 recipe=recipe.name, recipe_hash=recipe_hash(recipe), seed=recipe.train.seed
             ),
         )
+
+
+def _task_card(task: Task) -> TaskCard:
+    return TaskCard(name=task.name, output=task.output, labels=list(task.labels) if task.labels else None)
 
 
 def _samples(run: RunFolder, count: int = 3) -> list[dict[str, Any]]:

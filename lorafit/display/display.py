@@ -1,0 +1,129 @@
+"""Events and results on the terminal: live on one, plain lines elsewhere, JSON where asked."""
+
+from __future__ import annotations
+
+import json as json_module
+import resource
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from lorafit.display.format import duration, scores_line, size
+
+if TYPE_CHECKING:  # the display of `lorafit recipes` must not wait for torch
+    from lorafit.workflows.events import Event
+
+
+class Display:
+    """The only voice of the program: `report` takes events, `print` lines for people, `print_json` a result."""
+
+    def __init__(self, *, json: bool = False, log_every: int = 10) -> None:
+        self.json = json
+        self.log_every = log_every
+        self.console = Console(stderr=json, highlight=False, soft_wrap=True)
+        self._progress: Progress | None = None
+        self._bars: dict[str, TaskID] = {}
+        self._training: _TrainingLine | None = None
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            columns = (TextColumn("{task.description:>10}"), BarColumn(), TextColumn("{task.fields[text]}"))
+            self._progress = Progress(*columns, console=self.console, transient=True)
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def report(self, event: Event) -> None:
+        """Show an event."""
+        from lorafit.training import Stepped
+        from lorafit.workflows import events
+
+        match event:
+            case events.Note():
+                self.console.print(escape(event.text))
+            case events.Started():
+                self._training = _TrainingLine(event.num_steps)
+                self.console.print(
+                    f"training {event.num_trained:,} parameters on {event.num_examples:,} examples for "
+                    f"{event.num_steps:,} steps ({event.device}, {event.dtype})"
+                )
+            case Stepped():
+                self._stepped(event)
+            case events.Progress():
+                self._bar(event.what, event.done, event.total, f"{event.done}/{event.total}")
+            case events.Validated():
+                scores = f", {scores_line(dict(event.scores))}" if event.scores else ""
+                best = ", the best so far" if event.best else ""
+                self.console.print(
+                    f"epoch {event.epoch} (step {event.step}): validation loss {event.loss:.4f}{scores}{best}"
+                )
+            case events.Saved():
+                self.console.print(f"wrote {escape(str(event.folder))} ({size(event.num_bytes)})")
+            case events.Scored():
+                self.console.print(f"{event.split} scores of the {event.who}: {scores_line(event.scores)}")
+            case events.Finished():
+                self.console.print(f"finished after {event.step:,} steps and {duration(event.seconds)}")
+
+    def _stepped(self, event: Any) -> None:
+        assert self._training is not None
+        text = self._training.text(event)
+        if self._progress is not None:
+            self._bar("training", event.step, self._training.num_steps, text)
+        elif event.step % self.log_every == 0:
+            self.console.print(f"step {event.step}/{self._training.num_steps}  {text}")
+
+    def _bar(self, what: str, done: int, total: int, text: str) -> None:
+        """A live bar; without a terminal, a line at every tenth."""
+        if self._progress is None:
+            if what != "training" and (done == total or done * 10 // total > (done - 1) * 10 // total):
+                self.console.print(f"{what} {text}")
+            return
+        if what not in self._bars:
+            self._bars[what] = self._progress.add_task(what, total=total, text=text)
+        self._progress.update(self._bars[what], completed=done, text=text, visible=done < total)
+        if done >= total:
+            self._progress.remove_task(self._bars.pop(what))
+
+    def print(self, what: Any = "", **options: Any) -> None:
+        """A line, or anything that rich can draw. Text from elsewhere goes through `rich.markup.escape` first."""
+        self.console.print(what, **options)
+
+    def print_json(self, value: Any) -> None:
+        """The result as one JSON value on stdout."""
+        sys.stdout.write(json_module.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+class _TrainingLine:
+    """Loss, learning rate, tokens per second, time left and memory."""
+
+    def __init__(self, num_steps: int) -> None:
+        self.num_steps = num_steps
+        self.started = time.monotonic()
+
+    def text(self, event: Any) -> str:
+        elapsed = time.monotonic() - self.started
+        left = elapsed / event.step * (self.num_steps - event.step)
+        speed = event.num_tokens / event.seconds
+        return (
+            f"loss {event.loss:.4f}  lr {event.learning_rate:.2e}  {speed:,.0f} tokens/s  "
+            f"{duration(left)} left  {size(_memory())}"
+        )
+
+
+def _memory() -> int:
+    """Peak memory in bytes: of the GPU where one is used, else of the process."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

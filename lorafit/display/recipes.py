@@ -1,0 +1,22 @@
+"""The list of shipped recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from lorafit.display.display import Display
+from lorafit.recipe import RecipeSummary
+
+
+def show_recipes(display: Display, recipes: Sequence[RecipeSummary]) -> None:
+    """A line for each."""
+    if display.json:
+        display.print_json([vars(recipe) for recipe in recipes])
+        return
+    table = Table("recipe", "task", "base", "method", "paper", box=None, header_style="bold")
+    for recipe in recipes:
+        paper = f"Table {recipe.table}: {recipe.row}" if recipe.table else ""
+        table.add_row(recipe.name, recipe.task, recipe.base, recipe.method, paper)
+    display.print(table)

@@ -1,0 +1,46 @@
+"""Scores beside the paper's, and a few texts that were written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from lorafit.display.display import Display
+from lorafit.display.format import flat, number
+
+
+def show_scores(display: Display, result: Mapping[str, Any], paper: Mapping[str, float]) -> None:
+    """A row for each score: the adapter's, the bare base's where it was scored, the paper's where there is one."""
+    scores, base = flat(result.get("scores") or {}), flat(result.get("base") or {})
+    if not scores:
+        return
+    columns = [
+        "score",
+        "adapter",
+        *(["bare base"] if base else []),
+        *(["paper", "difference"] if paper else []),
+    ]
+    table = Table(*columns, box=None, header_style="bold")
+    for name, value in scores.items():
+        row = [name, number(value), *([number(base.get(name))] if base else [])]
+        if paper:
+            theirs = paper.get(name)
+            difference = value - theirs if value is not None and theirs is not None else None
+            row += [number(theirs), f"{difference:+.4g}" if difference is not None else ""]
+        table.add_row(*row)
+    display.print()
+    display.print(table)
+    for name, reason in flat(result.get("reasons") or {}).items():
+        display.print(f"{name}: {escape(str(reason))}")
+
+
+def show_samples(display: Display, samples: Sequence[Mapping[str, Any]]) -> None:
+    """What went in, what was written or chosen, and what would have been right."""
+    for sample in samples:
+        display.print(f"\ninput:     {escape(sample['input'])}")
+        display.print(f"written:   {escape(sample['prediction'])}", style="bold")
+        for reference in sample["references"][:2]:
+            display.print(f"reference: {escape(reference)}")

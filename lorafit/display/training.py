@@ -1,0 +1,69 @@
+"""What a run would do, and what it came to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from lorafit.display.display import Display
+from lorafit.display.scores import show_samples, show_scores
+from lorafit.recipe import to_toml
+
+if TYPE_CHECKING:
+    from lorafit.workflows.plan import Plan
+    from lorafit.workflows.train import TrainResult
+
+
+def show_plan(display: Display, plan: Plan) -> None:
+    """The resolved recipe, parameters by module, and steps."""
+    if display.json:
+        display.print_json(_plan_json(plan))
+        return
+    display.print(escape(to_toml(plan.recipe)))
+    table = Table("parameters", "count", "shape", "values", "trained", box=None, header_style="bold")
+    for group in plan.parameters:
+        shape = "x".join(map(str, group.shape))
+        table.add_row(
+            group.name, str(group.count), shape, f"{group.num_values:,}", "yes" if group.trained else ""
+        )
+    display.print(table)
+    head = f" + {plan.num_head:,} of the head" if plan.num_head else ""
+    display.print(f"\ntrainable parameters: {plan.num_trained:,}{head} (base: {plan.num_total:,})")
+    source = "in the training file" if plan.rows_known else "of the original data; the file is not here"
+    display.print(f"training rows: {plan.num_train_rows:,} ({source})")
+    schedule = plan.schedule
+    display.print(f"optimizer steps: {schedule.num_steps:,}, {schedule.num_warmup:,} of them warm-up")
+
+
+def show_train_result(display: Display, plan: Plan, result: TrainResult) -> None:
+    """Scores beside the paper's, a few predictions, and where everything is."""
+    if display.json:
+        value = {
+            "run": str(result.run),
+            "adapter": str(result.adapter),
+            "already_finished": result.already_finished,
+            **result.scores,
+        }
+        display.print_json(value)
+        return
+    if result.already_finished:
+        display.print(f"{escape(str(result.run))}: this run is finished already; here is its result")
+    show_scores(display, result.scores, plan.recipe.paper.scores)
+    show_samples(display, result.samples)
+    display.print(f"\nrun folder: {escape(str(result.run))}\nadapter:    {escape(str(result.adapter))}")
+
+
+def _plan_json(plan: Plan) -> dict[str, Any]:
+    return {
+        "recipe": plan.recipe.model_dump(mode="json") | {"method": plan.method.options()},
+        "trainable": plan.num_trained,
+        "head": plan.num_head,
+        "total": plan.num_total,
+        "parameters": [vars(group) | {"shape": list(group.shape)} for group in plan.parameters],
+        "train_rows": plan.num_train_rows,
+        "train_rows_counted": plan.rows_known,
+        "steps": plan.schedule.num_steps,
+        "warmup_steps": plan.schedule.num_warmup,
+    }

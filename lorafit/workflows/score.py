@@ -1,0 +1,38 @@
+"""Files of texts and references -> scores, without a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lorafit.metrics import Scores, read_predictions, read_references, read_splits, score_texts, text_metrics
+
+
+@dataclass(frozen=True)
+class ScoreResult:
+    """The scores; `missing` are those that were asked for by name and could not be computed."""
+
+    scores: Scores
+    missing: tuple[str, ...]
+
+
+def score(
+    task: str,
+    predictions: Path,
+    references: Sequence[Path],
+    split_file: Path | None,
+    protocol: str,
+    metrics: Sequence[str] | None,
+) -> ScoreResult:
+    """Score a system's output as the challenge (`protocol` "official") or the LoRA paper ("paper") does.
+
+    Raises RecipeError for an unknown task, protocol or metric, NotFoundError for files that do not fit each other.
+    """
+    text_metrics(task, protocol, metrics)  # an unknown name is said before any file is read
+    texts = read_predictions(predictions)
+    groups = read_references(references, len(texts))
+    splits = read_splits(split_file, len(texts)) if split_file is not None else None
+    scores = score_texts(task, texts, groups, protocol=protocol, metrics=metrics, splits=splits)
+    missing = tuple(name for name in scores.reasons if metrics is not None)
+    return ScoreResult(scores, missing)
