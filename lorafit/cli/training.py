@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lorafit.cli.options import Debug, Json, Overrides, RecipeArgument
+
+
+class Resume(StrEnum):
+    """`--resume`."""
+
+    auto = "auto"
+    must = "must"
+    never = "never"
 
 
 def train(
@@ -20,6 +29,28 @@ def train(
         Path | None,
         typer.Option(help="The run folder. [default: runs/<recipe>/seed-<n>]", show_default=False),
     ] = None,
+    resume: Annotated[
+        Resume,
+        typer.Option(
+            help="What to do with an unfinished run: go on (auto), go on or fail (must), start over (never)."
+        ),
+    ] = Resume.auto,
+    init_from: Annotated[
+        Path | None,
+        typer.Option(
+            help="Start from the weights of an adapter; short for --set train.init_from=ADAPTER.",
+            metavar="ADAPTER",
+            show_default=False,
+        ),
+    ] = None,
+    extend: Annotated[
+        str | None,
+        typer.Option(
+            help="Make a run longer, finished or not; the learning rate is planned anew for the new length.",
+            metavar="epochs=N|max_steps=N",
+            show_default=False,
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Show the resolved recipe, steps and parameter counts, and stop."),
@@ -27,18 +58,34 @@ def train(
     json: Json = False,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
-    """Train a recipe, score the result and leave an adapter folder. A finished run is shown, not repeated."""
+    """Train a recipe, score the result and leave an adapter folder.
+
+    The same command again goes on where a run was cut off, and shows the result of a finished one.
+    """
     from lorafit.display import Display
     from lorafit.display.training import show_plan, show_train_result
     from lorafit.workflows.plan import load_plan
+    from lorafit.workflows.train import TrainOptions
     from lorafit.workflows.train import train as carry_out
 
-    chosen = [*(overrides or []), *([f"train.seed={seed}"] if seed is not None else [])]
+    chosen = list(overrides or [])
+    chosen += [f"train.seed={seed}"] if seed is not None else []
+    chosen += [f"train.init_from={init_from}"] if init_from is not None else []
+    chosen += [_longer(extend)] if extend is not None else []
     plan = load_plan(recipe, chosen)
     display = Display(json=json, log_every=plan.recipe.train.log_every)
     if dry_run:
         show_plan(display, plan)
         return
     with display:
-        result = carry_out(plan, output, display.report)
+        result = carry_out(plan, output, display.report, TrainOptions(resume.value, extend is not None))
     show_train_result(display, plan, result)
+
+
+def _longer(extend: str) -> str:
+    """'epochs=40' -> 'train.epochs=40'."""
+    from lorafit.errors import RecipeError
+
+    if extend.partition("=")[0].strip() not in ("epochs", "max_steps"):
+        raise RecipeError(f"--extend {extend}: must read epochs=N or max_steps=N")
+    return f"train.{extend.strip()}"

@@ -53,7 +53,7 @@ class Display:
             case events.Note():
                 self.console.print(escape(event.text))
             case events.Started():
-                self._training = _TrainingLine(event.num_steps)
+                self._training = _TrainingLine(event.num_steps, event.first_step)
                 self.console.print(
                     f"training {event.num_trained:,} parameters on {event.num_examples:,} examples for "
                     f"{event.num_steps:,} steps ({event.device}, {event.dtype})"
@@ -107,13 +107,13 @@ class Display:
 class _TrainingLine:
     """Loss, learning rate, tokens per second, time left and memory."""
 
-    def __init__(self, num_steps: int) -> None:
-        self.num_steps = num_steps
+    def __init__(self, num_steps: int, first_step: int) -> None:
+        self.num_steps, self.first_step = num_steps, first_step
         self.started = time.monotonic()
 
     def text(self, event: Any) -> str:
         elapsed = time.monotonic() - self.started
-        left = elapsed / event.step * (self.num_steps - event.step)
+        left = elapsed / (event.step - self.first_step) * (self.num_steps - event.step)
         speed = event.num_tokens / event.seconds
         return (
             f"loss {event.loss:.4f}  lr {event.learning_rate:.2e}  {speed:,.0f} tokens/s  "

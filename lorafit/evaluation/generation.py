@@ -8,7 +8,7 @@ from typing import Any
 
 from lorafit.data import encode_contexts
 from lorafit.data.encode import end_of_text
-from lorafit.decoding import BeamSearch, Strategy, generate
+from lorafit.decoding import BeamSearch, Strategy, batches_of, generate
 from lorafit.metrics import Scores, score_texts
 from lorafit.models import Model
 from lorafit.recipe import DecodeSection
@@ -60,6 +60,14 @@ def decode_texts(
     for index, ids in generate(model.net, prompts, strategy, batch_size=batch_size, should_stop=should_stop):
         text = str(model.tokenizer.decode(ids, clean_up_tokenization_spaces=False))
         yield index, text.split(end)[0].split("\n\n")[0].strip()
+
+
+def decoding_batches(
+    model: Model, contexts: Sequence[str], strategy: Strategy, batch_size: int
+) -> list[list[int]]:
+    """The batches in which `decode_texts` would go about it, as indices."""
+    assert model.tokenizer is not None
+    return batches_of(model.net, encode_contexts(model.tokenizer, contexts), strategy, batch_size)
 
 
 def score_generated(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -175,4 +176,8 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logging.getLogger("transformers").setLevel(level)
-        transformers.utils.logging.enable_progress_bar()
+        with (
+            warnings.catch_warnings()
+        ):  # HF_HUB_DISABLE_PROGRESS_BARS has them off for good, and that is well
+            warnings.simplefilter("ignore", UserWarning)
+            transformers.utils.logging.enable_progress_bar()

@@ -86,6 +86,10 @@ class TrainSection(Section):
     shuffle: bool = True
     last_batch: Literal["short", "fill", "drop"] = "short"  # fill: rows drawn again, as the paper's code does
     log_every: PositiveInt = 10  # optimizer steps
+    checkpoint_every: PositiveInt = 500  # optimizer steps; the end of every epoch comes on top
+    keep_checkpoints: PositiveInt = 2  # the newest ones
+    max_oom_retries: NonNegativeInt = 3  # how often the micro-batch is halved when memory runs out
+    init_from: str | None = None  # an adapter folder: every trained tensor starts as it is there
 
     @model_validator(mode="after")
     def _one_of_each(self) -> TrainSection:

@@ -1,22 +1,51 @@
-"""Loss, optimizer, schedule and the loop."""
+"""Loss, optimizer, schedule, the loop and its checkpoints."""
 
-from lorafit.training.loop import Batch, EpochEnded, Stepped, Steps, fit
+from lorafit.training.checkpoint import (
+    Checkpoint,
+    DamagedCheckpointError,
+    checkpoint_folders,
+    copy_linked,
+    newest_checkpoint,
+    num_bytes,
+    prune,
+    read_checkpoint,
+    write_checkpoint,
+)
+from lorafit.training.loop import Batch, EpochEnded, MemoryRanOut, Position, Stepped, Steps, fit
 from lorafit.training.loss import cross_entropy_sum, language_model_loss
 from lorafit.training.optim import AdamW, parameter_groups
+from lorafit.training.rng import RngState, rng_state, set_rng_state
 from lorafit.training.schedule import Schedule, count_steps, count_warmup, warmup_factor
+from lorafit.training.world import ALONE, World
 
 __all__ = [
+    "ALONE",
     "AdamW",
     "Batch",
+    "Checkpoint",
+    "DamagedCheckpointError",
     "EpochEnded",
+    "MemoryRanOut",
+    "Position",
+    "RngState",
     "Schedule",
     "Stepped",
     "Steps",
+    "World",
+    "checkpoint_folders",
+    "copy_linked",
     "count_steps",
     "count_warmup",
     "cross_entropy_sum",
     "fit",
     "language_model_loss",
+    "newest_checkpoint",
+    "num_bytes",
     "parameter_groups",
+    "prune",
+    "read_checkpoint",
+    "rng_state",
+    "set_rng_state",
     "warmup_factor",
+    "write_checkpoint",
 ]

@@ -19,13 +19,14 @@ class Note:
 
 @dataclass(frozen=True)
 class Started:
-    """Training begins."""
+    """Training begins, or goes on after `first_step` steps."""
 
     num_steps: int
     num_examples: int
     num_trained: int
     device: str
     dtype: str
+    first_step: int = 0
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from lorafit.metrics import Scores
 from lorafit.models import Model
 from lorafit.recipe import DecodeSection, EvalSection, Recipe
 from lorafit.tasks import GenerationTask, Task
-from lorafit.training import Batch, Steps
+from lorafit.training import ALONE, Batch, Steps, World
 from lorafit.workflows.events import Report
 
 
@@ -46,15 +46,18 @@ class TrainingWork(Protocol):
     def has_valid(self) -> bool: ...
 
     def steps(self, total: int) -> Steps:
-        """The micro-batches of every optimizer step."""
+        """The data of every optimizer step."""
         ...
 
     def loss_sum(self, batch: Batch) -> Tensor:
         """Sum of the training loss over a micro-batch's targets."""
         ...
 
-    def validate(self) -> Validation:
-        """The model as it is now, without dropout, on the valid split."""
+    def validate(self, world: World) -> Validation:
+        """The model as it is now, without dropout, on the valid split. The processes share the work by `world.each`.
+
+        Raises InterruptedRunError when a process is asked to stop.
+        """
         ...
 
     def fingerprint_inputs(self, count: int) -> list[list[int]]:
@@ -80,9 +83,13 @@ def evaluate_split(
     decode: DecodeSection,
     section: EvalSection,
     report: Report,
+    world: World = ALONE,
 ) -> Evaluation:
-    """Predict every example and score the predictions as the paper does."""
+    """Predict every example and score the predictions as the paper does. The processes share the work.
+
+    Raises InterruptedRunError when a process is asked to stop.
+    """
     from lorafit.workflows.text import evaluate_text
 
     assert isinstance(task, GenerationTask)
-    return evaluate_text(model, task, examples, decode, section, report)
+    return evaluate_text(model, task, examples, decode, section, report, world)
