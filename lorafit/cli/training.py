@@ -51,6 +51,15 @@ def train(
             show_default=False,
         ),
     ] = None,
+    time_limit: Annotated[
+        str | None,
+        typer.Option(
+            help="Stop in time to save before so much time has passed, such as 90s, 15m, 1.5h or 1:30:00. "
+            "Inside a Slurm job its end is known.",
+            metavar="TIME",
+            show_default=False,
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Show the resolved recipe, steps and parameter counts, and stop."),
@@ -60,11 +69,14 @@ def train(
 ) -> None:
     """Train a recipe, score the result and leave an adapter folder.
 
-    The same command again goes on where a run was cut off, and shows the result of a finished one.
+    The same command again goes on where a run was cut off, and shows the result of a finished one. SIGTERM, SIGINT,
+    SIGUSR1 and SIGUSR2 save a checkpoint and end with exit code 75.
     """
     from lorafit.display import Display
     from lorafit.display.training import show_plan, show_train_result
+    from lorafit.training import World
     from lorafit.workflows.plan import load_plan
+    from lorafit.workflows.signals import StopRequest, parse_duration
     from lorafit.workflows.train import TrainOptions
     from lorafit.workflows.train import train as carry_out
 
@@ -72,13 +84,15 @@ def train(
     chosen += [f"train.seed={seed}"] if seed is not None else []
     chosen += [f"train.init_from={init_from}"] if init_from is not None else []
     chosen += [_longer(extend)] if extend is not None else []
+    limit_s = parse_duration(time_limit) if time_limit is not None else None
     plan = load_plan(recipe, chosen)
     display = Display(json=json, log_every=plan.recipe.train.log_every)
     if dry_run:
         show_plan(display, plan)
         return
-    with display:
-        result = carry_out(plan, output, display.report, TrainOptions(resume.value, extend is not None))
+    options = TrainOptions(resume.value, extend is not None)
+    with display, StopRequest(limit_s) as stop:
+        result = carry_out(plan, output, display.report, options, World(stop))
     show_train_result(display, plan, result)
 
 

@@ -12,11 +12,11 @@ from lorafit.errors import InterruptedRunError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-StopReason = Callable[[], str | None]
-"""Why the run should stop now: a signal, a time limit; None while it should not."""
+StopReason = Callable[[float], str | None]
+"""Why the run should stop now, if saving takes so many seconds: a signal, a time limit; None while it should not."""
 
 
-def never() -> None:
+def never(_: float) -> None:
     """Nothing stops the run."""
 
 
@@ -28,6 +28,7 @@ class World:
 
     def __init__(self, stop_reason: StopReason = never) -> None:
         self.stop_reason = stop_reason
+        self.seconds_to_save = 0.0  # measured by whoever saves
 
     @property
     def leads(self) -> bool:
@@ -52,12 +53,16 @@ class World:
 
     def stop_if_asked(self) -> None:
         """Raises InterruptedRunError if a process was asked to stop."""
-        if reason := self.stop_reason():
+        if reason := self.reason():
             raise InterruptedRunError(reason)
+
+    def reason(self) -> str | None:
+        """Why this process should stop now; None while it should not."""
+        return self.stop_reason(self.seconds_to_save)
 
     def should_stop(self) -> bool:
         """Whether this process may break off in the midst of an item, since no other waits for it."""
-        return self.stop_reason() is not None
+        return self.reason() is not None
 
     def sum(self, values: Sequence[float]) -> list[float]:
         """Each value summed over all processes, in float64."""

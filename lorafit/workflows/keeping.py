@@ -59,7 +59,6 @@ class Keeper:
     ) -> None:
         self.run, self.model, self.world, self.tell = run, model, world, tell
         self.card, self.sample = card, sample
-        self.seconds_of_a_save = 0.0
         self._written: tuple[int, int] | None = None  # (step, validated step) of the newest checkpoint
         self._resumed_at = (time.monotonic(), 0.0)
 
@@ -108,7 +107,7 @@ class Keeper:
             raise LorafitError(f"{error}; {hint}") from error
         self._written = moment
         prune(self.run.checkpoints, keep)
-        self.seconds_of_a_save = max(self.seconds_of_a_save, time.monotonic() - started)
+        self.world.seconds_to_save = max(self.world.seconds_to_save, time.monotonic() - started)
         self.tell(Saved(folder, position.step, num_bytes))
 
     def go_on_from(

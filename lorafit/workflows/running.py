@@ -81,6 +81,7 @@ class Run:
     def _begin(self, found: Found) -> None:
         """Everything up to the first step, or up to where the checkpoint was written."""
         recipe = self.recipe
+        self.world.stop_if_asked()
         if recipe.eval.score_base and "test" in self.examples and found.checkpoint is None:
             self.placement.move(self.model)
             self.progress.base_scores = self._score("base")["scores"]
@@ -164,7 +165,7 @@ class Run:
 
     def _interrupted(self, error: InterruptedRunError) -> InterruptedRunError:
         """The run as it stands is saved. While scoring there is nothing new to save: the last epoch's end was."""
-        reason = self.world.stop_reason() or str(error)
+        reason = self.world.reason() or str(error)
         if not hasattr(self, "optimizer"):
             return InterruptedRunError(
                 f"{self.folder.path}: stopped before training ({reason}); nothing is lost"
