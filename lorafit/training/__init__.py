@@ -14,7 +14,7 @@ from lorafit.training.checkpoint import (
 from lorafit.training.loop import Batch, EpochEnded, MemoryRanOut, Position, Stepped, Steps, fit
 from lorafit.training.loss import cross_entropy_sum, language_model_loss
 from lorafit.training.optim import AdamW, parameter_groups
-from lorafit.training.rng import RngState, rng_state, set_rng_state
+from lorafit.training.rng import RngState, rng_state, seed_all, set_rng_state
 from lorafit.training.schedule import Schedule, count_steps, count_warmup, warmup_factor
 from lorafit.training.world import ALONE, World
 
@@ -45,6 +45,7 @@ __all__ = [
     "prune",
     "read_checkpoint",
     "rng_state",
+    "seed_all",
     "set_rng_state",
     "warmup_factor",
     "write_checkpoint",

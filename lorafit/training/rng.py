@@ -12,6 +12,13 @@ RngState = dict[str, Any]
 """Tensors and plain values alone, so that it can be saved without pickled objects."""
 
 
+def seed_all(seed: int) -> None:
+    """Seed torch's, Python's and numpy's global generators, and every GPU's."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+
+
 def rng_state() -> RngState:
     """The state of torch's, Python's and numpy's global generators, and of every GPU's."""
     kind, keys, *rest = np.random.get_state()

@@ -12,7 +12,7 @@ import torch
 from lorafit.data import Split
 from lorafit.errors import OutOfMemoryError
 from lorafit.models import Model, load_base, load_config
-from lorafit.training import ALONE, World
+from lorafit.training import ALONE, World, seed_all
 from lorafit.workflows.events import Event, Note, Report
 from lorafit.workflows.lock import locked
 from lorafit.workflows.plan import Plan, num_outputs
@@ -59,7 +59,7 @@ def train(
         return TrainResult(folder.path, folder.adapter, finished, _samples(folder), already_finished=True)
     with locked(folder.path):
         examples = _read_splits(plan)
-        torch.manual_seed(recipe.train.seed)
+        seed_all(recipe.train.seed)
         model = _load(plan)
         found = folder.begin(recipe, options.resume)
         scores = _carry_out(plan, folder, found, (model, examples), report, world)
