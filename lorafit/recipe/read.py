@@ -48,6 +48,7 @@ INCIDENTAL = {
     ("train", "checkpoint_every"),
     ("train", "keep_checkpoints"),
     ("train", "max_oom_retries"),
+    ("train", "gradient_checkpointing"),
     ("eval", "batch_size"),
 }
 

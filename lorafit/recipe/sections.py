@@ -89,6 +89,7 @@ class TrainSection(Section):
     checkpoint_every: PositiveInt = 500  # optimizer steps; the end of every epoch comes on top
     keep_checkpoints: PositiveInt = 2  # the newest ones
     max_oom_retries: NonNegativeInt = 3  # how often the micro-batch is halved when memory runs out
+    gradient_checkpointing: bool = False  # less memory, about a third more time, the same losses
     init_from: str | None = None  # an adapter folder: every trained tensor starts as it is there
 
     @model_validator(mode="after")

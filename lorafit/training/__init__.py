@@ -14,6 +14,7 @@ from lorafit.training.checkpoint import (
 from lorafit.training.loop import Batch, EpochEnded, MemoryRanOut, Position, Stepped, Steps, fit
 from lorafit.training.loss import cross_entropy_sum, language_model_loss
 from lorafit.training.optim import AdamW, parameter_groups
+from lorafit.training.recompute import recompute_activations
 from lorafit.training.rng import RngState, rng_state, seed_all, set_rng_state
 from lorafit.training.schedule import Schedule, count_steps, count_warmup, warmup_factor
 from lorafit.training.world import ALONE, World
@@ -44,6 +45,7 @@ __all__ = [
     "parameter_groups",
     "prune",
     "read_checkpoint",
+    "recompute_activations",
     "rng_state",
     "seed_all",
     "set_rng_state",

@@ -28,6 +28,7 @@ from lorafit.training import (
     fit,
     num_bytes,
     parameter_groups,
+    recompute_activations,
 )
 from lorafit.workflows.device import Placement
 from lorafit.workflows.events import Finished, Note, Report, Saved, Scored, Started, Validated
@@ -88,6 +89,8 @@ class Run:
         self.plan.method.attach(self.model, torch.Generator().manual_seed(recipe.train.seed))
         if recipe.train.init_from is not None and found.checkpoint is None:
             load_tensors(read_adapter(local_path(recipe.train.init_from)), self.model)
+        if recipe.train.gradient_checkpointing:
+            recompute_activations(self.model.net)
         self.placement.place(self.model)
         self.optimizer = self._optimizer()
         if found.checkpoint is not None:

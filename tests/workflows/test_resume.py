@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from lorafit.errors import DivergedError, InterruptedRunError, LorafitError, NotFoundError, RecipeError
+from lorafit.errors import InterruptedRunError, NotFoundError, RecipeError
 from lorafit.training import World
 from lorafit.workflows.train import TrainOptions
 from tests.workflows.conftest import Runner, assert_equal_runs
@@ -148,19 +148,3 @@ def test_another_base_is_noticed(runner: MakeRunner, make_base: Callable[..., ob
     )
     with pytest.raises(RecipeError, match="not the ones that this run began with"):
         cut()
-
-
-def test_a_loss_that_is_not_a_number(runner: MakeRunner) -> None:
-    run = runner("diverged", train__learning_rate=1e30, train__warmup_steps=0)
-    with pytest.raises(DivergedError, match="learning_rate"):
-        run()
-
-
-def test_a_folder_that_cannot_be_written(runner: MakeRunner) -> None:
-    run = runner("file")
-    run.folder.write_text("")
-    with pytest.raises(RecipeError, match="not a run folder"):
-        run()
-    run.folder = run.folder / "below"
-    with pytest.raises(LorafitError, match="cannot be written"):
-        run()
