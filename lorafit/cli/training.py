@@ -74,7 +74,7 @@ def train(
     """
     from lorafit.display import Display
     from lorafit.display.training import show_plan, show_train_result
-    from lorafit.training import World
+    from lorafit.training import open_world
     from lorafit.workflows.plan import load_plan
     from lorafit.workflows.signals import StopRequest, parse_duration
     from lorafit.workflows.train import TrainOptions
@@ -85,15 +85,16 @@ def train(
     chosen += [f"train.init_from={init_from}"] if init_from is not None else []
     chosen += [_longer(extend)] if extend is not None else []
     limit_s = parse_duration(time_limit) if time_limit is not None else None
-    plan = load_plan(recipe, chosen)
-    display = Display(json=json, log_every=plan.recipe.train.log_every)
-    if dry_run:
-        show_plan(display, plan)
-        return
     options = TrainOptions(resume.value, extend is not None)
-    with display, StopRequest(limit_s) as stop:
-        result = carry_out(plan, output, display.report, options, World(stop))
-    show_train_result(display, plan, result)
+    with StopRequest(limit_s) as stop, open_world(stop) as world:
+        plan = world.leader_first(lambda: load_plan(recipe, chosen))
+        display = Display(json=json, log_every=plan.recipe.train.log_every, quiet=not world.leads)
+        if dry_run:
+            show_plan(display, plan)
+            return
+        with display:
+            result = carry_out(plan, output, display.report, options, world)
+        show_train_result(display, plan, result)
 
 
 def _longer(extend: str) -> str:

@@ -56,7 +56,7 @@ def _fill(order: list[int], num_examples: int, epoch: int) -> list[int]:
 
 def split_evenly(batch: Sequence[Item], micro_batch_size: int | None) -> list[list[Item]]:
     """A batch as micro-batches of at most `micro_batch_size`."""
-    size = micro_batch_size or len(batch)
+    size = micro_batch_size or max(len(batch), 1)
     return [list(batch[i : i + size]) for i in range(0, len(batch), size)]
 
 

@@ -22,16 +22,17 @@ if TYPE_CHECKING:  # the display of `lorafit recipes` must not wait for torch
 class Display:
     """The only voice of the program: `report` takes events, `print` lines for people, `print_json` a result."""
 
-    def __init__(self, *, json: bool = False, log_every: int = 10) -> None:
+    def __init__(self, *, json: bool = False, log_every: int = 10, quiet: bool = False) -> None:
         self.json = json
+        self.quiet = quiet
         self.log_every = log_every
-        self.console = Console(stderr=json, highlight=False, soft_wrap=True)
+        self.console = Console(stderr=json, highlight=False, soft_wrap=True, quiet=quiet)
         self._progress: Progress | None = None
         self._bars: dict[str, TaskID] = {}
         self._training: _TrainingLine | None = None
 
     def __enter__(self) -> Self:
-        if self.console.is_terminal:
+        if self.console.is_terminal and not self.quiet:
             columns = (TextColumn("{task.description:>10}"), BarColumn(), TextColumn("{task.fields[text]}"))
             self._progress = Progress(*columns, console=self.console, transient=True)
             self._progress.start()
@@ -101,6 +102,8 @@ class Display:
 
     def print_json(self, value: Any) -> None:
         """The result as one JSON value on stdout."""
+        if self.quiet:
+            return
         sys.stdout.write(json_module.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 

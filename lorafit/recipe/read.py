@@ -49,6 +49,7 @@ INCIDENTAL = {
     ("train", "keep_checkpoints"),
     ("train", "max_oom_retries"),
     ("train", "gradient_checkpointing"),
+    ("train", "parallel"),
     ("eval", "batch_size"),
 }
 

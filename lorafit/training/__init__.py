@@ -11,12 +11,14 @@ from lorafit.training.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
+from lorafit.training.distributed import open_world
 from lorafit.training.loop import Batch, EpochEnded, MemoryRanOut, Position, Stepped, Steps, fit
 from lorafit.training.loss import cross_entropy_sum, language_model_loss
 from lorafit.training.optim import AdamW, parameter_groups
 from lorafit.training.recompute import recompute_activations
 from lorafit.training.rng import RngState, rng_state, seed_all, set_rng_state
 from lorafit.training.schedule import Schedule, count_steps, count_warmup, warmup_factor
+from lorafit.training.sharding import shard_frozen
 from lorafit.training.world import ALONE, World
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "language_model_loss",
     "newest_checkpoint",
     "num_bytes",
+    "open_world",
     "parameter_groups",
     "prune",
     "read_checkpoint",
@@ -49,6 +52,7 @@ __all__ = [
     "rng_state",
     "seed_all",
     "set_rng_state",
+    "shard_frozen",
     "warmup_factor",
     "write_checkpoint",
 ]

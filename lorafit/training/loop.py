@@ -146,6 +146,7 @@ def _add_gradients(
     batches = [steps.collate(part) for part in split_evenly(world.part(indices), at.micro_batch_size) if part]
     counts = world.sum([sum(b.num_targets for b in batches), sum(b.num_tokens for b in batches)])
     num_targets, num_tokens = map(int, counts)
+    idle = [steps.collate(indices[:1])] * (world.rounds(len(batches)) - len(batches))
     total = torch.zeros((), dtype=torch.float64)
     failed = False
     try:
@@ -153,6 +154,8 @@ def _add_gradients(
             loss = loss_sum(batch) / max(num_targets, 1)
             loss.backward()
             total += loss.detach().double().cpu()
+        for batch in idle:
+            (0.0 * loss_sum(batch)).backward()
     except torch.OutOfMemoryError:
         failed = True
     loss_of_all, num_failed = world.sum([total.item(), float(failed)])

@@ -12,6 +12,7 @@ from lorafit.errors import InterruptedRunError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Made = TypeVar("Made")
 StopReason = Callable[[float], str | None]
 """Why the run should stop now, if saving takes so many seconds: a signal, a time limit; None while it should not."""
 
@@ -25,6 +26,7 @@ class World:
 
     rank = 0
     size = 1
+    in_step = False  # whether all processes must make every forward pass together
 
     def __init__(self, stop_reason: StopReason = never) -> None:
         self.stop_reason = stop_reason
@@ -50,6 +52,10 @@ class World:
             mine = items[start + self.rank : start + self.rank + 1]
             for results in self.gather([work(item) for item in mine]):
                 yield from results
+
+    def rounds(self, count: int) -> int:
+        """How many forward passes this process makes where it needs `count`: in step, as many as the others."""
+        return count
 
     def stop_if_asked(self) -> None:
         """Raises InterruptedRunError if a process was asked to stop."""
@@ -77,6 +83,14 @@ class World:
 
     def same_start(self, tensors: Sequence[torch.Tensor]) -> None:
         """Give every process the first one's values."""
+
+    def from_leader(self, make: Callable[[], Made]) -> Made:
+        """What `make` gives in the leading process, for all. What it raises ends all."""
+        return make()
+
+    def leader_first(self, make: Callable[[], Made]) -> Made:
+        """make() in every process, in the leading one before the others: it downloads, and they find it there."""
+        return make()
 
 
 ALONE = World()

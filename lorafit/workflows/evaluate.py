@@ -97,6 +97,7 @@ def evaluate(
     evaluation = evaluate_split(
         task, model, examples, decode=adapter.card.decode, section=section, report=report
     )
+    assert evaluation is not None  # this process leads
     result, lines = evaluation.scores.to_json(), evaluation.predictions
     report(Scored(split, "adapter", result["scores"], result["signatures"]))
     target = output or folder.resolve().parent / "eval" / split

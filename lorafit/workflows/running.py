@@ -29,6 +29,8 @@ from lorafit.training import (
     num_bytes,
     parameter_groups,
     recompute_activations,
+    seed_all,
+    shard_frozen,
 )
 from lorafit.workflows.device import Placement
 from lorafit.workflows.events import Finished, Note, Report, Saved, Scored, Started, Validated
@@ -48,7 +50,7 @@ class Run:
         folder: RunFolder,
         model: Model,
         examples: dict[Split, list[Any]],
-        log: EventLog,
+        log: EventLog | None,
         tell: Report,
         world: World,
     ) -> None:
@@ -85,23 +87,35 @@ class Run:
         self.world.stop_if_asked()
         if recipe.eval.score_base and "test" in self.examples and found.checkpoint is None:
             self.placement.move(self.model)
-            self.progress.base_scores = self._score("base")["scores"]
+            self.progress.base_scores = self._score("base").get("scores")
         self.plan.method.attach(self.model, torch.Generator().manual_seed(recipe.train.seed))
         if recipe.train.init_from is not None and found.checkpoint is None:
             load_tensors(read_adapter(local_path(recipe.train.init_from)), self.model)
         if recipe.train.gradient_checkpointing:
             recompute_activations(self.model.net)
         self.placement.place(self.model)
+        self._spread()
         self.optimizer = self._optimizer()
         if found.checkpoint is not None:
             self._resume(found, found.checkpoint)
-        elif self.progress.base_scores is not None:
+        elif recipe.eval.score_base:
             self._checkpoint()
+
+    def _spread(self) -> None:
+        """Over several processes: the same start for all, dropout of its own for each, and a shard of the base."""
+        if self.world.size == 1:
+            return
+        self.world.same_start(list(self.model.trained().values()))
+        if not self.world.leads:
+            seed_all(self.recipe.train.seed + 1_000_003 * self.world.rank)
+        if self.recipe.train.parallel == "fsdp":
+            shard_frozen(self.model.net, self.world, self.placement.device)
 
     def _resume(self, found: Found, checkpoint: Checkpoint) -> None:
         self.position, self.progress = self.keeper.go_on_from(checkpoint, self.optimizer)
         assert found.folder is not None
-        self.log(Saved(found.folder, self.position.step, num_bytes(found.folder)))  # it lay behind the cut
+        if self.log is not None:  # its line lay behind the cut
+            self.log(Saved(found.folder, self.position.step, num_bytes(found.folder)))
         self.tell(Note(f"resumed from {found.folder}"))
         if self.progress.num_steps != self.schedule.num_steps:
             self.tell(_extension_note(self.progress.num_steps, self.schedule, self.position.step))
@@ -152,14 +166,17 @@ class Run:
         """Score the best adapter and write the result."""
         scores: dict[str, Any] = {}
         if "test" in self.examples:
-            load_tensors(read_adapter(self.folder.adapter), self.model)
+            if self.world.leads:
+                load_tensors(read_adapter(self.folder.adapter), self.model)
+            self.world.same_start(list(self.model.trained().values()))
             scores = self._score("adapter")
         else:
             self.tell(Note("no test split is given, so nothing is scored"))
         if self.progress.base_scores is not None:
             scores["base"] = self.progress.base_scores
         self.tell(Finished(self.position.step, self.keeper.seconds()))
-        self.folder.write_scores(scores)
+        if self.world.leads:
+            self.folder.write_scores(scores)
         return scores
 
     def _checkpoint(self) -> None:
@@ -190,6 +207,8 @@ class Run:
                 report=self.tell,
                 world=self.world,
             )
+        if evaluation is None or not self.world.leads:
+            return {}
         name = "test" if who == "adapter" else "test-base"
         self.folder.write_predictions(name, evaluation.predictions)
         result = evaluation.scores.to_json()

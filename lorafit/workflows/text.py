@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -135,8 +136,11 @@ def evaluate_text(
     section: EvalSection,
     report: Report,
     world: World = ALONE,
-) -> Evaluation:
-    """Decode every distinct context and score the texts. LoRA layers are merged for the time being (float32 only)."""
+) -> Evaluation | None:
+    """Decode every distinct context and score the texts. LoRA layers are merged for the time being (float32 only).
+
+    Only the leading process scores; the others get None.
+    """
     groups = group_references(pairs)
     search = beam_search(model, decode)
     texts: dict[int, str] = {}
@@ -147,10 +151,12 @@ def evaluate_text(
         return [(batch[i], text) for i, text in decoded]
 
     batches = decoding_batches(model, [g.context for g in groups], search, section.batch_size)
-    with lora.merged(model.net):
+    with nullcontext() if world.in_step else lora.merged(model.net):
         for done in world.each(batches, texts_of):
             texts.update(done)
             report(Progress("decoding", len(texts), len(groups)))
+    if not world.leads:
+        return None
     generated = [Generated(group, texts[i]) for i, group in enumerate(groups)]
     scores = score_generated(task.name, generated, section.metrics)
     return Evaluation([g.to_json() for g in generated], scores)

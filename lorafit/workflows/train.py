@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from lorafit.data import Split
 from lorafit.errors import OutOfMemoryError
 from lorafit.models import Model, load_base, load_config
+from lorafit.recipe import Recipe
 from lorafit.training import ALONE, World, seed_all
 from lorafit.workflows.events import Event, Note, Report
 from lorafit.workflows.lock import locked
@@ -54,16 +56,21 @@ def train(
     Raises the LorafitError of whatever goes wrong; what is wrong with data or base leaves nothing behind.
     """
     recipe, folder = plan.recipe, RunFolder.of(plan.recipe, output)
-    longer = folder.check(recipe, extend=options.extend)
-    if not longer and options.resume != "never" and (finished := folder.result()):
+    finished = world.from_leader(lambda: _result(folder, recipe, options))
+    if finished is not None:
         return TrainResult(folder.path, folder.adapter, finished, _samples(folder), already_finished=True)
-    with locked(folder.path):
-        examples = _read_splits(plan)
-        seed_all(recipe.train.seed)
-        model = _load(plan)
-        found = folder.begin(recipe, options.resume)
-        scores = _carry_out(plan, folder, found, (model, examples), report, world)
+    with contextlib.ExitStack() as stack:
+        world.from_leader(lambda: stack.enter_context(locked(folder.path)))
+        loaded = world.leader_first(lambda: _load(plan))
+        found = world.from_leader(lambda: folder.begin(recipe, options.resume))
+        scores = _carry_out(plan, folder, found, loaded, report, world)
     return TrainResult(folder.path, folder.adapter, scores, _samples(folder))
+
+
+def _result(folder: RunFolder, recipe: Recipe, options: TrainOptions) -> dict[str, Any] | None:
+    """The scores of a run that is finished and shall stay so. Raises RecipeError when another run lies there."""
+    longer = folder.check(recipe, extend=options.extend)
+    return None if longer or options.resume == "never" else folder.result()
 
 
 def _carry_out(
@@ -74,6 +81,9 @@ def _carry_out(
     report: Report,
     world: World,
 ) -> dict[str, Any]:
+    """Only the leading process writes and speaks."""
+    if not world.leads:
+        return Run(plan, folder, *loaded, None, lambda _: None, world).carry_out(found)
     progress = found.checkpoint.progress if found.checkpoint else {}
     log = EventLog(folder.metrics, plan.recipe.train.log_every, progress.get("metrics_bytes", 0))
 
@@ -94,6 +104,13 @@ def _carry_out(
         log.close()
 
 
+def _load(plan: Plan) -> tuple[Model, dict[Split, list[Any]]]:
+    """The base, and the examples of every split."""
+    examples = _read_splits(plan)
+    seed_all(plan.recipe.train.seed)
+    return _load_model(plan), examples
+
+
 def _read_splits(plan: Plan) -> dict[Split, list[Any]]:
     """Every split that the recipe names; the train split is required. Raises NotFoundError for a missing file."""
     data, task = plan.recipe.data, plan.task
@@ -101,7 +118,7 @@ def _read_splits(plan: Plan) -> dict[Split, list[Any]]:
     return {split: task.read(data, split) for split in wanted}
 
 
-def _load(plan: Plan) -> Model:
+def _load_model(plan: Plan) -> Model:
     section = plan.recipe.model
     config = load_config(
         section.base,

@@ -84,8 +84,9 @@ def evaluate_split(
     section: EvalSection,
     report: Report,
     world: World = ALONE,
-) -> Evaluation:
-    """Predict every example and score the predictions as the paper does. The processes share the work.
+) -> Evaluation | None:
+    """Predict every example and score the predictions as the paper does. The processes share the work; only the
+    leading one needs to score, and the others may get None.
 
     Raises InterruptedRunError when a process is asked to stop.
     """
