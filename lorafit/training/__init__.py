@@ -18,7 +18,7 @@ from lorafit.training.optim import AdamW, parameter_groups
 from lorafit.training.recompute import recompute_activations
 from lorafit.training.rng import RngState, rng_state, seed_all, set_rng_state
 from lorafit.training.schedule import Schedule, count_steps, count_warmup, warmup_factor
-from lorafit.training.sharding import shard_frozen
+from lorafit.training.sharding import check_shardable, shard_frozen
 from lorafit.training.world import ALONE, World
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "Stepped",
     "Steps",
     "World",
+    "check_shardable",
     "checkpoint_folders",
     "copy_linked",
     "count_steps",

@@ -14,7 +14,7 @@ from lorafit.metrics import check_metric_names
 from lorafit.models import Model, load_config, skeleton
 from lorafit.recipe import Recipe, find_recipe, read_recipe
 from lorafit.tasks import TASKS, Task
-from lorafit.training import Schedule, count_steps, count_warmup
+from lorafit.training import Schedule, check_shardable, count_steps, count_warmup
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,8 @@ def make_plan(recipe: Recipe) -> Plan:
     num_base = sum(p.numel() for p in shape.net.parameters())
     head = {name for name, _ in shape.head_parameters()}
     method.attach(shape)
+    if recipe.train.parallel == "fsdp":
+        check_shardable(shape.net)
     parameters = _groups(shape)
     trained = shape.trained()
     num_head = sum(p.numel() for name, p in trained.items() if name in head)
