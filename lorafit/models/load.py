@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from huggingface_hub.utils import are_progress_bars_disabled
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -23,6 +23,7 @@ from transformers import (
 
 from lorafit.errors import NotFoundError, RecipeError
 from lorafit.files import ASSET_PREFIX, local_path
+from lorafit.models.activations import fuse_activations
 from lorafit.models.families import family_of
 from lorafit.models.model import Model, OutputKind
 from lorafit.models.shapes import KNOWN_SHAPES
@@ -111,6 +112,7 @@ def load_base(config: PretrainedConfig, base: str, revision: str | None, output:
             f"{base}: {len(bad)} tensors of the base are missing or of another shape, such as {bad[0]!r}; "
             f"these are not the weights of this {config.model_type} config"
         )
+    fuse_activations(net)
     return Model(net.eval(), tokenizer, family, output)
 
 
@@ -169,6 +171,7 @@ def _not_found(what: str, base: str, revision: str | None, error: Exception) -> 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Loading reports and progress bars of transformers are said better by us."""
+    had_progress_bars = not are_progress_bars_disabled()
     level = logging.getLogger("transformers").level
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
@@ -176,8 +179,5 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logging.getLogger("transformers").setLevel(level)
-        with (
-            warnings.catch_warnings()
-        ):  # HF_HUB_DISABLE_PROGRESS_BARS has them off for good, and that is well
-            warnings.simplefilter("ignore", UserWarning)
+        if had_progress_bars:
             transformers.utils.logging.enable_progress_bar()

@@ -1,28 +1,34 @@
-"""The loop goes on from any position, and makes do with the memory there is."""
+"""The loop: micro-batches change nothing, the schedule is the paper's, divergence stops before the update."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+import math
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from lorafit.errors import OutOfMemoryError
-from lorafit.training import AdamW, EpochEnded, MemoryRanOut, Position, Schedule, Stepped, Steps, fit
+from lorafit.errors import DivergedError
+from lorafit.training import (
+    AdamW,
+    EpochEnded,
+    Position,
+    Schedule,
+    Stepped,
+    Steps,
+    count_steps,
+    count_warmup,
+    fit,
+    parameter_groups,
+    warmup_factor,
+)
 
-NUM_EXAMPLES, BATCH = 10, 4
-X = torch.randn(NUM_EXAMPLES, 3, generator=torch.Generator().manual_seed(0))
-Y = X @ torch.tensor([1.0, -2.0, 0.5]) + 0.1
 
+class Points:
+    """A micro-batch of a regression: x [n, 3] and y [n]."""
 
-@dataclass(frozen=True)
-class Rows:
-    """A few rows of X and Y."""
-
-    x: Tensor
-    y: Tensor
+    def __init__(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        self.x, self.y = x, y
 
     @property
     def num_targets(self) -> int:
@@ -33,83 +39,94 @@ class Rows:
         return self.x.numel()
 
 
-def order(epoch: int) -> list[list[int]]:
-    """A permutation in batches of BATCH, the last one short."""
-    places = torch.randperm(NUM_EXAMPLES, generator=torch.Generator().manual_seed(epoch)).tolist()
-    return [places[i : i + BATCH] for i in range(0, NUM_EXAMPLES, BATCH)]
+def train(
+    micro_batch_size: int | None = None, *, steps: int = 6, max_grad_norm: float = 0.0, y_scale: float = 1.0
+):
+    """Events and final weights; two steps of six points an epoch."""
+    torch.manual_seed(0)
+    net = nn.Linear(3, 1)
+    x = torch.randn(6, 3)
+    y = y_scale * (x @ torch.tensor([1.0, -2.0, 0.5]))
+    every = Steps(lambda _: [range(6)] * 2, lambda places: Points(x[list(places)], y[list(places)]), steps)
+    optimizer = AdamW(net.parameters(), lr=0.1)
+    events = fit(
+        list(net.parameters()),
+        every,
+        lambda batch: ((net(batch.x).squeeze(1) - batch.y) ** 2).sum(),
+        optimizer,
+        Schedule(steps, 2, 0.1),
+        max_grad_norm,
+        position=Position(micro_batch_size=micro_batch_size),
+    )
+    return list(events), net
 
 
-def collate(indices: Sequence[int]) -> Rows:
-    """Those rows."""
-    return Rows(X[list(indices)], Y[list(indices)])
+@pytest.mark.parametrize("micro_batch_size", [1, 4, 7])
+def test_micro_batches_change_nothing(micro_batch_size: int) -> None:
+    whole, whole_net = train()
+    parts, parts_net = train(micro_batch_size)
+    losses = [[event.loss for event in events if isinstance(event, Stepped)] for events in (whole, parts)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    torch.testing.assert_close(whole_net.weight, parts_net.weight, rtol=1e-5, atol=1e-6)
 
 
-class Regression:
-    """A linear regression on its way; memory is enough for `room` rows at once."""
-
-    def __init__(self, total: int, position: Position | None = None, room: int = NUM_EXAMPLES) -> None:
-        torch.manual_seed(0)
-        self.net = nn.Linear(3, 1)
-        self.room, self.seen = room, list[int]()
-        self.position = position or Position()
-        self.optimizer = AdamW(self.net.parameters(), lr=0.1)
-        self.steps = Steps(order, collate, total)
-
-    def loss_sum(self, batch: Rows) -> Tensor:
-        """The squared error, if there is room for it."""
-        self.seen.append(len(batch.y))
-        if len(batch.y) > self.room:
-            raise torch.OutOfMemoryError("no room")
-        return ((self.net(batch.x).squeeze(1) - batch.y) ** 2).sum()
-
-    def events(self) -> Iterator[Stepped | EpochEnded | MemoryRanOut]:
-        """Train."""
-        schedule = Schedule(20, 0, 0.1)
-        trained = list(self.net.parameters())
-        return fit(trained, self.steps, self.loss_sum, self.optimizer, schedule, position=self.position)
-
-    def losses(self) -> list[float]:
-        """Train to the end."""
-        return [event.loss for event in self.events() if isinstance(event, Stepped)]
+def test_what_happens_when() -> None:
+    events, _ = train(steps=5)
+    kinds = [type(event).__name__ for event in events]
+    assert kinds == ["Stepped", "Stepped", "EpochEnded"] * 2 + ["Stepped", "EpochEnded"]
+    assert [event.epoch for event in events if isinstance(event, EpochEnded)] == [1, 2, 3]
+    rates = [event.learning_rate for event in events if isinstance(event, Stepped)]
+    assert rates == pytest.approx([0.0, 0.05, 0.1, 0.1 * 2 / 3, 0.1 / 3])
 
 
-def _plain(events: Iterator[object]) -> list[object]:
-    return [replace(event, seconds=0.0) if isinstance(event, Stepped) else event for event in events]
+def test_clipping_bounds_the_gradient() -> None:
+    _, free = train(steps=3)
+    _, clipped = train(steps=3, max_grad_norm=1e-6)
+    assert not torch.equal(free.weight, clipped.weight)
 
 
-@pytest.mark.parametrize("cut", range(1, 12))
-def test_going_on_from_any_event_is_going_on(cut: int) -> None:
-    whole = _plain(Regression(8).events())
-    first = Regression(8)
-    events = first.events()
-    before = [next(events) for _ in range(cut)]
-    second = Regression(8, position=replace(first.position))
-    second.net.load_state_dict(first.net.state_dict())
-    second.optimizer.load_state_dict(first.optimizer.state_dict())
-    after = _plain(second.events())
-    if isinstance(before[-1], EpochEnded):  # its handling was cut off, so it is said again
-        before.pop()
-    assert _plain(iter(before)) + after == whole
+def test_divergence_stops_before_the_update() -> None:
+    with pytest.raises(DivergedError, match="step 1: the loss is inf"):
+        train(y_scale=1e38)
 
 
-def test_epochs_end_where_they_should() -> None:
-    ends = [event for event in Regression(8).events() if isinstance(event, EpochEnded)]
-    assert ends == [EpochEnded(1, 3), EpochEnded(2, 6), EpochEnded(3, 8)]
+def test_the_papers_schedule() -> None:
+    factors = [warmup_factor(t, num_warmup=500, num_steps=26_290) for t in (0, 250, 500, 13_395, 26_289)]
+    assert factors == pytest.approx([0.0, 0.5, 1.0, (26_290 - 13_395) / 25_790, 1 / 25_790])
 
 
-def test_when_memory_runs_out_the_micro_batch_is_halved_and_the_result_stays() -> None:
-    enough = Regression(6).losses()
-    tight = Regression(6, Position(oom_retries=3), room=1)
-    events = list(tight.events())
-    assert [e for e in events if isinstance(e, MemoryRanOut)] == [MemoryRanOut(1, 2), MemoryRanOut(1, 1)]
-    assert [e.loss for e in events if isinstance(e, Stepped)] == pytest.approx(enough, rel=1e-5)
-    assert tight.seen[:2] == [4, 2]
-    assert set(tight.seen[2:]) == {1}
-    assert tight.position.oom_retries == 1
+def test_counting_steps() -> None:
+    assert count_steps(5258, 5, None) == 26_290
+    assert count_steps(10, 2.5, None) == 25
+    assert count_steps(10, 3, 7) == 7
+    assert count_steps(10, None, 70) == 70
+    assert count_warmup(101, None, 0.06) == 7
+    assert count_warmup(101, 5, None) == 5
 
 
-def test_not_more_often_than_allowed_and_not_below_one() -> None:
-    with pytest.raises(OutOfMemoryError, match=r"micro-batches of 2.*micro_batch_size"):
-        Regression(6, Position(oom_retries=1), room=1).losses()
-    with pytest.raises(OutOfMemoryError, match="micro-batches of 1"):
-        Regression(6, Position(oom_retries=9), room=0).losses()
+def test_adamw_by_its_formula() -> None:
+    parameter = nn.Parameter(torch.tensor([1.0, -2.0]))
+    optimizer = AdamW([parameter], lr=0.1, betas=(0.9, 0.99), eps=1e-3, weight_decay=0.5)
+    p, m, v = [1.0, -2.0], [0.0, 0.0], [0.0, 0.0]
+    for step in range(1, 4):
+        grads = [0.3 * step, -0.01]
+        parameter.grad = torch.tensor(grads)
+        optimizer.step()
+        for i, g in enumerate(grads):
+            m[i] = 0.9 * m[i] + 0.1 * g
+            v[i] = 0.99 * v[i] + 0.01 * g * g
+            size = 0.1 * math.sqrt(1 - 0.99**step) / (1 - 0.9**step)
+            p[i] -= size * m[i] / (math.sqrt(v[i]) + 1e-3)
+            p[i] -= 0.1 * 0.5 * p[i]
+        assert parameter.tolist() == pytest.approx(p, rel=1e-5)
+
+
+def test_what_is_exempt_from_decay() -> None:
+    net = nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2))
+    trained = dict(net.named_parameters())
+    everything = parameter_groups(trained, net, 0.1, "none")
+    assert [group["weight_decay"] for group in everything] == [0.1]
+    decayed, spared = parameter_groups(trained, net, 0.1, "bias_and_norm")
+    assert [p is net[0].weight for p in decayed["params"]] == [True]
+    assert len(spared["params"]) == 3
+    assert spared["weight_decay"] == 0.0
