@@ -1,7 +1,7 @@
 """Loss, optimizer, schedule and the loop."""
 
 from lorafit.training.loop import Batch, EpochEnded, Stepped, Steps, fit
-from lorafit.training.loss import cross_entropy_sum, language_model_loss
+from lorafit.training.loss import cross_entropy_sum, label_loss_sum, language_model_loss
 from lorafit.training.optim import AdamW, parameter_groups
 from lorafit.training.schedule import Schedule, count_steps, count_warmup, warmup_factor
 
@@ -16,6 +16,7 @@ __all__ = [
     "count_warmup",
     "cross_entropy_sum",
     "fit",
+    "label_loss_sum",
     "language_model_loss",
     "parameter_groups",
     "warmup_factor",

@@ -52,11 +52,11 @@ def train(plan: Plan, output: Path | None, report: Report) -> TrainResult:
     Raises the LorafitError of whatever goes wrong; data and base are looked up before anything is written.
     """
     recipe, run = plan.recipe, RunFolder.of(plan.recipe, output)
-    examples = _read_splits(plan)
+    examples = _read_splits(plan, report)
     torch.manual_seed(recipe.train.seed)
     model = _load(plan)
     if finished := run.begin(recipe):
-        return TrainResult(run.path, run.adapter, finished, _samples(run), already_finished=True)
+        return TrainResult(run.path, run.adapter, finished, _samples(run, plan.task), already_finished=True)
     log = EventLog(run.metrics, recipe.train.log_every)
 
     def tell(event: Event) -> None:
@@ -73,11 +73,11 @@ def train(plan: Plan, output: Path | None, report: Report) -> TrainResult:
         log.close()
 
 
-def _read_splits(plan: Plan) -> dict[Split, list[Any]]:
+def _read_splits(plan: Plan, report: Report) -> dict[Split, list[Any]]:
     """Every split that the recipe names; the train split is required. Raises NotFoundError for a missing file."""
     data, task = plan.recipe.data, plan.task
     wanted: list[Split] = ["train", *(split for split in task.splits(data) if split != "train")]
-    return {split: task.read(data, split) for split in wanted}
+    return {split: task.read(data, split, lambda text: report(Note(text))) for split in wanted}
 
 
 def _load(plan: Plan) -> Model:
@@ -89,7 +89,9 @@ def _load(plan: Plan) -> Model:
         head_dropout=section.head_dropout,
         num_labels=num_outputs(plan.task),
     )
-    return load_base(config, section.base, section.revision, plan.task.output)
+    return load_base(
+        config, section.base, section.revision, plan.task.output, head_seed=plan.recipe.train.seed
+    )
 
 
 class _Run:
@@ -100,6 +102,7 @@ class _Run:
     ) -> None:
         self.plan, self.run, self.model, self.examples, self.tell = plan, run, model, examples, tell
         self.recipe: Recipe = plan.recipe
+        self.scored = plan.task.scored_split
         self.started = time.monotonic()
         self.training = training_of(plan.task, model, examples, self.recipe)
         self.placement = Placement.of(self.recipe.model.dtype)
@@ -112,20 +115,20 @@ class _Run:
         self.base_answers = answers(self.model, self.inputs)
         self.card = self._card()
         scores: dict[str, Any] = {}
-        if recipe.eval.score_base and "test" in self.examples:
+        if recipe.eval.score_base and self.scored in self.examples:
             self.placement.move(self.model)
             scores["base"] = self._score("base")["scores"]
         self.plan.method.attach(self.model, torch.Generator().manual_seed(recipe.train.seed))
         self.placement.place(self.model)
         last_step = self._fit()
-        if "test" in self.examples:
+        if self.scored in self.examples:
             load_tensors(read_adapter(self.run.adapter), self.model)
             scores = self._score("adapter") | scores
         else:
-            self.tell(Note("no test split is given, so nothing is scored"))
+            self.tell(Note(f"no {self.scored} split is given, so nothing is scored"))
         self.tell(Finished(last_step, time.monotonic() - self.started))
         self.run.write_scores(scores)
-        return TrainResult(self.run.path, self.run.adapter, scores, _samples(self.run))
+        return TrainResult(self.run.path, self.run.adapter, scores, _samples(self.run, self.plan.task))
 
     def _fit(self) -> int:
         """Train; validate after every epoch; keep the best adapter and the last. Returns the last step."""
@@ -164,6 +167,8 @@ class _Run:
             best = validation.quality > self.best_quality
             self.best_quality = max(validation.quality, self.best_quality)
             self.tell(Validated(ended.epoch, ended.step, validation.loss, validation.scores, best))
+            for note in validation.notes:
+                self.tell(Note(f"epoch {ended.epoch}: {note}"))
         self._save(self.run.last_adapter, ended.step)
         if best:
             self._save(self.run.adapter, ended.step)
@@ -182,15 +187,16 @@ class _Run:
             evaluation = evaluate_split(
                 self.plan.task,
                 self.model,
-                self.examples["test"],
+                self.examples[self.scored],
+                data=self.recipe.data,
                 decode=self.recipe.decode,
                 section=self.recipe.eval,
                 report=self.tell,
             )
-        name = "test" if who == "adapter" else "test-base"
+        name = self.scored if who == "adapter" else f"{self.scored}-base"
         self.run.write_predictions(name, evaluation.predictions)
         result = evaluation.scores.to_json()
-        self.tell(Scored("test", who, result["scores"], result["signatures"]))
+        self.tell(Scored(self.scored, who, result["scores"], result["signatures"]))
         return result
 
     def _start_event(self, num_steps: int) -> Started:
@@ -218,10 +224,10 @@ def _task_card(task: Task) -> TaskCard:
     return TaskCard(name=task.name, output=task.output, labels=list(task.labels) if task.labels else None)
 
 
-def _samples(run: RunFolder, count: int = 3) -> list[dict[str, Any]]:
+def _samples(run: RunFolder, task: Task, count: int = 3) -> list[dict[str, Any]]:
     import json
 
-    path = run.predictions("test")
+    path = run.predictions(task.scored_split)
     if not path.is_file():
         return []
     with path.open(encoding="utf-8") as lines:
