@@ -1,4 +1,4 @@
-"""Files of rows with named columns: TSV, CSV, JSON lines and parquet. A row that is broken is told apart by its line."""
+"""Files of rows with named columns: TSV, CSV, JSON lines and parquet. A broken row is known by its line."""
 
 from __future__ import annotations
 
@@ -176,12 +176,12 @@ def _read_json_lines(path: Path, columns: Sequence[Column]) -> Iterator[Row]:
 
 
 def _read_parquet(path: Path, columns: Sequence[Column]) -> Iterator[Row]:
-    import pyarrow
-    import pyarrow.parquet
+    import pyarrow as pa
+    from pyarrow import parquet
 
     try:
-        table = pyarrow.parquet.read_table(path)
-    except (pyarrow.ArrowException, OSError) as error:
+        table = parquet.read_table(path)
+    except (pa.ArrowException, OSError) as error:
         raise NotFoundError(f"{path}: not a readable parquet file: {str(error).splitlines()[0]}") from None
     names = _names(path, table.column_names, columns)
     if table.num_rows == 0:
