@@ -23,6 +23,8 @@ from transformers import (
 
 from lorafit.errors import NotFoundError, RecipeError
 from lorafit.files import ASSET_PREFIX, local_path
+from lorafit.models.activations import fuse_activations
+from lorafit.models.dropout import cheapen_dropouts
 from lorafit.models.families import family_of
 from lorafit.models.model import Model, OutputKind
 from lorafit.models.shapes import KNOWN_SHAPES
@@ -114,6 +116,8 @@ def load_base(
             f"these are not the weights of this {config.model_type} config"
         )
     draw_head(net, [*report["missing_keys"], *mismatched], torch.Generator().manual_seed(head_seed))
+    fuse_activations(net)
+    cheapen_dropouts(net)
     return Model(net.eval(), tokenizer, family, output)
 
 

@@ -147,11 +147,7 @@ def run_peft(args: argparse.Namespace, seed: int) -> Measured:
 
         def on_evaluate(self, *_: Any, metrics: dict[str, float], **__: Any) -> None:
             measured.epochs.append(
-                {
-                    k.removeprefix("eval_"): v
-                    for k, v in metrics.items()
-                    if k.removeprefix("eval_") in _SCORES
-                }
+                {k.removeprefix("eval_"): v for k, v in metrics.items() if k.removeprefix("eval_") in _SCORES}
             )
             measured.start()
 
