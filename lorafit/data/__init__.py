@@ -2,20 +2,34 @@
 
 from lorafit.data.batches import PackedBatch, epoch_order, num_batches, pack, split_evenly
 from lorafit.data.encode import EncodedPair, TextPair, encode_contexts, encode_pairs
+from lorafit.data.labelled import (
+    EncodedText,
+    LabelBatch,
+    LabelledText,
+    encode_labelled,
+    pack_labelled,
+    pad_labelled,
+)
 from lorafit.data.sources import SPLITS, Split, has_split, split_path
 
 __all__ = [
     "SPLITS",
     "EncodedPair",
+    "EncodedText",
+    "LabelBatch",
+    "LabelledText",
     "PackedBatch",
     "Split",
     "TextPair",
     "encode_contexts",
+    "encode_labelled",
     "encode_pairs",
     "epoch_order",
     "has_split",
     "num_batches",
     "pack",
+    "pack_labelled",
+    "pad_labelled",
     "split_evenly",
     "split_path",
 ]

@@ -15,6 +15,7 @@ from lorafit.data.encode import EncodedPair
 LastBatch = Literal["short", "fill", "drop"]
 Item = TypeVar("Item")
 
+_POOL_BATCHES = 50  # sorted by length together, as transformers' LengthGroupedSampler does
 _FILL_SEED = 911  # data_utils.py of the paper's code fills its last batch with rows drawn from Random(911)
 
 
@@ -24,9 +25,16 @@ def num_batches(num_examples: int, batch_size: int, last_batch: LastBatch) -> in
 
 
 def epoch_order(
-    num_examples: int, batch_size: int, *, seed: int, epoch: int, shuffle: bool, last_batch: LastBatch
+    num_examples: int,
+    batch_size: int,
+    *,
+    seed: int,
+    epoch: int,
+    shuffle: bool,
+    last_batch: LastBatch,
+    lengths: Sequence[int] | None = None,
 ) -> list[list[int]]:
-    """Example indices, batch by batch, for one epoch (counted from 0).
+    """Example indices, batch by batch, for one epoch (counted from 0). With `lengths`, bucketed by them.
 
     With `shuffle` and `last_batch="fill"` this is the order of the paper's code on one GPU: a permutation of
     ceil(n / batch) * batch places drawn from `manual_seed(seed + epoch)` (torch's DistributedSampler), in which a place
@@ -42,8 +50,10 @@ def epoch_order(
         order = torch.randperm(places, generator=torch.Generator().manual_seed(seed + epoch)).tolist()
     if last_batch == "fill":
         order = _fill(order, num_examples, epoch)
-    batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-    return batches[: num_batches(num_examples, batch_size, last_batch)]
+    order = order[: num_batches(num_examples, batch_size, last_batch) * batch_size]
+    if lengths is not None:
+        return _bucketed(order, batch_size, lengths, random.Random(f"{seed} {epoch}"))
+    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
 
 
 def _fill(order: list[int], num_examples: int, epoch: int) -> list[int]:
@@ -52,6 +62,19 @@ def _fill(order: list[int], num_examples: int, epoch: int) -> list[int]:
     for _ in range(epoch * (len(order) - num_examples)):
         draw.randint(0, num_examples - 1)
     return [i if i < num_examples else draw.randint(0, num_examples - 1) for i in order]
+
+
+def _bucketed(
+    order: Sequence[int], batch_size: int, lengths: Sequence[int], draw: random.Random
+) -> list[list[int]]:
+    """The same examples, those of like length together: pools of many batches are sorted, and the batches shuffled."""
+    pool_size = _POOL_BATCHES * batch_size
+    batches = []
+    for start in range(0, len(order), pool_size):
+        pool = sorted(order[start : start + pool_size], key=lambda i: -lengths[i])
+        batches += [pool[i : i + batch_size] for i in range(0, len(pool), batch_size)]
+    draw.shuffle(batches)
+    return batches
 
 
 def split_evenly(batch: Sequence[Item], micro_batch_size: int | None) -> list[list[Item]]:
@@ -80,6 +103,10 @@ class PackedBatch:
 
     @property
     def num_tokens(self) -> int:
+        return self.input_ids.numel()
+
+    @property
+    def num_places(self) -> int:
         return self.input_ids.numel()
 
     def to(self, device: torch.device) -> PackedBatch:

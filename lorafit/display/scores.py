@@ -40,7 +40,17 @@ def show_scores(display: Display, result: Mapping[str, Any], paper: Mapping[str,
 def show_samples(display: Display, samples: Sequence[Mapping[str, Any]]) -> None:
     """What went in, what was written or chosen, and what would have been right."""
     for sample in samples:
-        display.print(f"\ninput:     {escape(sample['input'])}")
-        display.print(f"written:   {escape(sample['prediction'])}", style="bold")
-        for reference in sample["references"][:2]:
-            display.print(f"reference: {escape(reference)}")
+        display.print()
+        given = sample["input"] if isinstance(sample["input"], dict) else {"input": sample["input"]}
+        right = sample.get("references", [sample.get("label")])
+        answer = "written" if "references" in sample else "answered"
+        lines = [*given.items(), (answer, sample["prediction"])]
+        lines += [("reference", text) for text in right[:2] if text is not None]
+        width = max(len(name) for name, _ in lines) + 2
+        for name, text in lines:
+            style = "bold" if name == answer else None
+            display.print(f"{name + ':':<{width}}{escape(_shown(text))}", style=style)
+
+
+def _shown(value: Any) -> str:
+    return number(value) if isinstance(value, float) else str(value)

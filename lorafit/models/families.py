@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
+from transformers import PretrainedConfig
 
 from lorafit.errors import RecipeError, did_you_mean
 from lorafit.lora import Site, find
@@ -36,7 +37,16 @@ class Family:
     dropouts: tuple[str, ...]  # config keys of every dropout inside the base
     head_dropout: str = ""  # config key of the dropout before the classifier
     pooler: str = ""  # module of the backbone that belongs to the head all the same
+    head: tuple[
+        str, ...
+    ] = ()  # modules that lead from the encoder's output [n, length, d] to [n, outputs], in order
+    kept_head: str = ""  # module of the head that a warm start takes along (paper's _pre_load_hook)
+    counts_from_pad: bool = False  # positions begin behind the pad token's id, as fairseq has them
     packs: bool = True  # attention goes through transformers' AttentionInterface, so examples can share a row
+
+    def first_position(self, config: PretrainedConfig) -> int:
+        """The position id of an example's first token."""
+        return int(config.pad_token_id) + 1 if self.counts_from_pad else 0
 
     def block_prefix(self, net: nn.Module) -> str:
         """Dotted name of the list of blocks in `net`, such as `transformer.h`."""
@@ -103,6 +113,7 @@ def _encoder(model_type: str, **overrides: object) -> Family:
         "places": places,
         "dropouts": ("hidden_dropout_prob", "attention_probs_dropout_prob"),
         "head_dropout": "classifier_dropout",
+        "head": ("classifier",),
     }
     return Family(model_type, **{**fields, **overrides})  # type: ignore[arg-type]
 
@@ -138,6 +149,8 @@ _DEBERTA_V2 = _encoder(
     "deberta-v2",
     backbone="deberta",
     head_dropout="cls_dropout",
+    head=("pooler", "dropout", "classifier"),
+    kept_head="pooler",
     packs=False,
     places={
         "query": Place("attention.self.query_proj"),
@@ -153,9 +166,9 @@ FAMILIES: dict[str, Family] = {
     family.model_type: family
     for family in (
         _GPT2,
-        _encoder("roberta"),
-        _encoder("xlm-roberta", backbone="roberta"),
-        _encoder("bert", pooler="pooler"),
+        _encoder("roberta", counts_from_pad=True),
+        _encoder("xlm-roberta", backbone="roberta", counts_from_pad=True),
+        _encoder("bert", pooler="pooler", head=("bert.pooler", "dropout", "classifier")),
         _DEBERTA_V2,
         _llama_like("llama"),
         _llama_like("mistral"),

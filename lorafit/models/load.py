@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from transformers import (
 from lorafit.errors import NotFoundError, RecipeError
 from lorafit.files import ASSET_PREFIX, local_path
 from lorafit.models.activations import fuse_activations
+from lorafit.models.dropout import cheapen_dropouts
 from lorafit.models.families import family_of
 from lorafit.models.model import Model, OutputKind
 from lorafit.models.shapes import KNOWN_SHAPES
@@ -83,10 +84,12 @@ def load_tokenizer(base: str, revision: str | None = None) -> PreTrainedTokenize
     return tokenizer
 
 
-def load_base(config: PretrainedConfig, base: str, revision: str | None, output: OutputKind) -> Model:
+def load_base(
+    config: PretrainedConfig, base: str, revision: str | None, output: OutputKind, *, head_seed: int = 0
+) -> Model:
     """The base with its weights in float32 and its tokenizer.
 
-    Every tensor of the base must have been read; only a classification head may be fresh.
+    Every tensor of the base must have been read; only a classification head may be fresh: it is drawn from `head_seed`.
     Raises NotFoundError when weights are missing, damaged, or of another shape.
     """
     tokenizer = load_tokenizer(base, revision)
@@ -112,8 +115,25 @@ def load_base(config: PretrainedConfig, base: str, revision: str | None, output:
             f"{base}: {len(bad)} tensors of the base are missing or of another shape, such as {bad[0]!r}; "
             f"these are not the weights of this {config.model_type} config"
         )
+    draw_head(net, [*report["missing_keys"], *mismatched], torch.Generator().manual_seed(head_seed))
     fuse_activations(net)
+    cheapen_dropouts(net)
     return Model(net.eval(), tokenizer, family, output)
+
+
+@torch.no_grad()
+def draw_head(net: PreTrainedModel, names: Iterable[str], generator: torch.Generator) -> None:
+    """A fresh head as the original code draws it: weights from N(0, initializer_range), biases 0, norms 1."""
+    fresh = set(names)
+    for name, parameter in net.named_parameters():
+        if name not in fresh:
+            continue
+        if parameter.ndim > 1:
+            std = getattr(net.config, "initializer_range", 0.02)
+            drawn = torch.randn(parameter.shape, generator=generator) * std
+            parameter.copy_(drawn)
+        else:
+            parameter.fill_(0.0 if name.endswith("bias") else 1.0)
 
 
 def skeleton(config: PretrainedConfig, output: OutputKind) -> Model:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lorafit.models.families import Family
@@ -32,6 +32,12 @@ class Model:
         for name, parameter in self.net.named_parameters():
             if self.family.is_head(name):
                 yield name, parameter
+
+    def apply_head(self, hidden: Tensor) -> Tensor:
+        """The encoder's output [n, length, d], of which the head reads the first token -> [n, outputs]."""
+        for name in self.family.head:
+            hidden = self.net.get_submodule(name)(hidden)
+        return hidden
 
     def trained(self) -> dict[str, nn.Parameter]:
         """The trainable set by parameter name: what trains is what is saved is what is loaded."""

@@ -61,6 +61,7 @@ class DataSection(Section):
     valid: str | None = None
     test: str | None = None
     max_length: PositiveInt = 512  # tokens; longer examples lose their end, as in the original code
+    on_bad_row: Literal["error", "skip"] = "error"  # skip: malformed rows are left out, and counted
 
 
 class TrainSection(Section):
@@ -85,6 +86,7 @@ class TrainSection(Section):
     seed: NonNegativeInt = 0
     shuffle: bool = True
     last_batch: Literal["short", "fill", "drop"] = "short"  # fill: rows drawn again, as the paper's code does
+    batch_order: Literal["random", "bucketed"] = "random"  # bucketed: examples of like length share a batch
     log_every: PositiveInt = 10  # optimizer steps
     checkpoint_every: PositiveInt = 500  # optimizer steps; the end of every epoch comes on top
     keep_checkpoints: PositiveInt = 2  # the newest ones

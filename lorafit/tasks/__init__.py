@@ -2,7 +2,9 @@
 
 from lorafit.tasks.base import GenerationTask, ReferenceGroup, Task, group_references
 from lorafit.tasks.e2e import E2E_TASK
+from lorafit.tasks.glue import GLUE_TASKS, Glue
+from lorafit.tasks.labels import LabelTask
 
-TASKS: dict[str, Task] = {task.name: task for task in (E2E_TASK,)}
+TASKS: dict[str, Task] = {task.name: task for task in (E2E_TASK, *GLUE_TASKS)}
 
-__all__ = ["TASKS", "GenerationTask", "ReferenceGroup", "Task", "group_references"]
+__all__ = ["TASKS", "GenerationTask", "Glue", "LabelTask", "ReferenceGroup", "Task", "group_references"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,13 @@ from lorafit.data.sources import SPLITS, Split, has_split, split_path
 from lorafit.errors import NotFoundError
 from lorafit.models.model import OutputKind
 from lorafit.recipe import DataSection
+
+Tell = Callable[[str], None]
+"""Who hears what is worth knowing about the data, such as rows that were left out."""
+
+
+def ignore(_: str) -> None:
+    """A Tell that keeps it to itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,13 +32,14 @@ class Task(ABC):
 
     output: OutputKind
     labels: tuple[str, ...] | None = None  # in the order of the classifier's outputs
+    scored_split: Split = "test"  # on which a run is scored in the end
 
     @abstractmethod
     def splits(self, data: DataSection) -> list[Split]:
         """The splits for which `data` says where they are."""
 
     @abstractmethod
-    def read(self, data: DataSection, split: Split) -> list[Any]:
+    def read(self, data: DataSection, split: Split, tell: Tell = ignore) -> list[Any]:
         """The examples of a split, in file order.
 
         Raises NotFoundError that names the file, and the line of a row that cannot be used.
@@ -70,7 +78,7 @@ class GenerationTask(Task):
         """Those named one by one, or all that `data.dir` holds."""
         return [split for split in SPLITS if has_split(data, split)]
 
-    def read(self, data: DataSection, split: Split) -> list[TextPair]:
+    def read(self, data: DataSection, split: Split, tell: Tell = ignore) -> list[TextPair]:  # noqa: ARG002
         """The pairs of the split's file."""
         return self.read_file(split_path(data, split, self.file_names))
 

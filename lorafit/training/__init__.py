@@ -13,7 +13,7 @@ from lorafit.training.checkpoint import (
 )
 from lorafit.training.distributed import open_world
 from lorafit.training.loop import Batch, EpochEnded, MemoryRanOut, Position, Stepped, Steps, fit
-from lorafit.training.loss import cross_entropy_sum, language_model_loss
+from lorafit.training.loss import cross_entropy_sum, label_loss_sum, language_model_loss
 from lorafit.training.optim import AdamW, parameter_groups
 from lorafit.training.recompute import recompute_activations
 from lorafit.training.rng import RngState, rng_state, seed_all, set_rng_state
@@ -42,6 +42,7 @@ __all__ = [
     "count_warmup",
     "cross_entropy_sum",
     "fit",
+    "label_loss_sum",
     "language_model_loss",
     "newest_checkpoint",
     "num_bytes",

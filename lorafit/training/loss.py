@@ -1,4 +1,4 @@
-"""Cross-entropy with label smoothing, as a sum over target tokens, computed only where there is a target."""
+"""Losses as sums over targets. Of a language model, computed only at the tokens that have a target."""
 
 from __future__ import annotations
 
@@ -37,6 +37,13 @@ def cross_entropy_sum(logits: Tensor, targets: Tensor, label_smoothing: float) -
     log_p = logits.float().log_softmax(dim=-1)
     nll = -log_p.gather(1, targets[:, None]).squeeze(1)
     return ((1.0 - label_smoothing) * nll - label_smoothing * log_p.mean(dim=-1)).sum()
+
+
+def label_loss_sum(outputs: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
+    """Cross-entropy of outputs [n, classes], or squared error of outputs [n, 1]; labels [n] float -> scalar sum."""
+    if outputs.shape[1] == 1:
+        return (outputs[:, 0].float() - labels).square().sum()
+    return cross_entropy_sum(outputs, labels.long(), label_smoothing)
 
 
 def _is_plain(head: nn.Module, net: PreTrainedModel) -> bool:

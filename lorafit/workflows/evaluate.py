@@ -17,10 +17,10 @@ from lorafit.evaluation.generation import beam_search
 from lorafit.files import write_json, write_jsonl
 from lorafit.metrics import check_metric_names
 from lorafit.models import Model
-from lorafit.recipe import DataSection, DecodeSection, EvalSection
+from lorafit.recipe import DecodeSection, EvalSection
 from lorafit.tasks import TASKS, GenerationTask, Task
 from lorafit.workflows.device import Placement
-from lorafit.workflows.events import Report, Scored
+from lorafit.workflows.events import Note, Report, Scored
 from lorafit.workflows.work import evaluate_split
 
 
@@ -91,11 +91,13 @@ def evaluate(
     adapter = read_adapter(folder)
     task = task_of(adapter)
     check_metric_names(task.name, section.metrics)
-    data = adapter.card.data if data_file is None else DataSection.model_validate({split: str(data_file)})
-    examples = task.read(data, split)
+    data = adapter.card.data
+    if data_file is not None:
+        data = data.model_copy(update={split: str(data_file)})
+    examples = task.read(data, split, lambda text: report(Note(text)))
     model = _placed(adapter, base)
     evaluation = evaluate_split(
-        task, model, examples, decode=adapter.card.decode, section=section, report=report
+        task, model, examples, data=data, decode=adapter.card.decode, section=section, report=report
     )
     assert evaluation is not None  # this process leads
     result, lines = evaluation.scores.to_json(), evaluation.predictions

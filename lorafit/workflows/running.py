@@ -57,6 +57,7 @@ class Run:
         self.plan, self.folder, self.model, self.examples = plan, folder, model, examples
         self.log, self.tell, self.world = log, tell, world
         self.recipe: Recipe = plan.recipe
+        self.scored = plan.task.scored_split
         self.training = training_of(plan.task, model, examples, self.recipe)
         self.placement = Placement.of(self.recipe.model.dtype)
 
@@ -85,7 +86,7 @@ class Run:
         """Everything up to the first step, or up to where the checkpoint was written."""
         recipe = self.recipe
         self.world.stop_if_asked()
-        if recipe.eval.score_base and "test" in self.examples and found.checkpoint is None:
+        if recipe.eval.score_base and self.scored in self.examples and found.checkpoint is None:
             self.placement.move(self.model)
             self.progress.base_scores = self._score("base").get("scores")
         self.plan.method.attach(self.model, torch.Generator().manual_seed(recipe.train.seed))
@@ -157,6 +158,8 @@ class Run:
         best = self.progress.is_best(validation)
         if validation is not None:
             self.tell(Validated(ended.epoch, ended.step, validation.loss, validation.scores, best))
+            for note in validation.notes:
+                self.tell(Note(f"epoch {ended.epoch}: {note}"))
         self.keeper.keep_adapter(ended.step, best=best)
         if best and validation is not None:
             self.progress.best_quality = validation.quality
@@ -165,13 +168,13 @@ class Run:
     def _finish(self) -> dict[str, Any]:
         """Score the best adapter and write the result."""
         scores: dict[str, Any] = {}
-        if "test" in self.examples:
+        if self.scored in self.examples:
             if self.world.leads:
                 load_tensors(read_adapter(self.folder.adapter), self.model)
             self.world.same_start(list(self.model.trained().values()))
             scores = self._score("adapter")
         else:
-            self.tell(Note("no test split is given, so nothing is scored"))
+            self.tell(Note(f"no {self.scored} split is given, so nothing is scored"))
         if self.progress.base_scores is not None:
             scores["base"] = self.progress.base_scores
         self.tell(Finished(self.position.step, self.keeper.seconds()))
@@ -201,7 +204,8 @@ class Run:
             evaluation = evaluate_split(
                 self.plan.task,
                 self.model,
-                self.examples["test"],
+                self.examples[self.scored],
+                data=self.recipe.data,
                 decode=self.recipe.decode,
                 section=self.recipe.eval,
                 report=self.tell,
@@ -209,10 +213,10 @@ class Run:
             )
         if evaluation is None or not self.world.leads:
             return {}
-        name = "test" if who == "adapter" else "test-base"
+        name = self.scored if who == "adapter" else f"{self.scored}-base"
         self.folder.write_predictions(name, evaluation.predictions)
         result = evaluation.scores.to_json()
-        self.tell(Scored("test", who, result["scores"], result["signatures"]))
+        self.tell(Scored(self.scored, who, result["scores"], result["signatures"]))
         return result
 
     def _optimizer(self) -> AdamW:

@@ -14,6 +14,7 @@ from lorafit.data import Split
 from lorafit.errors import OutOfMemoryError
 from lorafit.models import Model, load_base, load_config
 from lorafit.recipe import Recipe
+from lorafit.tasks import Task
 from lorafit.training import ALONE, World, seed_all
 from lorafit.workflows.events import Event, Note, Report
 from lorafit.workflows.lock import locked
@@ -58,13 +59,15 @@ def train(
     recipe, folder = plan.recipe, RunFolder.of(plan.recipe, output)
     finished = world.from_leader(lambda: _result(folder, recipe, options))
     if finished is not None:
-        return TrainResult(folder.path, folder.adapter, finished, _samples(folder), already_finished=True)
+        return TrainResult(
+            folder.path, folder.adapter, finished, _samples(folder, plan.task), already_finished=True
+        )
     with contextlib.ExitStack() as stack:
         world.from_leader(lambda: stack.enter_context(locked(folder.path)))
-        loaded = world.leader_first(lambda: _load(plan))
+        loaded = world.leader_first(lambda: _load(plan, report))
         found = world.from_leader(lambda: folder.begin(recipe, options.resume))
         scores = _carry_out(plan, folder, found, loaded, report, world)
-    return TrainResult(folder.path, folder.adapter, scores, _samples(folder))
+    return TrainResult(folder.path, folder.adapter, scores, _samples(folder, plan.task))
 
 
 def _result(folder: RunFolder, recipe: Recipe, options: TrainOptions) -> dict[str, Any] | None:
@@ -104,18 +107,18 @@ def _carry_out(
         log.close()
 
 
-def _load(plan: Plan) -> tuple[Model, dict[Split, list[Any]]]:
+def _load(plan: Plan, report: Report) -> tuple[Model, dict[Split, list[Any]]]:
     """The base, and the examples of every split."""
-    examples = _read_splits(plan)
+    examples = _read_splits(plan, report)
     seed_all(plan.recipe.train.seed)
     return _load_model(plan), examples
 
 
-def _read_splits(plan: Plan) -> dict[Split, list[Any]]:
+def _read_splits(plan: Plan, report: Report) -> dict[Split, list[Any]]:
     """Every split that the recipe names; the train split is required. Raises NotFoundError for a missing file."""
     data, task = plan.recipe.data, plan.task
     wanted: list[Split] = ["train", *(split for split in task.splits(data) if split != "train")]
-    return {split: task.read(data, split) for split in wanted}
+    return {split: task.read(data, split, lambda text: report(Note(text))) for split in wanted}
 
 
 def _load_model(plan: Plan) -> Model:
@@ -127,11 +130,13 @@ def _load_model(plan: Plan) -> Model:
         head_dropout=section.head_dropout,
         num_labels=num_outputs(plan.task),
     )
-    return load_base(config, section.base, section.revision, plan.task.output)
+    return load_base(
+        config, section.base, section.revision, plan.task.output, head_seed=plan.recipe.train.seed
+    )
 
 
-def _samples(folder: RunFolder, count: int = 3) -> list[dict[str, Any]]:
-    path = folder.predictions("test")
+def _samples(folder: RunFolder, task: Task, count: int = 3) -> list[dict[str, Any]]:
+    path = folder.predictions(task.scored_split)
     if not path.is_file():
         return []
     with path.open(encoding="utf-8") as lines:

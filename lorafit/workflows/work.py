@@ -14,8 +14,8 @@ from torch import Tensor
 from lorafit.data import Split
 from lorafit.metrics import Scores
 from lorafit.models import Model
-from lorafit.recipe import DecodeSection, EvalSection, Recipe
-from lorafit.tasks import GenerationTask, Task
+from lorafit.recipe import DataSection, DecodeSection, EvalSection, Recipe
+from lorafit.tasks import GenerationTask, LabelTask, Task
 from lorafit.training import ALONE, Batch, Steps, World
 from lorafit.workflows.events import Report
 
@@ -27,6 +27,7 @@ class Validation:
     loss: float
     quality: float
     scores: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()  # what is wrong with the model, as far as its answers show
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,11 @@ def training_of(
     task: Task, model: Model, examples: Mapping[Split, Sequence[Any]], recipe: Recipe
 ) -> TrainingWork:
     """Encode the train and valid splits. Raises NotFoundError when no example has room for a target."""
+    from lorafit.workflows.labels import LabelTraining
     from lorafit.workflows.text import TextTraining
 
+    if isinstance(task, LabelTask):
+        return LabelTraining.of(task, model, examples, recipe.train, recipe.data)
     assert isinstance(task, GenerationTask)
     return TextTraining.of(model, examples, recipe.train, recipe.data)
 
@@ -80,6 +84,7 @@ def evaluate_split(
     model: Model,
     examples: Sequence[Any],
     *,
+    data: DataSection,
     decode: DecodeSection,
     section: EvalSection,
     report: Report,
@@ -90,7 +95,10 @@ def evaluate_split(
 
     Raises InterruptedRunError when a process is asked to stop.
     """
+    from lorafit.workflows.labels import evaluate_labels
     from lorafit.workflows.text import evaluate_text
 
+    if isinstance(task, LabelTask):
+        return evaluate_labels(model, task, examples, data.max_length, section, report, world)
     assert isinstance(task, GenerationTask)
     return evaluate_text(model, task, examples, decode, section, report, world)
