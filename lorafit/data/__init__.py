@@ -2,7 +2,8 @@
 
 from lorafit.data.batches import PackedBatch, epoch_order, num_batches, pack, split_evenly
 from lorafit.data.encode import EncodedPair, TextPair, encode_contexts, encode_pairs
-from lorafit.data.sources import SPLITS, Split, has_split, split_path
+from lorafit.data.originals import SPLITS, Split
+from lorafit.data.sources import has_split, split_path
 
 __all__ = [
     "SPLITS",

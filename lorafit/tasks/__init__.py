@@ -1,8 +1,10 @@
 """Tasks, one file a family. To add one: write its file, and its value into TASKS."""
 
 from lorafit.tasks.base import GenerationTask, ReferenceGroup, Task, group_references
+from lorafit.tasks.dart import DART_TASK
 from lorafit.tasks.e2e import E2E_TASK
+from lorafit.tasks.webnlg import WEBNLG_TASK
 
-TASKS: dict[str, Task] = {task.name: task for task in (E2E_TASK,)}
+TASKS: dict[str, Task] = {task.name: task for task in (E2E_TASK, DART_TASK, WEBNLG_TASK)}
 
 __all__ = ["TASKS", "GenerationTask", "ReferenceGroup", "Task", "group_references"]
