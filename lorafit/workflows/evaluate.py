@@ -21,7 +21,7 @@ from lorafit.recipe import DataSection, DecodeSection, EvalSection
 from lorafit.tasks import TASKS, GenerationTask, Task
 from lorafit.workflows.device import Placement
 from lorafit.workflows.events import Report, Scored
-from lorafit.workflows.work import evaluate_split
+from lorafit.workflows.work import evaluate_split, notes_on_metrics
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,8 @@ def evaluate(
     check_metric_names(task.name, section.metrics)
     data = adapter.card.data if data_file is None else DataSection.model_validate({split: str(data_file)})
     examples = task.read(data, split)
+    for note in notes_on_metrics(task, section):
+        report(note)
     model = _placed(adapter, base)
     evaluation = evaluate_split(
         task, model, examples, decode=adapter.card.decode, section=section, report=report

@@ -32,7 +32,7 @@ from lorafit.workflows.events import Event, Finished, Note, Report, Saved, Score
 from lorafit.workflows.plan import Plan, make_schedule, num_outputs
 from lorafit.workflows.provenance import provenance
 from lorafit.workflows.run_folder import EventLog, RunFolder
-from lorafit.workflows.work import evaluate_split, training_of
+from lorafit.workflows.work import evaluate_split, notes_on_metrics, training_of
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ def train(plan: Plan, output: Path | None, report: Report) -> TrainResult:
     Raises the LorafitError of whatever goes wrong; data and base are looked up before anything is written.
     """
     recipe, run = plan.recipe, RunFolder.of(plan.recipe, output)
+    notes = notes_on_metrics(plan.task, recipe.eval)
     examples = _read_splits(plan)
     torch.manual_seed(recipe.train.seed)
     model = _load(plan)
@@ -64,6 +65,8 @@ def train(plan: Plan, output: Path | None, report: Report) -> TrainResult:
         report(event)
 
     try:
+        for note in notes:
+            tell(note)
         return _Run(plan, run, model, examples, tell).carry_out()
     except torch.OutOfMemoryError as error:
         raise OutOfMemoryError(
