@@ -100,6 +100,8 @@ def _transfer(url: str, stream: IO[bytes], told: Told) -> None:
             reason = f"HTTP {error.code}"
         except (HTTPException, URLError, ConnectionError, TimeoutError) as error:
             reason = str(getattr(error, "reason", error)) or type(error).__name__
+            if url.startswith("file:"):
+                break
         if attempt + 1 < _TRIES:
             time.sleep(_pause_s(attempt))
     raise NotFoundError(

@@ -10,11 +10,13 @@ from typing import Any
 
 import torch
 import transformers
+from huggingface_hub.constants import HF_HUB_DISABLE_PROGRESS_BARS
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    GPT2Tokenizer,
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -67,11 +69,16 @@ def load_config(
 
 
 def load_tokenizer(base: str, revision: str | None = None) -> PreTrainedTokenizerBase:
-    """The base's own tokenizer. Raises NotFoundError when the base has none."""
-    _check_folder(base)
+    """The base's own tokenizer, which may lie in a folder alone. Raises NotFoundError when the base has none."""
+    folder = local_path(base)
+    alone = folder.is_dir() and not (folder / "config.json").is_file() and (folder / "merges.txt").is_file()
+    if not alone:
+        _check_folder(base)
     with _quiet():
         try:
-            tokenizer = AutoTokenizer.from_pretrained(_hub_id_or_path(base), revision=revision)
+            source = _hub_id_or_path(base)
+            kind = GPT2Tokenizer if alone else AutoTokenizer  # without a config nothing says which one it is
+            tokenizer: PreTrainedTokenizerBase = kind.from_pretrained(source, revision=revision)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise _not_found("tokenizer", base, revision, error) from error
     if len(tokenizer) <= len(tokenizer.all_special_ids):
@@ -169,10 +176,13 @@ def _not_found(what: str, base: str, revision: str | None, error: Exception) -> 
 def _quiet() -> Iterator[None]:
     """Loading reports and progress bars of transformers are said better by us."""
     level = logging.getLogger("transformers").level
-    transformers.utils.logging.disable_progress_bar()
+    is_ours = HF_HUB_DISABLE_PROGRESS_BARS is None  # else the user has decided, and a change would warn
+    if is_ours:
+        transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     try:
         yield
     finally:
         logging.getLogger("transformers").setLevel(level)
-        transformers.utils.logging.enable_progress_bar()
+        if is_ours:
+            transformers.utils.logging.enable_progress_bar()

@@ -37,16 +37,21 @@ def read_records(path: Path, structure: TypeAdapter[T], what: str) -> T:
 
 
 def _where(place: Sequence[int | str]) -> str:
-    """(12, "tripleset", 0) -> "entry 13, tripleset[0]: "; entries are counted from 1."""
-    words = []
-    for depth, part in enumerate(place):
-        is_entry = isinstance(part, int) and place[:depth] in ((), ("entries",))
-        words.append(
-            f"entry {int(part) + 1}, " if is_entry else f"[{part}]" if isinstance(part, int) else f".{part}"
-        )
-    path = "".join(words).replace(", .", ", ").removeprefix(".entries").removeprefix(".").removesuffix(", ")
-    return f"{path}: " if path else ""
+    """("entries", 12, "13", "lexicalisations", 0, "lex") -> "entry 13, lexicalisations[0].lex: ", counted from 1."""
+    rest = list(place[1:] if place[:1] == ("entries",) else place)
+    entry = f"entry {int(rest.pop(0)) + 1}" if rest and isinstance(rest[0], int) else ""
+    if entry and rest and isinstance(rest[0], str) and rest[0].isdigit():
+        rest.pop(0)  # WebNLG's entries are objects of one key, their own number
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in rest).removeprefix(".")
+    where = ", ".join(filter(None, (entry, path)))
+    return f"{where}: " if where else ""
 
 
 def _plain(message: str) -> str:
-    return message.replace("Input should be", "should be").replace("Field required", "is missing")
+    """pydantic's message in the words of JSON."""
+    message = message.replace("Input should be", "should be").replace("Field required", "is missing")
+    return (
+        message.replace("valid tuple", "list")
+        .replace("valid dictionary", "object")
+        .replace("a valid str", "a str")
+    )
