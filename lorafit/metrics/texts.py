@@ -166,7 +166,7 @@ def _check(
 
 def _parts(num_predictions: int, splits: Sequence[str] | None) -> dict[str, Sequence[int]]:
     parts: dict[str, Sequence[int]] = {"all": range(num_predictions)}
-    for label in dict.fromkeys(splits or ()):
+    for label in sorted(set(splits or ())):
         parts[label] = [i for i, other in enumerate(splits or ()) if other == label]
     return parts
 

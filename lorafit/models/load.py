@@ -77,7 +77,9 @@ def load_tokenizer(base: str, revision: str | None = None) -> PreTrainedTokenize
     with _quiet():
         try:
             source = _hub_id_or_path(base)
-            kind = GPT2Tokenizer if alone else AutoTokenizer  # without a config nothing says which one it is
+            kind: Any = (
+                GPT2Tokenizer if alone else AutoTokenizer
+            )  # without a config nothing says which one it is
             tokenizer: PreTrainedTokenizerBase = kind.from_pretrained(source, revision=revision)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise _not_found("tokenizer", base, revision, error) from error
