@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import transformers
-from huggingface_hub.constants import HF_HUB_DISABLE_PROGRESS_BARS
+from huggingface_hub.utils import are_progress_bars_disabled
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -77,9 +77,8 @@ def load_tokenizer(base: str, revision: str | None = None) -> PreTrainedTokenize
     with _quiet():
         try:
             source = _hub_id_or_path(base)
-            kind: Any = (
-                GPT2Tokenizer if alone else AutoTokenizer
-            )  # without a config nothing says which one it is
+            # Without a config nothing but the files' names says which tokenizer it is.
+            kind: Any = GPT2Tokenizer if alone else AutoTokenizer
             tokenizer: PreTrainedTokenizerBase = kind.from_pretrained(source, revision=revision)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise _not_found("tokenizer", base, revision, error) from error
@@ -177,14 +176,13 @@ def _not_found(what: str, base: str, revision: str | None, error: Exception) -> 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Loading reports and progress bars of transformers are said better by us."""
+    had_progress_bars = not are_progress_bars_disabled()
     level = logging.getLogger("transformers").level
-    is_ours = HF_HUB_DISABLE_PROGRESS_BARS is None  # else the user has decided, and a change would warn
-    if is_ours:
-        transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     try:
         yield
     finally:
         logging.getLogger("transformers").setLevel(level)
-        if is_ours:
+        if had_progress_bars:
             transformers.utils.logging.enable_progress_bar()
