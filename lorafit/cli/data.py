@@ -10,7 +10,12 @@ import typer
 from lorafit.cli.adapters import SplitName
 from lorafit.cli.options import Debug, Json, Overrides, RecipeArgument
 
-app = typer.Typer(no_args_is_help=True, help="Get the paper's data files, check them, look at rows.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Get the paper's data files, check them, look at rows.",
+    epilog="LORAFIT_DATA is another folder to keep them in, such as examples/NLG/data of a checkout of microsoft/LoRA; "
+    "LORAFIT_DATA_URL another server to fetch them from.",
+)
 
 
 @app.command("fetch")

@@ -40,51 +40,36 @@ def train(
 
     `adapter` is the best epoch: that of the least validation loss (of the best headline score for tasks with labels).
     """
-    if seeds is not None:
-        _train_seeds(recipe, overrides or [], seed, seeds, output, dry_run, json)
-        return
     from lorafit.display import Display
-    from lorafit.display.training import show_plan, show_train_result
-    from lorafit.workflows.plan import load_plan
+    from lorafit.display.training import show_plan, show_seeds, show_train_result
+    from lorafit.errors import RecipeError
+    from lorafit.workflows.plan import Plan, load_plan
+    from lorafit.workflows.seeds import load_plans, parse_seeds, train_seeds
+    from lorafit.workflows.train import TrainResult
     from lorafit.workflows.train import train as carry_out
     from lorafit.workflows.work import missing_by_name
 
+    if seed is not None and seeds is not None:
+        raise RecipeError("--seed and --seeds exclude each other; keep one")
     chosen = [*(overrides or []), *([f"train.seed={seed}"] if seed is not None else [])]
-    plan = load_plan(recipe, chosen)
+    plans = load_plans(recipe, chosen, parse_seeds(seeds)) if seeds is not None else {}
+    plan = next(iter(plans.values())) if plans else load_plan(recipe, chosen)
     display = Display(json=json, log_every=plan.recipe.train.log_every)
     if dry_run:
         show_plan(display, plan)
         return
-    with display:
-        result = carry_out(plan, output, display.report)
-    show_train_result(display, plan, result)
-    if missing_by_name(plan.recipe.eval.metrics, result.scores):
+
+    def run(plan: Plan, folder: Path | None) -> TrainResult:
+        return carry_out(plan, folder, display.report)
+
+    if plans:
+        with display:
+            result = train_seeds(plans, output, run, display.report)
+        show_seeds(display, result)
+        results = list(result.runs.values())
+    else:
+        with display:
+            results = [run(plan, output)]
+        show_train_result(display, plan, results[0])
+    if any(missing_by_name(plan.recipe.eval.metrics, each.scores) for each in results):
         raise typer.Exit(3)
-
-
-def _train_seeds(
-    recipe: str,
-    overrides: list[str],
-    seed: int | None,
-    seeds: str,
-    output: Path | None,
-    dry_run: bool,
-    json: bool,
-) -> None:
-    """`lorafit train --seeds`."""
-    from lorafit.display import Display
-    from lorafit.display.training import show_plan, show_seeds
-    from lorafit.errors import RecipeError
-    from lorafit.workflows.seeds import load_plans, parse_seeds, train_seeds
-
-    if seed is not None:
-        raise RecipeError("--seed and --seeds exclude each other; keep one")
-    plans = load_plans(recipe, overrides, parse_seeds(seeds))
-    first = next(iter(plans.values()))
-    display = Display(json=json, log_every=first.recipe.train.log_every)
-    if dry_run:
-        show_plan(display, first)
-        return
-    with display:
-        result = train_seeds(plans, output, display.report)
-    show_seeds(display, result)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,10 @@ from lorafit.errors import RecipeError
 from lorafit.metrics.score import flat
 from lorafit.workflows.events import Note, Report
 from lorafit.workflows.plan import Plan, load_plan
-from lorafit.workflows.train import TrainResult, train
+from lorafit.workflows.train import TrainResult
+
+CarryOut = Callable[[Plan, Path | None], TrainResult]
+"""Trains a plan in a folder (None: the usual one)."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +51,17 @@ def load_plans(name_or_path: str, overrides: list[str], seeds: Sequence[int]) ->
     return {seed: load_plan(name_or_path, [*overrides, f"train.seed={seed}"]) for seed in seeds}
 
 
-def train_seeds(plans: Mapping[int, Plan], output: Path | None, report: Report) -> SeedsResult:
-    """Train every plan, in runs/<recipe>/seed-<n> or `output`/seed-<n>. Runs that are finished are not repeated.
+def train_seeds(
+    plans: Mapping[int, Plan], output: Path | None, carry_out: CarryOut, report: Report
+) -> SeedsResult:
+    """Carry out every plan, in runs/<recipe>/seed-<n> or `output`/seed-<n>. Runs that are finished are not repeated.
 
-    Raises what `train` raises; the runs before are kept.
+    Raises what `carry_out` raises; the runs before are kept.
     """
     runs: dict[int, TrainResult] = {}
     for number, (seed, plan) in enumerate(plans.items(), start=1):
         report(Note(f"seed {seed} ({number} of {len(plans)})"))
-        runs[seed] = train(plan, output / f"seed-{seed}" if output else None, report)
+        runs[seed] = carry_out(plan, output / f"seed-{seed}" if output else None)
     return SeedsResult(next(iter(plans.values())), runs, _spread([run.scores for run in runs.values()]))
 
 
