@@ -20,7 +20,7 @@ from lorafit.data.originals import BASE_URL
 from lorafit.errors import LorafitError, NotFoundError
 
 URL_VARIABLE = "LORAFIT_DATA_URL"
-_TRIES = 5  # of a request that failed for a reason that may pass
+_TRIES = 4  # of a request that failed for a reason that may pass
 _FIRST_PAUSE_S = 1.0  # before the second try; twice as long before each further one
 _TIMEOUT_S = 30.0  # without a byte
 _CHUNK_BYTES = 1 << 16
@@ -79,7 +79,11 @@ def _opened(part: Path) -> Iterator[IO[bytes]]:
         part.parent.mkdir(parents=True, exist_ok=True)
         with part.open("ab") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield stream
+            try:
+                yield stream
+            finally:
+                if part.exists() and not part.stat().st_size:
+                    part.unlink()  # nothing came
     except BlockingIOError:
         raise LorafitError(f"{part}: another process is downloading this file; wait for it") from None
     except OSError as error:

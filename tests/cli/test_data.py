@@ -141,3 +141,10 @@ def test_a_folder_of_a_tokenizer_alone_is_enough(cli: Callable[..., Any], e2e_di
 def test_data_that_are_not_there(cli: Callable[..., Any], base_without_weights: Path) -> None:
     error = cli("data", "show", "dart_gpt2m", "--set", f"model.base={base_without_weights}", code=3).stderr
     assert "`lorafit data fetch dart`" in error
+
+
+def test_the_real_files_are_known(cli: Callable[..., Any], shared: Path) -> None:
+    files = json.loads(cli("data", "verify", shared / "data", "--json").stdout)
+    assert [f["data"] for f in files if f["split"] == "valid" and f["status"] == "original"] == list(
+        originals.ORIGINALS
+    )
