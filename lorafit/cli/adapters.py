@@ -59,6 +59,7 @@ def evaluate(
     from lorafit.recipe import EvalSection
     from lorafit.workflows.evaluate import BaseChoice
     from lorafit.workflows.evaluate import evaluate as carry_out
+    from lorafit.workflows.work import missing_by_name
 
     section = EvalSection(metrics=tuple(metric) if metric else None, batch_size=batch_size)
     display = Display(json=json)
@@ -67,6 +68,8 @@ def evaluate(
             adapter, BaseChoice(base, force), split.value, data, output, section, display.report
         )
     show_evaluation(display, result)
+    if missing_by_name(metric or None, result.scores):
+        raise typer.Exit(3)
 
 
 def predict(

@@ -63,6 +63,8 @@ class Display:
                 self._stepped(event)
             case events.Progress():
                 self._bar(event.what, event.done, event.total, f"{event.done}/{event.total}")
+            case events.Downloading():
+                self._downloaded(event)
             case events.Validated():
                 scores = f", {scores_line(dict(event.scores))}" if event.scores else ""
                 best = ", the best so far" if event.best else ""
@@ -83,6 +85,16 @@ class Display:
             self._bar("training", event.step, self._training.num_steps, text)
         elif event.step % self.log_every == 0:
             self.console.print(f"step {event.step}/{self._training.num_steps}  {text}")
+
+    def _downloaded(self, event: Any) -> None:
+        """A bar; without a terminal, a line when a file is complete."""
+        total = event.total or event.num_bytes + 1
+        if self._progress is not None:
+            self._bar(
+                event.name, event.num_bytes, total, f"{size(event.num_bytes)} of {size(event.total or 0)}"
+            )
+        elif event.num_bytes == total:
+            self.console.print(f"downloaded {escape(event.name)} ({size(total)})")
 
     def _bar(self, what: str, done: int, total: int, text: str) -> None:
         """A live bar; without a terminal, a line at every tenth."""

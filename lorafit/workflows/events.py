@@ -39,6 +39,15 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Downloading:
+    """Bytes of a file that are here; `total` where the server says it."""
+
+    name: str
+    num_bytes: int
+    total: int | None
+
+
+@dataclass(frozen=True)
 class Validated:
     """Scores on the validation split; `best` says whether no earlier epoch was better."""
 
@@ -76,7 +85,7 @@ class Finished:
     seconds: float
 
 
-Event = Note | Started | Stepped | Progress | Validated | Saved | Scored | Finished
+Event = Note | Started | Stepped | Progress | Downloading | Validated | Saved | Scored | Finished
 Report = Callable[[Event], None]
 """Who is told of events."""
 

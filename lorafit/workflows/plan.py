@@ -56,7 +56,7 @@ def make_plan(recipe: Recipe) -> Plan:
     Raises RecipeError where parts of the recipe do not fit each other, NotFoundError where the base's config is not
     at hand.
     """
-    task = _task(recipe)
+    task = find_task(recipe)
     check_metric_names(task.name, recipe.eval.metrics)
     method = recipe.method
     assert isinstance(method, Method)
@@ -116,7 +116,8 @@ def num_outputs(task: Task) -> int | None:
     return len(task.labels) if task.labels else (1 if task.output == "score" else None)
 
 
-def _task(recipe: Recipe) -> Task:
+def find_task(recipe: Recipe) -> Task:
+    """The recipe's task. Raises RecipeError when there is none of that name."""
     name = recipe.task.name
     if name not in TASKS:
         raise RecipeError(

@@ -21,6 +21,7 @@ from lorafit.workflows.lock import locked
 from lorafit.workflows.plan import Plan, num_outputs
 from lorafit.workflows.run_folder import EventLog, Found, Resume, RunFolder
 from lorafit.workflows.running import Run
+from lorafit.workflows.work import notes_on_metrics
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,14 @@ def train(
         return TrainResult(
             folder.path, folder.adapter, finished, _samples(folder, plan.task), already_finished=True
         )
+    for note in world.from_leader(lambda: notes_on_metrics(plan.task, recipe.eval)):
+        report(note)
     with contextlib.ExitStack() as stack:
         world.from_leader(lambda: stack.enter_context(locked(folder.path)))
         loaded = world.leader_first(lambda: _load(plan, report))
         found = world.from_leader(lambda: folder.begin(recipe, options.resume))
+        for fault in found.faults:
+            report(Note(f"a damaged checkpoint is passed over: {fault}"))
         scores = _carry_out(plan, folder, found, loaded, report, world)
     return TrainResult(folder.path, folder.adapter, scores, _samples(folder, plan.task))
 
@@ -94,8 +99,6 @@ def _carry_out(
         log(event)
         report(event)
 
-    for fault in found.faults:
-        tell(Note(f"a damaged checkpoint is passed over: {fault}"))
     try:
         return Run(plan, folder, *loaded, log, tell, world).carry_out(found)
     except torch.OutOfMemoryError as error:

@@ -12,12 +12,12 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from lorafit.data import Split
-from lorafit.metrics import Scores
+from lorafit.metrics import Scores, missing_metrics
 from lorafit.models import Model
 from lorafit.recipe import DataSection, DecodeSection, EvalSection, Recipe
 from lorafit.tasks import GenerationTask, LabelTask, Task
 from lorafit.training import ALONE, Batch, Steps, World
-from lorafit.workflows.events import Report
+from lorafit.workflows.events import Note, Report
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,11 @@ class Validation:
     quality: float
     scores: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()  # what is wrong with the model, as far as its answers show
+
+
+def missing_by_name(asked: Sequence[str] | None, scores: Mapping[str, Any]) -> list[str]:
+    """The scores that were asked for by name and could not be computed."""
+    return [] if asked is None else list(scores.get("reasons") or {})
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,17 @@ def training_of(
         return LabelTraining.of(task, model, examples, recipe.train, recipe.data)
     assert isinstance(task, GenerationTask)
     return TextTraining.of(model, examples, recipe.train, recipe.data)
+
+
+def notes_on_metrics(task: Task, section: EvalSection) -> list[Note]:
+    """What the reader should know before a long run: which scores it will lack, and what to install.
+
+    Raises NotFoundError for a metric of the evaluate library that cannot be loaded.
+    """
+    return [
+        Note(f"{name} will not be computed: {reason}")
+        for name, reason in missing_metrics(task.name, section.metrics).items()
+    ]
 
 
 def evaluate_split(
