@@ -59,6 +59,39 @@ def load_tensors(adapter: Adapter, model: Model) -> None:
             parameter.copy_(tensor)
 
 
+def load_start(adapter: Adapter, model: Model, method: Method, weights_hash: str) -> None:
+    """Copy all of the adapter but its head into a model that has `method` attached: a warm start with a fresh head.
+
+    Raises AdapterError unless it was trained on the same base (by `weights_hash`) with the same method, rank and alpha.
+    """
+    ours, theirs = method.options(), adapter.card.method
+    for key in ("name", "r", "alpha"):
+        if ours.get(key) != theirs.get(key):
+            raise AdapterError(
+                f"{adapter.folder}: cannot be the start: its method.{key} is {theirs.get(key)!r}, not {ours.get(key)!r}"
+            )
+    if adapter.card.base.weights_hash != weights_hash:
+        raise AdapterError(
+            f"{adapter.folder}: cannot be the start: trained on other weights ({adapter.card.base.id})"
+        )
+    head = {name for name, _ in model.head_parameters()}
+    body = {name: p for name, p in model.trained().items() if name not in head}
+    tensors = {name: t for name, t in adapter.tensors.items() if not model.family.is_head(name)}
+    wrong = sorted(
+        name
+        for name in body.keys() | tensors.keys()
+        if name not in body or name not in tensors or body[name].shape != tensors[name].shape
+    )
+    if wrong:
+        raise AdapterError(
+            f"{adapter.folder}: cannot be the start: {len(wrong)} tensors do not fit, such as {wrong[0]!r}; are "
+            f"method.targets the same?"
+        )
+    with torch.no_grad():
+        for name, parameter in body.items():
+            parameter.copy_(tensors[name])
+
+
 def model_config(adapter: Adapter, base: str, revision: str | None) -> PretrainedConfig:
     """The base's config with the adapter's task in it."""
     task = adapter.card.task

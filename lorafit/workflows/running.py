@@ -9,7 +9,7 @@ import torch
 
 from lorafit.adapters import AdapterCard, BaseCard, TaskCard, read_adapter
 from lorafit.adapters.fingerprint import NUM_INPUTS, answers
-from lorafit.adapters.restore import load_tensors
+from lorafit.adapters.restore import load_start, load_tensors
 from lorafit.data import Split
 from lorafit.errors import InterruptedRunError
 from lorafit.files import local_path
@@ -90,8 +90,8 @@ class Run:
             self.placement.move(self.model)
             self.progress.base_scores = self._score("base").get("scores")
         self.plan.method.attach(self.model, torch.Generator().manual_seed(recipe.train.seed))
-        if recipe.train.init_from is not None and found.checkpoint is None:
-            load_tensors(read_adapter(local_path(recipe.train.init_from)), self.model)
+        if found.checkpoint is None:
+            self._take_start()
         if recipe.train.gradient_checkpointing:
             recompute_activations(self.model.net)
         self.placement.place(self.model)
@@ -101,6 +101,14 @@ class Run:
             self._resume(found, found.checkpoint)
         elif recipe.eval.score_base:
             self._checkpoint()
+
+    def _take_start(self) -> None:
+        """The weights of another adapter: all of them, or all but its head (a warm start)."""
+        if (whole := self.recipe.train.init_from) is not None:
+            load_tensors(read_adapter(local_path(whole)), self.model)
+        elif (body := getattr(self.plan.method, "init_from", None)) is not None:
+            adapter = read_adapter(local_path(body))
+            load_start(adapter, self.model, self.plan.method, self.keeper.card.base.weights_hash)
 
     def _spread(self) -> None:
         """Over several processes: the same start for all, dropout of its own for each, and a shard of the base."""
