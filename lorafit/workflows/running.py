@@ -9,6 +9,7 @@ import torch
 
 from lorafit.adapters import AdapterCard, BaseCard, TaskCard, read_adapter
 from lorafit.adapters.fingerprint import NUM_INPUTS, answers
+from lorafit.adapters.folder import TENSOR_FILE
 from lorafit.adapters.restore import load_start, load_tensors
 from lorafit.data import Split
 from lorafit.errors import InterruptedRunError
@@ -35,10 +36,11 @@ from lorafit.training import (
 from lorafit.workflows.device import Placement
 from lorafit.workflows.events import Finished, Note, Report, Saved, Scored, Started, Validated
 from lorafit.workflows.keeping import Keeper, Progress, Sample
+from lorafit.workflows.kept import Kept
 from lorafit.workflows.plan import Plan, make_schedule
 from lorafit.workflows.provenance import provenance
 from lorafit.workflows.run_folder import EventLog, Found, RunFolder
-from lorafit.workflows.work import evaluate_split, training_of
+from lorafit.workflows.work import Job, evaluate_split, training_of
 
 
 class Run:
@@ -208,6 +210,8 @@ class Run:
         )
 
     def _score(self, who: str) -> dict[str, Any]:
+        name = self.scored if who == "adapter" else f"{self.scored}-base"
+        kept = self._kept(who, name)
         with self.placement.autocast():
             evaluation = evaluate_split(
                 self.plan.task,
@@ -216,16 +220,24 @@ class Run:
                 data=self.recipe.data,
                 decode=self.recipe.decode,
                 section=self.recipe.eval,
-                report=self.tell,
-                world=self.world,
+                job=Job(self.tell, self.world, kept),
             )
         if evaluation is None or not self.world.leads:
             return {}
-        name = self.scored if who == "adapter" else f"{self.scored}-base"
         self.folder.write_predictions(name, evaluation.predictions)
+        kept.drop()
         result = evaluation.scores.to_json()
         self.tell(Scored(self.scored, who, result["scores"], result["signatures"]))
         return result
+
+    def _kept(self, who: str, name: str) -> Kept:
+        """What is decoded already, with these very weights, settings and examples."""
+        weights = [self.keeper.card.base.weights_hash]
+        if who == "adapter" and self.world.leads:
+            weights.append(read_adapter(self.folder.adapter).card.files[TENSOR_FILE].sha256)
+        examples = [repr(example) for example in self.examples[self.scored]]
+        decode, size = self.recipe.decode.model_dump(mode="json"), self.recipe.eval.batch_size
+        return Kept(self.folder.decoding(name), [weights, decode, size, examples])
 
     def _optimizer(self) -> AdamW:
         train = self.recipe.train
