@@ -44,6 +44,11 @@ class Family:
     counts_from_pad: bool = False  # positions begin behind the pad token's id, as fairseq has them
     packs: bool = True  # attention goes through transformers' AttentionInterface, so examples can share a row
 
+    @property
+    def is_encoder(self) -> bool:
+        """Whether it has a head for labels; a decoder has one for words."""
+        return bool(self.head)
+
     def first_position(self, config: PretrainedConfig) -> int:
         """The position id of an example's first token."""
         return int(config.pad_token_id) + 1 if self.counts_from_pad else 0

@@ -1,5 +1,6 @@
 """Loss, optimizer, schedule and the loop."""
 
+from lorafit.training.health import Movement, all_finite
 from lorafit.training.loop import Batch, EpochEnded, Stepped, Steps, fit
 from lorafit.training.loss import cross_entropy_sum, label_loss_sum, language_model_loss
 from lorafit.training.optim import AdamW, parameter_groups
@@ -9,9 +10,11 @@ __all__ = [
     "AdamW",
     "Batch",
     "EpochEnded",
+    "Movement",
     "Schedule",
     "Stepped",
     "Steps",
+    "all_finite",
     "count_steps",
     "count_warmup",
     "cross_entropy_sum",

@@ -21,6 +21,10 @@ class Batch(Protocol):
     def num_targets(self) -> int: ...
     @property
     def num_tokens(self) -> int: ...
+    @property
+    def num_places(self) -> int:
+        """Tokens with padding."""
+        ...
 
 
 LossSum = Callable[[Batch], Tensor]
@@ -37,6 +41,12 @@ class Stepped:
     num_targets: int
     num_tokens: int
     seconds: float
+    num_places: int = 0  # tokens with padding
+
+    @property
+    def padding(self) -> float:
+        """Share of the batch that is padding."""
+        return 1.0 - self.num_tokens / self.num_places if self.num_places else 0.0
 
 
 @dataclass(frozen=True)
@@ -87,7 +97,8 @@ def fit(
             optimizer.zero_grad(set_to_none=True)
             num_tokens = sum(batch.num_tokens for batch in micro_batches)
             seconds = time.perf_counter() - started
-            yield Stepped(step, total.item(), learning_rate, num_targets, num_tokens, seconds)
+            num_places = sum(batch.num_places for batch in micro_batches)
+            yield Stepped(step, total.item(), learning_rate, num_targets, num_tokens, seconds, num_places)
             if step == steps.total:
                 break
         epoch += 1

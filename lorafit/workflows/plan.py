@@ -11,10 +11,11 @@ from lorafit.data import num_batches
 from lorafit.errors import RecipeError, did_you_mean
 from lorafit.methods import METHODS, Method
 from lorafit.metrics import check_metric_names
-from lorafit.models import Model, load_config, skeleton
+from lorafit.models import FAMILIES, Model, family_of, load_config, skeleton
 from lorafit.recipe import Recipe, find_recipe, read_recipe
 from lorafit.tasks import TASKS, Task
 from lorafit.training import Schedule, count_steps, count_warmup
+from lorafit.workflows.warm_start import plan_warm_start
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Plan:
     num_train_rows: int
     rows_known: bool  # counted in the file; else the size of the original data
     schedule: Schedule
+    notes: tuple[str, ...] = ()
 
 
 def load_plan(name_or_path: str, overrides: list[str]) -> Plan:
@@ -69,11 +71,13 @@ def make_plan(recipe: Recipe) -> Plan:
         num_labels=num_outputs(task),
         local_only=True,
     )
+    _check_kind(recipe, task, config)
     _check_lengths(recipe, task, config)
     shape = skeleton(config, task.output)
     num_base = sum(p.numel() for p in shape.net.parameters())
     head = {name for name, _ in shape.head_parameters()}
     method.attach(shape)
+    start = plan_warm_start(method, shape)
     parameters = _groups(shape)
     trained = shape.trained()
     num_head = sum(p.numel() for name, p in trained.items() if name in head)
@@ -91,6 +95,7 @@ def make_plan(recipe: Recipe) -> Plan:
         num_train_rows=num_rows,
         rows_known=counted is not None,
         schedule=make_schedule(recipe, num_rows),
+        notes=(start,) if start else (),
     )
 
 
@@ -121,6 +126,21 @@ def _task(recipe: Recipe) -> Task:
             f"[task] name: unknown task {name!r}; one of {', '.join(TASKS)}{did_you_mean(name, TASKS)}"
         )
     return TASKS[name]
+
+
+def _check_kind(recipe: Recipe, task: Task, config: PretrainedConfig) -> None:
+    """A text needs a decoder, a label an encoder."""
+    base = recipe.model.base
+    is_encoder = family_of(config.model_type, base).is_encoder
+    if is_encoder and task.output == "text":
+        raise RecipeError(
+            f"[model] base: {base} ({config.model_type}) is an encoder and writes no text, as {task.name} asks for"
+        )
+    if not is_encoder and task.output != "text":
+        raise RecipeError(
+            f"[model] base: {base} ({config.model_type}) is not an encoder, as {task.name} asks for; take one of "
+            f"{', '.join(name for name, family in FAMILIES.items() if family.is_encoder)}"
+        )
 
 
 def _check_lengths(recipe: Recipe, task: Task, config: PretrainedConfig) -> None:

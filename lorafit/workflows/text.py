@@ -87,9 +87,13 @@ class TextTraining:
             epoch=epoch,
             shuffle=section.shuffle,
             last_batch=section.last_batch,
+            lengths=self._lengths() if section.batch_order == "bucketed" else None,
         ):
             parts = split_evenly(indices, section.micro_batch_size)
             yield [pack([self.train[i] for i in part], self.max_length) for part in parts]
+
+    def _lengths(self) -> list[int]:
+        return [len(e.context_ids) + len(e.completion_ids) for e in self.train]
 
     def loss_sum(self, batch: Batch) -> Tensor:
         """The training loss of a packed micro-batch, label smoothing included."""

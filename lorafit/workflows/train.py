@@ -22,16 +22,17 @@ from lorafit.adapters import (
 from lorafit.adapters.fingerprint import NUM_INPUTS, answers
 from lorafit.adapters.restore import load_tensors
 from lorafit.data import Split
-from lorafit.errors import OutOfMemoryError
+from lorafit.errors import DivergedError, OutOfMemoryError
 from lorafit.models import Model, base_folder, base_identity, load_base, load_config
 from lorafit.recipe import Recipe, recipe_hash
 from lorafit.tasks import Task
-from lorafit.training import AdamW, EpochEnded, Stepped, fit, parameter_groups
+from lorafit.training import AdamW, EpochEnded, Movement, Stepped, all_finite, fit, parameter_groups
 from lorafit.workflows.device import Placement
 from lorafit.workflows.events import Event, Finished, Note, Report, Saved, Scored, Started, Validated
 from lorafit.workflows.plan import Plan, make_schedule, num_outputs
 from lorafit.workflows.provenance import provenance
 from lorafit.workflows.run_folder import EventLog, RunFolder
+from lorafit.workflows.warm_start import warm_start
 from lorafit.workflows.work import evaluate_split, training_of
 
 
@@ -119,6 +120,8 @@ class _Run:
             self.placement.move(self.model)
             scores["base"] = self._score("base")["scores"]
         self.plan.method.attach(self.model, torch.Generator().manual_seed(recipe.train.seed))
+        for line in warm_start(self.plan.method, self.model, self.card.base):
+            self.tell(Note(line))
         self.placement.place(self.model)
         last_step = self._fit()
         if self.scored in self.examples:
@@ -139,6 +142,7 @@ class _Run:
         optimizer = AdamW(groups, lr=train.learning_rate, betas=betas, eps=train.adam_epsilon)
         self.tell(self._start_event(schedule.num_steps))
         steps = self.training.steps(schedule.num_steps)
+        movement = Movement(trained, exempt=self.model.without_gradient())
         step = 0
         self.model.net.train()
         with self.placement.autocast():
@@ -150,14 +154,26 @@ class _Run:
                 schedule,
                 train.max_grad_norm,
             )
-            for event in events:
-                match event:
-                    case Stepped():
-                        step = event.step
-                        self.tell(event)
-                    case EpochEnded():
-                        self._validate_and_save(event)
+            try:
+                for event in events:
+                    match event:
+                        case Stepped():
+                            step = event.step
+                            self.tell(event)
+                            movement.stepped(step, event.learning_rate)
+                        case EpochEnded():
+                            self._validate_and_save(event)
+            except DivergedError as error:
+                raise (self._diverged(error, step) if movement.passed else error) from None
         return step
+
+    def _diverged(self, error: DivergedError, step: int) -> DivergedError:
+        """What is still good stays on disk: the parameters as they were before the step that failed."""
+        if all_finite(self.model.trained().values()):
+            self._save(self.run.last_adapter, step)
+        kept = [folder for folder in (self.run.adapter, self.run.last_adapter) if folder.is_dir()]
+        where = f"; the last good adapter is in {' and '.join(map(str, kept))}" if kept else ""
+        return DivergedError(f"{error}{where}")
 
     def _validate_and_save(self, ended: EpochEnded) -> None:
         """Best is the greatest validation quality; without a validation split, the last."""

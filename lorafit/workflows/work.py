@@ -36,6 +36,7 @@ class Evaluation:
 
     predictions: list[dict[str, Any]]
     scores: Scores
+    decisions: Sequence[float] = ()  # of a labelled task: the class or score of every example
 
 
 class TrainingWork(Protocol):
