@@ -28,7 +28,10 @@ def write_sst2(root: Path, num_train: int = 48, num_valid: int = 24) -> Path:
     """`root` in the layout of the GLUE download, with SST-2 in it."""
     folder = root / "SST-2"
     folder.mkdir(parents=True)
-    for name, rows in (("train", sentences(num_train)), ("dev", sentences(num_train + num_valid)[num_train:])):
+    for name, rows in (
+        ("train", sentences(num_train)),
+        ("dev", sentences(num_train + num_valid)[num_train:]),
+    ):
         lines = [f"{text}\t{label}" for text, label in rows]
         (folder / f"{name}.tsv").write_text("\n".join(["sentence\tlabel", *lines]) + "\n")
     lines = [f"{i}\t{text}" for i, (text, _) in enumerate(sentences(6))]
@@ -47,9 +50,7 @@ def write_rte(root: Path, num_train: int = 32, num_valid: int = 12) -> Path:
     ]
     for name, part in (("train", pairs[:num_train]), ("dev", pairs[num_train : num_train + num_valid])):
         lines = [f"{i}\t{a}\t{b}\t{label}" for i, (a, b, label) in enumerate(part)]
-        (folder / f"{name}.tsv").write_text(
-            "\n".join(["index\tsentence1\tsentence2\tlabel", *lines]) + "\n"
-        )
+        (folder / f"{name}.tsv").write_text("\n".join(["index\tsentence1\tsentence2\tlabel", *lines]) + "\n")
     return root
 
 
@@ -90,7 +91,8 @@ def _save_tokenizer(folder: Path, model_type: str) -> int:
     tokenizer = Tokenizer(models.WordLevel(unk_token=specials[3]))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.train_from_iterator(
-        [text for text, _ in sentences(48)], trainers.WordLevelTrainer(special_tokens=specials, show_progress=False)
+        [text for text, _ in sentences(48)],
+        trainers.WordLevelTrainer(special_tokens=specials, show_progress=False),
     )
     middle = f" {end}" if roberta else ""
     second = "0" if roberta else "1"

@@ -24,7 +24,9 @@ PAIRS = [
 def model_of(folder: Path, model_type: str, num_labels: int = 3) -> Model:
     save_encoder(folder, model_type)
     base = str(folder)
-    model = load_base(load_config(base, num_labels=num_labels, dropout=0.0, head_dropout=0.0), base, None, "label")
+    model = load_base(
+        load_config(base, num_labels=num_labels, dropout=0.0, head_dropout=0.0), base, None, "label"
+    )
     LoRA(r=2, alpha=4, init="paper-gpt2").attach(model, torch.Generator().manual_seed(1))
     return model
 
@@ -83,7 +85,9 @@ def test_a_pair_loses_the_end_of_its_longer_text(tmp_path: Path) -> None:
     assert encoded.types == (0,) * 13 + (1,) * 3  # [CLS] 11 [SEP] | a film [SEP]
     [capped] = encode_for(model, [long], 512)
     assert len(capped.ids) == 45  # all of it
-    [roberta] = encode_for(model_of(tmp_path / "roberta", "roberta"), [LabelledText({"a": "film " * 99}, 0.0)], 512)
+    [roberta] = encode_for(
+        model_of(tmp_path / "roberta", "roberta"), [LabelledText({"a": "film " * 99}, 0.0)], 512
+    )
     assert len(roberta.ids) == 64  # 66 positions, of which two lie before the first token
 
 
@@ -93,6 +97,9 @@ def test_squared_error_is_summed() -> None:
 
 
 def test_label_smoothing_is_that_of_torch() -> None:
-    outputs, labels = torch.randn(5, 3, generator=torch.Generator().manual_seed(0)), torch.tensor([0.0, 1, 2, 1, 0])
+    outputs, labels = (
+        torch.randn(5, 3, generator=torch.Generator().manual_seed(0)),
+        torch.tensor([0.0, 1, 2, 1, 0]),
+    )
     expected = F.cross_entropy(outputs, labels.long(), label_smoothing=0.1, reduction="sum")
     torch.testing.assert_close(label_loss_sum(outputs, labels, 0.1), expected)

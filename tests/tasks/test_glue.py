@@ -122,10 +122,19 @@ def test_a_folder_in_the_hub_s_layout(tmp_path: Path) -> None:
 
 FAULTS = {  # lines of an RTE file, and the words that the error must hold besides the file
     "a broken row": (["index\tsentence1\tsentence2\tlabel", "0\ta\tb\tentailment", "1\ta b"], ":3: 2 fields"),
-    "a wrong label": (["index\tsentence1\tsentence2\tlabel", "0\ta\tb\tmaybe"], ":2: label 'maybe' is none of"),
+    "a wrong label": (
+        ["index\tsentence1\tsentence2\tlabel", "0\ta\tb\tmaybe"],
+        ":2: label 'maybe' is none of",
+    ),
     "no label": (["index\tsentence1\tsentence2\tlabel", "0\ta\tb\t"], ":2: label '' is none of"),
-    "no text": (["index\tsentence1\tsentence2\tlabel", "0\t\t\tentailment"], ":2: sentence1 and sentence2: empty"),
-    "a missing column": (["index\tsentence1\tsentence\tlabel", "0\ta\tb\tentailment"], ":1: no column 'sentence2'"),
+    "no text": (
+        ["index\tsentence1\tsentence2\tlabel", "0\t\t\tentailment"],
+        ":2: sentence1 and sentence2: empty",
+    ),
+    "a missing column": (
+        ["index\tsentence1\tsentence\tlabel", "0\ta\tb\tentailment"],
+        ":1: no column 'sentence2'",
+    ),
     "only a header": (["index\tsentence1\tsentence2\tlabel"], "a header and no rows"),
     "nothing": ([], "is empty"),
 }
@@ -221,7 +230,9 @@ def test_missing_places_are_named(tmp_path: Path) -> None:
 
 
 def test_the_hub_offline_is_one_clear_line() -> None:
-    with pytest.raises(NotFoundError, match=r"nyu-mll/glue/rte: not in the Hugging Face cache.*data.dir=FOLDER"):
+    with pytest.raises(
+        NotFoundError, match=r"nyu-mll/glue/rte: not in the Hugging Face cache.*data.dir=FOLDER"
+    ):
         glue("rte").read(DataSection(), "train")
     assert glue("rte").count_train_rows(DataSection()) is None
 

@@ -51,7 +51,9 @@ def test_the_step_without_learning_rate_does_not_count() -> None:
 def test_a_tensor_that_no_gradient_reaches_is_named() -> None:
     model, trained = lora_model()
     trained["adrift.lora_A"] = nn.Parameter(torch.ones(2, 2))
-    with pytest.raises(DivergedError, match=r"step 3: 1 of 3 trained tensors have not moved: adrift\.lora_A") as caught:
+    with pytest.raises(
+        DivergedError, match=r"step 3: 1 of 3 trained tensors have not moved: adrift\.lora_A"
+    ) as caught:
         train(model, trained, Movement(trained), [0.01] * 3)
     assert caught.value.exit_code == 5
 
