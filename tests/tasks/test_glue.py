@@ -225,7 +225,7 @@ def test_missing_places_are_named(tmp_path: Path) -> None:
         glue("rte").read(DataSection(dir=str(tmp_path)), "valid")
     with pytest.raises(NotFoundError, match=r"no such file \(data.train\)"):
         read("rte", tmp_path / "a.tsv")
-    with pytest.raises(NotFoundError, match="set data.valid=FILE"):
+    with pytest.raises(NotFoundError, match=r"set data.valid=FILE"):
         glue("rte").read(DataSection(train="x.tsv"), "valid")
 
 

@@ -126,7 +126,7 @@ def test_a_collapsed_classifier_is_reported(run: Train) -> None:
 
 
 def test_a_loss_that_is_no_number_keeps_the_last_good_adapter(run: Train, tmp_path: Path) -> None:
-    with pytest.raises(DivergedError, match="step [45]: .* last good adapter is in") as caught:
+    with pytest.raises(DivergedError, match=r"step [45]: .* last good adapter is in") as caught:
         run("diverged", train__weight_decay=1e5, train__warmup_ratio=0.0)  # times a thousand in each step
     assert caught.value.exit_code == 5
     kept = load_file(tmp_path / "diverged" / "adapter-last" / "adapter.safetensors")
@@ -164,9 +164,7 @@ class TestWarmStart:
         head = "bert.pooler, classifier" if base == "bert" else "classifier"
         assert note == f"LoRA{along} from {source.adapter} (task sst2), head fresh ({head})"
 
-    def test_what_does_not_fit_is_refused_before_training(
-        self, run: Train, bases: dict[str, Path], tmp_path: Path
-    ) -> None:
+    def test_what_does_not_fit_is_refused_before_training(self, run: Train, tmp_path: Path) -> None:
         source, _ = run("source", train__max_steps=4)
         start = {"task__name": "rte", "method__init_from": str(source.adapter)}
         with pytest.raises(RecipeError, match="has r = 4, and this recipe 2"):
@@ -191,9 +189,7 @@ class TestWarmStart:
         assert f"{missing} is missing" in note
 
 
-def test_a_decoder_classifies_nothing_and_an_encoder_writes_nothing(
-    run: Train, gpt2_base: Path, tmp_path: Path, bases: dict[str, Path]
-) -> None:
+def test_a_decoder_classifies_nothing_and_an_encoder_writes_nothing(run: Train, gpt2_base: Path) -> None:
     with pytest.raises(RecipeError, match="is not an encoder"):
         run("decoder", model__base=str(gpt2_base))
     with pytest.raises(RecipeError, match="is an encoder and writes no text"):
