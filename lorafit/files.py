@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -82,6 +83,24 @@ def _swap(temporary: Path, path: Path) -> None:
         path.rename(old)
     temporary.rename(path)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def tidy(folder: Path) -> None:
+    """Clear away what killed processes left of their writing in `folder`; nobody may be writing there.
+
+    A folder that had stepped aside, and whose successor never took its place, is put back.
+    """
+    for left in folder.glob(".*"):
+        match = re.fullmatch(r"\.(.+)\.\d+\.(tmp|old)", left.name)
+        if match is None:
+            continue
+        final = folder / match[1]
+        if match[2] == "old" and not final.exists():
+            left.rename(final)
+        elif left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def _temporary(path: Path) -> Path:

@@ -63,6 +63,7 @@ def evaluate(
     from lorafit.recipe import EvalSection
     from lorafit.workflows.evaluate import BaseChoice
     from lorafit.workflows.evaluate import evaluate as carry_out
+    from lorafit.workflows.work import missing_by_name
 
     section = EvalSection(metrics=tuple(metric) if metric else None, batch_size=batch_size)
     display = Display(json=json)
@@ -78,6 +79,8 @@ def evaluate(
             glue_submission,
         )
     show_evaluation(display, result)
+    if missing_by_name(metric or None, result.scores):
+        raise typer.Exit(3)
 
 
 def predict(

@@ -10,7 +10,8 @@ from lorafit.data.labelled import (
     pack_labelled,
     pad_labelled,
 )
-from lorafit.data.sources import SPLITS, Split, has_split, split_path
+from lorafit.data.originals import SPLITS, Split
+from lorafit.data.sources import has_split, split_path
 
 __all__ = [
     "SPLITS",

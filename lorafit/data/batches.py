@@ -79,7 +79,7 @@ def _bucketed(
 
 def split_evenly(batch: Sequence[Item], micro_batch_size: int | None) -> list[list[Item]]:
     """A batch as micro-batches of at most `micro_batch_size`."""
-    size = micro_batch_size or len(batch)
+    size = micro_batch_size or max(len(batch), 1)
     return [list(batch[i : i + size]) for i in range(0, len(batch), size)]
 
 

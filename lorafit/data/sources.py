@@ -3,43 +3,56 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from lorafit.data.originals import DataSet, Split, data_root
 from lorafit.errors import NotFoundError
 from lorafit.files import local_path
 from lorafit.recipe import DataSection
 
-Split = Literal["train", "valid", "test"]
-SPLITS: tuple[Split, ...] = ("train", "valid", "test")
-
 
 def has_split(data: DataSection, split: Split) -> bool:
-    """Whether the recipe says where a split is."""
-    return data.dir is not None or getattr(data, split) is not None
+    """Whether the recipe says where a split is. One that says nothing means the original data, with all splits."""
+    return data.dir is not None or getattr(data, split) is not None or _is_silent(data)
 
 
-def split_path(data: DataSection, split: Split, file_names: Mapping[Split, str]) -> Path:
-    """The file of a split: `data.<split>` where it is given, else the task's own file name in `data.dir`.
+def split_path(data: DataSection, split: Split, original: DataSet) -> Path:
+    """The file of a split: `data.<split>` where it is given, else the task's file in `data.dir`, or where
+    `lorafit data fetch` puts it if the recipe names no place at all.
 
-    Raises NotFoundError with the path when there is no such file, or when the recipe names neither.
+    Raises NotFoundError when there is no such file, saying which key is meant and what to do.
     """
     named: str | None = getattr(data, split)
     if named is not None:
         path = local_path(named)
-        key = f"data.{split}"
-    elif data.dir is not None:
-        path = local_path(data.dir) / file_names[split]
-        key = "data.dir"
-    else:
-        raise NotFoundError(
-            f"[data]: no place is given for the {split} split; set data.{split}=FILE, "
-            f"or data.dir=FOLDER (holding {', '.join(file_names.values())})"
+        if not path.is_file():
+            raise NotFoundError(f"{path}: no such file (data.{split})")
+        return path
+    name = original.file(split).name
+    if data.dir is not None:
+        root = local_path(data.dir)
+        what = (
+            f"{root}: no {name} there (data.dir, {split} split)"
+            if root.is_dir()
+            else f"{root}: no such folder (data.dir)"
         )
-    if not path.is_file():
-        raise NotFoundError(f"{path}: no such file ({key}, {split} split)")
-    return path
+    elif _is_silent(data):
+        root = data_root()
+        what = (
+            f"{root / original.folder / name}: no such file ({split} split); get it with "
+            f"`lorafit data fetch {original.name}`, or name a place with data.dir=FOLDER"
+        )
+    else:
+        raise NotFoundError(f"[data]: no place is given for the {split} split; set data.{split}=FILE")
+    for path in original.places(root, split):
+        if path.is_file():
+            return path
+    raise NotFoundError(what)
+
+
+def _is_silent(data: DataSection) -> bool:
+    return data.dir is data.train is data.valid is data.test is None
 
 
 def read_lines(path: Path) -> list[str]:

@@ -2,6 +2,6 @@
 
 from lorafit.decoding.beam import BeamSearch
 from lorafit.decoding.chain import Greedy, Sample
-from lorafit.decoding.loop import Strategy, generate, generate_all
+from lorafit.decoding.loop import Strategy, batches_of, generate, generate_all
 
-__all__ = ["BeamSearch", "Greedy", "Sample", "Strategy", "generate", "generate_all"]
+__all__ = ["BeamSearch", "Greedy", "Sample", "Strategy", "batches_of", "generate", "generate_all"]

@@ -42,10 +42,18 @@ def generate(
     `should_stop`, asked once a step, says so.
     """
     room = _prompt_room(net, strategy.max_new_tokens)
-    longest_first = sorted(range(len(prompts)), key=lambda i: -min(len(prompts[i]), room))
-    for start in range(0, len(prompts), batch_size):
-        batch = {i: prompts[i][-room:] for i in longest_first[start : start + batch_size]}
+    for indices in batches_of(net, prompts, strategy, batch_size):
+        batch = {i: prompts[i][-room:] for i in indices}
         yield from _decode(net, batch, strategy, should_stop or _never)
+
+
+def batches_of(
+    net: PreTrainedModel, prompts: Sequence[Prompt], strategy: Strategy, batch_size: int
+) -> list[list[int]]:
+    """Which prompts `generate` decodes together: the longest first, each with its like."""
+    room = _prompt_room(net, strategy.max_new_tokens)
+    longest_first = sorted(range(len(prompts)), key=lambda i: -min(len(prompts[i]), room))
+    return [longest_first[start : start + batch_size] for start in range(0, len(prompts), batch_size)]
 
 
 def generate_all(

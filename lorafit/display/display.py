@@ -22,16 +22,17 @@ if TYPE_CHECKING:  # the display of `lorafit recipes` must not wait for torch
 class Display:
     """The only voice of the program: `report` takes events, `print` lines for people, `print_json` a result."""
 
-    def __init__(self, *, json: bool = False, log_every: int = 10) -> None:
+    def __init__(self, *, json: bool = False, log_every: int = 10, quiet: bool = False) -> None:
         self.json = json
+        self.quiet = quiet
         self.log_every = log_every
-        self.console = Console(stderr=json, highlight=False, soft_wrap=True)
+        self.console = Console(stderr=json, highlight=False, soft_wrap=True, quiet=quiet)
         self._progress: Progress | None = None
         self._bars: dict[str, TaskID] = {}
         self._training: _TrainingLine | None = None
 
     def __enter__(self) -> Self:
-        if self.console.is_terminal:
+        if self.console.is_terminal and not self.quiet:
             columns = (TextColumn("{task.description:>10}"), BarColumn(), TextColumn("{task.fields[text]}"))
             self._progress = Progress(*columns, console=self.console, transient=True)
             self._progress.start()
@@ -53,7 +54,7 @@ class Display:
             case events.Note():
                 self.console.print(escape(event.text))
             case events.Started():
-                self._training = _TrainingLine(event.num_steps)
+                self._training = _TrainingLine(event.num_steps, event.first_step)
                 self.console.print(
                     f"training {event.num_trained:,} parameters on {event.num_examples:,} examples for "
                     f"{event.num_steps:,} steps ({event.device}, {event.dtype})"
@@ -62,6 +63,8 @@ class Display:
                 self._stepped(event)
             case events.Progress():
                 self._bar(event.what, event.done, event.total, f"{event.done}/{event.total}")
+            case events.Downloading():
+                self._downloaded(event)
             case events.Validated():
                 scores = f", {scores_line(dict(event.scores))}" if event.scores else ""
                 best = ", the best so far" if event.best else ""
@@ -83,6 +86,16 @@ class Display:
         elif event.step % self.log_every == 0:
             self.console.print(f"step {event.step}/{self._training.num_steps}  {text}")
 
+    def _downloaded(self, event: Any) -> None:
+        """A bar; without a terminal, a line when a file is complete."""
+        total = event.total or event.num_bytes + 1
+        if self._progress is not None:
+            self._bar(
+                event.name, event.num_bytes, total, f"{size(event.num_bytes)} of {size(event.total or 0)}"
+            )
+        elif event.num_bytes == total:
+            self.console.print(f"downloaded {escape(event.name)} ({size(total)})")
+
     def _bar(self, what: str, done: int, total: int, text: str) -> None:
         """A live bar; without a terminal, a line at every tenth."""
         if self._progress is None:
@@ -101,19 +114,21 @@ class Display:
 
     def print_json(self, value: Any) -> None:
         """The result as one JSON value on stdout."""
+        if self.quiet:
+            return
         sys.stdout.write(json_module.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 class _TrainingLine:
     """Loss, learning rate, tokens per second, time left and memory."""
 
-    def __init__(self, num_steps: int) -> None:
-        self.num_steps = num_steps
+    def __init__(self, num_steps: int, first_step: int) -> None:
+        self.num_steps, self.first_step = num_steps, first_step
         self.started = time.monotonic()
 
     def text(self, event: Any) -> str:
         elapsed = time.monotonic() - self.started
-        left = elapsed / event.step * (self.num_steps - event.step)
+        left = elapsed / (event.step - self.first_step) * (self.num_steps - event.step)
         speed = event.num_tokens / event.seconds
         padding = f"{event.padding:.0%} padding  " if event.padding else ""
         return (

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-
-def flat(scores: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"all": {"bleu": 1}} -> {"all.bleu": 1}"""
-    out: dict[str, Any] = {}
-    for name, value in scores.items():
-        out |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return out
+from lorafit.metrics.score import flat
 
 
 def number(value: float | None) -> str:

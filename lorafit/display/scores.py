@@ -35,6 +35,8 @@ def show_scores(display: Display, result: Mapping[str, Any], paper: Mapping[str,
     display.print(table)
     for name, reason in flat(result.get("reasons") or {}).items():
         display.print(f"{name}: {escape(str(reason))}")
+    for note in result.get("notes") or ():
+        display.print(f"note: {escape(str(note))}", style="dim")
 
 
 def show_samples(display: Display, samples: Sequence[Mapping[str, Any]]) -> None:

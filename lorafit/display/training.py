@@ -8,11 +8,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from lorafit.display.display import Display
+from lorafit.display.format import flat, number
 from lorafit.display.scores import show_samples, show_scores
 from lorafit.recipe import to_toml
 
 if TYPE_CHECKING:
     from lorafit.workflows.plan import Plan
+    from lorafit.workflows.seeds import SeedsResult
     from lorafit.workflows.train import TrainResult
 
 
@@ -42,19 +44,56 @@ def show_plan(display: Display, plan: Plan) -> None:
 def show_train_result(display: Display, plan: Plan, result: TrainResult) -> None:
     """Scores beside the paper's, a few predictions, and where everything is."""
     if display.json:
-        value = {
-            "run": str(result.run),
-            "adapter": str(result.adapter),
-            "already_finished": result.already_finished,
-            **result.scores,
-        }
-        display.print_json(value)
+        display.print_json(_run_json(result))
         return
     if result.already_finished:
         display.print(f"{escape(str(result.run))}: this run is finished already; here is its result")
     show_scores(display, result.scores, plan.recipe.paper.scores)
     show_samples(display, result.samples)
     display.print(f"\nrun folder: {escape(str(result.run))}\nadapter:    {escape(str(result.adapter))}")
+
+
+def show_seeds(display: Display, result: SeedsResult) -> None:
+    """Every run's scores side by side, their mean and standard deviation, and the paper's."""
+    if display.json:
+        display.print_json(_seeds_json(result))
+        return
+    scores = [flat(run.scores.get("scores") or {}) for run in result.runs.values()]
+    paper = result.plan.recipe.paper.scores
+    seeds = [f"seed {seed}" for seed in result.runs]
+    table = Table("score", *seeds, "mean", *(["paper"] if paper else []), box=None, header_style="bold")
+    for name in scores[0]:
+        spread = result.spread.get(name)
+        mean = "-" if spread is None else number(spread.mean)
+        deviation = "" if spread is None or spread.std is None else f" ± {number(spread.std)}"
+        table.add_row(
+            name,
+            *(number(run.get(name)) for run in scores),
+            mean + deviation,
+            *([number(paper.get(name))] if paper else []),
+        )
+    display.print()
+    display.print(table)
+    for run in result.runs.values():
+        display.print(f"run folder: {escape(str(run.run))}")
+
+
+def _seeds_json(result: SeedsResult) -> dict[str, Any]:
+    return {
+        "runs": [_run_json(run) | {"seed": seed} for seed, run in result.runs.items()],
+        "mean": {name: spread.mean for name, spread in result.spread.items()},
+        "std": {name: spread.std for name, spread in result.spread.items()},
+        "paper": result.plan.recipe.paper.scores,
+    }
+
+
+def _run_json(result: TrainResult) -> dict[str, Any]:
+    return {
+        "run": str(result.run),
+        "adapter": str(result.adapter),
+        "already_finished": result.already_finished,
+        **result.scores,
+    }
 
 
 def _plan_json(plan: Plan) -> dict[str, Any]:

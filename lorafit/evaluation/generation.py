@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lorafit.data import encode_contexts
 from lorafit.data.encode import end_of_text
-from lorafit.decoding import BeamSearch, Strategy, generate
+from lorafit.decoding import BeamSearch, Strategy, batches_of, generate
 from lorafit.metrics import Scores, score_texts
 from lorafit.models import Model
 from lorafit.recipe import DecodeSection
@@ -62,16 +62,32 @@ def decode_texts(
         yield index, text.split(end)[0].split("\n\n")[0].strip()
 
 
+def decoding_batches(
+    model: Model, contexts: Sequence[str], strategy: Strategy, batch_size: int
+) -> list[list[int]]:
+    """The batches in which `decode_texts` would go about it, as indices."""
+    assert model.tokenizer is not None
+    return batches_of(model.net, encode_contexts(model.tokenizer, contexts), strategy, batch_size)
+
+
 def score_generated(
     task: str, generated: Sequence[Generated], metrics: Sequence[str] | None = None
 ) -> Scores:
-    """The paper's protocol for the task, over the whole split and over its parts where it has them."""
-    parts = [g.group.part for g in generated]
-    return score_texts(
+    """The paper's protocol for the task, over the whole split and over its parts where it has them.
+
+    A text whose every reference is empty is passed over, and a note says so: the hours of decoding shall not be lost.
+    """
+    scored = [g for g in generated if any(text.strip() for text in g.group.references)]
+    parts = [g.group.part for g in scored]
+    scores = score_texts(
         task,
-        [g.text for g in generated],
-        [g.group.references for g in generated],
+        [g.text for g in scored],
+        [g.group.references for g in scored],
         protocol="paper",
         metrics=metrics,
         splits=parts if any(parts) else None,
     )
+    if num_left_out := len(generated) - len(scored):
+        note = f"{num_left_out} of {len(generated)} texts have no reference but empty ones and are not scored"
+        return replace(scores, notes=(*scores.notes, note))
+    return scores

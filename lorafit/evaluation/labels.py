@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,20 +51,39 @@ def label_outputs(model: Model, batch: LabelBatch) -> Tensor:
     return model.apply_head(hidden[0].index_select(0, batch.starts)[:, None])
 
 
-@torch.inference_mode()
+Each = Callable[[Sequence[Any], Callable[[Any], Any]], Iterable[Any]]
+"""How to do work for every item: `map` the other way round, or several processes together."""
+
+
+def in_turn(items: Sequence[Any], work: Callable[[Any], Any]) -> Iterable[Any]:
+    """One after the other."""
+    return map(work, items)
+
+
 def predict_outputs(
-    model: Model, examples: Sequence[EncodedText], progress: Callable[[int], None] = lambda _: None
+    model: Model,
+    examples: Sequence[EncodedText],
+    progress: Callable[[int], None] = lambda _: None,
+    each: Each = in_turn,
 ) -> Tensor:
     """Outputs of every example in the given order, float32 on the CPU, without dropout."""
     was_training = model.net.training
     model.net.eval()
     outputs: dict[int, Tensor] = {}
-    for indices in _alike(examples):
-        batch = collate(model, [examples[i] for i in indices]).to(model.device)
-        outputs |= dict(zip(indices, label_outputs(model, batch).float().cpu(), strict=True))
+    for indices, rows in each(list(_alike(examples)), lambda indices: _predict(model, examples, indices)):
+        outputs |= dict(zip(indices, rows, strict=True))
         progress(len(outputs))
     model.net.train(was_training)
     return torch.stack([outputs[i] for i in range(len(examples))])
+
+
+@torch.inference_mode()
+def _predict(
+    model: Model, examples: Sequence[EncodedText], indices: list[int]
+) -> tuple[list[int], list[Tensor]]:
+    """The indices, and the outputs of these examples."""
+    batch = collate(model, [examples[i] for i in indices]).to(model.device)
+    return indices, list(label_outputs(model, batch).float().cpu())
 
 
 def _alike(examples: Sequence[EncodedText]) -> Iterator[list[int]]:

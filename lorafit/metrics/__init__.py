@@ -7,7 +7,7 @@ says which ones a task's scorer takes. Heavy libraries are imported when a metri
 from lorafit.metrics.files import read_predictions, read_references, read_splits
 from lorafit.metrics.registry import METRICS, find_metric
 from lorafit.metrics.score import Kind, Metric, Score
-from lorafit.metrics.texts import Scores, check_metric_names, score_texts, text_metrics
+from lorafit.metrics.texts import Scores, check_metric_names, missing_metrics, score_texts, text_metrics
 
 __all__ = [
     "METRICS",
@@ -17,6 +17,7 @@ __all__ = [
     "Scores",
     "check_metric_names",
     "find_metric",
+    "missing_metrics",
     "read_predictions",
     "read_references",
     "read_splits",

@@ -51,12 +51,8 @@ class External(Metric):
         return None
 
     def compute(self, predictions: Sequence[Any], references: Sequence[Any]) -> list[Score]:
-        """A score for every number that the metric gives.
-
-        Raises:
-            NotFoundError: the script is not there, not to be had without a network, or does not work.
-        """
-        module = self._load()
+        """A score for every number that the metric gives. Raises what `load` raises."""
+        module = self.load()
         signature = f"evaluate:{self.short_name}|version:{importlib.metadata.version('evaluate')}"
         targets: Sequence[Any] = references
         if self.kind == "text":
@@ -76,7 +72,12 @@ class External(Metric):
             for name, value in self._figures(results).items()
         ]
 
-    def _load(self) -> Any:
+    def load(self) -> Any:
+        """The metric's module. Worth a try before a long decoding begins.
+
+        Raises:
+            NotFoundError: the script is not there, not to be had without a network, or does not work.
+        """
         if reason := self.unavailable():
             raise NotFoundError(reason)
         import evaluate

@@ -57,3 +57,11 @@ class Metric(ABC):
 def present(references: Sequence[str]) -> list[str]:
     """The references that are there."""
     return [reference for reference in references if reference]
+
+
+def flat(scores: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"all": {"bleu": 1}} -> {"all.bleu": 1}"""
+    out: dict[str, Any] = {}
+    for name, value in scores.items():
+        out |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return out

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lorafit.errors import NotFoundError, RecipeError, did_you_mean
-from lorafit.metrics.external import is_external
+from lorafit.metrics.external import External, is_external
 from lorafit.metrics.protocols import PROTOCOLS, Protocol, find_protocol, lay_out
 from lorafit.metrics.registry import METRICS, find_metric
 from lorafit.metrics.score import Metric, Score
@@ -96,12 +96,37 @@ def check_metric_names(task: str, names: Sequence[str] | None) -> None:
     Raises:
         RecipeError: no such metric, or it compares something else than the task's predictions.
     """
-    if any(task == text_task for text_task, _ in PROTOCOLS):
+    if is_text_task(task):
         text_metrics(task, names=names)
         return
     for name in names or ():
-        kind = METRICS[name].kind if name in METRICS else "label"
-        find_metric(name, "label" if kind == "text" else kind)
+        _metric_of_labels(name)
+
+
+def missing_metrics(task: str, names: Sequence[str] | None) -> dict[str, str]:
+    """Score -> what to install, for each of a task's metrics (None: its own) that cannot be computed here.
+
+    Raises:
+        NotFoundError: a metric of the evaluate library that cannot be loaded: it is wanted by name, so nothing else
+            will do.
+    """
+    wanted = (
+        text_metrics(task, "paper", names) if is_text_task(task) else [*map(_metric_of_labels, names or ())]
+    )
+    for metric in wanted:
+        if isinstance(metric, External):
+            metric.load()
+    return {key: reason for metric in wanted if (reason := metric.unavailable()) for key in metric.keys}
+
+
+def is_text_task(task: str) -> bool:
+    """Whether a task's predictions are texts."""
+    return any(task == text_task for text_task, _ in PROTOCOLS)
+
+
+def _metric_of_labels(name: str) -> Metric:
+    kind = METRICS[name].kind if name in METRICS else "label"
+    return find_metric(name, "label" if kind == "text" else kind)
 
 
 def _further_metric(name: str, by_key: Mapping[str, Metric]) -> Metric:
@@ -141,7 +166,7 @@ def _check(
 
 def _parts(num_predictions: int, splits: Sequence[str] | None) -> dict[str, Sequence[int]]:
     parts: dict[str, Sequence[int]] = {"all": range(num_predictions)}
-    for label in dict.fromkeys(splits or ()):
+    for label in sorted(set(splits or ())):
         parts[label] = [i for i, other in enumerate(splits or ()) if other == label]
     return parts
 

@@ -16,6 +16,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    GPT2Tokenizer,
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -70,11 +71,17 @@ def load_config(
 
 
 def load_tokenizer(base: str, revision: str | None = None) -> PreTrainedTokenizerBase:
-    """The base's own tokenizer. Raises NotFoundError when the base has none."""
-    _check_folder(base)
+    """The base's own tokenizer, which may lie in a folder alone. Raises NotFoundError when the base has none."""
+    folder = local_path(base)
+    alone = folder.is_dir() and not (folder / "config.json").is_file() and (folder / "merges.txt").is_file()
+    if not alone:
+        _check_folder(base)
     with _quiet():
         try:
-            tokenizer = AutoTokenizer.from_pretrained(_hub_id_or_path(base), revision=revision)
+            source = _hub_id_or_path(base)
+            # Without a config nothing but the files' names says which tokenizer it is.
+            kind: Any = GPT2Tokenizer if alone else AutoTokenizer
+            tokenizer: PreTrainedTokenizerBase = kind.from_pretrained(source, revision=revision)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise _not_found("tokenizer", base, revision, error) from error
     if len(tokenizer) <= len(tokenizer.all_special_ids):

@@ -41,6 +41,18 @@ SYNONYMS = {
 
 Document = dict[str, Any]
 
+# Keys that say how the work is done and not what comes out: a run may be resumed with other values of these.
+INCIDENTAL = {
+    ("train", "micro_batch_size"),
+    ("train", "log_every"),
+    ("train", "checkpoint_every"),
+    ("train", "keep_checkpoints"),
+    ("train", "max_oom_retries"),
+    ("train", "gradient_checkpointing"),
+    ("train", "parallel"),
+    ("eval", "batch_size"),
+}
+
 
 def read_recipe(path: Path, overrides: Sequence[str], methods: Mapping[str, type[MethodSection]]) -> Recipe:
     """Read a recipe file, apply `section.key=value` overrides, and check everything.
@@ -86,19 +98,22 @@ def to_toml(recipe: Recipe) -> str:
 
 
 def recipe_hash(recipe: Recipe) -> str:
-    """sha256 of what decides the result: everything but the name and the published figures."""
+    """sha256 of what decides the result: all but the name, the published figures and the INCIDENTAL keys."""
     document = {k: v for k, v in _document(recipe).items() if k not in ("name", "paper")}
+    for section, key in INCIDENTAL:
+        document[section].pop(key)
     return hashlib.sha256(tomli_w.dumps(_without_none(document)).encode()).hexdigest()
 
 
 def differing_keys(ours: Recipe, theirs: Recipe) -> list[str]:
-    """`section.key: theirs -> ours` for every key in which two recipes differ, published figures aside."""
+    """`section.key: theirs -> ours` for every key in which two recipes differ, published figures and INCIDENTAL keys
+    aside."""
     mine, other = _document(ours), _document(theirs)
     lines = []
     for section in mine.keys() - {"name", "paper"}:
         for key in sorted(mine[section].keys() | other[section].keys()):
             before, after = other[section].get(key), mine[section].get(key)
-            if before != after:
+            if before != after and (section, key) not in INCIDENTAL:
                 lines.append(f"{section}.{key}: {before!r} -> {after!r}")
     return sorted(lines)
 

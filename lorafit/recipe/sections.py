@@ -88,6 +88,14 @@ class TrainSection(Section):
     last_batch: Literal["short", "fill", "drop"] = "short"  # fill: rows drawn again, as the paper's code does
     batch_order: Literal["random", "bucketed"] = "random"  # bucketed: examples of like length share a batch
     log_every: PositiveInt = 10  # optimizer steps
+    checkpoint_every: PositiveInt = 500  # optimizer steps; the end of every epoch comes on top
+    keep_checkpoints: PositiveInt = 2  # the newest ones
+    max_oom_retries: NonNegativeInt = 3  # how often the micro-batch is halved when memory runs out
+    parallel: Literal["ddp", "fsdp"] = (
+        "ddp"  # of several processes: each has the whole base, or a shard of it
+    )
+    gradient_checkpointing: bool = False  # less memory, about a third more time, the same losses
+    init_from: str | None = None  # an adapter folder: every trained tensor starts as it is there
 
     @model_validator(mode="after")
     def _one_of_each(self) -> TrainSection:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lorafit.data.encode import TextPair
-from lorafit.data.sources import SPLITS, Split, has_split, split_path
+from lorafit.data.originals import SPLITS, DataSet, Split
+from lorafit.data.sources import has_split, split_path
 from lorafit.errors import NotFoundError
 from lorafit.models.model import OutputKind
 from lorafit.recipe import DataSection
@@ -66,7 +67,7 @@ class ReferenceGroup:
 class GenerationTask(Task):
     """A text that follows a context, scored against several references."""
 
-    file_names: Mapping[Split, str]  # of each split inside `data.dir`
+    original: DataSet  # the paper's files
 
     output: OutputKind = "text"
 
@@ -80,12 +81,12 @@ class GenerationTask(Task):
 
     def read(self, data: DataSection, split: Split, tell: Tell = ignore) -> list[TextPair]:  # noqa: ARG002
         """The pairs of the split's file."""
-        return self.read_file(split_path(data, split, self.file_names))
+        return self.read_file(split_path(data, split, self.original))
 
     def count_train_rows(self, data: DataSection) -> int | None:
         """The pairs of the training file, if it is there."""
         try:
-            path = split_path(data, "train", self.file_names)
+            path = split_path(data, "train", self.original)
         except NotFoundError:
             if data.train is not None:
                 raise

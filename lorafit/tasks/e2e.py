@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lorafit.data.encode import TextPair
+from lorafit.data.originals import ORIGINALS
 from lorafit.data.sources import read_lines
 from lorafit.errors import NotFoundError
 from lorafit.tasks.base import GenerationTask
@@ -35,6 +36,6 @@ def _pair(path: Path, number: int, line: str) -> TextPair:
 E2E_TASK = E2E(
     name="e2e",
     headline="bleu",
-    file_names={"train": "train.txt", "valid": "valid.txt", "test": "test.txt"},
+    original=ORIGINALS["e2e"],
     num_train_rows=42_061,
 )

@@ -1,26 +1,63 @@
-"""Loss, optimizer, schedule and the loop."""
+"""Loss, optimizer, schedule, the loop and its checkpoints."""
 
+from lorafit.training.checkpoint import (
+    Checkpoint,
+    DamagedCheckpointError,
+    checkpoint_folders,
+    copy_linked,
+    newest_checkpoint,
+    num_bytes,
+    prune,
+    read_checkpoint,
+    write_checkpoint,
+)
+from lorafit.training.distributed import open_world
 from lorafit.training.health import Movement, all_finite
-from lorafit.training.loop import Batch, EpochEnded, Stepped, Steps, fit
+from lorafit.training.loop import Batch, EpochEnded, MemoryRanOut, Position, Stepped, Steps, fit
 from lorafit.training.loss import cross_entropy_sum, label_loss_sum, language_model_loss
 from lorafit.training.optim import AdamW, parameter_groups
+from lorafit.training.recompute import recompute_activations
+from lorafit.training.rng import RngState, rng_state, seed_all, set_rng_state
 from lorafit.training.schedule import Schedule, count_steps, count_warmup, warmup_factor
+from lorafit.training.sharding import check_shardable, shard_frozen
+from lorafit.training.world import ALONE, World
 
 __all__ = [
+    "ALONE",
     "AdamW",
     "Batch",
+    "Checkpoint",
+    "DamagedCheckpointError",
     "EpochEnded",
+    "MemoryRanOut",
     "Movement",
+    "Position",
+    "RngState",
     "Schedule",
     "Stepped",
     "Steps",
+    "World",
     "all_finite",
+    "check_shardable",
+    "checkpoint_folders",
+    "copy_linked",
     "count_steps",
     "count_warmup",
     "cross_entropy_sum",
     "fit",
     "label_loss_sum",
     "language_model_loss",
+    "newest_checkpoint",
+    "num_bytes",
+    "open_world",
     "parameter_groups",
+    "prune",
+    "read_checkpoint",
+    "recompute_activations",
+    "rng_state",
+    "seed_all",
+    "set_rng_state",
+    "shard_frozen",
     "warmup_factor",
+    "write_checkpoint",
 ]

@@ -23,7 +23,8 @@ class Placement:
     def of(dtype: Literal["auto", "float32", "bfloat16"]) -> Placement:
         """The GPU where there is one. "auto" is bfloat16 on a GPU that has it, float32 elsewhere: on most CPUs
         bfloat16 is slower than float32."""
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        has_gpu = torch.cuda.is_available()
+        device = torch.device("cuda", torch.cuda.current_device()) if has_gpu else torch.device("cpu")
         if dtype == "auto":
             has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
             return Placement(device, torch.bfloat16 if has_bf16 else torch.float32)

@@ -21,7 +21,7 @@ from lorafit.recipe import DecodeSection, EvalSection
 from lorafit.tasks import TASKS, GenerationTask, Glue, Task
 from lorafit.workflows.device import Placement
 from lorafit.workflows.events import Note, Report, Scored
-from lorafit.workflows.work import evaluate_split
+from lorafit.workflows.work import evaluate_split, notes_on_metrics
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,13 @@ def evaluate(
     if data_file is not None:
         data = data.model_copy(update={split: str(data_file)})
     examples = task.read(data, split, lambda text: report(Note(text)))
+    for note in notes_on_metrics(task, section):
+        report(note)
     model = _placed(adapter, base)
     evaluation = evaluate_split(
         task, model, examples, data=data, decode=adapter.card.decode, section=section, report=report
     )
+    assert evaluation is not None  # this process leads
     result, lines = evaluation.scores.to_json(), evaluation.predictions
     report(Scored(split, "adapter", result["scores"], result["signatures"]))
     target = output or folder.resolve().parent / "eval" / split

@@ -19,13 +19,14 @@ class Note:
 
 @dataclass(frozen=True)
 class Started:
-    """Training begins."""
+    """Training begins, or goes on after `first_step` steps."""
 
     num_steps: int
     num_examples: int
     num_trained: int
     device: str
     dtype: str
+    first_step: int = 0
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,15 @@ class Progress:
     what: str
     done: int
     total: int
+
+
+@dataclass(frozen=True)
+class Downloading:
+    """Bytes of a file that are here; `total` where the server says it."""
+
+    name: str
+    num_bytes: int
+    total: int | None
 
 
 @dataclass(frozen=True)
@@ -75,7 +85,7 @@ class Finished:
     seconds: float
 
 
-Event = Note | Started | Stepped | Progress | Validated | Saved | Scored | Finished
+Event = Note | Started | Stepped | Progress | Downloading | Validated | Saved | Scored | Finished
 Report = Callable[[Event], None]
 """Who is told of events."""
 

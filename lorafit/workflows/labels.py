@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from lorafit.data import EncodedText, LabelBatch, LabelledText, Split, epoch_order, split_evenly
+from lorafit.data import EncodedText, LabelBatch, LabelledText, Split, epoch_order
 from lorafit.evaluation import (
     Labelled,
     collate,
@@ -21,7 +21,7 @@ from lorafit.evaluation import (
 from lorafit.models import Model, take_packed_rows
 from lorafit.recipe import DataSection, EvalSection, TrainSection
 from lorafit.tasks import LabelTask
-from lorafit.training import Batch, Steps, label_loss_sum
+from lorafit.training import ALONE, Batch, Steps, World, label_loss_sum
 from lorafit.workflows.events import Progress, Report
 from lorafit.workflows.work import Evaluation, Validation
 
@@ -64,12 +64,8 @@ class LabelTraining:
         return bool(self.valid)
 
     def steps(self, total: int) -> Steps:
-        """The micro-batches of every step."""
-        return Steps(self._epoch, total)
-
-    def _epoch(self, epoch: int) -> Iterator[Sequence[Batch]]:
-        for indices in self._order(epoch):
-            yield [self._collate(part) for part in split_evenly(indices, self.section.micro_batch_size)]
+        """The data of every step."""
+        return Steps(self._order, self._collate, total)
 
     def _order(self, epoch: int) -> list[list[int]]:
         section = self.section
@@ -93,9 +89,9 @@ class LabelTraining:
         outputs = label_outputs(self.model, batch)
         return label_loss_sum(outputs, batch.labels, self.section.label_smoothing)
 
-    def validate(self) -> Validation:
+    def validate(self, world: World) -> Validation:
         """Mean loss without label smoothing, and the scores, of which the headline tells the best epoch."""
-        outputs = predict_outputs(self.model, self.valid)
+        outputs = predict_outputs(self.model, self.valid, each=world.each)
         labels = torch.tensor([example.label for example in self.valid])
         predictions = decide(self.task, outputs)
         labelled = [Labelled(e, p) for e, p in zip(self.valid_texts, predictions, strict=True)]
@@ -132,12 +128,17 @@ def evaluate_labels(
     max_length: int,
     section: EvalSection,
     report: Report,
+    world: World = ALONE,
 ) -> Evaluation:
     """Classify or score every example, and score the predictions where there are labels."""
     if model.family.packs:
         take_packed_rows(model.net)
     encoded = encode_for(model, examples, max_length)
-    outputs = predict_outputs(model, encoded, lambda done: report(Progress("evaluating", done, len(encoded))))
+
+    def progress(done: int) -> None:
+        report(Progress("evaluating", done, len(encoded)))
+
+    outputs = predict_outputs(model, encoded, progress, each=world.each)
     predictions = decide(task, outputs)
     labelled = [Labelled(e, p) for e, p in zip(examples, predictions, strict=True)]
     scores = score_labelled(task, labelled, section.metrics)

@@ -14,7 +14,7 @@ from lorafit.metrics import check_metric_names
 from lorafit.models import FAMILIES, Model, family_of, load_config, skeleton
 from lorafit.recipe import Recipe, find_recipe, read_recipe
 from lorafit.tasks import TASKS, Task
-from lorafit.training import Schedule, count_steps, count_warmup
+from lorafit.training import Schedule, check_shardable, count_steps, count_warmup
 from lorafit.workflows.warm_start import plan_warm_start
 
 
@@ -58,7 +58,7 @@ def make_plan(recipe: Recipe) -> Plan:
     Raises RecipeError where parts of the recipe do not fit each other, NotFoundError where the base's config is not
     at hand.
     """
-    task = _task(recipe)
+    task = find_task(recipe)
     check_metric_names(task.name, recipe.eval.metrics)
     method = recipe.method
     assert isinstance(method, Method)
@@ -78,6 +78,8 @@ def make_plan(recipe: Recipe) -> Plan:
     head = {name for name, _ in shape.head_parameters()}
     method.attach(shape)
     start = plan_warm_start(method, shape)
+    if recipe.train.parallel == "fsdp":
+        check_shardable(shape.net)
     parameters = _groups(shape)
     trained = shape.trained()
     num_head = sum(p.numel() for name, p in trained.items() if name in head)
@@ -119,7 +121,8 @@ def num_outputs(task: Task) -> int | None:
     return len(task.labels) if task.labels else (1 if task.output == "score" else None)
 
 
-def _task(recipe: Recipe) -> Task:
+def find_task(recipe: Recipe) -> Task:
+    """The recipe's task. Raises RecipeError when there is none of that name."""
     name = recipe.task.name
     if name not in TASKS:
         raise RecipeError(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -17,15 +18,14 @@ from lorafit.data import (
     encode_pairs,
     epoch_order,
     pack,
-    split_evenly,
 )
 from lorafit.errors import NotFoundError
 from lorafit.evaluation import Generated, decode_texts, score_generated
-from lorafit.evaluation.generation import beam_search
+from lorafit.evaluation.generation import beam_search, decoding_batches
 from lorafit.models import Model, take_packed_rows
 from lorafit.recipe import DataSection, DecodeSection, EvalSection, TrainSection
 from lorafit.tasks import GenerationTask, group_references
-from lorafit.training import Batch, Steps, language_model_loss
+from lorafit.training import ALONE, Batch, Steps, World, language_model_loss
 from lorafit.workflows.events import Progress, Report
 from lorafit.workflows.work import Evaluation, Validation
 
@@ -75,12 +75,12 @@ class TextTraining:
         return bool(self.valid)
 
     def steps(self, total: int) -> Steps:
-        """The micro-batches of every step."""
-        return Steps(self._epoch, total)
+        """The data of every step."""
+        return Steps(self._order, self._pack, total)
 
-    def _epoch(self, epoch: int) -> Iterator[Sequence[Batch]]:
+    def _order(self, epoch: int) -> list[list[int]]:
         section = self.section
-        for indices in epoch_order(
+        return epoch_order(
             len(self.train),
             section.batch_size,
             seed=section.seed,
@@ -88,9 +88,10 @@ class TextTraining:
             shuffle=section.shuffle,
             last_batch=section.last_batch,
             lengths=self._lengths() if section.batch_order == "bucketed" else None,
-        ):
-            parts = split_evenly(indices, section.micro_batch_size)
-            yield [pack([self.train[i] for i in part], self.max_length) for part in parts]
+        )
+
+    def _pack(self, indices: Sequence[int]) -> PackedBatch:
+        return pack([self.train[i] for i in indices], self.max_length)
 
     def _lengths(self) -> list[int]:
         return [len(e.context_ids) + len(e.completion_ids) for e in self.train]
@@ -101,30 +102,29 @@ class TextTraining:
         return language_model_loss(self.model.net, batch.to(self.model.device), self.section.label_smoothing)
 
     @torch.inference_mode()
-    def validate(self) -> Validation:
+    def validate(self, world: World) -> Validation:
         """Mean negative log-likelihood per target token of the valid split, without label smoothing or dropout."""
-        net = self.model.net
-        net.eval()
-        loss_sum = num_targets = 0.0
-        for batch in self._validation_batches():
-            loss_sum += language_model_loss(net, batch.to(self.model.device), 0.0).item()
-            num_targets += batch.num_targets
-        net.train()
-        loss = loss_sum / max(num_targets, 1)
+        self.model.net.eval()
+        sums = list(world.each(self._validation_rows(), self._validation_loss))
+        self.model.net.train()
+        loss = sum(loss for loss, _ in sums) / max(sum(num_targets for _, num_targets in sums), 1)
         return Validation(loss, quality=-loss)
 
-    def _validation_batches(self) -> Iterator[PackedBatch]:
-        by_length = sorted(self.valid, key=lambda e: len(e.context_ids) + len(e.completion_ids))
-        row: list[EncodedPair] = []
-        longest = 0
-        for example in by_length:
-            longest = len(example.context_ids) + len(example.completion_ids)
-            if row and longest * (len(row) + 1) > _VALIDATION_TOKENS:
-                yield pack(row, self.max_length)
-                row = []
-            row.append(example)
-        if row:
-            yield pack(row, self.max_length)
+    def _validation_loss(self, row: Sequence[EncodedPair]) -> tuple[float, int]:
+        """The summed loss of a few examples, and over how many targets."""
+        batch = pack(row, self.max_length)
+        loss = language_model_loss(self.model.net, batch.to(self.model.device), 0.0)
+        return loss.item(), batch.num_targets
+
+    def _validation_rows(self) -> list[list[EncodedPair]]:
+        """Examples of like lengths together, about _VALIDATION_TOKENS in a row."""
+        rows: list[list[EncodedPair]] = [[]]
+        for example in sorted(self.valid, key=lambda e: len(e.context_ids) + len(e.completion_ids)):
+            length = len(example.context_ids) + len(example.completion_ids)
+            if rows[-1] and length * (len(rows[-1]) + 1) > _VALIDATION_TOKENS:
+                rows.append([])
+            rows[-1].append(example)
+        return rows
 
     def fingerprint_inputs(self, count: int) -> list[list[int]]:
         """The first examples of the valid split, or of the train split where there is none."""
@@ -139,17 +139,28 @@ def evaluate_text(
     decode: DecodeSection,
     section: EvalSection,
     report: Report,
-) -> Evaluation:
-    """Decode every distinct context and score the texts. LoRA layers are merged for the time being (float32 only)."""
+    world: World = ALONE,
+) -> Evaluation | None:
+    """Decode every distinct context and score the texts. LoRA layers are merged for the time being (float32 only).
+
+    Only the leading process scores; the others get None.
+    """
     groups = group_references(pairs)
+    search = beam_search(model, decode)
     texts: dict[int, str] = {}
-    with lora.merged(model.net):
-        contexts = [group.context for group in groups]
-        for index, text in decode_texts(
-            model, contexts, beam_search(model, decode), batch_size=section.batch_size
-        ):
-            texts[index] = text
+
+    def texts_of(batch: Sequence[int]) -> list[tuple[int, str]]:
+        contexts = [groups[i].context for i in batch]
+        decoded = decode_texts(model, contexts, search, batch_size=len(batch), should_stop=world.should_stop)
+        return [(batch[i], text) for i, text in decoded]
+
+    batches = decoding_batches(model, [g.context for g in groups], search, section.batch_size)
+    with nullcontext() if world.in_step else lora.merged(model.net):
+        for done in world.each(batches, texts_of):
+            texts.update(done)
             report(Progress("decoding", len(texts), len(groups)))
+    if not world.leads:
+        return None
     generated = [Generated(group, texts[i]) for i, group in enumerate(groups)]
     scores = score_generated(task.name, generated, section.metrics)
     return Evaluation([g.to_json() for g in generated], scores)

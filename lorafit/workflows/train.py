@@ -1,39 +1,27 @@
-"""Recipe -> run folder: train, validate, keep the best, score."""
+"""Recipe -> run folder: train, validate, keep the best, score. A run that was cut off goes on where it was."""
 
 from __future__ import annotations
 
-import math
-import time
+import contextlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from lorafit.adapters import (
-    AdapterCard,
-    BaseCard,
-    TaskCard,
-    read_adapter,
-    take_fingerprint,
-    trained_tensors,
-    write_adapter,
-)
-from lorafit.adapters.fingerprint import NUM_INPUTS, answers
-from lorafit.adapters.restore import load_tensors
 from lorafit.data import Split
-from lorafit.errors import DivergedError, OutOfMemoryError
-from lorafit.models import Model, base_folder, base_identity, load_base, load_config
-from lorafit.recipe import Recipe, recipe_hash
+from lorafit.errors import OutOfMemoryError
+from lorafit.models import Model, load_base, load_config
+from lorafit.recipe import Recipe
 from lorafit.tasks import Task
-from lorafit.training import AdamW, EpochEnded, Movement, Stepped, all_finite, fit, parameter_groups
-from lorafit.workflows.device import Placement
-from lorafit.workflows.events import Event, Finished, Note, Report, Saved, Scored, Started, Validated
-from lorafit.workflows.plan import Plan, make_schedule, num_outputs
-from lorafit.workflows.provenance import provenance
-from lorafit.workflows.run_folder import EventLog, RunFolder
-from lorafit.workflows.warm_start import warm_start
-from lorafit.workflows.work import evaluate_split, training_of
+from lorafit.training import ALONE, World, seed_all
+from lorafit.workflows.events import Event, Note, Report
+from lorafit.workflows.lock import locked
+from lorafit.workflows.plan import Plan, num_outputs
+from lorafit.workflows.run_folder import EventLog, Found, Resume, RunFolder
+from lorafit.workflows.running import Run
+from lorafit.workflows.work import notes_on_metrics
 
 
 @dataclass(frozen=True)
@@ -47,31 +35,86 @@ class TrainResult:
     already_finished: bool = False
 
 
-def train(plan: Plan, output: Path | None, report: Report) -> TrainResult:
-    """Carry out a plan. A run that is finished already is left alone and its result returned.
+@dataclass(frozen=True)
+class TrainOptions:
+    """How to begin: `extend` lets the recipe be longer than that of the run that lies there."""
 
-    Raises the LorafitError of whatever goes wrong; data and base are looked up before anything is written.
+    resume: Resume = "auto"
+    extend: bool = False
+
+
+USUAL = TrainOptions()
+
+
+def train(
+    plan: Plan,
+    output: Path | None,
+    report: Report,
+    options: TrainOptions = USUAL,
+    world: World = ALONE,
+) -> TrainResult:
+    """Carry out a plan. A run that is finished is left alone and its result returned; an unfinished one goes on.
+
+    Raises the LorafitError of whatever goes wrong; what is wrong with data or base leaves nothing behind.
     """
-    recipe, run = plan.recipe, RunFolder.of(plan.recipe, output)
-    examples = _read_splits(plan, report)
-    torch.manual_seed(recipe.train.seed)
-    model = _load(plan)
-    if finished := run.begin(recipe):
-        return TrainResult(run.path, run.adapter, finished, _samples(run, plan.task), already_finished=True)
-    log = EventLog(run.metrics, recipe.train.log_every)
+    recipe, folder = plan.recipe, RunFolder.of(plan.recipe, output)
+    finished = world.from_leader(lambda: _result(folder, recipe, options))
+    if finished is not None:
+        return TrainResult(
+            folder.path, folder.adapter, finished, _samples(folder, plan.task), already_finished=True
+        )
+    for note in world.from_leader(lambda: notes_on_metrics(plan.task, recipe.eval)):
+        report(note)
+    with contextlib.ExitStack() as stack:
+        world.from_leader(lambda: stack.enter_context(locked(folder.path)))
+        loaded = world.leader_first(lambda: _load(plan, report))
+        found = world.from_leader(lambda: folder.begin(recipe, options.resume))
+        for fault in found.faults:
+            report(Note(f"a damaged checkpoint is passed over: {fault}"))
+        scores = _carry_out(plan, folder, found, loaded, report, world)
+    return TrainResult(folder.path, folder.adapter, scores, _samples(folder, plan.task))
+
+
+def _result(folder: RunFolder, recipe: Recipe, options: TrainOptions) -> dict[str, Any] | None:
+    """The scores of a run that is finished and shall stay so. Raises RecipeError when another run lies there."""
+    longer = folder.check(recipe, extend=options.extend)
+    return None if longer or options.resume == "never" else folder.result()
+
+
+def _carry_out(
+    plan: Plan,
+    folder: RunFolder,
+    found: Found,
+    loaded: tuple[Model, dict[Split, list[Any]]],
+    report: Report,
+    world: World,
+) -> dict[str, Any]:
+    """Only the leading process writes and speaks."""
+    if not world.leads:
+        return Run(plan, folder, *loaded, None, lambda _: None, world).carry_out(found)
+    progress = found.checkpoint.progress if found.checkpoint else {}
+    log = EventLog(folder.metrics, plan.recipe.train.log_every, progress.get("metrics_bytes", 0))
 
     def tell(event: Event) -> None:
         log(event)
         report(event)
 
     try:
-        return _Run(plan, run, model, examples, tell).carry_out()
+        return Run(plan, folder, *loaded, log, tell, world).carry_out(found)
     except torch.OutOfMemoryError as error:
         raise OutOfMemoryError(
-            f"{run.path}: out of GPU memory; lower train.micro_batch_size (the result stays the same)"
+            f"{folder.path}: out of GPU memory; lower eval.batch_size or train.micro_batch_size (the result stays the "
+            f"same) and run the same command again"
         ) from error
     finally:
         log.close()
+
+
+def _load(plan: Plan, report: Report) -> tuple[Model, dict[Split, list[Any]]]:
+    """The base, and the examples of every split."""
+    examples = _read_splits(plan, report)
+    seed_all(plan.recipe.train.seed)
+    return _load_model(plan), examples
 
 
 def _read_splits(plan: Plan, report: Report) -> dict[Split, list[Any]]:
@@ -81,7 +124,7 @@ def _read_splits(plan: Plan, report: Report) -> dict[Split, list[Any]]:
     return {split: task.read(data, split, lambda text: report(Note(text))) for split in wanted}
 
 
-def _load(plan: Plan) -> Model:
+def _load_model(plan: Plan) -> Model:
     section = plan.recipe.model
     config = load_config(
         section.base,
@@ -95,155 +138,8 @@ def _load(plan: Plan) -> Model:
     )
 
 
-class _Run:
-    """One run under way."""
-
-    def __init__(
-        self, plan: Plan, run: RunFolder, model: Model, examples: dict[Split, list[Any]], tell: Report
-    ) -> None:
-        self.plan, self.run, self.model, self.examples, self.tell = plan, run, model, examples, tell
-        self.recipe: Recipe = plan.recipe
-        self.scored = plan.task.scored_split
-        self.started = time.monotonic()
-        self.training = training_of(plan.task, model, examples, self.recipe)
-        self.placement = Placement.of(self.recipe.model.dtype)
-        self.best_quality = -math.inf
-
-    def carry_out(self) -> TrainResult:
-        """Score the bare base if asked, train, and score the best adapter."""
-        recipe = self.recipe
-        self.inputs = self.training.fingerprint_inputs(NUM_INPUTS)
-        self.base_answers = answers(self.model, self.inputs)
-        self.card = self._card()
-        scores: dict[str, Any] = {}
-        if recipe.eval.score_base and self.scored in self.examples:
-            self.placement.move(self.model)
-            scores["base"] = self._score("base")["scores"]
-        self.plan.method.attach(self.model, torch.Generator().manual_seed(recipe.train.seed))
-        for line in warm_start(self.plan.method, self.model, self.card.base):
-            self.tell(Note(line))
-        self.placement.place(self.model)
-        last_step = self._fit()
-        if self.scored in self.examples:
-            load_tensors(read_adapter(self.run.adapter), self.model)
-            scores = self._score("adapter") | scores
-        else:
-            self.tell(Note(f"no {self.scored} split is given, so nothing is scored"))
-        self.tell(Finished(last_step, time.monotonic() - self.started))
-        self.run.write_scores(scores)
-        return TrainResult(self.run.path, self.run.adapter, scores, _samples(self.run, self.plan.task))
-
-    def _fit(self) -> int:
-        """Train; validate after every epoch; keep the best adapter and the last. Returns the last step."""
-        train, trained = self.recipe.train, self.model.trained()
-        schedule = make_schedule(self.recipe, self.training.num_train)
-        groups = parameter_groups(trained, self.model.net, train.weight_decay, train.decay_exempt)
-        betas = (train.adam_beta1, train.adam_beta2)
-        optimizer = AdamW(groups, lr=train.learning_rate, betas=betas, eps=train.adam_epsilon)
-        self.tell(self._start_event(schedule.num_steps))
-        steps = self.training.steps(schedule.num_steps)
-        movement = Movement(trained, exempt=self.model.without_gradient())
-        step = 0
-        self.model.net.train()
-        with self.placement.autocast():
-            events = fit(
-                list(trained.values()),
-                steps,
-                self.training.loss_sum,
-                optimizer,
-                schedule,
-                train.max_grad_norm,
-            )
-            try:
-                for event in events:
-                    match event:
-                        case Stepped():
-                            step = event.step
-                            self.tell(event)
-                            movement.stepped(step, event.learning_rate)
-                        case EpochEnded():
-                            self._validate_and_save(event)
-            except DivergedError as error:
-                raise (self._diverged(error, step) if movement.passed else error) from None
-        return step
-
-    def _diverged(self, error: DivergedError, step: int) -> DivergedError:
-        """What is still good stays on disk: the parameters as they were before the step that failed."""
-        if all_finite(self.model.trained().values()):
-            self._save(self.run.last_adapter, step)
-        kept = [folder for folder in (self.run.adapter, self.run.last_adapter) if folder.is_dir()]
-        where = f"; the last good adapter is in {' and '.join(map(str, kept))}" if kept else ""
-        return DivergedError(f"{error}{where}")
-
-    def _validate_and_save(self, ended: EpochEnded) -> None:
-        """Best is the greatest validation quality; without a validation split, the last."""
-        best = True
-        if self.training.has_valid:
-            validation = self.training.validate()
-            best = validation.quality > self.best_quality
-            self.best_quality = max(validation.quality, self.best_quality)
-            self.tell(Validated(ended.epoch, ended.step, validation.loss, validation.scores, best))
-            for note in validation.notes:
-                self.tell(Note(f"epoch {ended.epoch}: {note}"))
-        self._save(self.run.last_adapter, ended.step)
-        if best:
-            self._save(self.run.adapter, ended.step)
-
-    def _save(self, folder: Path, step: int) -> None:
-        tensors = trained_tensors(self.model)
-        fingerprint = take_fingerprint(self.model, self.inputs, self.base_answers)
-        origin = self.card.provenance.model_copy(update={"step": step})
-        card = write_adapter(
-            folder, self.card.model_copy(update={"provenance": origin}), tensors, fingerprint
-        )
-        self.tell(Saved(folder, step, sum(file.num_bytes for file in card.files.values())))
-
-    def _score(self, who: str) -> dict[str, Any]:
-        with self.placement.autocast():
-            evaluation = evaluate_split(
-                self.plan.task,
-                self.model,
-                self.examples[self.scored],
-                data=self.recipe.data,
-                decode=self.recipe.decode,
-                section=self.recipe.eval,
-                report=self.tell,
-            )
-        name = self.scored if who == "adapter" else f"{self.scored}-base"
-        self.run.write_predictions(name, evaluation.predictions)
-        result = evaluation.scores.to_json()
-        self.tell(Scored(self.scored, who, result["scores"], result["signatures"]))
-        return result
-
-    def _start_event(self, num_steps: int) -> Started:
-        num_trained = sum(p.numel() for p in self.model.trained().values())
-        device, dtype = str(self.placement.device), str(self.placement.dtype).removeprefix("torch.")
-        return Started(num_steps, self.training.num_train, num_trained, device, dtype)
-
-    def _card(self) -> AdapterCard:
-        recipe = self.recipe
-        base = recipe.model.base
-        identity = base_identity(base, recipe.model.revision, base_folder(base, recipe.model.revision))
-        return AdapterCard(
-            base=BaseCard(**vars(identity)),
-            method=self.plan.method.options(),
-            task=_task_card(self.plan.task),
-            data=recipe.data,
-            decode=recipe.decode,
-            provenance=provenance(
-                recipe=recipe.name, recipe_hash=recipe_hash(recipe), seed=recipe.train.seed
-            ),
-        )
-
-
-def _task_card(task: Task) -> TaskCard:
-    return TaskCard(name=task.name, output=task.output, labels=list(task.labels) if task.labels else None)
-
-
-def _samples(run: RunFolder, task: Task, count: int = 3) -> list[dict[str, Any]]:
-    import json
-
-    path = run.predictions(task.scored_split)
+def _samples(folder: RunFolder, task: Task, count: int = 3) -> list[dict[str, Any]]:
+    path = folder.predictions(task.scored_split)
     if not path.is_file():
         return []
     with path.open(encoding="utf-8") as lines:

@@ -12,12 +12,12 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from lorafit.data import Split
-from lorafit.metrics import Scores
+from lorafit.metrics import Scores, missing_metrics
 from lorafit.models import Model
 from lorafit.recipe import DataSection, DecodeSection, EvalSection, Recipe
 from lorafit.tasks import GenerationTask, LabelTask, Task
-from lorafit.training import Batch, Steps
-from lorafit.workflows.events import Report
+from lorafit.training import ALONE, Batch, Steps, World
+from lorafit.workflows.events import Note, Report
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,11 @@ class Validation:
     quality: float
     scores: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()  # what is wrong with the model, as far as its answers show
+
+
+def missing_by_name(asked: Sequence[str] | None, scores: Mapping[str, Any]) -> list[str]:
+    """The scores that were asked for by name and could not be computed."""
+    return [] if asked is None else list(scores.get("reasons") or {})
 
 
 @dataclass(frozen=True)
@@ -48,15 +53,18 @@ class TrainingWork(Protocol):
     def has_valid(self) -> bool: ...
 
     def steps(self, total: int) -> Steps:
-        """The micro-batches of every optimizer step."""
+        """The data of every optimizer step."""
         ...
 
     def loss_sum(self, batch: Batch) -> Tensor:
         """Sum of the training loss over a micro-batch's targets."""
         ...
 
-    def validate(self) -> Validation:
-        """The model as it is now, without dropout, on the valid split."""
+    def validate(self, world: World) -> Validation:
+        """The model as it is now, without dropout, on the valid split. The processes share the work by `world.each`.
+
+        Raises InterruptedRunError when a process is asked to stop.
+        """
         ...
 
     def fingerprint_inputs(self, count: int) -> list[list[int]]:
@@ -77,6 +85,17 @@ def training_of(
     return TextTraining.of(model, examples, recipe.train, recipe.data)
 
 
+def notes_on_metrics(task: Task, section: EvalSection) -> list[Note]:
+    """What the reader should know before a long run: which scores it will lack, and what to install.
+
+    Raises NotFoundError for a metric of the evaluate library that cannot be loaded.
+    """
+    return [
+        Note(f"{name} will not be computed: {reason}")
+        for name, reason in missing_metrics(task.name, section.metrics).items()
+    ]
+
+
 def evaluate_split(
     task: Task,
     model: Model,
@@ -86,12 +105,17 @@ def evaluate_split(
     decode: DecodeSection,
     section: EvalSection,
     report: Report,
-) -> Evaluation:
-    """Predict every example and score the predictions as the paper does."""
+    world: World = ALONE,
+) -> Evaluation | None:
+    """Predict every example and score the predictions as the paper does. The processes share the work; only the
+    leading one needs to score, and the others may get None.
+
+    Raises InterruptedRunError when a process is asked to stop.
+    """
     from lorafit.workflows.labels import evaluate_labels
     from lorafit.workflows.text import evaluate_text
 
     if isinstance(task, LabelTask):
-        return evaluate_labels(model, task, examples, data.max_length, section, report)
+        return evaluate_labels(model, task, examples, data.max_length, section, report, world)
     assert isinstance(task, GenerationTask)
-    return evaluate_text(model, task, examples, decode, section, report)
+    return evaluate_text(model, task, examples, decode, section, report, world)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,16 +27,7 @@ class Lengths(evaluate.Metric):
 GROUPS = "datasets.Sequence(text)"
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _own_scripts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test writes a script or a result into the user's cache."""
-    import evaluate.config
-
-    folder = tmp_path_factory.mktemp("evaluate")
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("HF_MODULES_CACHE", "HF_EVALUATE_CACHE", "HF_METRICS_CACHE"):
-            patch.setattr(evaluate.config, name, folder)
-        yield
+pytestmark = pytest.mark.usefixtures("evaluate_cache")
 
 
 def script(folder: Path, body: str, references: str = GROUPS) -> str:

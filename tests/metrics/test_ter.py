@@ -10,7 +10,7 @@ from sacrebleu.metrics.lib_ter import translation_edit_rate
 
 from lorafit.metrics import METRICS
 from lorafit.metrics.edits import EditDistance
-from lorafit.metrics.ter import pyter_edits, tercom_edits
+from lorafit.metrics.ter import Proposals, _pyter_shifts, _tercom_shifts, pyter_edits, tercom_edits
 
 WORDS = st.lists(st.sampled_from("abcdefg"), max_size=12)
 ARABIA = (
@@ -50,6 +50,37 @@ def test_between_the_unordered_and_the_ordered_distance(a: list[str], b: list[st
     shared = sum(min(a.count(word), b.count(word)) for word in set(a))
     for edits in (pyter_edits, tercom_edits):
         assert max(len(a), len(b)) - shared <= edits(" ".join(a), " ".join(b)) <= levenshtein(a, b)
+
+
+def tried_one_by_one(words: list[str], reference: list[str], proposals: Proposals) -> int:
+    """The greedy search with nothing left out."""
+    num_shifts = 0
+    while True:
+        edits = levenshtein(words, reference)
+        best: tuple[int, tuple[int, ...], list[str]] = (0, (), words)
+        for rank, start, length, target in proposals(words, reference):
+            run, left = words[start : start + length], words[:start] + words[start + length :]
+            shifted = left[:target] + run + left[target:]
+            best = max(best, (edits - levenshtein(shifted, reference), rank, shifted))
+        if best[0] == 0:
+            return num_shifts + edits
+        num_shifts, words = num_shifts + 1, best[-1]
+
+
+@given(a=WORDS, b=WORDS)
+def test_shifts_that_are_not_tried_would_not_have_been_made(a: list[str], b: list[str]) -> None:
+    assert pyter_edits(" ".join(a), " ".join(b)) == tried_one_by_one(a, b, _pyter_shifts)
+    assert tercom_edits(" ".join(a), " ".join(b)) == tried_one_by_one(a, b, _tercom_shifts)
+
+
+@given(a=WORDS, groups=st.lists(WORDS.filter(bool), min_size=1, max_size=4))
+def test_references_that_are_not_tried_are_not_the_nearest(a: list[str], groups: list[list[str]]) -> None:
+    prediction, references = " ".join(a), [" ".join(words) for words in groups]
+    [ter] = METRICS["ter"].compute([prediction], [references])
+    assert ter.value == min(pyter_edits(prediction, text) / len(text.split()) for text in references)
+    [tercom] = METRICS["tercom"].compute([prediction], [references])
+    mean_length = sum(map(len, groups)) / len(groups)
+    assert tercom.value == min(tercom_edits(prediction, text) for text in references) / mean_length
 
 
 def test_sacrebleu_agrees_on_short_sentences(predictions: list[str], references: list[list[str]]) -> None:

@@ -12,6 +12,7 @@ from lorafit.errors import DivergedError
 from lorafit.training import (
     AdamW,
     EpochEnded,
+    Position,
     Schedule,
     Stepped,
     Steps,
@@ -38,39 +39,39 @@ class Points:
         return self.x.numel()
 
 
-def train(sizes: list[int], *, steps: int = 6, max_grad_norm: float = 0.0, y_scale: float = 1.0):
-    """Events and final weights; each step's six points in micro-batches of the given sizes."""
+def train(
+    micro_batch_size: int | None = None, *, steps: int = 6, max_grad_norm: float = 0.0, y_scale: float = 1.0
+):
+    """Events and final weights; two steps of six points an epoch."""
     torch.manual_seed(0)
     net = nn.Linear(3, 1)
     x = torch.randn(6, 3)
     y = y_scale * (x @ torch.tensor([1.0, -2.0, 0.5]))
-
-    def epoch(_: int):
-        for _step in range(2):
-            yield [Points(a, b) for a, b in zip(x.split(sizes), y.split(sizes), strict=True)]
-
+    every = Steps(lambda _: [range(6)] * 2, lambda places: Points(x[list(places)], y[list(places)]), steps)
     optimizer = AdamW(net.parameters(), lr=0.1)
     events = fit(
         list(net.parameters()),
-        Steps(epoch, steps),
+        every,
         lambda batch: ((net(batch.x).squeeze(1) - batch.y) ** 2).sum(),
         optimizer,
         Schedule(steps, 2, 0.1),
         max_grad_norm,
+        position=Position(micro_batch_size=micro_batch_size),
     )
     return list(events), net
 
 
-def test_micro_batches_change_nothing() -> None:
-    whole, whole_net = train([6])
-    parts, parts_net = train([3, 2, 1])
+@pytest.mark.parametrize("micro_batch_size", [1, 4, 7])
+def test_micro_batches_change_nothing(micro_batch_size: int) -> None:
+    whole, whole_net = train()
+    parts, parts_net = train(micro_batch_size)
     losses = [[event.loss for event in events if isinstance(event, Stepped)] for events in (whole, parts)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     torch.testing.assert_close(whole_net.weight, parts_net.weight, rtol=1e-5, atol=1e-6)
 
 
 def test_what_happens_when() -> None:
-    events, _ = train([6], steps=5)
+    events, _ = train(steps=5)
     kinds = [type(event).__name__ for event in events]
     assert kinds == ["Stepped", "Stepped", "EpochEnded"] * 2 + ["Stepped", "EpochEnded"]
     assert [event.epoch for event in events if isinstance(event, EpochEnded)] == [1, 2, 3]
@@ -79,14 +80,14 @@ def test_what_happens_when() -> None:
 
 
 def test_clipping_bounds_the_gradient() -> None:
-    _, free = train([6], steps=3)
-    _, clipped = train([6], steps=3, max_grad_norm=1e-6)
+    _, free = train(steps=3)
+    _, clipped = train(steps=3, max_grad_norm=1e-6)
     assert not torch.equal(free.weight, clipped.weight)
 
 
 def test_divergence_stops_before_the_update() -> None:
     with pytest.raises(DivergedError, match="step 1: the loss is inf"):
-        train([6], y_scale=1e38)
+        train(y_scale=1e38)
 
 
 def test_the_papers_schedule() -> None:

@@ -11,7 +11,16 @@ from safetensors.torch import load_file
 from lorafit.data import EncodedPair, pack
 from lorafit.methods import LoRA
 from lorafit.models import take_packed_rows
-from lorafit.training import AdamW, Schedule, Stepped, Steps, fit, language_model_loss, parameter_groups
+from lorafit.training import (
+    AdamW,
+    Position,
+    Schedule,
+    Stepped,
+    Steps,
+    fit,
+    language_model_loss,
+    parameter_groups,
+)
 from tests.paper_reference import PAPER_DIR, formula_weight, paper_base, training_record
 
 
@@ -32,10 +41,8 @@ def test_losses_and_adapter_equal_the_original(micro_batch_size: int) -> None:
     examples = [EncodedPair(tuple(row["context"]), tuple(row["completion"])) for row in rows]
     size = record["batch"]
 
-    def micro_batches(_epoch: int):
-        for start in range(record["first_row"], record["first_row"] + size * record["steps"], size):
-            batch = examples[start : start + size]
-            yield [pack(batch[i : i + micro_batch_size], 512) for i in range(0, size, micro_batch_size)]
+    first = record["first_row"]
+    order = [range(first + size * step, first + size * (step + 1)) for step in range(record["steps"])]
 
     groups = parameter_groups(trained, model.net, record["weight_decay"], "none")
     optimizer = AdamW(groups, lr=record["lr"], betas=tuple(record["betas"]), eps=record["eps"])
@@ -43,10 +50,11 @@ def test_losses_and_adapter_equal_the_original(micro_batch_size: int) -> None:
     model.net.train()
     events = fit(
         list(trained.values()),
-        Steps(micro_batches, record["steps"]),
+        Steps(lambda _: order, lambda indices: pack([examples[i] for i in indices], 512), len(order)),
         lambda batch: language_model_loss(model.net, batch, shape["label_smooth"]),
         optimizer,
         schedule,
+        position=Position(micro_batch_size=micro_batch_size),
     )
     losses = [event.loss for event in events if isinstance(event, Stepped)]
 

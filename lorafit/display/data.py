@@ -1,0 +1,81 @@
+"""Data files and rows."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+from lorafit.display.display import Display
+from lorafit.display.format import size
+
+if TYPE_CHECKING:
+    from lorafit.workflows.data import FetchedFile, ShownRow, ShowResult, VerifiedFile
+
+
+def show_fetched(display: Display, files: Sequence[FetchedFile]) -> None:
+    """Where each file is now."""
+    if display.json:
+        display.print_json(
+            [{"path": str(f.path), "bytes": f.num_bytes, "downloaded": f.fresh} for f in files]
+        )
+        return
+    for file in files:
+        how = "downloaded" if file.fresh else "here already"
+        display.print(f"{escape(str(file.path))}: {how}, verified ({size(file.num_bytes)})")
+
+
+def show_verified(display: Display, files: Sequence[VerifiedFile]) -> None:
+    """Which originals a folder holds."""
+    if display.json:
+        display.print_json(
+            [{"data": f.data_set, "split": f.split, "path": str(f.path), "status": f.status} for f in files]
+        )
+        return
+    present = {file.data_set for file in files if file.status == "original"}
+    for file in files:
+        if file.data_set in present:
+            display.print(f"{escape(str(file.path))}: {file.status}")
+    others = [name for name in dict.fromkeys(f.data_set for f in files) if name not in present]
+    if others:
+        display.print(f"not there at all: {', '.join(others)}")
+
+
+def show_rows(display: Display, result: ShowResult) -> None:
+    """Rows (one JSON object a line where asked), then lengths."""
+    for row in result.rows:
+        if display.json:
+            sys.stdout.write(json.dumps(row.to_json(), ensure_ascii=False) + "\n")
+        else:
+            _show_row(display, row)
+    table = Table("tokens", "mean", "median", "longest", box=None, header_style="bold")
+    for lengths in result.lengths:
+        table.add_row(lengths.what, f"{lengths.mean:.1f}", f"{lengths.median:g}", str(lengths.longest))
+    display.print(
+        f"{result.split}: {result.num_rows:,} rows, {result.num_contexts:,} different contexts; "
+        f"{result.num_cut:,} rows are longer than {result.max_length} tokens and lose their end"
+    )
+    display.print(table)
+
+
+def _show_row(display: Display, row: ShownRow) -> None:
+    line = row.to_json()
+    part = f", {line['part']}" if "part" in line else ""
+    num_targets = sum(line["target_mask"])
+    display.print(
+        f"row {row.index + 1}{part}: {len(line['input_ids'])} input tokens, {num_targets} of the next ones are targets"
+    )
+    display.print(f"  context     {escape(line['context'])}")
+    display.print(f"  completion  {escape(line['completion'])}", style="bold")
+    first = line["input_ids"][0]
+    ids = [
+        f"[bold]{token}[/bold]" if is_target else str(token)
+        for token, is_target in zip(line["target_ids"], line["target_mask"], strict=True)
+    ]
+    boundary = len(ids) - num_targets
+    display.print(f"  ids         {' '.join([str(first), *ids[:boundary], '|', *ids[boundary:]])}")
+    display.print("  (behind the bar and bold: the targets)\n", style="dim")

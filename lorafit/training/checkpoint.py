@@ -1,0 +1,163 @@
+"""Checkpoints: all that a run needs to go on as if it had never stopped.
+
+checkpoints/step-<n>/
+  state.pt        trained tensors, optimizer, random generators of every process (read with weights_only=True)
+  progress.json   position in the data, and what the run itself wants to remember
+  best/           the best adapter so far
+  manifest.json   sha256 and size of every other file
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import pickle
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lorafit.errors import LorafitError
+from lorafit.files import new_folder
+from lorafit.training.loop import Position
+from lorafit.training.rng import RngState
+
+FORMAT_VERSION = 1
+MANIFEST_FILE = "manifest.json"
+STATE_FILE = "state.pt"
+PROGRESS_FILE = "progress.json"
+BEST_FOLDER = "best"
+
+
+class DamagedCheckpointError(LorafitError):
+    """A checkpoint that is not as it was written."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A run at one moment. `rng` holds a state for each process, `progress` is JSON."""
+
+    position: Position
+    trained: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    rng: list[RngState]
+    progress: dict[str, Any] = field(default_factory=dict)
+    best: Path | None = None  # the best adapter's folder
+
+
+def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> int:
+    """Write it at once (temporary name, fsync, rename). Returns its size in bytes.
+
+    The best adapter is linked, not copied, where the file system can. Raises LorafitError when it cannot be written;
+    what was there before is then still there.
+    """
+    state = {
+        "trained": checkpoint.trained,
+        "optimizer": checkpoint.optimizer,
+        "rng": checkpoint.rng,
+    }
+    progress = {"position": asdict(checkpoint.position), **checkpoint.progress}
+    with new_folder(folder) as temporary:
+        _save_state(temporary / STATE_FILE, state)
+        (temporary / PROGRESS_FILE).write_text(json.dumps(progress, indent=2, allow_nan=False) + "\n")
+        if checkpoint.best is not None:
+            copy_linked(checkpoint.best, temporary / BEST_FOLDER)
+        files = {str(p.relative_to(temporary)): _file_entry(p) for p in _files(temporary)}
+        manifest = {"format_version": FORMAT_VERSION, "step": checkpoint.position.step, "files": files}
+        (temporary / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2) + "\n")
+    return num_bytes(folder)
+
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """Read and check a whole checkpoint. Raises DamagedCheckpointError that names the damaged file."""
+    _check_files(folder)
+    try:
+        state = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
+        progress = json.loads((folder / PROGRESS_FILE).read_text(encoding="utf-8"))
+        position = Position(**progress.pop("position"))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError) as error:
+        raise DamagedCheckpointError(f"{folder}: cannot be read: {error}") from None
+    best = folder / BEST_FOLDER
+    return Checkpoint(position, **state, progress=progress, best=best if best.is_dir() else None)
+
+
+def newest_checkpoint(root: Path) -> tuple[Path | None, Checkpoint | None, list[str]]:
+    """The newest valid checkpoint in `root`, and what is wrong with each newer one that was passed over."""
+    faults: list[str] = []
+    for folder in checkpoint_folders(root):
+        try:
+            return folder, read_checkpoint(folder), faults
+        except DamagedCheckpointError as error:
+            faults.append(str(error))
+    return None, None, faults
+
+
+def checkpoint_folders(root: Path) -> list[Path]:
+    """Every step-<n> in `root`, the newest first."""
+    numbered = [(p.name.removeprefix("step-"), p) for p in root.glob("step-*")]
+    return [path for _, path in sorted(((int(n), p) for n, p in numbered if n.isdigit()), reverse=True)]
+
+
+def num_bytes(folder: Path) -> int:
+    """The size of a checkpoint."""
+    return sum(path.stat().st_size for path in _files(folder))
+
+
+def prune(root: Path, keep: int) -> None:
+    """Delete all checkpoints but the newest `keep`. What cannot be deleted is left."""
+    for folder in checkpoint_folders(root)[keep:]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def copy_linked(source: Path, target: Path) -> None:
+    """Copy a folder whose files are never written to again: by hard links where possible."""
+    target.mkdir(parents=True, exist_ok=True)
+    for path in _files(source):
+        place = target / path.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(path, place)
+        except OSError:
+            shutil.copyfile(path, place)
+
+
+def _save_state(path: Path, state: dict[str, Any]) -> None:
+    """torch.save, with a full disk told as the OSError that it is."""
+    with path.open("wb") as stream:
+        try:
+            torch.save(state, stream)
+        except RuntimeError as error:  # PyTorch's zip writer wraps what the stream raised
+            cause = error.__context__
+            raise (
+                cause if isinstance(cause, OSError) else OSError(None, str(error).splitlines()[0])
+            ) from error
+
+
+def _check_files(folder: Path) -> None:
+    path = folder / MANIFEST_FILE
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        version, files = manifest["format_version"], manifest["files"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedCheckpointError(f"{path}: cannot be read: {error}") from None
+    if version != FORMAT_VERSION:
+        raise DamagedCheckpointError(f"{path}: format version {version}; this lorafit reads {FORMAT_VERSION}")
+    for name, entry in files.items():
+        with contextlib.suppress(OSError):
+            if _file_entry(folder / name) == entry:
+                continue
+        raise DamagedCheckpointError(f"{folder / name}: missing, or not what {MANIFEST_FILE} says")
+
+
+def _file_entry(path: Path) -> dict[str, Any]:
+    with path.open("rb") as stream:
+        return {"sha256": hashlib.file_digest(stream, "sha256").hexdigest(), "num_bytes": path.stat().st_size}
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,124 @@
+"""One process at a time in a run folder."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from lorafit.errors import LorafitError
+
+LOCK_FILE = "run.lock"
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that holds a lock. `started` tells it from a later one with the same number."""
+
+    host: str
+    pid: int
+    started: str | None  # in clock ticks since the machine began; None where there is no /proc
+    job: str | None  # Slurm's
+
+    @staticmethod
+    def this() -> Holder:
+        """This process."""
+        pid = os.getpid()
+        return Holder(socket.gethostname(), pid, _start_time(pid), os.environ.get("SLURM_JOB_ID"))
+
+    def is_dead(self) -> bool:
+        """Whether it is known to be gone: on this machine by its number and start, elsewhere by Slurm's requeue."""
+        me = Holder.this()
+        if self.host == me.host:
+            return not Path(f"/proc/{self.pid}").exists() or _start_time(self.pid) != self.started
+        return me.job is not None and self.job == me.job
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock for the length of the block; the folder is made, and removed again if it stays empty.
+
+    The system lets go of the lock when its holder dies, however it dies.
+    Raises LorafitError while another process holds it, and where the folder cannot be written.
+    """
+    path = folder / LOCK_FILE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = _acquire(path)
+    except OSError as error:
+        raise LorafitError(f"{folder}: cannot be written: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+        with contextlib.suppress(OSError):  # not empty, as it should be
+            folder.rmdir()
+
+
+def _acquire(path: Path) -> int:
+    """A descriptor of the lock file that holds the lock."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            _take(descriptor, path)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        if _is_current(descriptor, path):
+            return descriptor
+        os.close(descriptor)  # its holder has just finished and removed the file
+
+
+def _take(descriptor: int, path: Path) -> None:
+    knows_locks = True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise _held(path, _read(descriptor)) from None
+    except OSError:  # a file system without locks: what the file says has to do
+        knows_locks = False
+    holder, me = _read(descriptor), Holder.this()
+    free = holder is None or holder.is_dead() or (knows_locks and holder.host == me.host)
+    if not free:
+        raise _held(path, holder)
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, json.dumps(asdict(me)).encode(), 0)
+
+
+def _held(path: Path, holder: Holder | None) -> LorafitError:
+    if holder is None:
+        return LorafitError(f"{path.parent}: another process is at this run; wait for it")
+    who = f"process {holder.pid} on {holder.host}" + (f" (Slurm job {holder.job})" if holder.job else "")
+    if holder.host == socket.gethostname():
+        return LorafitError(f"{path.parent}: {who} is at this run; wait for it, or stop it")
+    return LorafitError(
+        f"{path.parent}: {who} is at this run, or died there, which cannot be told from here; if it is gone, delete "
+        f"{path}"
+    )
+
+
+def _read(descriptor: int) -> Holder | None:
+    try:
+        return Holder(**json.loads(os.pread(descriptor, 4096, 0)))
+    except (ValueError, TypeError):
+        return None
+
+
+def _is_current(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False
+
+
+def _start_time(pid: int) -> str | None:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return None

@@ -1,0 +1,156 @@
+"""Kill a run with SIGKILL at random moments until it has had enough, let it finish, and compare with one never killed.
+
+    python scripts/stress/kill_resume.py RECIPE --set model.base=... --kills 200 --seed 0 --folder /tmp/kills
+
+Adapters, optimizer, random generators, metrics.jsonl, predictions and scores must be equal bit for bit (on a CPU). Each
+attempt is a forked child of this process, which has imported everything and computed nothing: a real process, started
+in milliseconds. Exit code 0 when all is equal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lorafit.adapters import read_adapter
+from lorafit.training import newest_checkpoint
+from lorafit.workflows.plan import load_plan
+from lorafit.workflows.signals import StopRequest
+from lorafit.workflows.train import train
+
+MEASURED = {"tokens_per_second", "seconds", "bytes"}
+
+
+def main() -> None:
+    """Kill, finish, compare."""
+    options = arguments()
+    torch.set_num_threads(1)
+    root = Path(options.folder or tempfile.mkdtemp(prefix="lorafit-kills-"))
+    whole, killed = root / "whole", root / "killed"
+    started = time.monotonic()
+    expect(finish(options, whole), 0, "the run that nobody kills")
+    length_s = time.monotonic() - started
+    kills, where = kill_often(options, killed, length_s)
+    expect(finish(options, killed), 0, "the last run")
+    faults = differences(whole, killed)
+    stages = ", ".join(f"{stage} {count}" for stage, count in sorted(where.items()))
+    print(f"{kills} kills (newest step then: {stages}); one run takes {length_s:.2f} s")
+    print("\n".join(faults) or "equal: adapters, optimizer, generators, metrics, predictions, scores")
+    if not options.folder:
+        shutil.rmtree(root)
+    sys.exit(bool(faults))
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("recipe")
+    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="SECTION.KEY=VALUE")
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", help="where the runs go, and stay; by default a temporary folder")
+    return parser.parse_args()
+
+
+def kill_often(options: argparse.Namespace, folder: Path, length_s: float) -> tuple[int, dict[str, int]]:
+    """Kill `options.kills` attempts; a run that finishes before its time is begun anew. Returns how many, and where."""
+    draw = random.Random(options.seed)
+    kills, where = 0, dict[str, int]()
+    while kills < options.kills:
+        child = start(options, folder)
+        time.sleep(draw.uniform(0.0, length_s))
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        if os.WIFSIGNALED(status):
+            kills += 1
+            stage = newest_step(folder)
+            where[stage] = where.get(stage, 0) + 1
+        else:
+            expect(os.waitstatus_to_exitcode(status), 0, "a run between two kills")
+            shutil.rmtree(folder)
+    return kills, where
+
+
+def start(options: argparse.Namespace, folder: Path) -> int:
+    """Fork a process that trains, and return its number."""
+    sys.stdout.flush()
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        with StopRequest():
+            train(load_plan(options.recipe, options.overrides), folder, lambda _: None)
+        code = 0
+    finally:
+        os._exit(code)  # nothing of the parent is cleaned up here
+
+
+def finish(options: argparse.Namespace, folder: Path) -> int:
+    """Run to the end; the exit code."""
+    return os.waitstatus_to_exitcode(os.waitpid(start(options, folder), 0)[1])
+
+
+def expect(code: int, wanted: int, who: str) -> None:
+    """Stop with a message when a run ended otherwise."""
+    if code != wanted:
+        sys.exit(f"{who} ended with exit code {code}")
+
+
+def newest_step(folder: Path) -> str:
+    """The name of the newest checkpoint."""
+    steps = [int(path.name.removeprefix("step-")) for path in folder.glob("checkpoints/step-*")]
+    return str(max(steps)) if steps else "none"
+
+
+def differences(a: Path, b: Path) -> list[str]:
+    """What is not equal in two finished runs."""
+    faults = []
+    for name in ("adapter", "adapter-last"):
+        if not same(read_adapter(a / name).tensors, read_adapter(b / name).tensors):
+            faults.append(f"{name}: other tensors")
+    ours, theirs = (newest_checkpoint(folder / "checkpoints")[1] for folder in (a, b))
+    faults += [
+        f"the last checkpoint: another {part}"
+        for part in ("position", "trained", "optimizer", "rng")
+        if not same(getattr(ours, part), getattr(theirs, part))
+    ]
+    faults += [
+        f"{name}: other content"
+        for name in ("scores.json", "predictions/test.jsonl")
+        if (a / name).read_bytes() != (b / name).read_bytes()
+    ]
+    if events(a) != events(b):
+        faults.append(f"metrics.jsonl: {len(events(a))} and {len(events(b))} lines, or other ones")
+    left = [str(path) for path in b.rglob(".*")]
+    return faults + ([f"left behind: {', '.join(left)}"] if left else [])
+
+
+def events(folder: Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl without what is measured."""
+    lines = map(json.loads, (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
+    return [{k: v for k, v in line.items() if k not in MEASURED} for line in lines]
+
+
+def same(a: Any, b: Any) -> bool:
+    """Equal bit for bit, tensors included."""
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    return bool(torch.equal(a, b)) if isinstance(a, torch.Tensor) else bool(a == b)
+
+
+if __name__ == "__main__":
+    main()

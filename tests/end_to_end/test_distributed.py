@@ -1,0 +1,148 @@
+"""Two processes come to what one comes to; none of them is left waiting when the other ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT, recipe_overrides
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+
+class Outcome:
+    """What the processes of one scenario left."""
+
+    def __init__(self, folder: Path, result: dict[str, Any]) -> None:
+        self.folder = folder
+        self.codes: list[int] = result["codes"]
+        self.seconds: float = result["seconds"]
+        self.out: list[str] = result["out"]
+        self.err: list[str] = result["err"]
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        """Those lines of metrics.jsonl."""
+        lines = map(json.loads, (self.folder / "metrics.jsonl").read_text().splitlines())
+        return [line for line in lines if line["event"] == kind]
+
+    def losses(self) -> list[float]:
+        """Of steps and validations."""
+        return [line["loss"] for kind in ("step", "validation") for line in self.events(kind)]
+
+    def predictions(self) -> list[dict[str, Any]]:
+        """Of the test split."""
+        return [
+            json.loads(line) for line in (self.folder / "predictions/test.jsonl").read_text().splitlines()
+        ]
+
+
+@pytest.fixture(scope="module")
+def outcomes(gpt2_base: Path, e2e_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
+    """Every scenario, carried out one after the other by one helper."""
+    folder = tmp_path_factory.mktemp("ranks")
+    settings = {
+        "train__epochs": 3,
+        "train__checkpoint_every": 5,
+        "train__batch_size": 5,
+        "train__micro_batch_size": 2,
+    }
+    settings |= {"eval__metrics": ["bleu"], "eval__batch_size": 1, "eval__score_base": "true"}
+    common = recipe_overrides(gpt2_base, e2e_dir, method__dropout=0.0, **settings)
+
+    def scenario(name: str, size: int, *more: str, run: str = "", **signal: Any) -> dict[str, Any]:
+        output = folder / (run or name)
+        arguments = ["train", "e2e_gpt2m", *common, *more, "--output", str(output)]
+        return {
+            "name": name,
+            "size": size,
+            "arguments": arguments,
+            "metrics": str(output / "metrics.jsonl"),
+            **signal,
+        }
+
+    scenarios = [
+        scenario("one", 1),
+        scenario("ddp", 2),
+        scenario("fsdp", 2, "--set", "train.parallel=fsdp"),
+        scenario("killed", 2, run="killed", signal="SIGKILL", to=1, after_step=8),
+        scenario("resumed", 2, run="killed"),
+        scenario("asked", 2, run="asked", signal="SIGUSR1", to=1, after_step=3),
+        scenario("alone", 1, run="asked"),
+        scenario("mistaken", 2, "--set", "model.base=nowhere/at/all"),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.end_to_end.ranks", str(folder)],
+        input=json.dumps(scenarios),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    results = zip(scenarios, json.loads(done.stdout), strict=True)
+    return {s["name"]: Outcome(Path(s["metrics"]).parent, result) for s, result in results}
+
+
+@pytest.mark.parametrize("name", ["ddp", "fsdp"])
+def test_two_processes_have_the_losses_of_one(outcomes: dict[str, Outcome], name: str) -> None:
+    one, two = outcomes["one"], outcomes[name]
+    assert one.codes == [0]
+    assert two.codes == [0, 0], two.err
+    assert two.losses() == pytest.approx(one.losses(), rel=1e-5)
+    assert [line["step"] for line in two.events("step")] == list(range(1, 19))
+    assert [line["num_targets"] for line in two.events("step")] == [
+        line["num_targets"] for line in one.events("step")
+    ]
+
+
+@pytest.mark.parametrize("name", ["ddp", "fsdp"])
+def test_no_prediction_is_lost_or_doubled(outcomes: dict[str, Outcome], name: str) -> None:
+    assert outcomes[name].predictions() == outcomes["one"].predictions()
+    for who in ("base", "adapter"):
+        scores = [
+            [e["scores"] for e in outcomes[n].events("score") if e["model"] == who] for n in ("one", name)
+        ]
+        assert scores[0] == scores[1] != []
+
+
+def test_only_the_first_process_speaks(outcomes: dict[str, Outcome]) -> None:
+    assert "finished after 18 steps" in outcomes["ddp"].out[0]
+    assert outcomes["ddp"].out[1] == ""
+    assert outcomes["ddp"].err == ["", ""]
+
+
+def test_when_one_dies_the_other_ends_with_a_clear_message_and_the_run_goes_on(
+    outcomes: dict[str, Outcome],
+) -> None:
+    killed, resumed = outcomes["killed"], outcomes["resumed"]
+    assert killed.codes == [1, -9]
+    assert killed.seconds < 30
+    assert "another process of this run has ended" in killed.err[0]
+    assert "Traceback" not in killed.err[0]
+    assert resumed.codes == [0, 0], resumed.err
+    assert "resumed from" in resumed.out[0]
+    assert resumed.losses() == outcomes["ddp"].losses()
+    assert resumed.predictions() == outcomes["ddp"].predictions()
+
+
+def test_one_is_asked_to_stop_and_all_stop_and_one_alone_goes_on(outcomes: dict[str, Outcome]) -> None:
+    asked, alone = outcomes["asked"], outcomes["alone"]
+    assert asked.codes == [75, 75], asked.err
+    assert "another process was asked to stop" in asked.err[0]
+    assert asked.err[1] == ""
+    assert alone.codes == [0]
+    assert "the run was on 2 processes and is on 1 now" in alone.out[0]
+    assert alone.losses() == pytest.approx(outcomes["one"].losses(), rel=1e-5)
+
+
+def test_a_mistake_is_told_once(outcomes: dict[str, Outcome]) -> None:
+    mistaken = outcomes["mistaken"]
+    assert mistaken.codes == [3, 3]
+    assert mistaken.err[0].startswith("error: nowhere/at/all")
+    assert mistaken.err[1] == ""
