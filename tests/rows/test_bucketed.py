@@ -9,7 +9,7 @@ import pytest
 
 from lorafit.data import epoch_order
 
-LENGTHS = [random.Random(0).randint(3, 90) for _ in range(1013)]
+LENGTHS = random.Random(0).choices(range(3, 90), k=1013)
 
 
 def order(bucketed: bool, epoch: int = 0, seed: int = 1, last_batch: str = "short") -> list[list[int]]:
