@@ -82,14 +82,15 @@ def packed_attention(
             module, query, key, value, attention_mask, dropout, scaling, is_causal=is_causal, **kwargs
         )
     causal = bool(getattr(module, "is_causal", False)) if is_causal is None else is_causal
+    query, key, value = (packed_row.unpack(x) for x in (query, key, value))
+    mask = None if causal else packed_row.mask
     if dropout and not causal and query.device.type == "cpu":
-        out = _attention_with_dropout(packed_row, query, key, value, scaling, dropout)
-        return packed_row.pack(out), None
+        return packed_row.pack(_attend_with_dropout(query, key, value, mask, scaling, dropout)), None
     out = F.scaled_dot_product_attention(
-        packed_row.unpack(query),
-        packed_row.unpack(key),
-        packed_row.unpack(value),
-        attn_mask=None if causal else packed_row.mask,
+        query,
+        key,
+        value,
+        attn_mask=mask,
         dropout_p=dropout,
         is_causal=causal,
         scale=scaling,
@@ -98,15 +99,15 @@ def packed_attention(
     return packed_row.pack(out), None
 
 
-def _attention_with_dropout(
-    row: PackedRow, query: Tensor, key: Tensor, value: Tensor, scaling: float | None, dropout: float
+def _attend_with_dropout(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scaling: float | None, dropout: float
 ) -> Tensor:
-    """softmax(q k^T s + mask) v with dropout on the softmax: what torch's own kernel does on a CPU in more passes."""
+    """softmax(q k^T s) v with dropout on the softmax, where `mask` is true: torch's own takes more passes on a CPU."""
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    scores = row.unpack(query * scale) @ row.unpack(key).transpose(-1, -2)
-    if row.mask is not None:
-        scores = scores + torch.zeros(row.mask.shape, dtype=scores.dtype).masked_fill_(~row.mask, -math.inf)
-    return cheap_dropout(scores.softmax(dim=-1), dropout) @ row.unpack(value)
+    scores = (query * scale) @ key.transpose(-1, -2)
+    if mask is not None:
+        scores = scores + torch.zeros(mask.shape, dtype=scores.dtype).masked_fill_(~mask, -math.inf)
+    return cheap_dropout(scores.softmax(dim=-1), dropout) @ value
 
 
 def packed_mask(
