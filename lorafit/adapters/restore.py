@@ -13,9 +13,10 @@ from lorafit.methods import METHODS, Method
 from lorafit.models import Model, base_folder, base_identity, load_base, load_config
 
 
-def trained_tensors(model: Model) -> dict[str, Tensor]:
-    """A copy of what was trained, on the CPU, by parameter name: the contents of adapter.safetensors."""
-    return {name: p.detach().cpu().clone().contiguous() for name, p in model.trained().items()}
+def trained_tensors(model: Model, method: Method) -> dict[str, Tensor]:
+    """A copy of what training came to, on the CPU, by parameter name: the contents of adapter.safetensors."""
+    saved = method.saved_tensors(model)
+    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in saved.items()}
 
 
 def restore(adapter: Adapter, *, base: str | None = None, force: bool = False) -> Model:
@@ -29,14 +30,16 @@ def restore(adapter: Adapter, *, base: str | None = None, force: bool = False) -
     revision = card.base.revision if base is None else None
     model = load_base(model_config(adapter, where, revision), where, revision, card.task.output)
     check_base(adapter, base=base, force=force)
-    method_of(adapter).attach(model, torch.Generator().manual_seed(0))
+    method = method_of(adapter)
+    method.attach(model, torch.Generator().manual_seed(0))
+    method.finish(model)
     load_tensors(adapter, model)
     model.net.eval()
     return model
 
 
 def load_tensors(adapter: Adapter, model: Model) -> None:
-    """Copy every tensor of the adapter into its place in a model that has the adapter's method attached.
+    """Copy every tensor of the adapter into its place in a model with the adapter's method attached and finished.
 
     Raises AdapterError unless names and shapes are exactly those of the model's trained parameters.
     """

@@ -5,8 +5,9 @@ from lorafit.methods.base import Method
 from lorafit.methods.bitfit import BitFit
 from lorafit.methods.full import Full
 from lorafit.methods.lora import LoRA
+from lorafit.methods.prefix import Prefix
 from lorafit.methods.top2 import Top2
 
-METHODS: dict[str, type[Method]] = {m.name: m for m in (LoRA, Full, Top2, BitFit, Adapter)}
+METHODS: dict[str, type[Method]] = {m.name: m for m in (LoRA, Full, Top2, BitFit, Adapter, Prefix)}
 
-__all__ = ["METHODS", "Adapter", "BitFit", "Full", "LoRA", "Method", "Top2"]
+__all__ = ["METHODS", "Adapter", "BitFit", "Full", "LoRA", "Method", "Prefix", "Top2"]

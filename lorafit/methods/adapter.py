@@ -28,15 +28,16 @@ _ACTIVATIONS = {"houlsby": "swish", "pfeiffer": "relu", "adapterdrop": "relu", "
 class Adapter(Method):
     """Small bottleneck networks between the frozen parts of the base.
 
-    * houlsby (Houlsby et al. 2019; the paper's Adapter^H): behind attention and behind the MLP, before the residual sum.
+    * houlsby (Houlsby et al. 2019; the LoRA paper's Adapter^H): behind attention and behind the MLP, before the
+      residual sum.
     * pfeiffer (Pfeiffer et al. 2021; Adapter^P): behind the MLP of an encoder alone, fed with the LayerNorm's output.
-    * adapterdrop (Rücklé et al. 2021; Adapter^D): pfeiffer's, without those of the `drop_layers` lowest layers, and with
-      `drop_at_random` without a random number of the lower ones in every training pass ("robust AdapterDrop").
-      The rows of the LoRA paper have one in every layer: 304,320 and 894,528 parameters at sizes 16 and 48.
+    * adapterdrop (Rücklé et al. 2021; Adapter^D): pfeiffer's, without those of the `drop_layers` lowest layers, and
+      with `drop_at_random` without a random number of the lower ones in every training pass (their "robust"
+      training). The LoRA paper's own rows have one in every layer: 304,320 and 894,528 parameters at sizes 16 and 48.
     * lin (Lin et al. 2020; Adapter^L): behind every GPT-2 block, with a LayerNorm of its own, which trains.
 
     The base's LayerNorms stay frozen. Weights are drawn from N(0, init_std), so at step 0 the model is near its base
-    and not equal to it (as in the original code: microsoft/LoRA, adapter.py and `_init_weights`; zlinao/VGLM).
+    and not equal to it (as in the original programs: microsoft/LoRA, adapter.py and `_init_weights`; zlinao/VGLM).
     """
 
     name: ClassVar[str] = "adapter"

@@ -50,11 +50,16 @@ class AdaptedOutput(nn.Module):
     h = adapter(h) + residual;  LayerNorm(h + input).
     """
 
+    dense: nn.Module
+    dropout: nn.Module
+    LayerNorm: nn.Module
+
     def __init__(
         self, output: nn.Module, adapter: Bottleneck, layer: int, depth: RandomDepth | None = None
     ) -> None:
         super().__init__()
-        self.dense, self.dropout, self.LayerNorm = output.dense, output.dropout, output.LayerNorm
+        for name, child in output.named_children():
+            self.add_module(name, child)
         self.adapter = adapter
         self.layer = layer
         self.depth = depth

@@ -51,6 +51,12 @@ class Family:
         """Transformer blocks of `net`."""
         return len(net.get_submodule(self.block_prefix(net)))  # type: ignore[arg-type]
 
+    def attentions(self, net: nn.Module) -> list[nn.Module]:
+        """The attention module of every block: the one that holds the query's projection."""
+        name = self.places["query"].module.rpartition(".")[0]
+        prefix = self.block_prefix(net)
+        return [net.get_submodule(f"{prefix}.{i}.{name}") for i in range(self.num_blocks(net))]
+
     def is_head(self, name: str) -> bool:
         """Whether a parameter lies outside the encoder (paper's rule; BERT's and DeBERTa's poolers count as head)."""
         inside = name.startswith(f"{self.backbone}.")

@@ -37,7 +37,10 @@ class Plan:
     task: Task
     config: PretrainedConfig
     parameters: list[ParameterGroup]
-    num_trained: int  # of the method; the head is counted apart
+    num_trained: int  # of the method, as the adapter holds it; the head is counted apart
+    num_dropped: (
+        int  # what training needs besides and drops in the end, such as a prefix's reparameterisation
+    )
     num_head: int
     num_total: int
     num_train_rows: int
@@ -69,14 +72,16 @@ def make_plan(recipe: Recipe) -> Plan:
         num_labels=num_outputs(task),
         local_only=True,
     )
-    _check_lengths(recipe, task, config)
+    _check_lengths(recipe, task, config, method.num_positions)
     shape = skeleton(config, task.output)
     num_base = sum(p.numel() for p in shape.net.parameters())
     head = {name for name, _ in shape.head_parameters()}
     method.attach(shape)
     parameters = _groups(shape)
-    trained = shape.trained()
-    num_head = sum(p.numel() for name, p in trained.items() if name in head)
+    training = shape.trained()
+    method.finish(shape)
+    saved = shape.trained()
+    num_head = sum(p.numel() for name, p in saved.items() if name in head)
     counted = task.count_train_rows(recipe.data)
     num_rows = task.num_train_rows if counted is None else counted
     return Plan(
@@ -85,7 +90,8 @@ def make_plan(recipe: Recipe) -> Plan:
         task=task,
         config=config,
         parameters=parameters,
-        num_trained=sum(p.numel() for p in trained.values()) - num_head,
+        num_trained=sum(p.numel() for p in saved.values()) - num_head,
+        num_dropped=sum(p.numel() for name, p in training.items() if name not in saved),
         num_head=num_head,
         num_total=num_base,
         num_train_rows=num_rows,
@@ -123,14 +129,14 @@ def _task(recipe: Recipe) -> Task:
     return TASKS[name]
 
 
-def _check_lengths(recipe: Recipe, task: Task, config: PretrainedConfig) -> None:
+def _check_lengths(recipe: Recipe, task: Task, config: PretrainedConfig, num_taken: int) -> None:
     positions = getattr(config, "max_position_embeddings", None)
     if task.output != "text" or positions is None:
         return
-    if recipe.decode.max_new_tokens >= positions:
+    if recipe.decode.max_new_tokens >= positions - num_taken:
         raise RecipeError(
-            f"[decode] max_new_tokens: {recipe.decode.max_new_tokens} leaves no room for a prompt in the {positions} "
-            f"positions of {recipe.model.base}"
+            f"[decode] max_new_tokens: {recipe.decode.max_new_tokens} leaves no room for a prompt in the "
+            f"{positions - num_taken} positions of {recipe.model.base}"
         )
 
 

@@ -119,6 +119,7 @@ class _Run:
         self.placement.place(self.model)
         last_step = self._fit()
         if "test" in self.examples:
+            self.plan.method.finish(self.model)
             load_tensors(read_adapter(self.run.adapter), self.model)
             scores = self._score("adapter") | scores
         else:
@@ -169,7 +170,7 @@ class _Run:
             self._save(self.run.adapter, ended.step)
 
     def _save(self, folder: Path, step: int) -> None:
-        tensors = trained_tensors(self.model)
+        tensors = trained_tensors(self.model, self.plan.method)
         fingerprint = take_fingerprint(self.model, self.inputs, self.base_answers)
         origin = self.card.provenance.model_copy(update={"step": step})
         card = write_adapter(

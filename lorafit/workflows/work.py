@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from lorafit.data import Split
+from lorafit.methods import Method
 from lorafit.metrics import Scores
 from lorafit.models import Model
 from lorafit.recipe import DecodeSection, EvalSection, Recipe
@@ -66,10 +67,14 @@ def training_of(
     task: Task, model: Model, examples: Mapping[Split, Sequence[Any]], recipe: Recipe
 ) -> TrainingWork:
     """Encode the train and valid splits. Raises NotFoundError when no example has room for a target."""
-    from lorafit.workflows.text import TextTraining
+    from lorafit.workflows.text import TextTraining, max_length
 
     assert isinstance(task, GenerationTask)
-    return TextTraining.of(model, examples, recipe.train, recipe.data)
+    assert isinstance(recipe.method, Method)
+    num_taken = recipe.method.num_positions
+    return TextTraining.of(
+        model, examples, recipe.train, max_length(model, recipe.data.max_length, num_taken)
+    )
 
 
 def evaluate_split(
