@@ -61,7 +61,7 @@ class Adapter(Method):
         """Put the adapters in. Raises RecipeError where the architecture has no place for the variant."""
         before = {name for name, _ in model.net.named_parameters()}
         for place, module in self._modules(model, generator).items():
-            replace(model.net, place, module)
+            replace(model.net, place, module.train(model.net.training))
         train_only(model, {name for name, _ in model.net.named_parameters()} - before)
 
     def _modules(self, model: Model, generator: torch.Generator | None) -> dict[str, nn.Module]:

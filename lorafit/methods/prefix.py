@@ -66,6 +66,7 @@ class Prefix(Method):
         )
         table = self._table(shape, width, model.device, generator)
         reader = PrefixReader(table, num_heads, is_embedding=is_embedding)
+        reader.train(net.training)
         reader.serve(net.get_submodule(family.backbone), attentions)
         train_only(model, {f"{family.backbone}.prefix.{name}" for name, _ in reader.named_parameters()})
 

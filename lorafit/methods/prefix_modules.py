@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -56,7 +57,8 @@ class Reparameterisation(nn.Module):
 
     def forward(self) -> Tensor:
         *outer, length, columns = self.shape
-        with torch.autocast(self.embedding.device.type, enabled=False):
+        device = self.embedding.device.type
+        with nullcontext() if device == "meta" else torch.autocast(device, enabled=False):
             rows = self.out(torch.tanh(self.hidden(self.embedding)))
         return rows.view(length, *outer, columns).movedim(0, -2).contiguous()
 
