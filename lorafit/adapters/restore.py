@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from pydantic import ValidationError
 from torch import Tensor
@@ -13,10 +15,18 @@ from lorafit.methods import METHODS, Method
 from lorafit.models import Model, base_folder, base_identity, load_base, load_config
 
 
-def trained_tensors(model: Model, method: Method) -> dict[str, Tensor]:
+def trained_tensors(model: Model) -> dict[str, Tensor]:
+    """A copy of all that trains, on the CPU, by parameter name: what training needs to go on."""
+    return _copies(model.trained())
+
+
+def finished_tensors(model: Model, method: Method) -> dict[str, Tensor]:
     """A copy of what training came to, on the CPU, by parameter name: the contents of adapter.safetensors."""
-    saved = method.saved_tensors(model)
-    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in saved.items()}
+    return _copies(method.saved_tensors(model))
+
+
+def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
 
 
 def restore(adapter: Adapter, *, base: str | None = None, force: bool = False) -> Model:

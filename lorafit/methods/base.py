@@ -63,7 +63,8 @@ class Method(MethodSection, ABC):
         Raises NotMergeableError for a method that changes more than weights.
         """
         raise NotMergeableError(
-            f"method {self.name!r} adds modules to the network, so it cannot be merged into the base"
+            f"method {self.name!r} adds modules to the network, so it cannot be merged into the base; "
+            f"use the adapter folder itself"
         )
 
     def options(self) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -66,11 +66,12 @@ class Reparameterisation(nn.Module):
 class PrefixReader(nn.Module):
     """The backbone's child `prefix`: before each pass of the backbone it makes the prefix's keys and values.
 
-    In training they are made once a pass and go with it. In eval mode without gradients they are kept until the table
-    changes or the mode is set again, so that decoding pays for them once a batch.
+    With gradients they are made anew for every pass, and stay for a backward pass that recomputes activations. In eval
+    mode without gradients they are kept until the table changes or the mode is set again, so that decoding pays for
+    them once a batch.
     """
 
-    states: Tensor | None  # [layers, 2, key-value heads, length, head_dim] while a pass is under way
+    states: Tensor | None  # [layers, 2, key-value heads, length, head_dim], of the last pass
 
     def __init__(self, table: Table | Reparameterisation, num_heads: int, *, is_embedding: bool) -> None:
         super().__init__()
@@ -85,7 +86,6 @@ class PrefixReader(nn.Module):
         """Become the backbone's `prefix`, and that of each of its attention modules."""
         backbone.prefix = self
         backbone.register_forward_pre_hook(self._before)
-        backbone.register_forward_hook(self._after, always_call=True)
         for layer, attention in enumerate(attentions):
             attention.prefix = LayerPrefix(self, layer)  # type: ignore[assignment]
 
@@ -100,6 +100,10 @@ class PrefixReader(nn.Module):
         self.states = None
         return super().train(mode)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For a copy: without the states, since a tensor with a history cannot be copied."""
+        return {**vars(self), "states": None}
+
     def _before(self, backbone: nn.Module, _inputs: Any) -> None:
         if self._reading:
             return
@@ -113,10 +117,6 @@ class PrefixReader(nn.Module):
             finally:
                 self._reading = False
 
-    def _after(self, _backbone: nn.Module, _inputs: Any, _output: Any) -> None:
-        if not self._reading and (torch.is_grad_enabled() or self.training):
-            self.states = None
-
     def _read(self, backbone: nn.Module) -> Tensor:
         """The keys and values of every layer."""
         values = self.table()
@@ -124,13 +124,30 @@ class PrefixReader(nn.Module):
             return values.unflatten(-1, (self.num_heads, -1)).transpose(-3, -2)
         cache = DynamicCache(config=backbone.config)  # type: ignore[arg-type]
         positions = torch.arange(-len(values), 0, device=values.device)
-        backbone(
-            inputs_embeds=values[None], position_ids=positions[None], past_key_values=cache, use_cache=True
-        )
+        with _activations_kept(backbone):
+            backbone(
+                inputs_embeds=values[None],
+                position_ids=positions[None],
+                past_key_values=cache,
+                use_cache=True,
+            )
         layers = cast(list[DynamicLayer], cache.layers)
         return torch.stack(
             [torch.cat([cast(Tensor, layer.keys), cast(Tensor, layer.values)]) for layer in layers]
         )
+
+
+@contextmanager
+def _activations_kept(backbone: nn.Module) -> Iterator[None]:
+    """No recomputing, which goes without a cache; for a few tokens it would spare nothing."""
+    recomputing = [m for m in backbone.modules() if getattr(m, "gradient_checkpointing", False)]
+    for module in recomputing:
+        module.gradient_checkpointing = False  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        for module in recomputing:
+            module.gradient_checkpointing = True  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)

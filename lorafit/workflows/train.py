@@ -14,9 +14,9 @@ from lorafit.adapters import (
     AdapterCard,
     BaseCard,
     TaskCard,
+    finished_tensors,
     read_adapter,
     take_fingerprint,
-    trained_tensors,
     write_adapter,
 )
 from lorafit.adapters.fingerprint import NUM_INPUTS, answers
@@ -170,7 +170,7 @@ class _Run:
             self._save(self.run.adapter, ended.step)
 
     def _save(self, folder: Path, step: int) -> None:
-        tensors = trained_tensors(self.model, self.plan.method)
+        tensors = finished_tensors(self.model, self.plan.method)
         fingerprint = take_fingerprint(self.model, self.inputs, self.base_answers)
         origin = self.card.provenance.model_copy(update={"step": step})
         card = write_adapter(

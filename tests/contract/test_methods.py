@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lorafit.adapters import AdapterCard, BaseCard, Provenance, TaskCard, read_adapter, write_adapter
-from lorafit.adapters.restore import load_tensors, method_of, trained_tensors
+from lorafit.adapters.restore import finished_tensors, load_tensors, method_of
 from lorafit.errors import NotMergeableError, RecipeError
 from lorafit.methods import METHODS, Adapter, BitFit, Full, LoRA, Method, Prefix, Top2
 from lorafit.models import Model, skeleton
@@ -121,7 +121,7 @@ def test_save_and_restore_give_the_same_answers_bit_for_bit(
     model_type: str, method: Method, tmp_path: Path
 ) -> None:
     model = trained(model_type, method)
-    tensors = trained_tensors(model, method)
+    tensors = finished_tensors(model, method)
     write_adapter(tmp_path / "adapter", card_of(method), tensors)
     adapter = read_adapter(tmp_path / "adapter")
     assert method_of(adapter) == method
@@ -136,7 +136,7 @@ def test_save_and_restore_give_the_same_answers_bit_for_bit(
 @over_all
 def test_finishing_changes_no_answer(model_type: str, method: Method) -> None:
     model = trained(model_type, method)
-    before, saved = answers(model), trained_tensors(model, method)
+    before, saved = answers(model), finished_tensors(model, method)
     method.finish(model)
     assert torch.equal(answers(model), before)
     assert all(torch.equal(parameter, saved[name]) for name, parameter in model.trained().items())
@@ -171,9 +171,9 @@ def test_merged_is_the_same_function_or_says_that_it_is_not_to_be_had(
     method.attach(shape)
     if method.name not in MERGEABLE:
         with pytest.raises(NotMergeableError, match=method.name):
-            method.changed_weights(shape, trained_tensors(model, method))
+            method.changed_weights(shape, finished_tensors(model, method))
         return
-    changes = method.changed_weights(shape, trained_tensors(model, method))
+    changes = method.changed_weights(shape, finished_tensors(model, method))
     with torch.no_grad():
         for name, change in changes.items():
             parameter = plain.net.get_parameter(name)
