@@ -123,6 +123,7 @@ class PrefixReader(nn.Module):
         if not self.is_embedding:  # [layers, 2, length, heads * head_dim]
             return values.unflatten(-1, (self.num_heads, -1)).transpose(-3, -2)
         cache = DynamicCache(config=backbone.config)  # type: ignore[arg-type]
+        values = values.to(backbone.get_input_embeddings().weight.dtype)  # type: ignore[operator]
         positions = torch.arange(-len(values), 0, device=values.device)
         with _activations_kept(backbone):
             backbone(

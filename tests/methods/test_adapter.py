@@ -130,3 +130,20 @@ def test_hidden_states_can_still_be_asked_for() -> None:
     model = attached("gpt2", Adapter(variant="lin", size=4))
     states = model.net(**some_inputs(), output_hidden_states=True).hidden_states
     assert len(states) == 4
+
+
+def test_random_dropping_draws_the_same_when_activations_are_recomputed() -> None:
+    model = attached("bert", Adapter(variant="adapterdrop", size=4, drop_at_random=True))
+    net, parameters = model.net.train(), list(model.trained().values())
+
+    def gradients(seed: int) -> list[Tensor]:
+        torch.manual_seed(seed)
+        return list(torch.autograd.grad(outputs(model).square().sum(), parameters))
+
+    expected = [gradients(seed) for seed in range(4)]
+    getattr(net, "activation_checkpointing_enable", net.gradient_checkpointing_enable)(
+        {"use_reentrant": False}
+    )
+    for seed, before in enumerate(expected):
+        for gradient, other in zip(gradients(seed), before, strict=True):
+            torch.testing.assert_close(gradient, other)
