@@ -49,23 +49,12 @@ class Prefix(Method):
         attentions = family.attentions(net)
         self._check(model, is_causal=bool(getattr(attentions[0], "is_causal", False)))
         take_packed_rows(net)
-        if family.positions:
-            name = f"{family.backbone}.{family.positions}"
-            table = net.get_submodule(name)
-            assert isinstance(table, nn.Embedding)
-            replace(net, name, PushedPositions(table, self.length))
-        if model.output == "text" or family.positions:
-            net.config.max_position_embeddings -= self.length
+        self._take_positions(model)
         num_heads, head_width = _key_shape(attentions[0], family.places["key"])
-        width = net.config.hidden_size
         is_embedding = self.variant == "embedding"
-        shape = (
-            (self.length, width)
-            if is_embedding
-            else (len(attentions), 2, self.length, num_heads * head_width)
-        )
-        table = self._table(shape, width, model.device, generator)
-        reader = PrefixReader(table, num_heads, is_embedding=is_embedding)
+        of_layers = (len(attentions), 2, self.length, num_heads * head_width)
+        shape = (self.length, net.config.hidden_size) if is_embedding else of_layers
+        reader = PrefixReader(self._table(shape, model, generator), num_heads, is_embedding=is_embedding)
         reader.train(net.training)
         reader.serve(net.get_submodule(family.backbone), attentions)
         train_only(model, {f"{family.backbone}.prefix.{name}" for name, _ in reader.named_parameters()})
@@ -99,12 +88,23 @@ class Prefix(Method):
                 f"[method] length: {self.length} leaves no room for a text in {positions} positions; lower it"
             )
 
+    def _take_positions(self, model: Model) -> None:
+        """Push a decoder's text behind the prefix; its config then says how many positions are left."""
+        net, family = model.net, model.family
+        if family.positions:
+            name = f"{family.backbone}.{family.positions}"
+            table = net.get_submodule(name)
+            assert isinstance(table, nn.Embedding)
+            replace(net, name, PushedPositions(table, self.length))
+        if model.output == "text" or family.positions:
+            net.config.max_position_embeddings -= self.length
+
     def _table(
-        self, shape: tuple[int, ...], width: int, device: torch.device, generator: torch.Generator | None
+        self, shape: tuple[int, ...], model: Model, generator: torch.Generator | None
     ) -> Table | Reparameterisation:
         if not self.hidden:
-            return Table.fresh(shape, device, generator)
-        table = Reparameterisation(shape, width, self.hidden, device)
+            return Table.fresh(shape, model.device, generator)
+        table = Reparameterisation(shape, model.net.config.hidden_size, self.hidden, model.device)
         table.reset_parameters(generator)
         return table
 
