@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,7 +119,7 @@ def load_base(config: PretrainedConfig, base: str, revision: str | None, output:
 def skeleton(config: PretrainedConfig, output: OutputKind) -> Model:
     """The model's shape alone, on the meta device: for counting and for checking targets."""
     with torch.device("meta"):
-        net: PreTrainedModel = _auto_class(output).from_config(copy.deepcopy(config))
+        net: PreTrainedModel = _auto_class(output).from_config(config)
     return Model(net, None, family_of(config.model_type, config._name_or_path), output)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from dataclasses import dataclass
 
@@ -73,7 +74,7 @@ def make_plan(recipe: Recipe) -> Plan:
         local_only=True,
     )
     _check_lengths(recipe, task, config, method.num_positions)
-    shape = skeleton(config, task.output)
+    shape = skeleton(copy.deepcopy(config), task.output)  # a method may change what it is given
     num_base = sum(p.numel() for p in shape.net.parameters())
     head = {name for name, _ in shape.head_parameters()}
     method.attach(shape)
