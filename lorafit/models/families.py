@@ -34,13 +34,11 @@ class Family:
     blocks: str  # list of transformer blocks inside the backbone
     places: dict[str, Place]  # logical target -> module inside a block
     dropouts: tuple[str, ...]  # config keys of every dropout inside the base
-    head_dropout: str = ""  # config key of the dropout before the classifier
-    pooler: str = ""  # module of the backbone that belongs to the head all the same
-    sublayer_ends: tuple[
-        str, ...
-    ] = ()  # dropouts of a block: behind attention and MLP, before the residual sum
+    sublayer_ends: tuple[str, ...] = ()  # a block's dropouts behind attention and MLP, before the sums
     post_norm: str = ""  # module of a block with dense, dropout and LayerNorm(h + input), the MLP's
     positions: str = ""  # table of positions in the backbone that a prefix pushes on
+    head_dropout: str = ""  # config key of the dropout before the classifier
+    pooler: str = ""  # module of the backbone that belongs to the head all the same
     packs: bool = True  # attention goes through transformers' AttentionInterface, so examples can share a row
 
     def block_prefix(self, net: nn.Module) -> str:
@@ -115,10 +113,10 @@ def _encoder(model_type: str, **overrides: object) -> Family:
         "backbone": model_type,
         "blocks": "encoder.layer",
         "places": places,
-        "dropouts": ("hidden_dropout_prob", "attention_probs_dropout_prob"),
-        "head_dropout": "classifier_dropout",
         "sublayer_ends": ("attention.output.dropout", "output.dropout"),
         "post_norm": "output",
+        "dropouts": ("hidden_dropout_prob", "attention_probs_dropout_prob"),
+        "head_dropout": "classifier_dropout",
     }
     return Family(model_type, **{**fields, **overrides})  # type: ignore[arg-type]
 
