@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from pydantic import ValidationError
 from torch import Tensor
@@ -14,8 +16,17 @@ from lorafit.models import Model, base_folder, base_identity, load_base, load_co
 
 
 def trained_tensors(model: Model) -> dict[str, Tensor]:
-    """A copy of what was trained, on the CPU, by parameter name: the contents of adapter.safetensors."""
-    return {name: p.detach().cpu().clone().contiguous() for name, p in model.trained().items()}
+    """A copy of all that trains, on the CPU, by parameter name: what training needs to go on."""
+    return _copies(model.trained())
+
+
+def finished_tensors(model: Model, method: Method) -> dict[str, Tensor]:
+    """A copy of what training came to, on the CPU, by parameter name: the contents of adapter.safetensors."""
+    return _copies(method.saved_tensors(model))
+
+
+def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
 
 
 def restore(adapter: Adapter, *, base: str | None = None, force: bool = False) -> Model:
@@ -29,14 +40,16 @@ def restore(adapter: Adapter, *, base: str | None = None, force: bool = False) -
     revision = card.base.revision if base is None else None
     model = load_base(model_config(adapter, where, revision), where, revision, card.task.output)
     check_base(adapter, base=base, force=force)
-    method_of(adapter).attach(model, torch.Generator().manual_seed(0))
+    method = method_of(adapter)
+    method.attach(model, torch.Generator().manual_seed(0))
+    method.finish(model)
     load_tensors(adapter, model)
     model.net.eval()
     return model
 
 
 def load_tensors(adapter: Adapter, model: Model) -> None:
-    """Copy every tensor of the adapter into its place in a model that has the adapter's method attached.
+    """Copy every tensor of the adapter into its place in a model with the adapter's method attached and finished.
 
     Raises AdapterError unless names and shapes are exactly those of the model's trained parameters.
     """

@@ -32,7 +32,8 @@ def show_plan(display: Display, plan: Plan) -> None:
         )
     display.print(table)
     head = f" + {plan.num_head:,} of the head" if plan.num_head else ""
-    display.print(f"\ntrainable parameters: {plan.num_trained:,}{head} (base: {plan.num_total:,})")
+    dropped = f" + {plan.num_dropped:,} that only training needs" if plan.num_dropped else ""
+    display.print(f"\ntrainable parameters: {plan.num_trained:,}{head}{dropped} (base: {plan.num_total:,})")
     source = "in the training data" if plan.rows_known else "of the original data, which is not here"
     display.print(f"training rows: {plan.num_train_rows:,} ({source})")
     schedule = plan.schedule
@@ -101,6 +102,7 @@ def _plan_json(plan: Plan) -> dict[str, Any]:
         "recipe": plan.recipe.model_dump(mode="json") | {"method": plan.method.options()},
         "trainable": plan.num_trained,
         "head": plan.num_head,
+        "training_only": plan.num_dropped,
         "total": plan.num_total,
         "parameters": [vars(group) | {"shape": list(group.shape)} for group in plan.parameters],
         "train_rows": plan.num_train_rows,

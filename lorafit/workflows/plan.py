@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from dataclasses import dataclass
 
@@ -38,7 +39,10 @@ class Plan:
     task: Task
     config: PretrainedConfig
     parameters: list[ParameterGroup]
-    num_trained: int  # of the method; the head is counted apart
+    num_trained: int  # of the method, as the adapter holds it; the head is counted apart
+    num_dropped: (
+        int  # what training needs besides and drops in the end, such as a prefix's reparameterisation
+    )
     num_head: int
     num_total: int
     num_train_rows: int
@@ -72,8 +76,8 @@ def make_plan(recipe: Recipe) -> Plan:
         local_only=True,
     )
     _check_kind(recipe, task, config)
-    _check_lengths(recipe, task, config)
-    shape = skeleton(config, task.output)
+    _check_lengths(recipe, task, config, method.num_positions)
+    shape = skeleton(copy.deepcopy(config), task.output)  # a method may change what it is given
     num_base = sum(p.numel() for p in shape.net.parameters())
     head = {name for name, _ in shape.head_parameters()}
     method.attach(shape)
@@ -81,8 +85,10 @@ def make_plan(recipe: Recipe) -> Plan:
     if recipe.train.parallel == "fsdp":
         check_shardable(shape.net)
     parameters = _groups(shape)
-    trained = shape.trained()
-    num_head = sum(p.numel() for name, p in trained.items() if name in head)
+    training = shape.trained()
+    method.finish(shape)
+    saved = shape.trained()
+    num_head = sum(p.numel() for name, p in saved.items() if name in head)
     counted = task.count_train_rows(recipe.data)
     num_rows = task.num_train_rows if counted is None else counted
     return Plan(
@@ -91,7 +97,8 @@ def make_plan(recipe: Recipe) -> Plan:
         task=task,
         config=config,
         parameters=parameters,
-        num_trained=sum(p.numel() for p in trained.values()) - num_head,
+        num_trained=sum(p.numel() for p in saved.values()) - num_head,
+        num_dropped=sum(p.numel() for name, p in training.items() if name not in saved),
         num_head=num_head,
         num_total=num_base,
         num_train_rows=num_rows,
@@ -146,14 +153,14 @@ def _check_kind(recipe: Recipe, task: Task, config: PretrainedConfig) -> None:
         )
 
 
-def _check_lengths(recipe: Recipe, task: Task, config: PretrainedConfig) -> None:
+def _check_lengths(recipe: Recipe, task: Task, config: PretrainedConfig, num_taken: int) -> None:
     positions = getattr(config, "max_position_embeddings", None)
     if task.output != "text" or positions is None:
         return
-    if recipe.decode.max_new_tokens >= positions:
+    if recipe.decode.max_new_tokens >= positions - num_taken:
         raise RecipeError(
-            f"[decode] max_new_tokens: {recipe.decode.max_new_tokens} leaves no room for a prompt in the {positions} "
-            f"positions of {recipe.model.base}"
+            f"[decode] max_new_tokens: {recipe.decode.max_new_tokens} leaves no room for a prompt in the "
+            f"{positions - num_taken} positions of {recipe.model.base}"
         )
 
 

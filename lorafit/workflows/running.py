@@ -72,7 +72,7 @@ class Run:
         inputs = self.training.fingerprint_inputs(NUM_INPUTS)
         sample = Sample(inputs, answers(self.model, inputs))
         card = self._card()
-        self.keeper = Keeper(self.folder, self.model, card, sample, self.world, self.tell)
+        self.keeper = Keeper(self.folder, self.model, self.plan.method, card, sample, self.world, self.tell)
         self.schedule = make_schedule(self.recipe, self.training.num_train)
         self.position = Position(
             micro_batch_size=self.recipe.train.micro_batch_size, oom_retries=self.recipe.train.max_oom_retries
@@ -191,6 +191,7 @@ class Run:
         """Score the best adapter and write the result."""
         scores: dict[str, Any] = {}
         if self.scored in self.examples:
+            self.plan.method.finish(self.model)
             if self.world.leads:
                 load_tensors(read_adapter(self.folder.adapter), self.model)
             self.world.same_start(list(self.model.trained().values()))
