@@ -3,7 +3,7 @@
 from lorafit.adapters.card import AdapterCard, BaseCard, FileCard, Provenance, TaskCard
 from lorafit.adapters.fingerprint import Fingerprint, take_fingerprint
 from lorafit.adapters.folder import Adapter, read_adapter, write_adapter
-from lorafit.adapters.restore import check_base, restore, trained_tensors
+from lorafit.adapters.restore import check_base, finished_tensors, restore, trained_tensors
 
 __all__ = [
     "Adapter",
@@ -14,6 +14,7 @@ __all__ = [
     "Provenance",
     "TaskCard",
     "check_base",
+    "finished_tensors",
     "read_adapter",
     "restore",
     "take_fingerprint",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from pydantic import ValidationError
 from torch import Tensor
@@ -14,8 +16,17 @@ from lorafit.models import Model, base_folder, base_identity, load_base, load_co
 
 
 def trained_tensors(model: Model) -> dict[str, Tensor]:
-    """A copy of what was trained, on the CPU, by parameter name: the contents of adapter.safetensors."""
-    return {name: p.detach().cpu().clone().contiguous() for name, p in model.trained().items()}
+    """A copy of all that trains, on the CPU, by parameter name: what training needs to go on."""
+    return _copies(model.trained())
+
+
+def finished_tensors(model: Model, method: Method) -> dict[str, Tensor]:
+    """A copy of what training came to, on the CPU, by parameter name: the contents of adapter.safetensors."""
+    return _copies(method.saved_tensors(model))
+
+
+def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
 
 
 def restore(adapter: Adapter, *, base: str | None = None, force: bool = False) -> Model:
@@ -29,14 +40,16 @@ def restore(adapter: Adapter, *, base: str | None = None, force: bool = False) -
     revision = card.base.revision if base is None else None
     model = load_base(model_config(adapter, where, revision), where, revision, card.task.output)
     check_base(adapter, base=base, force=force)
-    method_of(adapter).attach(model, torch.Generator().manual_seed(0))
+    method = method_of(adapter)
+    method.attach(model, torch.Generator().manual_seed(0))
+    method.finish(model)
     load_tensors(adapter, model)
     model.net.eval()
     return model
 
 
 def load_tensors(adapter: Adapter, model: Model) -> None:
-    """Copy every tensor of the adapter into its place in a model that has the adapter's method attached.
+    """Copy every tensor of the adapter into its place in a model with the adapter's method attached and finished.
 
     Raises AdapterError unless names and shapes are exactly those of the model's trained parameters.
     """
@@ -57,39 +70,6 @@ def load_tensors(adapter: Adapter, model: Model) -> None:
                     f"{list(parameter.shape)}; wrong r, or wrong base"
                 )
             parameter.copy_(tensor)
-
-
-def load_start(adapter: Adapter, model: Model, method: Method, weights_hash: str) -> None:
-    """Copy all of the adapter but its head into a model that has `method` attached: a warm start with a fresh head.
-
-    Raises AdapterError unless it was trained on the same base (by `weights_hash`) with the same method, rank and alpha.
-    """
-    ours, theirs = method.options(), adapter.card.method
-    for key in ("name", "r", "alpha"):
-        if ours.get(key) != theirs.get(key):
-            raise AdapterError(
-                f"{adapter.folder}: cannot be the start: its method.{key} is {theirs.get(key)!r}, not {ours.get(key)!r}"
-            )
-    if adapter.card.base.weights_hash != weights_hash:
-        raise AdapterError(
-            f"{adapter.folder}: cannot be the start: trained on other weights ({adapter.card.base.id})"
-        )
-    head = {name for name, _ in model.head_parameters()}
-    body = {name: p for name, p in model.trained().items() if name not in head}
-    tensors = {name: t for name, t in adapter.tensors.items() if not model.family.is_head(name)}
-    wrong = sorted(
-        name
-        for name in body.keys() | tensors.keys()
-        if name not in body or name not in tensors or body[name].shape != tensors[name].shape
-    )
-    if wrong:
-        raise AdapterError(
-            f"{adapter.folder}: cannot be the start: {len(wrong)} tensors do not fit, such as {wrong[0]!r}; are "
-            f"method.targets the same?"
-        )
-    with torch.no_grad():
-        for name, parameter in body.items():
-            parameter.copy_(tensors[name])
 
 
 def model_config(adapter: Adapter, base: str, revision: str | None) -> PretrainedConfig:

@@ -48,12 +48,16 @@ def evaluate(
         Path | None,
         typer.Option(help="Where to write. [default: eval/<split> beside the adapter]", show_default=False),
     ] = None,
+    glue_submission: Annotated[
+        Path | None,
+        typer.Option(help="Also write the files that gluebenchmark.com takes there.", show_default=False),
+    ] = None,
     base: Base = None,
     force: Force = False,
     json: Json = False,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
-    """Decode and score an adapter on a split of its task."""
+    """Predict and score a split of an adapter's task."""
     from lorafit.display import Display
     from lorafit.display.adapters import show_evaluation
     from lorafit.recipe import EvalSection
@@ -65,7 +69,14 @@ def evaluate(
     display = Display(json=json)
     with display:
         result = carry_out(
-            adapter, BaseChoice(base, force), split.value, data, output, section, display.report
+            adapter,
+            BaseChoice(base, force),
+            split.value,
+            data,
+            output,
+            section,
+            display.report,
+            glue_submission,
         )
     show_evaluation(display, result)
     if missing_by_name(metric or None, result.scores):

@@ -130,8 +130,9 @@ class _TrainingLine:
         elapsed = time.monotonic() - self.started
         left = elapsed / (event.step - self.first_step) * (self.num_steps - event.step)
         speed = event.num_tokens / event.seconds
+        padding = f"{event.padding:.0%} padding  " if event.padding else ""
         return (
-            f"loss {event.loss:.4f}  lr {event.learning_rate:.2e}  {speed:,.0f} tokens/s  "
+            f"loss {event.loss:.4f}  lr {event.learning_rate:.2e}  {speed:,.0f} tokens/s  {padding}"
             f"{duration(left)} left  {size(_memory())}"
         )
 

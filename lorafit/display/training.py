@@ -32,11 +32,14 @@ def show_plan(display: Display, plan: Plan) -> None:
         )
     display.print(table)
     head = f" + {plan.num_head:,} of the head" if plan.num_head else ""
-    display.print(f"\ntrainable parameters: {plan.num_trained:,}{head} (base: {plan.num_total:,})")
-    source = "in the training file" if plan.rows_known else "of the original data; the file is not here"
+    dropped = f" + {plan.num_dropped:,} that only training needs" if plan.num_dropped else ""
+    display.print(f"\ntrainable parameters: {plan.num_trained:,}{head}{dropped} (base: {plan.num_total:,})")
+    source = "in the training data" if plan.rows_known else "of the original data, which is not here"
     display.print(f"training rows: {plan.num_train_rows:,} ({source})")
     schedule = plan.schedule
     display.print(f"optimizer steps: {schedule.num_steps:,}, {schedule.num_warmup:,} of them warm-up")
+    for note in plan.notes:
+        display.print(escape(note))
 
 
 def show_train_result(display: Display, plan: Plan, result: TrainResult) -> None:
@@ -99,10 +102,12 @@ def _plan_json(plan: Plan) -> dict[str, Any]:
         "recipe": plan.recipe.model_dump(mode="json") | {"method": plan.method.options()},
         "trainable": plan.num_trained,
         "head": plan.num_head,
+        "training_only": plan.num_dropped,
         "total": plan.num_total,
         "parameters": [vars(group) | {"shape": list(group.shape)} for group in plan.parameters],
         "train_rows": plan.num_train_rows,
         "train_rows_counted": plan.rows_known,
         "steps": plan.schedule.num_steps,
         "warmup_steps": plan.schedule.num_warmup,
+        "notes": list(plan.notes),
     }

@@ -25,11 +25,30 @@ class Method(MethodSection, ABC):
 
     name: ClassVar[str]
 
+    @property
+    def num_positions(self) -> int:
+        """Positions of a decoder that the method takes for itself: so many fewer are left for tokens."""
+        return 0
+
     @abstractmethod
     def attach(self, model: Model, generator: torch.Generator | None = None) -> None:
         """Put the method's parameters into the net, and let exactly those (and the head) require a gradient.
 
         `generator` draws the initial values. Raises RecipeError where the architecture does not have what is asked for.
+        """
+
+    def saved_tensors(self, model: Model) -> dict[str, Tensor]:
+        """What the adapter folder holds of a model in training, by parameter name: everything that trains.
+
+        A method that trains through something it then drops gives the result instead.
+        """
+        return dict(model.trained())
+
+    def finish(self, model: Model) -> None:
+        """Put the results of training in the place of what only training needs.
+
+        Afterwards `model.trained()` is `saved_tensors`, name by name, which is how an adapter folder is loaded:
+        attach, finish, then copy its tensors in.
         """
 
     def changed_weights(
@@ -44,7 +63,8 @@ class Method(MethodSection, ABC):
         Raises NotMergeableError for a method that changes more than weights.
         """
         raise NotMergeableError(
-            f"method {self.name!r} adds modules to the network, so it cannot be merged into the base"
+            f"method {self.name!r} adds modules to the network, so it cannot be merged into the base; "
+            f"use the adapter folder itself"
         )
 
     def options(self) -> dict[str, Any]:

@@ -35,6 +35,9 @@ class Family:
     blocks: str  # list of transformer blocks inside the backbone
     places: dict[str, Place]  # logical target -> module inside a block
     dropouts: tuple[str, ...]  # config keys of every dropout inside the base
+    sublayer_ends: tuple[str, ...] = ()  # a block's dropouts behind attention and MLP, before the sums
+    post_norm: str = ""  # module of a block with dense, dropout and LayerNorm(h + input), the MLP's
+    positions: str = ""  # table of positions in the backbone that a prefix pushes on
     head_dropout: str = ""  # config key of the dropout before the classifier
     pooler: str = ""  # module of the backbone that belongs to the head all the same
     head: tuple[
@@ -44,6 +47,11 @@ class Family:
     counts_from_pad: bool = False  # positions begin behind the pad token's id, as fairseq has them
     packs: bool = True  # attention goes through transformers' AttentionInterface, so examples can share a row
 
+    @property
+    def is_encoder(self) -> bool:
+        """Whether it has a head for labels; a decoder has one for words."""
+        return bool(self.head)
+
     def first_position(self, config: PretrainedConfig) -> int:
         """The position id of an example's first token."""
         return int(config.pad_token_id) + 1 if self.counts_from_pad else 0
@@ -51,6 +59,16 @@ class Family:
     def block_prefix(self, net: nn.Module) -> str:
         """Dotted name of the list of blocks in `net`, such as `transformer.h`."""
         return f"{self.backbone}.{self.blocks}" if hasattr(net, self.backbone) else self.blocks
+
+    def num_blocks(self, net: nn.Module) -> int:
+        """Transformer blocks of `net`."""
+        return len(net.get_submodule(self.block_prefix(net)))  # type: ignore[arg-type]
+
+    def attentions(self, net: nn.Module) -> list[nn.Module]:
+        """The attention module of every block: the one that holds the query's projection."""
+        name = self.places["query"].module.rpartition(".")[0]
+        prefix = self.block_prefix(net)
+        return [net.get_submodule(f"{prefix}.{i}.{name}") for i in range(self.num_blocks(net))]
 
     def is_head(self, name: str) -> bool:
         """Whether a parameter lies outside the encoder (paper's rule; BERT's and DeBERTa's poolers count as head)."""
@@ -82,8 +100,7 @@ class Family:
     def _matches(self, net: nn.Module, target: str) -> list[tuple[str, Place]]:
         if target in self.places:
             place, prefix = self.places[target], self.block_prefix(net)
-            num_blocks = len(net.get_submodule(prefix))  # type: ignore[arg-type]
-            return [(f"{prefix}.{i}.{place.module}", place) for i in range(num_blocks)]
+            return [(f"{prefix}.{i}.{place.module}", place) for i in range(self.num_blocks(net))]
         if target in LOGICAL_TARGETS:
             raise RecipeError(
                 f"[method] targets: {self.model_type} has no {target!r}; it has {', '.join(self.places)}"
@@ -111,6 +128,8 @@ def _encoder(model_type: str, **overrides: object) -> Family:
         "backbone": model_type,
         "blocks": "encoder.layer",
         "places": places,
+        "sublayer_ends": ("attention.output.dropout", "output.dropout"),
+        "post_norm": "output",
         "dropouts": ("hidden_dropout_prob", "attention_probs_dropout_prob"),
         "head_dropout": "classifier_dropout",
         "head": ("classifier",),
@@ -143,6 +162,8 @@ _GPT2 = Family(
         "down": Place("mlp.c_proj"),
     },
     dropouts=("attn_pdrop", "embd_pdrop", "resid_pdrop"),
+    sublayer_ends=("attn.resid_dropout", "mlp.dropout"),
+    positions="wpe",
 )
 
 _DEBERTA_V2 = _encoder(

@@ -39,6 +39,13 @@ class Model:
             hidden = self.net.get_submodule(name)(hidden)
         return hidden
 
+    def without_gradient(self) -> list[str]:
+        """Parameters that cannot change the output: a bias on every key adds the same to all scores of a query."""
+        key = self.family.places.get("key")
+        if key is None or key.num_slices > 1:
+            return []
+        return [n for n, _ in self.net.named_parameters() if n.endswith(f"{key.module}.bias")]
+
     def trained(self) -> dict[str, nn.Parameter]:
         """The trainable set by parameter name: what trains is what is saved is what is loaded."""
         return {name: p for name, p in self.net.named_parameters() if p.requires_grad}

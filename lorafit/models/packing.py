@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +59,17 @@ class PackedRow:
         return flat.index_select(0, self.scatter).unsqueeze(0)
 
 
+class AttentionPrefix(Protocol):
+    """Keys and values that every token sees besides those of its own text.
+
+    An attention module that has one holds it as its attribute `prefix`.
+    """
+
+    def __call__(self) -> Tensor | None:
+        """Keys and values [2, key-value heads, length, head_dim], or None where there are none at present."""
+        ...
+
+
 def packed_attention(
     module: nn.Module,
     query: Tensor,
@@ -75,38 +86,61 @@ def packed_attention(
     """Block-diagonal attention for transformers' AttentionInterface: [1, heads, T, d] -> ([1, T, heads, d], None).
 
     Causal models need no key mask: a real token never sees the padding behind it. Without `packed_row` this is
-    transformers' own SDPA attention, so a net that can take packed rows still takes ordinary batches.
+    transformers' own SDPA attention, so a net that can take packed rows still takes ordinary batches. In either case
+    a module's AttentionPrefix is seen by every token, and the KV cache, where there is one, knows nothing of it.
     """
+    causal = bool(getattr(module, "is_causal", False)) if is_causal is None else is_causal
+    prefix: Tensor | None = module.prefix() if hasattr(module, "prefix") else None  # type: ignore[operator]
     if packed_row is None:
+        if prefix is not None:
+            key, value, attention_mask = _after_prefix(prefix, query, key, value, attention_mask, causal)
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout, scaling, is_causal=is_causal, **kwargs
         )
-    causal = bool(getattr(module, "is_causal", False)) if is_causal is None else is_causal
+    query, key, value = (packed_row.unpack(x) for x in (query, key, value))
+    mask = None if causal else packed_row.mask
+    if prefix is not None:
+        key, value, mask = _after_prefix(prefix, query, key, value, mask, causal)
     if dropout and not causal and query.device.type == "cpu":
-        out = _attention_with_dropout(packed_row, query, key, value, scaling, dropout)
-        return packed_row.pack(out), None
+        return packed_row.pack(_attend_with_dropout(query, key, value, mask, scaling, dropout)), None
     out = F.scaled_dot_product_attention(
-        packed_row.unpack(query),
-        packed_row.unpack(key),
-        packed_row.unpack(value),
-        attn_mask=None if causal else packed_row.mask,
+        query,
+        key,
+        value,
+        attn_mask=mask,
         dropout_p=dropout,
-        is_causal=causal,
+        is_causal=causal and prefix is None,
         scale=scaling,
         enable_gqa=key.shape[1] != query.shape[1],
     )
     return packed_row.pack(out), None
 
 
-def _attention_with_dropout(
-    row: PackedRow, query: Tensor, key: Tensor, value: Tensor, scaling: float | None, dropout: float
+def _attend_with_dropout(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scaling: float | None, dropout: float
 ) -> Tensor:
-    """softmax(q k^T s + mask) v with dropout on the softmax: what torch's own kernel does on a CPU in more passes."""
+    """softmax(q k^T s) v with dropout on the softmax, where `mask` is true: torch's own takes more passes on a CPU."""
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    scores = row.unpack(query * scale) @ row.unpack(key).transpose(-1, -2)
-    if row.mask is not None:
-        scores = scores + torch.zeros(row.mask.shape, dtype=scores.dtype).masked_fill_(~row.mask, -math.inf)
-    return cheap_dropout(scores.softmax(dim=-1), dropout) @ row.unpack(value)
+    scores = (query * scale) @ key.transpose(-1, -2)
+    if mask is not None:
+        scores = scores + torch.zeros(mask.shape, dtype=scores.dtype).masked_fill_(~mask, -math.inf)
+    return cheap_dropout(scores.softmax(dim=-1), dropout) @ value
+
+
+def _after_prefix(
+    prefix: Tensor, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Keys and values [n, heads, t, d] behind those of the prefix, and the mask for them.
+
+    `mask` [n or 1, 1, queries, t] is true, or 0, where a query sees a key; None means all, or all up to itself.
+    """
+    num_queries, length = query.shape[2], prefix.shape[2]
+    if mask is None and causal and num_queries > 1:
+        mask = query.new_ones(num_queries, num_queries, dtype=torch.bool).tril()
+    if mask is not None:
+        mask = F.pad(mask, (length, 0), value=1.0 if mask.dtype == torch.bool else 0.0)
+    prefix_key, prefix_value = prefix.to(key.dtype).unsqueeze(1).expand(-1, len(key), -1, -1, -1)
+    return torch.cat([prefix_key, key], dim=2), torch.cat([prefix_value, value], dim=2), mask
 
 
 def packed_mask(

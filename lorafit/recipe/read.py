@@ -37,6 +37,11 @@ SYNONYMS = {
     "seq_len": "max_length",
     "cls_dropout": "head_dropout",
     "label_smooth": "label_smoothing",
+    "adapter_size": "size",
+    "bottleneck": "size",
+    "preseqlen": "length",
+    "num_virtual_tokens": "length",
+    "mid_dim": "hidden",
 }
 
 Document = dict[str, Any]

@@ -12,6 +12,7 @@ from lorafit.training.checkpoint import (
     write_checkpoint,
 )
 from lorafit.training.distributed import open_world
+from lorafit.training.health import Movement, all_finite
 from lorafit.training.loop import Batch, EpochEnded, MemoryRanOut, Position, Stepped, Steps, fit
 from lorafit.training.loss import cross_entropy_sum, label_loss_sum, language_model_loss
 from lorafit.training.optim import AdamW, parameter_groups
@@ -29,12 +30,14 @@ __all__ = [
     "DamagedCheckpointError",
     "EpochEnded",
     "MemoryRanOut",
+    "Movement",
     "Position",
     "RngState",
     "Schedule",
     "Stepped",
     "Steps",
     "World",
+    "all_finite",
     "check_shardable",
     "checkpoint_folders",
     "copy_linked",

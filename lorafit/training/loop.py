@@ -24,7 +24,13 @@ class Batch(Protocol):
     def num_targets(self) -> int: ...
     @property
     def num_tokens(self) -> int: ...
+    @property
+    def num_places(self) -> int:
+        """Tokens with padding."""
+        ...
 
+
+_COUNTS = ("num_targets", "num_tokens", "num_places")
 
 LossSum = Callable[[Batch], Tensor]
 """Sum of the loss over the batch's targets, on the right device."""
@@ -40,6 +46,12 @@ class Stepped:
     num_targets: int
     num_tokens: int
     seconds: float
+    num_places: int = 0  # tokens with padding
+
+    @property
+    def padding(self) -> float:
+        """Share of the batch that is padding."""
+        return 1.0 - self.num_tokens / self.num_places if self.num_places else 0.0
 
 
 @dataclass(frozen=True)
@@ -119,7 +131,15 @@ def fit(
             at.step += 1
             at.step_in_epoch += 1
             seconds = time.perf_counter() - started
-            yield Stepped(at.step, sums.loss, learning_rate, sums.num_targets, sums.num_tokens, seconds)
+            yield Stepped(
+                at.step,
+                sums.loss,
+                learning_rate,
+                sums.num_targets,
+                sums.num_tokens,
+                seconds,
+                sums.num_places,
+            )
         yield EpochEnded(at.epoch + 1, at.step)
         at.epoch += 1
         at.step_in_epoch = 0
@@ -132,6 +152,7 @@ class _Sums:
     loss: float
     num_targets: int
     num_tokens: int
+    num_places: int
 
 
 def _add_gradients(
@@ -144,8 +165,9 @@ def _add_gradients(
 ) -> _Sums | None:
     """Backward through every micro-batch of a step. None when a process ran out of memory."""
     batches = [steps.collate(part) for part in split_evenly(world.part(indices), at.micro_batch_size) if part]
-    counts = world.sum([sum(b.num_targets for b in batches), sum(b.num_tokens for b in batches)])
-    num_targets, num_tokens = map(int, counts)
+    num_targets, num_tokens, num_places = map(
+        int, world.sum([sum(getattr(b, what) for b in batches) for what in _COUNTS])
+    )
     idle = [steps.collate(indices[:1])] * (world.rounds(len(batches)) - len(batches))
     total = torch.zeros((), dtype=torch.float64)
     failed = False
@@ -162,7 +184,7 @@ def _add_gradients(
     if num_failed:
         return None
     world.sum_gradients(trained)
-    return _Sums(loss_of_all, num_targets, num_tokens)
+    return _Sums(loss_of_all, num_targets, num_tokens, num_places)
 
 
 def _with_less_memory(at: Position, num_examples: int) -> MemoryRanOut:

@@ -35,11 +35,18 @@ class Placement:
         nn.Module.to(model.net, self.device)
 
     def place(self, model: Model) -> None:
-        """Move the net there and cast its frozen parameters."""
+        """Move the net there and cast its frozen parameters.
+
+        A LayerNorm of which a part trains, as with BitFit, stays whole: it cannot compute in two formats at once.
+        """
         self.move(model)
-        for parameter in model.net.parameters():
-            if not parameter.requires_grad:
-                parameter.data = parameter.data.to(self.dtype)
+        for module in model.net.modules():
+            own = list(module.parameters(recurse=False))
+            if isinstance(module, nn.LayerNorm) and any(p.requires_grad for p in own):
+                continue
+            for parameter in own:
+                if not parameter.requires_grad:
+                    parameter.data = parameter.data.to(self.dtype)
 
     def autocast(self) -> AbstractContextManager[object]:
         """Matrix products in the frozen weights' format."""

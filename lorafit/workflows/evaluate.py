@@ -14,11 +14,11 @@ from lorafit.decoding import Greedy, Sample, Strategy
 from lorafit.errors import AdapterError, RecipeError, did_you_mean
 from lorafit.evaluation import decode_texts
 from lorafit.evaluation.generation import beam_search
-from lorafit.files import write_json, write_jsonl
+from lorafit.files import write_json, write_jsonl, write_text
 from lorafit.metrics import check_metric_names
 from lorafit.models import Model
 from lorafit.recipe import DecodeSection, EvalSection
-from lorafit.tasks import TASKS, GenerationTask, Task
+from lorafit.tasks import TASKS, GenerationTask, Glue, Task
 from lorafit.workflows.device import Placement
 from lorafit.workflows.events import Note, Report, Scored
 from lorafit.workflows.work import Job, evaluate_split, notes_on_metrics
@@ -83,13 +83,17 @@ def evaluate(
     output: Path | None,
     section: EvalSection,
     report: Report,
+    submission: Path | None = None,
 ) -> EvaluateResult:
     """Score an adapter on a split of the data it was trained on, or on `data_file` of the same format.
 
-    Predictions and scores go to `output`, by default the folder `eval` beside the adapter folder.
+    Predictions and scores go to `output`, by default the folder `eval` beside the adapter folder; `submission` names a
+    folder for the files that gluebenchmark.com takes.
     """
     adapter = read_adapter(folder)
     task = task_of(adapter)
+    if submission is not None and not (isinstance(task, Glue) and split == "test"):
+        raise RecipeError("--glue-submission: needs --split test and an adapter of a GLUE task")
     check_metric_names(task.name, section.metrics)
     data = adapter.card.data
     if data_file is not None:
@@ -107,6 +111,10 @@ def evaluate(
     target = output or folder.resolve().parent / "eval" / split
     write_jsonl(target / "predictions.jsonl", lines)
     write_json(target / "scores.json", {"split": split, **result})
+    if submission is not None and isinstance(task, Glue):
+        for name, text in task.submission(examples, evaluation.decisions).items():
+            write_text(submission / name, text)
+            report(Note(f"wrote {submission / name}"))
     return EvaluateResult(folder, split, result, target, lines[:3])
 
 

@@ -100,6 +100,7 @@ def to_json(event: Event) -> dict[str, Any] | None:
                 "loss": event.loss,
                 "learning_rate": event.learning_rate,
                 "num_targets": event.num_targets,
+                "padding": round(event.padding, 4),
                 "tokens_per_second": round(event.num_tokens / event.seconds, 1) if event.seconds else None,
             }
         case Validated():

@@ -9,8 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lorafit.adapters import AdapterCard, take_fingerprint, trained_tensors, write_adapter
+from lorafit.adapters import (
+    AdapterCard,
+    finished_tensors,
+    take_fingerprint,
+    trained_tensors,
+    write_adapter,
+)
 from lorafit.errors import LorafitError, RecipeError
+from lorafit.methods import Method
 from lorafit.models import Model
 from lorafit.training import (
     Checkpoint,
@@ -55,16 +62,23 @@ class Keeper:
     """Writes the adapters and checkpoints of one run; only the leading process does."""
 
     def __init__(
-        self, run: RunFolder, model: Model, card: AdapterCard, sample: Sample, world: World, tell: Report
+        self,
+        run: RunFolder,
+        model: Model,
+        method: Method,
+        card: AdapterCard,
+        sample: Sample,
+        world: World,
+        tell: Report,
     ) -> None:
-        self.run, self.model, self.world, self.tell = run, model, world, tell
+        self.run, self.model, self.method, self.world, self.tell = run, model, method, world, tell
         self.card, self.sample = card, sample
         self._written: tuple[int, int] | None = None  # (step, validated step) of the newest checkpoint
         self._resumed_at = (time.monotonic(), 0.0)
 
     def keep_adapter(self, step: int, *, best: bool) -> None:
         """The adapter as it is now, as the last one and, where it is, as the best."""
-        tensors = trained_tensors(self.model)
+        tensors = finished_tensors(self.model, self.method)
         fingerprint = take_fingerprint(self.model, self.sample.inputs, self.sample.base_answers)
         if not self.world.leads:
             return

@@ -141,4 +141,4 @@ def evaluate_labels(
     predictions = decide(task, outputs)
     labelled = [Labelled(e, p) for e, p in zip(examples, predictions, strict=True)]
     scores = score_labelled(task, labelled, section.metrics)
-    return Evaluation([item.to_json(task) for item in labelled], scores)
+    return Evaluation([item.to_json(task) for item in labelled], scores, predictions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from dataclasses import dataclass
 
@@ -11,10 +12,11 @@ from lorafit.data import num_batches
 from lorafit.errors import RecipeError, did_you_mean
 from lorafit.methods import METHODS, Method
 from lorafit.metrics import check_metric_names
-from lorafit.models import Model, load_config, skeleton
+from lorafit.models import FAMILIES, Model, family_of, load_config, skeleton
 from lorafit.recipe import Recipe, find_recipe, read_recipe
 from lorafit.tasks import TASKS, Task
 from lorafit.training import Schedule, check_shardable, count_steps, count_warmup
+from lorafit.workflows.warm_start import plan_warm_start
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,16 @@ class Plan:
     task: Task
     config: PretrainedConfig
     parameters: list[ParameterGroup]
-    num_trained: int  # of the method; the head is counted apart
+    num_trained: int  # of the method, as the adapter holds it; the head is counted apart
+    num_dropped: (
+        int  # what training needs besides and drops in the end, such as a prefix's reparameterisation
+    )
     num_head: int
     num_total: int
     num_train_rows: int
     rows_known: bool  # counted in the file; else the size of the original data
     schedule: Schedule
+    notes: tuple[str, ...] = ()
 
 
 def load_plan(name_or_path: str, overrides: list[str]) -> Plan:
@@ -69,16 +75,20 @@ def make_plan(recipe: Recipe) -> Plan:
         num_labels=num_outputs(task),
         local_only=True,
     )
-    _check_lengths(recipe, task, config)
-    shape = skeleton(config, task.output)
+    _check_kind(recipe, task, config)
+    _check_lengths(recipe, task, config, method.num_positions)
+    shape = skeleton(copy.deepcopy(config), task.output)  # a method may change what it is given
     num_base = sum(p.numel() for p in shape.net.parameters())
     head = {name for name, _ in shape.head_parameters()}
     method.attach(shape)
+    start = plan_warm_start(method, shape)
     if recipe.train.parallel == "fsdp":
         check_shardable(shape.net)
     parameters = _groups(shape)
-    trained = shape.trained()
-    num_head = sum(p.numel() for name, p in trained.items() if name in head)
+    training = shape.trained()
+    method.finish(shape)
+    saved = shape.trained()
+    num_head = sum(p.numel() for name, p in saved.items() if name in head)
     counted = task.count_train_rows(recipe.data)
     num_rows = task.num_train_rows if counted is None else counted
     return Plan(
@@ -87,12 +97,14 @@ def make_plan(recipe: Recipe) -> Plan:
         task=task,
         config=config,
         parameters=parameters,
-        num_trained=sum(p.numel() for p in trained.values()) - num_head,
+        num_trained=sum(p.numel() for p in saved.values()) - num_head,
+        num_dropped=sum(p.numel() for name, p in training.items() if name not in saved),
         num_head=num_head,
         num_total=num_base,
         num_train_rows=num_rows,
         rows_known=counted is not None,
         schedule=make_schedule(recipe, num_rows),
+        notes=(start,) if start else (),
     )
 
 
@@ -126,14 +138,29 @@ def find_task(recipe: Recipe) -> Task:
     return TASKS[name]
 
 
-def _check_lengths(recipe: Recipe, task: Task, config: PretrainedConfig) -> None:
+def _check_kind(recipe: Recipe, task: Task, config: PretrainedConfig) -> None:
+    """A text needs a decoder, a label an encoder."""
+    base = recipe.model.base
+    is_encoder = family_of(config.model_type, base).is_encoder
+    if is_encoder and task.output == "text":
+        raise RecipeError(
+            f"[model] base: {base} ({config.model_type}) is an encoder and writes no text, as {task.name} asks for"
+        )
+    if not is_encoder and task.output != "text":
+        raise RecipeError(
+            f"[model] base: {base} ({config.model_type}) is not an encoder, as {task.name} asks for; take one of "
+            f"{', '.join(name for name, family in FAMILIES.items() if family.is_encoder)}"
+        )
+
+
+def _check_lengths(recipe: Recipe, task: Task, config: PretrainedConfig, num_taken: int) -> None:
     positions = getattr(config, "max_position_embeddings", None)
     if task.output != "text" or positions is None:
         return
-    if recipe.decode.max_new_tokens >= positions:
+    if recipe.decode.max_new_tokens >= positions - num_taken:
         raise RecipeError(
-            f"[decode] max_new_tokens: {recipe.decode.max_new_tokens} leaves no room for a prompt in the {positions} "
-            f"positions of {recipe.model.base}"
+            f"[decode] max_new_tokens: {recipe.decode.max_new_tokens} leaves no room for a prompt in the "
+            f"{positions - num_taken} positions of {recipe.model.base}"
         )
 
 

@@ -10,9 +10,9 @@ import torch
 from lorafit.adapters import AdapterCard, BaseCard, TaskCard, read_adapter
 from lorafit.adapters.fingerprint import NUM_INPUTS, answers
 from lorafit.adapters.folder import TENSOR_FILE
-from lorafit.adapters.restore import load_start, load_tensors
+from lorafit.adapters.restore import load_tensors
 from lorafit.data import Split
-from lorafit.errors import InterruptedRunError
+from lorafit.errors import DivergedError, InterruptedRunError
 from lorafit.files import local_path
 from lorafit.models import Model, base_folder, base_identity
 from lorafit.recipe import Recipe, recipe_hash
@@ -22,10 +22,12 @@ from lorafit.training import (
     Checkpoint,
     EpochEnded,
     MemoryRanOut,
+    Movement,
     Position,
     Schedule,
     Stepped,
     World,
+    all_finite,
     fit,
     num_bytes,
     parameter_groups,
@@ -40,6 +42,7 @@ from lorafit.workflows.kept import Kept
 from lorafit.workflows.plan import Plan, make_schedule
 from lorafit.workflows.provenance import provenance
 from lorafit.workflows.run_folder import EventLog, Found, RunFolder
+from lorafit.workflows.warm_start import warm_start
 from lorafit.workflows.work import Job, evaluate_split, training_of
 
 
@@ -71,7 +74,7 @@ class Run:
         inputs = self.training.fingerprint_inputs(NUM_INPUTS)
         sample = Sample(inputs, answers(self.model, inputs))
         card = self._card()
-        self.keeper = Keeper(self.folder, self.model, card, sample, self.world, self.tell)
+        self.keeper = Keeper(self.folder, self.model, self.plan.method, card, sample, self.world, self.tell)
         self.schedule = make_schedule(self.recipe, self.training.num_train)
         self.position = Position(
             micro_batch_size=self.recipe.train.micro_batch_size, oom_retries=self.recipe.train.max_oom_retries
@@ -92,8 +95,11 @@ class Run:
             self.placement.move(self.model)
             self.progress.base_scores = self._score("base").get("scores")
         self.plan.method.attach(self.model, torch.Generator().manual_seed(recipe.train.seed))
+        if recipe.train.init_from is not None and found.checkpoint is None:
+            load_tensors(read_adapter(local_path(recipe.train.init_from)), self.model)
         if found.checkpoint is None:
-            self._take_start()
+            for line in warm_start(self.plan.method, self.model, self.keeper.card.base):
+                self.tell(Note(line))
         if recipe.train.gradient_checkpointing:
             recompute_activations(self.model.net)
         self.placement.place(self.model)
@@ -103,14 +109,6 @@ class Run:
             self._resume(found, found.checkpoint)
         elif recipe.eval.score_base:
             self._checkpoint()
-
-    def _take_start(self) -> None:
-        """The weights of another adapter: all of them, or all but its head (a warm start)."""
-        if (whole := self.recipe.train.init_from) is not None:
-            load_tensors(read_adapter(local_path(whole)), self.model)
-        elif (body := getattr(self.plan.method, "init_from", None)) is not None:
-            adapter = read_adapter(local_path(body))
-            load_start(adapter, self.model, self.plan.method, self.keeper.card.base.weights_hash)
 
     def _spread(self) -> None:
         """Over several processes: the same start for all, dropout of its own for each, and a shard of the base."""
@@ -135,6 +133,7 @@ class Run:
     def _fit(self) -> None:
         """Train; validate after every epoch; keep the best adapter and the last."""
         train, steps = self.recipe.train, self.training.steps(self.schedule.num_steps)
+        movement = Movement(self.model.trained(), exempt=self.model.without_gradient())
         self.tell(self._start_event())
         self.model.net.train()
         with self.placement.autocast():
@@ -148,19 +147,34 @@ class Run:
                 position=self.position,
                 world=self.world,
             )
-            for event in events:
-                match event:
-                    case Stepped():
-                        self.tell(event)
-                        if event.step % train.checkpoint_every == 0:
-                            self._checkpoint()
-                        self.world.stop_if_asked()
-                    case EpochEnded() if event.step > self.progress.validated_step:
-                        self._validate_and_keep(event)
-                        self._checkpoint()
-                        self.world.stop_if_asked()
-                    case MemoryRanOut():
-                        self.tell(_less_memory_note(event))
+            try:
+                for event in events:
+                    self._deal_with(event, movement)
+            except DivergedError as error:
+                raise (self._diverged(error) if movement.passed else error) from None
+
+    def _deal_with(self, event: Stepped | EpochEnded | MemoryRanOut, movement: Movement) -> None:
+        match event:
+            case Stepped():
+                self.tell(event)
+                movement.stepped(event.step, event.learning_rate)
+                if event.step % self.recipe.train.checkpoint_every == 0:
+                    self._checkpoint()
+                self.world.stop_if_asked()
+            case EpochEnded() if event.step > self.progress.validated_step:
+                self._validate_and_keep(event)
+                self._checkpoint()
+                self.world.stop_if_asked()
+            case MemoryRanOut():
+                self.tell(_less_memory_note(event))
+
+    def _diverged(self, error: DivergedError) -> DivergedError:
+        """What is still good stays on disk: the parameters as they were before the step that failed."""
+        if all_finite(self.model.trained().values()):
+            self.keeper.keep_adapter(self.position.step, best=False)
+        folders = (self.folder.adapter, self.folder.last_adapter)
+        kept = " and ".join(str(folder) for folder in folders if folder.is_dir())
+        return DivergedError(f"{error}; the last good adapter is in {kept}" if kept else str(error))
 
     def _validate_and_keep(self, ended: EpochEnded) -> None:
         """Best is the greatest validation quality; without a validation split, the last."""
@@ -179,6 +193,7 @@ class Run:
         """Score the best adapter and write the result."""
         scores: dict[str, Any] = {}
         if self.scored in self.examples:
+            self.plan.method.finish(self.model)
             if self.world.leads:
                 load_tensors(read_adapter(self.folder.adapter), self.model)
             self.world.same_start(list(self.model.trained().values()))

@@ -23,7 +23,7 @@ from lorafit.errors import NotFoundError
 from lorafit.evaluation import Generated, decode_texts, score_generated
 from lorafit.evaluation.generation import beam_search, decoding_batches
 from lorafit.models import Model, take_packed_rows
-from lorafit.recipe import DataSection, DecodeSection, EvalSection, TrainSection
+from lorafit.recipe import DecodeSection, EvalSection, TrainSection
 from lorafit.tasks import GenerationTask, group_references
 from lorafit.training import Batch, Steps, World, language_model_loss
 from lorafit.workflows.events import Progress
@@ -32,9 +32,10 @@ from lorafit.workflows.work import Evaluation, Job, Validation
 _VALIDATION_TOKENS = 4096  # tokens in a packed row while validating
 
 
-def max_length(model: Model, asked: int) -> int:
-    """Tokens of an example: as asked, but not more than the base has positions."""
-    return min(asked, getattr(model.net.config, "max_position_embeddings", asked))
+def max_length(model: Model, asked: int, num_taken: int) -> int:
+    """Tokens of an example: as asked, but not more than the bare base has positions but those the method takes."""
+    positions: int | None = getattr(model.net.config, "max_position_embeddings", None)
+    return asked if positions is None else min(asked, positions - num_taken)
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,13 @@ class TextTraining:
 
     @staticmethod
     def of(
-        model: Model, pairs: Mapping[Split, Sequence[TextPair]], section: TrainSection, data: DataSection
+        model: Model, pairs: Mapping[Split, Sequence[TextPair]], section: TrainSection, limit: int
     ) -> TextTraining:
-        """Encode the train and valid splits. Raises NotFoundError when no example has room for a target."""
+        """Encode the train and valid splits; `limit` is the most tokens that an example may have.
+
+        Raises NotFoundError when no example has room for a target.
+        """
         assert model.tokenizer is not None
-        limit = max_length(model, data.max_length)
         train = encode_pairs(model.tokenizer, pairs["train"])
         if not any(len(example.context_ids) < limit for example in train):
             raise NotFoundError(
@@ -87,10 +90,14 @@ class TextTraining:
             epoch=epoch,
             shuffle=section.shuffle,
             last_batch=section.last_batch,
+            lengths=self._lengths() if section.batch_order == "bucketed" else None,
         )
 
     def _pack(self, indices: Sequence[int]) -> PackedBatch:
         return pack([self.train[i] for i in indices], self.max_length)
+
+    def _lengths(self) -> list[int]:
+        return [len(e.context_ids) + len(e.completion_ids) for e in self.train]
 
     def loss_sum(self, batch: Batch) -> Tensor:
         """The training loss of a packed micro-batch, label smoothing included."""

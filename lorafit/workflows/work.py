@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from lorafit.data import Split
+from lorafit.methods import Method
 from lorafit.metrics import Scores, missing_metrics
 from lorafit.models import Model
 from lorafit.recipe import DataSection, DecodeSection, EvalSection, Recipe
@@ -51,6 +52,7 @@ class Evaluation:
 
     predictions: list[dict[str, Any]]
     scores: Scores
+    decisions: Sequence[float] = ()  # of a labelled task: the class or score of every example
 
 
 class TrainingWork(Protocol):
@@ -86,12 +88,16 @@ def training_of(
 ) -> TrainingWork:
     """Encode the train and valid splits. Raises NotFoundError when no example has room for a target."""
     from lorafit.workflows.labels import LabelTraining
-    from lorafit.workflows.text import TextTraining
+    from lorafit.workflows.text import TextTraining, max_length
 
     if isinstance(task, LabelTask):
         return LabelTraining.of(task, model, examples, recipe.train, recipe.data)
     assert isinstance(task, GenerationTask)
-    return TextTraining.of(model, examples, recipe.train, recipe.data)
+    assert isinstance(recipe.method, Method)
+    num_taken = recipe.method.num_positions
+    return TextTraining.of(
+        model, examples, recipe.train, max_length(model, recipe.data.max_length, num_taken)
+    )
 
 
 def notes_on_metrics(task: Task, section: EvalSection) -> list[Note]:

@@ -38,6 +38,10 @@ class Points:
     def num_tokens(self) -> int:
         return self.x.numel()
 
+    @property
+    def num_places(self) -> int:
+        return self.num_tokens
+
 
 def train(
     micro_batch_size: int | None = None, *, steps: int = 6, max_grad_norm: float = 0.0, y_scale: float = 1.0

@@ -32,6 +32,10 @@ class Rows:
     def num_tokens(self) -> int:
         return self.x.numel()
 
+    @property
+    def num_places(self) -> int:
+        return self.num_tokens
+
 
 def order(epoch: int) -> list[list[int]]:
     """A permutation in batches of BATCH, the last one short."""

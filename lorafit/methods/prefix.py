@@ -1,0 +1,123 @@
+"""Prefix tuning (Li & Liang 2021)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import NonNegativeInt, PositiveInt
+from torch import Tensor, nn
+
+from lorafit.errors import RecipeError
+from lorafit.lora.surgery import replace
+from lorafit.methods.base import Method, train_only
+from lorafit.methods.prefix_modules import PrefixReader, PushedPositions, Reparameterisation, Table
+from lorafit.models import Model, take_packed_rows
+from lorafit.models.families import Place
+
+
+class Prefix(Method):
+    """`length` trained virtual tokens before every text; the base is frozen.
+
+    * layer: keys and values of the virtual tokens in every layer ("prefix-tuning"; `length` x 2 x layers x width
+      values). For decoders, and for encoders whose attention goes through transformers' attention interface.
+    * embedding: the virtual tokens' embeddings ("embedding-only", the LoRA paper's PreEmbed; `length` x width values).
+      In a causal decoder their keys and values depend on nothing else, so the base reads them once and not once a text.
+
+    With `hidden` > 0 both train through a network of one hidden layer that is dropped when training is over: the
+    adapter holds what it gives. The text's positions start behind the prefix in GPT-2, as they do in Li & Liang's
+    program, where the prefix is a past; encoders and rotary embeddings keep theirs.
+
+    The LoRA paper's own PreLayer, which replaces the activations behind every layer and was run on GPT-3 alone, is
+    another method; the prefix rows of its GPT-2 tables are Li & Liang's.
+    """
+
+    name: ClassVar[str] = "prefix"
+
+    variant: Literal["layer", "embedding"] = "layer"
+    length: PositiveInt = 5  # virtual tokens
+    hidden: NonNegativeInt = 512  # width of the reparameterisation; 0 trains the prefix itself
+
+    @property
+    def num_positions(self) -> int:
+        """Those of the virtual tokens."""
+        return self.length
+
+    def attach(self, model: Model, generator: torch.Generator | None = None) -> None:
+        """Put the prefix before everything the net will read. Raises RecipeError where the architecture has no way."""
+        net, family = model.net, model.family
+        attentions = family.attentions(net)
+        self._check(model, is_causal=bool(getattr(attentions[0], "is_causal", False)))
+        take_packed_rows(net)
+        self._take_positions(model)
+        num_heads, head_width = _key_shape(attentions[0], family.places["key"])
+        is_embedding = self.variant == "embedding"
+        of_layers = (len(attentions), 2, self.length, num_heads * head_width)
+        shape = (self.length, net.config.hidden_size) if is_embedding else of_layers
+        reader = PrefixReader(self._table(shape, model, generator), num_heads, is_embedding=is_embedding)
+        reader.train(net.training)
+        reader.serve(net.get_submodule(family.backbone), attentions)
+        train_only(model, {f"{family.backbone}.prefix.{name}" for name, _ in reader.named_parameters()})
+
+    def saved_tensors(self, model: Model) -> dict[str, Tensor]:
+        """The prefix itself, and the head."""
+        name = f"{model.family.backbone}.prefix"
+        reader = _reader(model)
+        others = {n: p for n, p in model.trained().items() if not n.startswith(f"{name}.")}
+        with torch.no_grad():
+            return {**others, f"{name}.table.values": reader.table()}
+
+    def finish(self, model: Model) -> None:
+        """The prefix itself in the place of its reparameterisation."""
+        _reader(model).finish()
+
+    def _check(self, model: Model, *, is_causal: bool) -> None:
+        family, positions = model.family, model.net.config.max_position_embeddings
+        if not family.packs:
+            raise RecipeError(
+                f"[method] name: a prefix has no way into the attention of {family.model_type!r}; "
+                f"choose another method"
+            )
+        if self.variant == "embedding" and not is_causal:
+            raise RecipeError(
+                f'[method] variant: "embedding" needs a causal decoder, and {family.model_type!r} reads both ways; '
+                f'use "layer"'
+            )
+        if self.length >= positions:
+            raise RecipeError(
+                f"[method] length: {self.length} leaves no room for a text in {positions} positions; lower it"
+            )
+
+    def _take_positions(self, model: Model) -> None:
+        """Push a decoder's text behind the prefix; its config then says how many positions are left."""
+        net, family = model.net, model.family
+        if family.positions:
+            name = f"{family.backbone}.{family.positions}"
+            table = net.get_submodule(name)
+            assert isinstance(table, nn.Embedding)
+            replace(net, name, PushedPositions(table, self.length))
+        if model.output == "text" or family.positions:
+            net.config.max_position_embeddings -= self.length
+
+    def _table(
+        self, shape: tuple[int, ...], model: Model, generator: torch.Generator | None
+    ) -> Table | Reparameterisation:
+        if not self.hidden:
+            return Table.fresh(shape, model.device, generator)
+        table = Reparameterisation(shape, model.net.config.hidden_size, self.hidden, model.device)
+        table.reset_parameters(generator)
+        return table
+
+
+def _key_shape(attention: nn.Module, key: Place) -> tuple[int, int]:
+    """How many heads the keys have, and how wide one is."""
+    projection = attention.get_submodule(key.module.rpartition(".")[2])
+    width = getattr(projection, "out_features", None) or projection.nf  # Linear, or transformers' Conv1D
+    head_width = getattr(attention, "head_dim", None) or attention.attention_head_size
+    return int(width) // key.num_slices // int(head_width), int(head_width)  # type: ignore[arg-type]
+
+
+def _reader(model: Model) -> PrefixReader:
+    reader = model.net.get_submodule(f"{model.family.backbone}.prefix")
+    assert isinstance(reader, PrefixReader)
+    return reader

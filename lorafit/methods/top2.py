@@ -1,0 +1,38 @@
+"""Fine-tuning the last blocks alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor
+
+from lorafit.errors import RecipeError
+from lorafit.methods.base import Change, Method, replaced, train_only
+from lorafit.models import Model
+
+
+class Top2(Method):
+    """Train the last `num_layers` blocks, two in the paper (its "FT-Top2", after Li & Liang 2021).
+
+    Only the blocks: GPT-2's last LayerNorm and embeddings stay frozen, as the paper's 25.19M (Table 3) counts.
+    """
+
+    name: ClassVar[str] = "top2"
+
+    num_layers: PositiveInt = 2
+
+    def attach(self, model: Model, generator: torch.Generator | None = None) -> None:  # noqa: ARG002
+        """The parameters of the last blocks require a gradient."""
+        num_blocks = model.family.num_blocks(model.net)
+        if self.num_layers > num_blocks:
+            raise RecipeError(f"[method] num_layers: {self.num_layers}, but the base has {num_blocks} blocks")
+        prefix = model.family.block_prefix(model.net)
+        last = tuple(f"{prefix}.{i}." for i in range(num_blocks - self.num_layers, num_blocks))
+        train_only(model, {name for name, _ in model.net.named_parameters() if name.startswith(last)})
+
+    def changed_weights(self, model: Model, tensors: Mapping[str, Tensor]) -> dict[str, Change]:  # noqa: ARG002
+        """The blocks' weights, and the head's, are replaced."""
+        return replaced(tensors)

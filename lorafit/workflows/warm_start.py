@@ -1,0 +1,112 @@
+"""`method.init_from`: LoRA that starts as another adapter's, such as RTE from MNLI. The head stays fresh."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from lorafit import lora
+from lorafit.adapters import Adapter, BaseCard, read_adapter
+from lorafit.adapters.restore import method_of
+from lorafit.errors import AdapterError, RecipeError
+from lorafit.files import local_path
+from lorafit.methods import LoRA, Method
+from lorafit.models import Model
+
+
+def source_of(method: Method) -> Path | None:
+    """The adapter folder that a recipe starts from, if it does."""
+    named = method.init_from if isinstance(method, LoRA) else None
+    return local_path(named) if named is not None else None
+
+
+def plan_warm_start(method: Method, shape: Model) -> str | None:
+    """A line on where LoRA will start from: the adapter, or that it is missing. None for an ordinary start.
+
+    `shape` has the method attached. Raises RecipeError or AdapterError where the adapter is there and does not fit.
+    """
+    folder = source_of(method)
+    if folder is None:
+        return None
+    if not folder.exists():
+        return f"method.init_from: {folder} is missing; it must be there before training begins"
+    adapter = read_adapter(folder)
+    _check_method(method, adapter)
+    _check_tensors(adapter, shape)
+    return f"LoRA starts from {folder} (task {adapter.card.task.name})"
+
+
+def warm_start(method: Method, model: Model, base: BaseCard) -> list[str]:
+    """Copy the source's LoRA tensors into a model that has the method attached; of its head, what the paper's code
+    took along: DeBERTa's pooler. Returns what was done, in words.
+
+    Raises NotFoundError for a folder that is not there, RecipeError or AdapterError for one that does not fit.
+    """
+    folder = source_of(method)
+    if folder is None:
+        return []
+    adapter = read_adapter(folder)
+    _check_method(method, adapter)
+    _check_base(adapter, base)
+    _check_tensors(adapter, model)
+    trained = model.trained()
+    names = _lora_names(model)
+    kept = [name for name in trained if _is_kept(name, model) and name in adapter.tensors]
+    with torch.no_grad():
+        for name in (*names, *kept):
+            trained[name].copy_(adapter.tensors[name])
+    along = f" and {model.family.kept_head}" if kept else ""
+    fresh = {model.family.head_module(n) for n, _ in model.head_parameters() if n not in kept}
+    head = f", head fresh ({', '.join(sorted(fresh))})" if fresh else ""
+    return [f"LoRA{along} from {folder} (task {adapter.card.task.name}){head}"]
+
+
+def _is_kept(name: str, model: Model) -> bool:
+    kept = model.family.kept_head
+    return bool(kept) and name.startswith(f"{kept}.")
+
+
+def _check_method(method: Method, adapter: Adapter) -> None:
+    """Rank and alpha must be equal; the targets are, if the tensors are. Dropout and the rest may differ."""
+    theirs = method_of(adapter)
+    where = f"[method] init_from: {adapter.folder}"
+    if not isinstance(theirs, LoRA):
+        raise RecipeError(
+            f"{where} was trained with {theirs.name}, and only LoRA can start from another adapter"
+        )
+    assert isinstance(method, LoRA)
+    for key in ("r", "alpha"):
+        here, there = getattr(method, key), getattr(theirs, key)
+        if here != there:
+            raise RecipeError(f"{where} has {key} = {there:g}, and this recipe {here:g}; they must be equal")
+
+
+def _check_base(adapter: Adapter, base: BaseCard) -> None:
+    """What is known of the bases must agree; an imported adapter may know no hash, its shapes are then all there is."""
+    known = adapter.card.base
+    for what in ("config_hash", "weights_hash"):
+        theirs, ours = getattr(known, what), getattr(base, what)
+        if theirs is not None and theirs != ours:
+            raise AdapterError(
+                f"[method] init_from: {adapter.folder} was trained on another base: the "
+                f"{what.removesuffix('_hash')} of {known.id} is not that of {base.id}"
+            )
+
+
+def _check_tensors(adapter: Adapter, model: Model) -> None:
+    """Inside the encoder, source and model must have the same tensors."""
+    trained, names = model.trained(), _lora_names(model)
+    where = f"[method] init_from: {adapter.folder}"
+    for name in names:
+        tensor, wanted = adapter.tensors.get(name), list(trained[name].shape)
+        if tensor is None or list(tensor.shape) != wanted:
+            found = "is not there" if tensor is None else f"is {list(tensor.shape)}"
+            raise AdapterError(f"{where}: {name!r} {found}, but this base and its targets ask for {wanted}")
+    inside = {name for name in adapter.tensors if not model.family.is_head(name)}
+    if more := sorted(inside - set(names)):
+        raise AdapterError(f"{where}: it also adapts {more[0]!r}; set the same method.targets here")
+
+
+def _lora_names(model: Model) -> list[str]:
+    return sorted(lora.lora_state_dict(model.net))
