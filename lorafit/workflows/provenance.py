@@ -1,4 +1,4 @@
-"""Where an adapter comes from: versions, commit, time."""
+"""What an adapter says of itself: base, method and task, and where it comes from: versions, commit, time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,25 @@ import torch
 import transformers
 
 import lorafit
-from lorafit.adapters import Provenance
+from lorafit.adapters import AdapterCard, BaseCard, Provenance, TaskCard
+from lorafit.methods import Method
+from lorafit.models import base_folder, base_identity
+from lorafit.recipe import Recipe, recipe_hash
+from lorafit.tasks import Task
+
+
+def adapter_card(recipe: Recipe, method: Method, task: Task) -> AdapterCard:
+    """The card of an adapter that a recipe trains. The base must be at hand."""
+    base, revision = recipe.model.base, recipe.model.revision
+    labels = list(task.labels) if task.labels else None
+    return AdapterCard(
+        base=BaseCard(**vars(base_identity(base, revision, base_folder(base, revision)))),
+        method=method.options(),
+        task=TaskCard(name=task.name, output=task.output, labels=labels),
+        data=recipe.data,
+        decode=recipe.decode,
+        provenance=provenance(recipe=recipe.name, recipe_hash=recipe_hash(recipe), seed=recipe.train.seed),
+    )
 
 
 def provenance(**known: str | int | None) -> Provenance:

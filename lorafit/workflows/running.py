@@ -7,16 +7,15 @@ from typing import Any
 
 import torch
 
-from lorafit.adapters import AdapterCard, BaseCard, TaskCard, read_adapter
+from lorafit.adapters import read_adapter
 from lorafit.adapters.fingerprint import NUM_INPUTS, answers
 from lorafit.adapters.folder import TENSOR_FILE
 from lorafit.adapters.restore import load_tensors
 from lorafit.data import Split
 from lorafit.errors import DivergedError, InterruptedRunError
 from lorafit.files import local_path
-from lorafit.models import Model, base_folder, base_identity
-from lorafit.recipe import Recipe, recipe_hash
-from lorafit.tasks import Task
+from lorafit.models import Model
+from lorafit.recipe import Recipe
 from lorafit.training import (
     AdamW,
     Checkpoint,
@@ -40,7 +39,7 @@ from lorafit.workflows.events import Finished, Note, Report, Saved, Scored, Star
 from lorafit.workflows.keeping import Keeper, Progress, Sample
 from lorafit.workflows.kept import Kept
 from lorafit.workflows.plan import Plan, make_schedule
-from lorafit.workflows.provenance import provenance
+from lorafit.workflows.provenance import adapter_card
 from lorafit.workflows.run_folder import EventLog, Found, RunFolder
 from lorafit.workflows.warm_start import warm_start
 from lorafit.workflows.work import Job, evaluate_split, training_of
@@ -73,7 +72,7 @@ class Run:
         """
         inputs = self.training.fingerprint_inputs(NUM_INPUTS)
         sample = Sample(inputs, answers(self.model, inputs))
-        card = self._card()
+        card = adapter_card(self.plan.recipe, self.plan.method, self.plan.task)
         self.keeper = Keeper(self.folder, self.model, self.plan.method, card, sample, self.world, self.tell)
         self.schedule = make_schedule(self.recipe, self.training.num_train)
         self.position = Position(
@@ -267,25 +266,6 @@ class Run:
         device, dtype = str(self.placement.device), str(self.placement.dtype).removeprefix("torch.")
         num_steps, first = self.schedule.num_steps, self.position.step
         return Started(num_steps, self.training.num_train, num_trained, device, dtype, first)
-
-    def _card(self) -> AdapterCard:
-        recipe = self.recipe
-        base = recipe.model.base
-        identity = base_identity(base, recipe.model.revision, base_folder(base, recipe.model.revision))
-        return AdapterCard(
-            base=BaseCard(**vars(identity)),
-            method=self.plan.method.options(),
-            task=_task_card(self.plan.task),
-            data=recipe.data,
-            decode=recipe.decode,
-            provenance=provenance(
-                recipe=recipe.name, recipe_hash=recipe_hash(recipe), seed=recipe.train.seed
-            ),
-        )
-
-
-def _task_card(task: Task) -> TaskCard:
-    return TaskCard(name=task.name, output=task.output, labels=list(task.labels) if task.labels else None)
 
 
 def _extension_note(planned: int, schedule: Schedule, step: int) -> Note:

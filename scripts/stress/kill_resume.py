@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 
+import lorafit.workflows.text  # noqa: F401 - else every child would import it
 from lorafit.adapters import read_adapter
 from lorafit.training import newest_checkpoint
 from lorafit.workflows.plan import load_plan

@@ -17,7 +17,8 @@ from typing import Any
 
 import torch
 
-import lorafit.workflows.train  # noqa: F401 - imported once for all
+import lorafit.workflows.text
+import lorafit.workflows.train  # noqa: F401
 from lorafit.__main__ import main
 
 
