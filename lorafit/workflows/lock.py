@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 from lorafit.errors import LorafitError
 
 LOCK_FILE = "run.lock"
+_TRIES, _PAUSE_S = 20, 0.1
 
 
 @dataclass(frozen=True)
@@ -77,12 +79,20 @@ def _acquire(path: Path) -> int:
 
 def _take(descriptor: int, path: Path) -> None:
     knows_locks = True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise _held(path, _read(descriptor)) from None
-    except OSError:  # a file system without locks: what the file says has to do
-        knows_locks = False
+    for attempt in range(_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            holder = _read(descriptor)
+            if attempt + 1 == _TRIES or not (holder and holder.is_dead()):
+                raise _held(path, holder) from None
+            time.sleep(
+                _PAUSE_S
+            )  # its holder was killed while starting a program, which has the lock for a moment
+        except OSError:  # a file system without locks: what the file says has to do
+            knows_locks = False
+            break
     holder, me = _read(descriptor), Holder.this()
     free = holder is None or holder.is_dead() or (knows_locks and holder.host == me.host)
     if not free:

@@ -18,6 +18,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,8 @@ def start(options: argparse.Namespace, folder: Path) -> int:
         with StopRequest():
             train(load_plan(options.recipe, options.overrides), folder, lambda _: None)
         code = 0
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(code)  # nothing of the parent is cleaned up here
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import signal
 import subprocess
@@ -37,6 +38,17 @@ def test_another_process_is_named_and_a_dead_one_is_followed(tmp_path: Path) -> 
     with locked(folder):
         (folder / "result").touch()
     assert [path.name for path in folder.iterdir()] == ["result"]
+
+
+def test_the_child_of_a_killed_holder_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / LOCK_FILE
+    path.write_text(json.dumps(asdict(replace(Holder.this(), started="1"))))
+    with path.open() as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        with subprocess.Popen(["sleep", "0.4"], pass_fds=[stream.fileno()]):
+            stream.close()
+            with locked(tmp_path):
+                pass
 
 
 def test_a_folder_that_stays_empty_goes_again(tmp_path: Path) -> None:
