@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lorafit.cli import adapters, data, recipes, scoring, training
+from lorafit.cli import adapters, data, fetching, recipes, scoring, training
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -43,4 +43,5 @@ app.command("score")(scoring.score)
 app.command("merge")(adapters.merge)
 app.command("export")(adapters.export)
 app.command("recipes")(recipes.recipes)
+app.command("fetch")(fetching.fetch)
 app.add_typer(data.app, name="data")

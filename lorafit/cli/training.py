@@ -89,7 +89,7 @@ def train(
     from lorafit.display.training import show_plan, show_seeds, show_train_result
     from lorafit.training import open_world
     from lorafit.workflows.seeds import train_seeds
-    from lorafit.workflows.signals import StopRequest, parse_duration
+    from lorafit.workflows.signals import StopRequest, parse_duration, process_age_s
     from lorafit.workflows.train import TrainOptions, TrainResult
     from lorafit.workflows.train import train as carry_out
     from lorafit.workflows.work import missing_by_name
@@ -97,7 +97,7 @@ def train(
     chosen = list(overrides or [])
     chosen += [f"train.init_from={init_from}"] if init_from is not None else []
     chosen += [_longer(extend)] if extend is not None else []
-    limit_s = parse_duration(time_limit) if time_limit is not None else None
+    limit_s = parse_duration(time_limit) - process_age_s() if time_limit is not None else None
     options = TrainOptions(resume.value, extend is not None)
     with StopRequest(limit_s) as stop, open_world(stop) as world:
         plans = world.leader_first(lambda: _plans(recipe, chosen, seed, seeds))

@@ -21,7 +21,7 @@ from lorafit.recipe import DecodeSection, EvalSection
 from lorafit.tasks import TASKS, GenerationTask, Glue, Task
 from lorafit.workflows.device import Placement
 from lorafit.workflows.events import Note, Report, Scored
-from lorafit.workflows.work import evaluate_split, notes_on_metrics
+from lorafit.workflows.work import Job, evaluate_split, notes_on_metrics
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def evaluate(
         report(note)
     model = _placed(adapter, base)
     evaluation = evaluate_split(
-        task, model, examples, data=data, decode=adapter.card.decode, section=section, report=report
+        task, model, examples, data=data, decode=adapter.card.decode, section=section, job=Job(report)
     )
     assert evaluation is not None  # this process leads
     result, lines = evaluation.scores.to_json(), evaluation.predictions

@@ -21,9 +21,9 @@ from lorafit.evaluation import (
 from lorafit.models import Model, take_packed_rows
 from lorafit.recipe import DataSection, EvalSection, TrainSection
 from lorafit.tasks import LabelTask
-from lorafit.training import ALONE, Batch, Steps, World, label_loss_sum
-from lorafit.workflows.events import Progress, Report
-from lorafit.workflows.work import Evaluation, Validation
+from lorafit.training import Batch, Steps, World, label_loss_sum
+from lorafit.workflows.events import Progress
+from lorafit.workflows.work import Evaluation, Job, Validation
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,7 @@ def evaluate_labels(
     examples: Sequence[LabelledText],
     max_length: int,
     section: EvalSection,
-    report: Report,
-    world: World = ALONE,
+    job: Job,
 ) -> Evaluation:
     """Classify or score every example, and score the predictions where there are labels."""
     if model.family.packs:
@@ -136,9 +135,9 @@ def evaluate_labels(
     encoded = encode_for(model, examples, max_length)
 
     def progress(done: int) -> None:
-        report(Progress("evaluating", done, len(encoded)))
+        job.report(Progress("evaluating", done, len(encoded)))
 
-    outputs = predict_outputs(model, encoded, progress, each=world.each)
+    outputs = predict_outputs(model, encoded, progress, each=job.world.each)
     predictions = decide(task, outputs)
     labelled = [Labelled(e, p) for e, p in zip(examples, predictions, strict=True)]
     scores = score_labelled(task, labelled, section.metrics)

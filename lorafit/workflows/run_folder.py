@@ -70,6 +70,10 @@ class RunFolder:
     def predictions(self, split: str) -> Path:
         return self.path / "predictions" / f"{split}.jsonl"
 
+    def decoding(self, split: str) -> Path:
+        """Of a decoding that is under way."""
+        return self.path / "decoding" / f"{split}.jsonl"
+
     def check(self, recipe: Recipe, *, extend: bool = False) -> bool:
         """Whether `recipe` makes the run that lies here longer; mostly not. Nothing is changed.
 
@@ -125,6 +129,7 @@ class RunFolder:
 
     def write_scores(self, scores: dict[str, Any]) -> None:
         """Written last: a run with scores.json is finished."""
+        shutil.rmtree(self.path / "decoding", ignore_errors=True)
         write_json(self.scores, scores)
 
     def _put_back_best(self, checkpoint: Checkpoint) -> None:

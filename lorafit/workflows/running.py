@@ -9,6 +9,7 @@ import torch
 
 from lorafit.adapters import AdapterCard, BaseCard, TaskCard, read_adapter
 from lorafit.adapters.fingerprint import NUM_INPUTS, answers
+from lorafit.adapters.folder import TENSOR_FILE
 from lorafit.adapters.restore import load_tensors
 from lorafit.data import Split
 from lorafit.errors import DivergedError, InterruptedRunError
@@ -37,11 +38,12 @@ from lorafit.training import (
 from lorafit.workflows.device import Placement
 from lorafit.workflows.events import Finished, Note, Report, Saved, Scored, Started, Validated
 from lorafit.workflows.keeping import Keeper, Progress, Sample
+from lorafit.workflows.kept import Kept
 from lorafit.workflows.plan import Plan, make_schedule
 from lorafit.workflows.provenance import provenance
 from lorafit.workflows.run_folder import EventLog, Found, RunFolder
 from lorafit.workflows.warm_start import warm_start
-from lorafit.workflows.work import evaluate_split, training_of
+from lorafit.workflows.work import Job, evaluate_split, training_of
 
 
 class Run:
@@ -93,11 +95,8 @@ class Run:
             self.placement.move(self.model)
             self.progress.base_scores = self._score("base").get("scores")
         self.plan.method.attach(self.model, torch.Generator().manual_seed(recipe.train.seed))
-        if recipe.train.init_from is not None and found.checkpoint is None:
-            load_tensors(read_adapter(local_path(recipe.train.init_from)), self.model)
         if found.checkpoint is None:
-            for line in warm_start(self.plan.method, self.model, self.keeper.card.base):
-                self.tell(Note(line))
+            self._take_start()
         if recipe.train.gradient_checkpointing:
             recompute_activations(self.model.net)
         self.placement.place(self.model)
@@ -107,6 +106,13 @@ class Run:
             self._resume(found, found.checkpoint)
         elif recipe.eval.score_base:
             self._checkpoint()
+
+    def _take_start(self) -> None:
+        """The weights of another adapter: all of them, or all but its head (a warm start)."""
+        if (whole := self.recipe.train.init_from) is not None:
+            load_tensors(read_adapter(local_path(whole)), self.model)
+        for line in warm_start(self.plan.method, self.model, self.keeper.card.base):
+            self.tell(Note(line))
 
     def _spread(self) -> None:
         """Over several processes: the same start for all, dropout of its own for each, and a shard of the base."""
@@ -223,6 +229,8 @@ class Run:
         )
 
     def _score(self, who: str) -> dict[str, Any]:
+        name = self.scored if who == "adapter" else f"{self.scored}-base"
+        kept = self._kept(who, name)
         with self.placement.autocast():
             evaluation = evaluate_split(
                 self.plan.task,
@@ -231,16 +239,24 @@ class Run:
                 data=self.recipe.data,
                 decode=self.recipe.decode,
                 section=self.recipe.eval,
-                report=self.tell,
-                world=self.world,
+                job=Job(self.tell, self.world, kept),
             )
         if evaluation is None or not self.world.leads:
             return {}
-        name = self.scored if who == "adapter" else f"{self.scored}-base"
         self.folder.write_predictions(name, evaluation.predictions)
+        kept.drop()
         result = evaluation.scores.to_json()
         self.tell(Scored(self.scored, who, result["scores"], result["signatures"]))
         return result
+
+    def _kept(self, who: str, name: str) -> Kept:
+        """What is decoded already, with these very weights, settings and examples."""
+        weights = [self.keeper.card.base.weights_hash]
+        if who == "adapter" and self.world.leads:
+            weights.append(read_adapter(self.folder.adapter).card.files[TENSOR_FILE].sha256)
+        examples = [repr(example) for example in self.examples[self.scored]]
+        decode, size = self.recipe.decode.model_dump(mode="json"), self.recipe.eval.batch_size
+        return Kept(self.folder.decoding(name), [weights, decode, size, examples])
 
     def _optimizer(self) -> AdamW:
         train = self.recipe.train

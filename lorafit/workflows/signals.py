@@ -7,6 +7,7 @@ import re
 import signal
 import threading
 import time
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -60,6 +61,16 @@ class StopRequest:
         if number == signal.SIGINT and self.signal == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = signal.Signals(number)
+
+
+def process_age_s() -> float:
+    """Seconds since this process began: importing takes some of a time limit, too. 0 where there is no /proc."""
+    try:
+        started = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        uptime_s = float(Path("/proc/uptime").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return 0.0
+    return max(0.0, uptime_s - started / os.sysconf("SC_CLK_TCK"))
 
 
 def parse_duration(text: str) -> float:

@@ -25,9 +25,9 @@ from lorafit.evaluation.generation import beam_search, decoding_batches
 from lorafit.models import Model, take_packed_rows
 from lorafit.recipe import DecodeSection, EvalSection, TrainSection
 from lorafit.tasks import GenerationTask, group_references
-from lorafit.training import ALONE, Batch, Steps, World, language_model_loss
-from lorafit.workflows.events import Progress, Report
-from lorafit.workflows.work import Evaluation, Validation
+from lorafit.training import Batch, Steps, World, language_model_loss
+from lorafit.workflows.events import Progress
+from lorafit.workflows.work import Evaluation, Job, Validation
 
 _VALIDATION_TOKENS = 4096  # tokens in a packed row while validating
 
@@ -141,29 +141,36 @@ def evaluate_text(
     pairs: Sequence[TextPair],
     decode: DecodeSection,
     section: EvalSection,
-    report: Report,
-    world: World = ALONE,
+    job: Job,
 ) -> Evaluation | None:
-    """Decode every distinct context and score the texts. LoRA layers are merged for the time being (float32 only).
-
-    Only the leading process scores; the others get None.
-    """
+    """Decode every distinct context and score the texts; only the leading process scores, the others get None."""
     groups = group_references(pairs)
-    search = beam_search(model, decode)
-    texts: dict[int, str] = {}
-
-    def texts_of(batch: Sequence[int]) -> list[tuple[int, str]]:
-        contexts = [groups[i].context for i in batch]
-        decoded = decode_texts(model, contexts, search, batch_size=len(batch), should_stop=world.should_stop)
-        return [(batch[i], text) for i, text in decoded]
-
-    batches = decoding_batches(model, [g.context for g in groups], search, section.batch_size)
-    with nullcontext() if world.in_step else lora.merged(model.net):
-        for done in world.each(batches, texts_of):
-            texts.update(done)
-            report(Progress("decoding", len(texts), len(groups)))
-    if not world.leads:
+    texts = _decode(model, [group.context for group in groups], decode, section.batch_size, job)
+    if not job.world.leads:
         return None
     generated = [Generated(group, texts[i]) for i, group in enumerate(groups)]
     scores = score_generated(task.name, generated, section.metrics)
     return Evaluation([g.to_json() for g in generated], scores)
+
+
+def _decode(
+    model: Model, contexts: Sequence[str], decode: DecodeSection, batch_size: int, job: Job
+) -> dict[int, str]:
+    """The text of every context. LoRA layers are merged for the time being (float32 only)."""
+    world, kept, search = job.world, job.kept, beam_search(model, decode)
+    batches = decoding_batches(model, contexts, search, batch_size)
+    done = world.from_leader(lambda: kept.read(batches)) if kept else []
+    texts = {index: text for batch in done for index, text in batch}
+
+    def texts_of(batch: Sequence[int]) -> list[tuple[int, str]]:
+        chosen = [contexts[i] for i in batch]
+        decoded = decode_texts(model, chosen, search, batch_size=len(batch), should_stop=world.should_stop)
+        return [(batch[i], text) for i, text in decoded]
+
+    with nullcontext() if world.in_step else lora.merged(model.net):
+        for decoded in world.each(batches[len(done) :], texts_of):
+            texts.update(decoded)
+            if kept and world.leads:
+                kept.add(decoded)
+            job.report(Progress("decoding", len(texts), len(contexts)))
+    return texts

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import constants
 
 from lorafit.data import Split
-from lorafit.errors import OutOfMemoryError
+from lorafit.errors import NotFoundError, OutOfMemoryError
 from lorafit.models import Model, load_base, load_config
 from lorafit.recipe import Recipe
 from lorafit.tasks import Task
 from lorafit.training import ALONE, World, seed_all
 from lorafit.workflows.events import Event, Note, Report
+from lorafit.workflows.fetch import missing_base
 from lorafit.workflows.lock import locked
 from lorafit.workflows.plan import Plan, num_outputs
 from lorafit.workflows.run_folder import EventLog, Found, Resume, RunFolder
@@ -111,17 +113,28 @@ def _carry_out(
 
 
 def _load(plan: Plan, report: Report) -> tuple[Model, dict[Split, list[Any]]]:
-    """The base, and the examples of every split."""
-    examples = _read_splits(plan, report)
+    """The base, and the examples of every split. Raises NotFoundError with a line for everything that is missing."""
+    examples, faults = _read_splits(plan, report)
+    if constants.HF_HUB_OFFLINE:
+        faults += missing_base(plan.recipe.model)
+    if faults:
+        raise NotFoundError("\n".join(faults))
     seed_all(plan.recipe.train.seed)
     return _load_model(plan), examples
 
 
-def _read_splits(plan: Plan, report: Report) -> dict[Split, list[Any]]:
-    """Every split that the recipe names; the train split is required. Raises NotFoundError for a missing file."""
+def _read_splits(plan: Plan, report: Report) -> tuple[dict[Split, list[Any]], list[str]]:
+    """Every split that the recipe names, of which train is required; and what is wrong with those not to be had."""
     data, task = plan.recipe.data, plan.task
     wanted: list[Split] = ["train", *(split for split in task.splits(data) if split != "train")]
-    return {split: task.read(data, split, lambda text: report(Note(text))) for split in wanted}
+    examples: dict[Split, list[Any]] = {}
+    faults: list[str] = []
+    for split in wanted:
+        try:
+            examples[split] = task.read(data, split, lambda text: report(Note(text)))
+        except NotFoundError as error:
+            faults.append(str(error))
+    return examples, faults
 
 
 def _load_model(plan: Plan) -> Model:

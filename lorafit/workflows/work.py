@@ -19,6 +19,7 @@ from lorafit.recipe import DataSection, DecodeSection, EvalSection, Recipe
 from lorafit.tasks import GenerationTask, LabelTask, Task
 from lorafit.training import ALONE, Batch, Steps, World
 from lorafit.workflows.events import Note, Report
+from lorafit.workflows.kept import Kept
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,15 @@ class Validation:
 def missing_by_name(asked: Sequence[str] | None, scores: Mapping[str, Any]) -> list[str]:
     """The scores that were asked for by name and could not be computed."""
     return [] if asked is None else list(scores.get("reasons") or {})
+
+
+@dataclass(frozen=True)
+class Job:
+    """Around an evaluation: who hears of its progress, the processes that share it, and what is done of it already."""
+
+    report: Report
+    world: World = ALONE
+    kept: Kept | None = None  # None: it is begun anew when it is cut off
 
 
 @dataclass(frozen=True)
@@ -109,8 +119,7 @@ def evaluate_split(
     data: DataSection,
     decode: DecodeSection,
     section: EvalSection,
-    report: Report,
-    world: World = ALONE,
+    job: Job,
 ) -> Evaluation | None:
     """Predict every example and score the predictions as the paper does. The processes share the work; only the
     leading one needs to score, and the others may get None.
@@ -121,6 +130,6 @@ def evaluate_split(
     from lorafit.workflows.text import evaluate_text
 
     if isinstance(task, LabelTask):
-        return evaluate_labels(model, task, examples, data.max_length, section, report, world)
+        return evaluate_labels(model, task, examples, data.max_length, section, job)
     assert isinstance(task, GenerationTask)
-    return evaluate_text(model, task, examples, decode, section, report, world)
+    return evaluate_text(model, task, examples, decode, section, job)

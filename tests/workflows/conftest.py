@@ -19,6 +19,17 @@ from tests.conftest import recipe_overrides
 MEASURED = {"tokens_per_second", "seconds", "bytes"}
 
 
+class StopAt:
+    """Asks the run to stop at the n-th time that it looks."""
+
+    def __init__(self, n: int) -> None:
+        self.left = n
+
+    def __call__(self, _: float) -> str | None:
+        self.left -= 1
+        return "a test" if self.left <= 0 else None
+
+
 class Runner:
     """Trains the tiny recipe into a folder; `notes` are what the reader was told."""
 

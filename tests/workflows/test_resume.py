@@ -10,21 +10,10 @@ import torch
 from lorafit.errors import InterruptedRunError, NotFoundError, RecipeError
 from lorafit.training import World
 from lorafit.workflows.train import TrainOptions
-from tests.workflows.conftest import Runner, assert_equal_runs
+from tests.workflows.conftest import Runner, StopAt, assert_equal_runs
 
 MakeRunner = Callable[..., Runner]
 RESULTS = ("step", "validation", "score", "finished")
-
-
-class StopAt:
-    """Asks the run to stop at the n-th time that it looks."""
-
-    def __init__(self, n: int) -> None:
-        self.left = n
-
-    def __call__(self, _: float) -> str | None:
-        self.left -= 1
-        return "a test" if self.left <= 0 else None
 
 
 @pytest.fixture

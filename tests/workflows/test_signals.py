@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -13,6 +15,7 @@ from lorafit.errors import InterruptedRunError, RecipeError
 from lorafit.training import World
 from lorafit.workflows.events import Event
 from lorafit.workflows.signals import SIGNALS, StopRequest, parse_duration
+from tests.conftest import ROOT
 from tests.workflows.conftest import Runner, assert_equal_runs
 
 
@@ -75,3 +78,10 @@ def test_durations() -> None:
     for text in ("", "soon", "-5", "1:2:3", "5 weeks"):
         with pytest.raises(RecipeError, match="--time-limit"):
             parse_duration(text)
+
+
+def test_the_age_of_a_process() -> None:
+    code = "import time; from lorafit.workflows.signals import process_age_s; time.sleep(0.5); print(process_age_s())"
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert 0.5 <= float(done.stdout) <= time.monotonic() - began + 0.1
