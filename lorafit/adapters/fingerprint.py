@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,46 +15,92 @@ from lorafit.models import Model
 
 FINGERPRINT_FILE = "fingerprint.safetensors"
 NUM_INPUTS = 8
+_NUM_TOKENS = 16  # of each input: enough to tell functions apart, and cheap to compute again
 _NUM_COLUMNS = 256  # logits kept per input: evenly spaced over the vocabulary
+_TENSORS = ("input_ids", "columns", "trained", "base")
+
+# Answers count as the same within this share of the largest logit: float32 sums differ between machines in the
+# last digits, bfloat16 products in the third.
+_TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2, "float16": 1e-2}
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Inputs and answers, both in float32 on the CPU.
+    """Inputs and answers, in float32 on the CPU.
 
     `input_ids` [n, longest], -1 behind the end; `columns` [c] the outputs that were kept;
     `trained` [n, c] what base + adapter gave at the last position (text) or at the head; `base` [n, c] what the base
-    alone gave, empty where the base alone has no such output.
+    alone gave, empty where the base alone has no such output; `precision` of the arithmetic that gave them.
     """
 
     input_ids: Tensor
     columns: Tensor
     trained: Tensor
     base: Tensor
+    precision: str = "float32"
 
     def inputs(self) -> list[list[int]]:
         """The inputs without their padding."""
         return [[token for token in row if token >= 0] for row in self.input_ids.tolist()]
 
+    @property
+    def tolerance(self) -> float:
+        """The largest difference between two computations of the same answers."""
+        return tolerance(self.trained, self.precision)
+
     def to_bytes(self) -> bytes:
-        return safetensors.torch.save(vars(self))
+        """As a safetensors file."""
+        tensors = {name: getattr(self, name) for name in _TENSORS}
+        return safetensors.torch.save(tensors, metadata={"precision": self.precision})
 
     @staticmethod
     def of_bytes(content: bytes) -> Fingerprint:
-        return Fingerprint(**safetensors.torch.load(content))
+        """Raises ValueError, KeyError, TypeError or SafetensorError for what is not a fingerprint."""
+        tensors = safetensors.torch.load(content)
+        size = int.from_bytes(content[:8], "little")
+        precision = json.loads(content[8 : 8 + size])["__metadata__"]["precision"]
+        fingerprint = Fingerprint(**{name: tensors[name] for name in _TENSORS}, precision=precision)
+        shape = (fingerprint.input_ids.shape[0], *fingerprint.columns.shape)
+        wanted = [fingerprint.trained.shape] + [fingerprint.base.shape] * bool(fingerprint.base.numel())
+        whole = not fingerprint.input_ids.is_floating_point() and not fingerprint.columns.is_floating_point()
+        if precision not in _TOLERANCE or not whole or any(tuple(s) != shape for s in wanted):
+            raise ValueError("its tensors do not fit each other")
+        return fingerprint
+
+
+def tolerance(reference: Tensor, precision: str) -> float:
+    """The largest difference between two computations of the same answers in a precision."""
+    return _TOLERANCE[precision] * max(reference.abs().max().item(), 1.0)
 
 
 def take_fingerprint(
     model: Model, inputs: Sequence[Sequence[int]], base: Tensor | None = None
 ) -> Fingerprint:
-    """Answers of `model` on `inputs` (ids). `base`: answers of the bare base, taken earlier with `answers`."""
+    """Answers of `model` on `inputs` (ids). `base`: answers of the bare base, taken earlier with `answers`.
+
+    A base with a fresh head has no answers of its own, so none are kept of it.
+    """
     trained = answers(model, inputs)
     columns = kept_columns(trained.shape[1])
-    padded = torch.full((len(inputs), max(map(len, inputs))), -1)
-    for row, ids in enumerate(inputs):
+    short = [ids[:_NUM_TOKENS] for ids in inputs]
+    padded = torch.full((len(short), max(map(len, short))), -1)
+    for row, ids in enumerate(short):
         padded[row, : len(ids)] = torch.tensor(ids)
-    kept_base = base[:, columns] if base is not None else torch.zeros(0)
-    return Fingerprint(padded, columns, trained[:, columns].contiguous(), kept_base.contiguous())
+    keeps_base = base is not None and model.output == "text"
+    kept_base = base[:, columns] if base is not None and keeps_base else torch.zeros(0)
+    return Fingerprint(
+        padded, columns, trained[:, columns].contiguous(), kept_base.contiguous(), precision_of(model)
+    )
+
+
+def precision_of(model: Model) -> str:
+    """The coarsest number format that the net's answers pass through."""
+    device = model.device.type
+    dtypes = {parameter.dtype for parameter in model.net.parameters()}
+    if torch.is_autocast_enabled(device):
+        dtypes.add(torch.get_autocast_dtype(device))
+    names = {str(dtype).removeprefix("torch.") for dtype in dtypes}
+    return max(names & _TOLERANCE.keys(), key=_TOLERANCE.__getitem__, default="float32")
 
 
 def kept_columns(num_outputs: int) -> Tensor:
@@ -64,13 +112,28 @@ def kept_columns(num_outputs: int) -> Tensor:
 def answers(model: Model, inputs: Sequence[Sequence[int]]) -> Tensor:
     """Logits at the last position of each input (text), or the head's outputs: float32 [n, outputs] on the CPU.
 
-    One input at a time, so that the figures do not depend on batching.
+    Of each input the first 16 tokens; inputs of one length go through the net together, so none is padded.
     """
     was_training = model.net.training
     model.net.eval()
-    rows = []
-    for ids in inputs:
-        logits = model.net(input_ids=torch.tensor([list(ids)], device=model.device)).logits
-        rows.append((logits[0, -1] if model.output == "text" else logits[0]).float().cpu())
+    options = {"logits_to_keep": 1} if model.output == "text" and _can_keep_few(model) else {}
+    short = [tuple(ids[:_NUM_TOKENS]) for ids in inputs]
+    rows: dict[int, Tensor] = {}
+    for length in {len(ids) for ids in short}:
+        places = [i for i, ids in enumerate(short) if len(ids) == length]
+        batch = torch.tensor([short[i] for i in places], device=model.device)
+        logits = model.net(input_ids=batch, **options).logits
+        last = logits[:, -1] if model.output == "text" else logits
+        rows |= dict(zip(places, last.float().cpu(), strict=True))
     model.net.train(was_training)
-    return torch.stack(rows)
+    return torch.stack([rows[i] for i in range(len(short))])
+
+
+def probe_inputs(vocab_size: int) -> list[list[int]]:
+    """Inputs for an adapter without data: the same for the same vocabulary."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(vocab_size, (NUM_INPUTS, _NUM_TOKENS), generator=generator).tolist()
+
+
+def _can_keep_few(model: Model) -> bool:
+    return "logits_to_keep" in inspect.signature(model.net.forward).parameters
