@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from lorafit import lora
@@ -13,7 +12,9 @@ from lorafit.adapters.folder import Adapter
 from lorafit.errors import AdapterError, DamagedError, NotAppliedError, WrongBaseError, WrongScaleError
 from lorafit.models import Model
 
-_SEARCH_STEPS = 12
+_SEARCH_STEPS = 40
+_DOUBLINGS = 8  # alpha is sought from 1/256 to 256 times the one in adapter.json
+_GOLDEN = (5**0.5 - 1) / 2
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def check_answers(adapter: Adapter, model: Model) -> Agreement | None:
     if now.shape != recorded.trained.shape:
         raise DamagedError(f"{adapter.folder / 'fingerprint.safetensors'}: made with other outputs")
     difference = _distance(now, recorded.trained)
-    if difference > recorded.tolerance:
+    if not difference <= recorded.tolerance:
         raise _fault(adapter, model, recorded, now)
     effect = _distance(recorded.trained, recorded.base) if recorded.base.numel() else None
     return Agreement(difference, recorded.tolerance, effect)
@@ -61,7 +62,7 @@ def _fault(adapter: Adapter, model: Model, recorded: Fingerprint, now: Tensor) -
             return NotAppliedError(
                 f"{where}: adapter not applied: with it the model answers as without it, but the trained one did not"
             )
-        if factor := _right_factor(model, recorded, without, now):
+        if factor := _right_factor(model, recorded):
             scale = layers[0].scaling
             return WrongScaleError(
                 f"{where}: wrong alpha or r: alpha / r is {scale:g}, but the recorded answers fit {scale * factor:.4g}"
@@ -72,30 +73,30 @@ def _fault(adapter: Adapter, model: Model, recorded: Fingerprint, now: Tensor) -
     )
 
 
-def _right_factor(model: Model, recorded: Fingerprint, without: Tensor, now: Tensor) -> float | None:
+def _right_factor(model: Model, recorded: Fingerprint) -> float | None:
     """The factor on alpha under which the recorded answers come out; None if there is none.
 
-    A secant search on the component of the answers along what the adapter should change.
+    The best power of two, then a golden-section search around it.
     """
-    wanted = recorded.trained - without
 
-    def progress(given: Tensor) -> float:
-        return float(((given - without) * wanted).sum() / wanted.square().sum())
+    def distance(exponent: float) -> float:
+        with lora.scaled(model.net, 2.0**exponent):
+            return _distance(_answers(model, recorded), recorded.trained)
 
-    low, high = (0.0, 0.0), (1.0, progress(now))
+    best = min(range(-_DOUBLINGS, _DOUBLINGS + 1), key=distance)
+    low, high = best - 1.0, best + 1.0
     for _ in range(_SEARCH_STEPS):
-        slope = high[1] - low[1]
-        if slope == 0:
-            return None
-        factor = high[0] + (1 - high[1]) * (high[0] - low[0]) / slope
-        with lora.scaled(model.net, factor):
-            given = _answers(model, recorded)
-        if not torch.isfinite(given).all():
-            return None
-        if _distance(given, recorded.trained) <= recorded.tolerance:
-            return factor
-        low, high = high, (factor, progress(given))
-    return None
+        third = (high - low) * _GOLDEN
+        left, right = distance(high - third), distance(low + third)
+        if min(left, right) <= recorded.tolerance / 10:
+            break
+        if left < right:
+            high = low + third
+        else:
+            low = high - third
+    middle = (low + high) / 2
+    exponent = min((high - third, low + third, middle), key=distance)
+    return 2.0**exponent if distance(exponent) <= recorded.tolerance else None
 
 
 def _answers(model: Model, recorded: Fingerprint) -> Tensor:

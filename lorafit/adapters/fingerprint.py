@@ -57,14 +57,18 @@ class Fingerprint:
     def of_bytes(content: bytes) -> Fingerprint:
         """Raises ValueError, KeyError, TypeError or SafetensorError for what is not a fingerprint."""
         tensors = safetensors.torch.load(content)
+        if [tensors[name].dtype for name in _TENSORS] != [torch.int64] * 2 + [torch.float32] * 2:
+            raise ValueError("its tensors are of other types")
         size = int.from_bytes(content[:8], "little")
         precision = json.loads(content[8 : 8 + size])["__metadata__"]["precision"]
         fingerprint = Fingerprint(**{name: tensors[name] for name in _TENSORS}, precision=precision)
         shape = (fingerprint.input_ids.shape[0], *fingerprint.columns.shape)
         wanted = [fingerprint.trained.shape] + [fingerprint.base.shape] * bool(fingerprint.base.numel())
-        whole = not fingerprint.input_ids.is_floating_point() and not fingerprint.columns.is_floating_point()
-        if precision not in _TOLERANCE or not whole or any(tuple(s) != shape for s in wanted):
+        whole = precision in _TOLERANCE and all(tuple(s) == shape for s in wanted)
+        if not whole or not all(fingerprint.inputs()) or fingerprint.columns.min() < 0:
             raise ValueError("its tensors do not fit each other")
+        if not (torch.isfinite(fingerprint.trained).all() and torch.isfinite(fingerprint.base).all()):
+            raise ValueError("it holds values that are not finite")
         return fingerprint
 
 

@@ -139,15 +139,15 @@ def _read_file(folder: Path, name: str, known: FileCard, card_untouched: bool) -
     path = folder / name
     if Path(name).name != name:
         raise DamagedError(f"{folder / CARD_FILE}: files: lists {name!r}, which does not lie in the folder")
+    content, fault = b"", None
     try:
         content = path.read_bytes()
+        if len(content) != known.num_bytes:
+            fault = f"has {len(content)} bytes instead of {known.num_bytes}"
+        elif hashlib.sha256(content).hexdigest() != known.sha256:
+            fault = "its bytes are not those that were written (sha256)"
     except (OSError, ValueError) as error:
-        raise DamagedError(f"{path}: cannot be read: {getattr(error, 'strerror', error)}") from None
-    fault = None
-    if len(content) != known.num_bytes:
-        fault = f"has {len(content)} bytes instead of {known.num_bytes}"
-    elif hashlib.sha256(content).hexdigest() != known.sha256:
-        fault = "its bytes are not those that were written (sha256)"
+        fault = f"cannot be read: {getattr(error, 'strerror', error)}"
     if fault and not card_untouched:
         raise DamagedError(f"{folder / CARD_FILE}: was edited after it was written; by it, {name} {fault}")
     if fault:
