@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import safetensors.torch
@@ -15,9 +14,13 @@ from lorafit.models import Model
 
 FINGERPRINT_FILE = "fingerprint.safetensors"
 NUM_INPUTS = 8
-_NUM_TOKENS = 16  # of each input: enough to tell functions apart, and cheap to compute again
+_NUM_TOKENS = 4  # of each input: enough to tell functions apart, and cheap to compute again
+_BATCH_SIZE = 4  # with so few tokens a net holds little beside its weights
 _NUM_COLUMNS = 256  # logits kept per input: evenly spaced over the vocabulary
 _TENSORS = ("input_ids", "columns", "trained", "base")
+
+# No logits but the last, no keys and values kept: every causal model of transformers knows these options.
+_THRIFTY = {"logits_to_keep": 1, "use_cache": False}
 
 # Answers count as the same within this share of the largest logit: float32 sums differ between machines in the
 # last digits, bfloat16 products in the third.
@@ -86,7 +89,7 @@ def take_fingerprint(
     """
     trained = answers(model, inputs)
     columns = kept_columns(trained.shape[1])
-    short = [ids[:_NUM_TOKENS] for ids in inputs]
+    short = _shortened(inputs)
     padded = torch.full((len(short), max(map(len, short))), -1)
     for row, ids in enumerate(short):
         padded[row, : len(ids)] = torch.tensor(ids)
@@ -116,15 +119,14 @@ def kept_columns(num_outputs: int) -> Tensor:
 def answers(model: Model, inputs: Sequence[Sequence[int]]) -> Tensor:
     """Logits at the last position of each input (text), or the head's outputs: float32 [n, outputs] on the CPU.
 
-    Of each input the first 16 tokens; inputs of one length go through the net together, so none is padded.
+    Of each input a few tokens; inputs of one length go through the net together, so none is padded.
     """
     was_training = model.net.training
     model.net.eval()
-    options = {"logits_to_keep": 1} if model.output == "text" and _can_keep_few(model) else {}
-    short = [tuple(ids[:_NUM_TOKENS]) for ids in inputs]
+    options = _THRIFTY if model.output == "text" else {}
+    short = _shortened(inputs)
     rows: dict[int, Tensor] = {}
-    for length in {len(ids) for ids in short}:
-        places = [i for i, ids in enumerate(short) if len(ids) == length]
+    for places in _batches(short):
         batch = torch.tensor([short[i] for i in places], device=model.device)
         logits = model.net(input_ids=batch, **options).logits
         last = logits[:, -1] if model.output == "text" else logits
@@ -133,11 +135,22 @@ def answers(model: Model, inputs: Sequence[Sequence[int]]) -> Tensor:
     return torch.stack([rows[i] for i in range(len(short))])
 
 
+def _batches(inputs: list[list[int]]) -> Iterator[list[int]]:
+    """Indices of inputs of one length, a few at a time: what a net holds of them stays small."""
+    for length in sorted({len(ids) for ids in inputs}):
+        places = [i for i, ids in enumerate(inputs) if len(ids) == length]
+        for start in range(0, len(places), _BATCH_SIZE):
+            yield places[start : start + _BATCH_SIZE]
+
+
 def probe_inputs(vocab_size: int) -> list[list[int]]:
     """Inputs for an adapter without data: the same for the same vocabulary."""
     generator = torch.Generator().manual_seed(0)
     return torch.randint(vocab_size, (NUM_INPUTS, _NUM_TOKENS), generator=generator).tolist()
 
 
-def _can_keep_few(model: Model) -> bool:
-    return "logits_to_keep" in inspect.signature(model.net.forward).parameters
+def _shortened(inputs: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Tokens from all over each input, the first among them: many inputs begin or end alike."""
+    return [
+        [ids[i * len(ids) // n] for i in range(n)] for ids in inputs for n in [min(len(ids), _NUM_TOKENS)]
+    ]

@@ -6,6 +6,7 @@ from lorafit.interop.hf_merged import MergeSource, write_merged
 from lorafit.interop.loralib import Loralib
 from lorafit.interop.merge_proof import LayerProof, MergeProof, prove_merge
 from lorafit.interop.peft import Peft
+from lorafit.interop.thrift import thrifty
 
 FORMATS: dict[str, Format] = {fmt.name: fmt for fmt in (Peft(), Loralib())}
 
@@ -20,5 +21,6 @@ __all__ = [
     "adopt",
     "output_of",
     "prove_merge",
+    "thrifty",
     "write_merged",
 ]

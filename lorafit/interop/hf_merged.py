@@ -44,7 +44,7 @@ class MergeSource:
 
     @staticmethod
     def of(adapter: Adapter, base: str, revision: str | None) -> MergeSource:
-        """Raises NotMergeableError for a method that changes more than weights, AdapterError for a tensor without place."""
+        """Raises NotMergeableError for a method that changes more than weights, AdapterError for a misfit."""
         folder = base_folder(base, revision)
         config = model_config(adapter, base, revision)
         shape = skeleton(config, adapter.card.task.output)

@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
-from lorafit.adapters import Adapter, check_base, read_adapter, where_base
+from lorafit.adapters import check_base, read_adapter, where_base
 from lorafit.errors import RecipeError
 from lorafit.files import new_folder, write_json
-from lorafit.interop import MergeProof, MergeSource, prove_merge, write_merged
+from lorafit.interop import MergeProof, MergeSource, prove_merge, thrifty, write_merged
 from lorafit.workflows.evaluate import BaseChoice
 from lorafit.workflows.provenance import provenance
 
@@ -40,16 +40,23 @@ def merge(
     Raises AdapterError for the wrong base or a merge that cannot be proven, NotMergeableError for a method without
     merged form, RecipeError when `output` is there already, LorafitError when the disk is too full.
     """
-    adapter = read_adapter(folder)
     check_new(output)
-    check_base(adapter, base=base.base, force=base.force)
-    source = MergeSource.of(adapter, *where_base(adapter, base.base))
     chosen = getattr(torch, dtype) if dtype else None
+    with thrifty():
+        adapter = read_adapter(folder)
+        check_base(adapter, base=base.base, force=base.force)
+        source = MergeSource.of(adapter, *where_base(adapter, base.base))
+        return _write(source, output, chosen, max_shard_bytes)
+
+
+def _write(
+    source: MergeSource, output: Path, dtype: torch.dtype | None, max_shard_bytes: int | None
+) -> MergeResult:
     with new_folder(output) as temporary:
-        weights = write_merged(source, temporary, dtype=chosen, max_shard_bytes=max_shard_bytes)
+        weights = write_merged(source, temporary, dtype=dtype, max_shard_bytes=max_shard_bytes)
         with _on_its_way_to_disk(weights):
             proof = prove_merge(source, temporary)
-        write_json(temporary / CERTIFICATE_FILE, _certificate(adapter, source, proof))
+        write_json(temporary / CERTIFICATE_FILE, _certificate(source, proof))
     return MergeResult(output, sum(file.stat().st_size for file in output.iterdir()), proof)
 
 
@@ -67,16 +74,16 @@ def _sync(files: Sequence[Path]) -> None:
             os.fsync(stream.fileno())
 
 
-def _certificate(adapter: Adapter, source: MergeSource, proof: MergeProof) -> dict[str, Any]:
+def _certificate(source: MergeSource, proof: MergeProof) -> dict[str, Any]:
     """What was merged with what, and how well."""
-    made = provenance()
+    card, made = source.adapter.card, provenance()
     return {
         "adapter": {
-            "sha256": adapter.card.files["adapter.safetensors"].sha256,
-            "method": adapter.card.method,
-            "task": adapter.card.task.model_dump(mode="json"),
+            "sha256": card.files["adapter.safetensors"].sha256,
+            "method": card.method,
+            "task": card.task.model_dump(mode="json"),
         },
-        "base": adapter.card.base.model_dump(mode="json"),
+        "base": card.base.model_dump(mode="json"),
         "untied": sorted(source.untied),
         "proof": {
             "compared_with": proof.reference,
