@@ -79,7 +79,7 @@ class Run:
         self.position = Position(
             micro_batch_size=self.recipe.train.micro_batch_size, oom_retries=self.recipe.train.max_oom_retries
         )
-        self.progress = Progress(self.schedule.num_steps, weights_hash=card.base.weights_hash)
+        self.progress = Progress(self.schedule.num_steps, weights_hash=card.base.weights_hash or "")
         try:
             self._begin(found)
             self._fit()
