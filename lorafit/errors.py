@@ -5,7 +5,11 @@ LorafitError                1
 ├── NotFoundError           3   data, model or adapter that is not there, or cannot be read as what it should be
 ├── OutOfMemoryError        4
 ├── DivergedError           5   the loss is NaN or infinite, or nothing learns
-├── AdapterError            6   an adapter that is damaged or does not fit its base
+├── AdapterError            6   an adapter that cannot be used; each kind is a verdict of `lorafit verify`
+│   ├── DamagedError        6   a file of it was cut, overwritten or edited
+│   ├── WrongBaseError      6   it belongs to another base
+│   ├── WrongScaleError     6   its r or alpha is not what it was trained with
+│   ├── NotAppliedError     6   it changes nothing
 │   └── NotMergeableError   6   a method whose result cannot be written into the base weights
 └── InterruptedRunError    75   stopped by a signal or a time limit; the run can be resumed
 """
@@ -48,9 +52,34 @@ class DivergedError(LorafitError):
 
 
 class AdapterError(LorafitError):
-    """An adapter that is damaged, or that belongs to another base."""
+    """An adapter that cannot be used; `verdict` is what `lorafit verify` says of it."""
 
     exit_code = 6
+    verdict: ClassVar[str] = "does not fit"
+
+
+class DamagedError(AdapterError):
+    """A file of the adapter is cut, overwritten or edited: the message says which, and where."""
+
+    verdict = "corrupted file"
+
+
+class WrongBaseError(AdapterError):
+    """The adapter was trained on another base."""
+
+    verdict = "wrong base"
+
+
+class WrongScaleError(AdapterError):
+    """The adapter's r or alpha is not the one it was trained with."""
+
+    verdict = "wrong alpha or r"
+
+
+class NotAppliedError(AdapterError):
+    """With the adapter the model answers as without it, but trained it did not."""
+
+    verdict = "adapter not applied"
 
 
 class NotMergeableError(AdapterError):

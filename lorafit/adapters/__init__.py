@@ -1,23 +1,28 @@
 """The adapter folder: what training leaves, and all that `eval`, `merge` and `export` need."""
 
 from lorafit.adapters.card import AdapterCard, BaseCard, FileCard, Provenance, TaskCard
+from lorafit.adapters.check import Agreement, check_answers
 from lorafit.adapters.fingerprint import Fingerprint, take_fingerprint
-from lorafit.adapters.folder import Adapter, read_adapter, write_adapter
-from lorafit.adapters.restore import check_base, finished_tensors, restore, trained_tensors
+from lorafit.adapters.folder import Adapter, read_adapter, record_scores, write_adapter
+from lorafit.adapters.restore import check_base, finished_tensors, restore, trained_tensors, where_base
 
 __all__ = [
     "Adapter",
     "AdapterCard",
+    "Agreement",
     "BaseCard",
     "FileCard",
     "Fingerprint",
     "Provenance",
     "TaskCard",
+    "check_answers",
     "check_base",
     "finished_tensors",
     "read_adapter",
+    "record_scores",
     "restore",
     "take_fingerprint",
     "trained_tensors",
+    "where_base",
     "write_adapter",
 ]

@@ -12,18 +12,21 @@ FORMAT_VERSION: Literal[1] = 1
 
 
 class Card(BaseModel):
-    """Frozen; a key that this version does not know is an error, not something to overlook."""
+    """Frozen; a key that this version does not know, or a value of another type, is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class BaseCard(Card):
-    """The base the adapter was trained on; both hashes are sha256 (`lorafit.models.identity`)."""
+    """The base the adapter was trained on; both hashes are sha256 (`lorafit.models.identity`).
+
+    None: not known, because the adapter was imported and the base's files were not at hand.
+    """
 
     id: str
     revision: str | None
-    config_hash: str
-    weights_hash: str
+    config_hash: str | None
+    weights_hash: str | None
 
 
 class TaskCard(Card):
@@ -68,3 +71,4 @@ class AdapterCard(Card):
     scores: dict[str, Any] = {}
     provenance: Provenance
     files: dict[str, FileCard] = {}  # filled when the folder is written
+    seal: str = ""  # sha256 of everything above, so that an edited file is noticed

@@ -6,22 +6,23 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
+import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from lorafit.adapters.card import AdapterCard, FileCard
+from lorafit.adapters.card import FORMAT_VERSION, AdapterCard, FileCard
 from lorafit.adapters.fingerprint import FINGERPRINT_FILE, Fingerprint
 from lorafit.adapters.model_card import model_card
-from lorafit.errors import AdapterError, NotFoundError, did_you_mean
-from lorafit.files import new_folder
+from lorafit.adapters.seal import changed_function, document_seal, function_seal
+from lorafit.errors import AdapterError, DamagedError, NotFoundError, did_you_mean
+from lorafit.files import new_folder, write_text
 
 CARD_FILE = "adapter.json"
 TENSOR_FILE = "adapter.safetensors"
-# What decides the adapter's function stands in both files, so that a changed adapter.json is noticed.
-_SEALED = ("format_version", "method", "task")
 
 
 @dataclass(frozen=True)
@@ -38,111 +39,140 @@ def write_adapter(
     folder: Path, card: AdapterCard, tensors: dict[str, Tensor], fingerprint: Fingerprint | None = None
 ) -> AdapterCard:
     """Write the folder at once (temporary name, fsync, rename). Returns the card with the files' hashes in it."""
-    contents = {TENSOR_FILE: safetensors.torch.save(tensors, metadata={"lorafit": _seal(card)})}
+    contents = {TENSOR_FILE: safetensors.torch.save(tensors, metadata={"lorafit": function_seal(card)})}
     if fingerprint is not None:
         contents[FINGERPRINT_FILE] = fingerprint.to_bytes()
     files = {n: FileCard(sha256=hashlib.sha256(c).hexdigest(), num_bytes=len(c)) for n, c in contents.items()}
-    card = card.model_copy(update={"files": files})
+    card = _sealed(card.model_copy(update={"files": files}))
     with new_folder(folder) as temporary:
         for name, content in contents.items():
             (temporary / name).write_bytes(content)
-        (temporary / CARD_FILE).write_text(json.dumps(card.model_dump(mode="json"), indent=2) + "\n")
-        (temporary / "README.md").write_text(model_card(card, tensors))
+        (temporary / CARD_FILE).write_text(_card_text(card), encoding="utf-8")
+        (temporary / "README.md").write_text(model_card(card, tensors), encoding="utf-8")
+    return card
+
+
+def record_scores(folder: Path, scores: dict[str, Any]) -> AdapterCard:
+    """Put scores into adapter.json and the model card of a folder; tensors and fingerprint stay untouched."""
+    adapter = read_adapter(folder)
+    card = _sealed(adapter.card.model_copy(update={"scores": scores}))
+    write_text(folder / CARD_FILE, _card_text(card))
+    write_text(folder / "README.md", model_card(card, adapter.tensors))
     return card
 
 
 def read_adapter(folder: Path) -> Adapter:
     """Read and check a whole adapter folder.
 
-    Raises NotFoundError when it is no adapter folder, AdapterError that names the damaged file otherwise.
+    Raises NotFoundError when it is no adapter folder, DamagedError or WrongScaleError that names file and place
+    otherwise.
     """
-    card = _read_card(folder)
-    contents = {name: _read_file(folder, name, known) for name, known in card.files.items()}
-    if TENSOR_FILE not in contents:
-        raise AdapterError(f"{folder / CARD_FILE}: does not list {TENSOR_FILE}; the folder is damaged")
-    path = folder / TENSOR_FILE
     try:
-        tensors = safetensors.torch.load(contents[TENSOR_FILE])
-        seal = _metadata(contents[TENSOR_FILE]).get("lorafit")
-    except (safetensors.SafetensorError, ValueError, KeyError) as error:
-        raise AdapterError(f"{path}: not a readable safetensors file: {error}") from None
-    if seal != _seal(card):
-        raise AdapterError(
-            f"{folder / CARD_FILE}: its {' or '.join(_changed(seal, card))} is not what {TENSOR_FILE} was written "
-            f"with; one of the two files was changed"
+        return _read(folder)
+    except RecursionError:
+        raise DamagedError(f"{folder / CARD_FILE}: nested too deeply; the file is damaged") from None
+
+
+def _read(folder: Path) -> Adapter:
+    document = _read_document(folder)
+    card = _parse(folder / CARD_FILE, document)
+    untouched = card.seal == document_seal(document)
+    if TENSOR_FILE not in card.files:
+        raise DamagedError(f"{folder / CARD_FILE}: files: does not list {TENSOR_FILE}; the file was edited")
+    contents = {name: _read_file(folder, name, known, untouched) for name, known in card.files.items()}
+    tensors, sealed = _read_tensors(folder / TENSOR_FILE, contents[TENSOR_FILE])
+    if fault := changed_function(str(folder / CARD_FILE), sealed, card):
+        raise fault
+    if not untouched:
+        raise DamagedError(
+            f"{folder / CARD_FILE}: was edited after it was written (its seal does not fit); train or import again, "
+            f"or use --base to name the base elsewhere"
         )
     fingerprint = contents.get(FINGERPRINT_FILE)
-    return Adapter(folder, card, tensors, Fingerprint.of_bytes(fingerprint) if fingerprint else None)
+    return Adapter(folder, card, tensors, _read_fingerprint(folder / FINGERPRINT_FILE, fingerprint))
 
 
-def _read_card(folder: Path) -> AdapterCard:
+def _sealed(card: AdapterCard) -> AdapterCard:
+    return card.model_copy(update={"seal": document_seal(card.model_dump(mode="json"))})
+
+
+def _card_text(card: AdapterCard) -> str:
+    return json.dumps(card.model_dump(mode="json"), indent=2, allow_nan=False) + "\n"
+
+
+def _read_document(folder: Path) -> dict[str, Any]:
     path = folder / CARD_FILE
     if not folder.is_dir():
         raise NotFoundError(f"{folder}: no such adapter folder")
-    if not path.is_file():
+    if not path.exists():
         inner = next((p.parent for p in sorted(folder.glob(f"*/{CARD_FILE}"))), None)
         hint = f"; did you mean {str(inner)!r}?" if inner else ""
         raise NotFoundError(f"{folder}: no {CARD_FILE} there, so it is not an adapter folder{hint}")
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        version = document.get("format_version") if isinstance(document, dict) else None
-        if isinstance(version, int) and version > 1:
-            raise AdapterError(
-                f"{path}: format version {version} is newer than this lorafit reads (1); upgrade lorafit"
-            )
+    except (ValueError, OSError) as error:
+        raise DamagedError(f"{path}: not readable as JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise DamagedError(f"{path}: not a JSON object; the file is damaged")
+    return document
+
+
+def _parse(path: Path, document: dict[str, Any]) -> AdapterCard:
+    version = document.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise AdapterError(
+            f"{path}: format version {version} is newer than this lorafit reads ({FORMAT_VERSION}); upgrade lorafit, "
+            f"or the file is damaged"
+        )
+    try:
         return AdapterCard.model_validate_json(json.dumps(document))
     except ValidationError as error:
         detail = error.errors()[0]
         key = ".".join(str(part) for part in detail["loc"])
         hint = did_you_mean(key, AdapterCard.model_fields)
-        raise AdapterError(
+        raise DamagedError(
             f"{path}: {key}: {detail['msg']}{hint}; the file is damaged or was edited"
         ) from None
-    except (ValueError, OSError) as error:
-        raise AdapterError(f"{path}: not readable as JSON: {error}") from None
 
 
-def _read_file(folder: Path, name: str, known: FileCard) -> bytes:
+def _read_file(folder: Path, name: str, known: FileCard, card_untouched: bool) -> bytes:
     path = folder / name
     if Path(name).name != name:
-        raise AdapterError(f"{folder / CARD_FILE}: lists the file {name!r}, which does not lie in the folder")
+        raise DamagedError(f"{folder / CARD_FILE}: files: lists {name!r}, which does not lie in the folder")
+    content, fault = b"", None
     try:
         content = path.read_bytes()
-    except OSError as error:
-        raise AdapterError(f"{path}: cannot be read: {error.strerror}") from None
-    if len(content) != known.num_bytes:
-        raise AdapterError(
-            f"{path}: has {len(content)} bytes instead of {known.num_bytes}; the file is damaged"
-        )
-    if hashlib.sha256(content).hexdigest() != known.sha256:
-        raise AdapterError(f"{path}: its sha256 is not the one in {CARD_FILE}; the file is damaged")
+        if len(content) != known.num_bytes:
+            fault = f"has {len(content)} bytes instead of {known.num_bytes}"
+        elif hashlib.sha256(content).hexdigest() != known.sha256:
+            fault = "its bytes are not those that were written (sha256)"
+    except (OSError, ValueError) as error:
+        fault = f"cannot be read: {getattr(error, 'strerror', error)}"
+    if fault and not card_untouched:
+        raise DamagedError(f"{folder / CARD_FILE}: was edited after it was written; by it, {name} {fault}")
+    if fault:
+        raise DamagedError(f"{path}: {fault}; the file is damaged")
     return content
 
 
-def _seal(card: AdapterCard) -> str:
-    document = card.model_dump(mode="json")
-    base = {key: document["base"][key] for key in ("config_hash", "weights_hash")}
-    return json.dumps({**{key: document[key] for key in _SEALED}, "base": base}, sort_keys=True)
-
-
-def _changed(seal: str | None, card: AdapterCard) -> list[str]:
+def _read_tensors(path: Path, content: bytes) -> tuple[dict[str, Tensor], str | None]:
+    """The tensors and the seal beside them. Whoever made the bytes, only whole, finite tensors come out."""
     try:
-        written = json.loads(seal or "{}")
-    except ValueError:
-        written = {}
-    now = json.loads(_seal(card))
-    changed = []
-    for part, value in now.items():
-        other = written.get(part)
-        if isinstance(value, dict) and isinstance(other, dict):
-            changed += [
-                f"{part}.{key}" for key in value.keys() | other.keys() if value.get(key) != other.get(key)
-            ]
-        elif value != other:
-            changed.append(part)
-    return sorted(changed) or ["seal"]
+        tensors = safetensors.torch.load(content)
+        size = int.from_bytes(content[:8], "little")
+        metadata = json.loads(content[8 : 8 + size]).get("__metadata__", {})
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise DamagedError(f"{path}: not a readable safetensors file: {error}") from None
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise DamagedError(f"{path}: {name!r} holds values that are not finite")
+    return tensors, metadata.get("lorafit")
 
 
-def _metadata(content: bytes) -> dict[str, str]:
-    size = int.from_bytes(content[:8], "little")
-    return dict(json.loads(content[8 : 8 + size]).get("__metadata__", {}))
+def _read_fingerprint(path: Path, content: bytes | None) -> Fingerprint | None:
+    if content is None:
+        return None
+    try:
+        return Fingerprint.of_bytes(content)
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise DamagedError(f"{path}: not a readable fingerprint: {error}") from None

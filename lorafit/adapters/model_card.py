@@ -2,49 +2,131 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from typing import Any
+
 from torch import Tensor
 
 from lorafit.adapters.card import AdapterCard
 
 
-def model_card(card: AdapterCard, tensors: dict[str, Tensor]) -> str:
-    """Markdown with the front matter that the Hugging Face hub reads."""
-    made = card.provenance
-    num_values = sum(tensor.numel() for tensor in tensors.values())
+def model_card(card: AdapterCard, tensors: dict[str, Tensor], library: str = "lorafit") -> str:
+    """Markdown with the front matter that the Hugging Face hub reads. `library`: in whose format the folder is."""
+    sections = [
+        _front_matter(card, library),
+        f"# {card.method['name']} adapter of {card.base.id} for {card.task.name}",
+        _facts(card, tensors),
+        _scores(card),
+        "## How to load it",
+        *(_loading(card) if library == "lorafit" else _FOREIGN[library](card)),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _front_matter(card: AdapterCard, library: str) -> str:
+    kind = "text-generation" if card.task.output == "text" else "text-classification"
+    lines = [
+        "---",
+        f"library_name: {library}",
+        *([f"base_model: {json.dumps(card.base.id)}"] if _on_the_hub(card.base.id) else []),
+        f"pipeline_tag: {kind}",
+        "tags:",
+        *(f"- {tag}" for tag in dict.fromkeys((card.method["name"], "lorafit", card.task.name))),
+        "---",
+    ]
+    return "\n".join(lines)
+
+
+def _facts(card: AdapterCard, tensors: dict[str, Tensor]) -> str:
+    made, base = card.provenance, card.base
     options = ", ".join(f"{k} = {_shown(v)}" for k, v in card.method.items() if k != "name" and v is not None)
-    scores = "\n".join(f"| {name} | {_shown(value)} |" for name, value in card.scores.items())
-    revision = f" at revision `{card.base.revision}`" if card.base.revision else ""
-    return f"""---
-library_name: lorafit
-base_model: {card.base.id}
-tags:
-- {card.method["name"]}
-- lorafit
----
+    revision = f" at revision `{base.revision}`" if base.revision else ""
+    weights = f"weights sha256 `{base.weights_hash[:16]}…`" if base.weights_hash else "weights not checked"
+    data = ", ".join(f"{k} = {_shown(v)}" for k, v in card.data.model_dump(exclude_none=True).items())
+    decoding = ", ".join(f"{k} = {_shown(v)}" for k, v in card.decode.model_dump(exclude_none=True).items())
+    labels = f": {', '.join(card.task.labels)}" if card.task.labels else ""
+    rows = {
+        "base": f"`{base.id}`{revision} ({weights})",
+        "method": f"{card.method['name']} ({options})",
+        "task": f"{card.task.name} ({card.task.output}{labels})",
+        "data": data,
+        "decoding": decoding if card.task.output == "text" else "",
+        "trained values": f"{sum(tensor.numel() for tensor in tensors.values()):,}",
+        "imported from": made.imported_from,
+        "recipe": f"{made.recipe}, seed {made.seed}, step {made.step}" if made.recipe else "",
+        "made with": f"lorafit {made.lorafit}, torch {made.torch}, transformers {made.transformers}",
+    }
+    return "| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in rows.items() if value)
 
-# {card.method["name"]} adapter of {card.base.id} for {card.task.name}
 
-| | |
-|---|---|
-| base | `{card.base.id}`{revision} |
-| method | {card.method["name"]} ({options}) |
-| task | {card.task.name} |
-| trained values | {num_values:,} |
-| recipe | {made.recipe or "none"}, seed {made.seed}, step {made.step} |
-| made with | lorafit {made.lorafit}, torch {made.torch}, transformers {made.transformers} |
+def _scores(card: AdapterCard) -> str:
+    rows = [f"| {name} | {_shown(value)} |" for name, value in _flat(card.scores)]
+    return "## Scores\n\n| score | value |\n|---|---|\n" + "\n".join(rows) if rows else ""
 
-{"| score | value |" if scores else ""}
-{"|---|---|" if scores else ""}
-{scores}
 
-## Use it
+def _flat(scores: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in scores.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
-```sh
-lorafit eval THIS_FOLDER
-lorafit merge THIS_FOLDER MODEL_FOLDER          # a plain Hugging Face model
-lorafit export THIS_FOLDER OUT --format peft    # for peft.PeftModel.from_pretrained(base, "OUT")
-```
-"""
+
+def _loading(card: AdapterCard) -> list[str]:
+    use = f"lorafit eval THIS_FOLDER             # scores it on {card.task.name}"
+    if card.task.output == "text":
+        use += '\nlorafit predict THIS_FOLDER "…"       # writes a text for a context'
+    peft = "lorafit export THIS_FOLDER OUT --format peft\n" if card.method["name"] == "lora" else ""
+    sections = [
+        f"With [lorafit](https://pypi.org/project/lorafit), which checks the base and every tensor:\n\n```sh\n"
+        f"lorafit verify THIS_FOLDER\n{use}\n{peft}lorafit merge THIS_FOLDER MODEL_FOLDER # a plain model\n```"
+    ]
+    if peft:
+        sections.append(
+            "With peft, from the folder that `lorafit export` writes:\n\n" + _peft_code(card, "OUT")
+        )
+    return sections
+
+
+def _from_peft(card: AdapterCard) -> list[str]:
+    return ["With peft:\n\n" + _peft_code(card, "THIS_FOLDER"), _back("peft", card)]
+
+
+def _from_loralib(card: AdapterCard) -> list[str]:
+    alpha, r = card.method["alpha"], card.method["r"]
+    return [
+        f"The file holds no alpha: it was trained with r = {r} and alpha = {_shown(alpha)}. With `loralib`, or "
+        f"`lorafit.lora` in its place, in a model whose layers have them:\n\n```python\n"
+        f'model.load_state_dict(torch.load("pytorch_model_lora.bin", weights_only=True), strict=False)\n```',
+        _back("loralib", card),
+    ]
+
+
+_FOREIGN = {"peft": _from_peft, "loralib": _from_loralib}
+
+
+def _peft_code(card: AdapterCard, folder: str) -> str:
+    kind = "CausalLM" if card.task.output == "text" else "SequenceClassification"
+    num_labels = f", num_labels={len(card.task.labels or [0])}" if card.task.output != "text" else ""
+    return (
+        f"```python\nfrom peft import PeftModel\nfrom transformers import AutoModelFor{kind}\n\n"
+        f'base = AutoModelFor{kind}.from_pretrained("{card.base.id}"{num_labels})\n'
+        f'model = PeftModel.from_pretrained(base, "{folder}")\n```'
+    )
+
+
+def _back(library: str, card: AdapterCard) -> str:
+    alpha = f" --alpha {_shown(card.method['alpha'])}" if library == "loralib" else ""
+    return (
+        f"Back into an adapter folder of lorafit:\n\n```sh\n"
+        f"lorafit import THIS_FOLDER OUT --format {library} --base {card.base.id}{alpha}\n```"
+    )
+
+
+def _on_the_hub(base: str) -> bool:
+    """The hub refuses a base_model that is a path."""
+    return not base.startswith((".", "/", "~", "lorafit:")) and base.count("/") <= 1
 
 
 def _shown(value: object) -> str:

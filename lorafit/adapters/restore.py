@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 from pydantic import ValidationError
 from torch import Tensor
 from transformers import PretrainedConfig
 
-from lorafit.adapters.folder import Adapter
-from lorafit.errors import AdapterError
+from lorafit.adapters.folder import TENSOR_FILE, Adapter
+from lorafit.errors import AdapterError, DamagedError, WrongBaseError, WrongScaleError
 from lorafit.methods import METHODS, Method
 from lorafit.models import Model, base_folder, base_identity, load_base, load_config
 
@@ -36,10 +37,9 @@ def restore(adapter: Adapter, *, base: str | None = None, force: bool = False) -
     Raises AdapterError where tensors, names or the base do not fit; NotFoundError where the base is not to be had.
     """
     card = adapter.card
-    where = base or card.base.id
-    revision = card.base.revision if base is None else None
-    model = load_base(model_config(adapter, where, revision), where, revision, card.task.output)
+    where, revision = where_base(adapter, base)
     check_base(adapter, base=base, force=force)
+    model = load_base(model_config(adapter, where, revision), where, revision, card.task.output)
     method = method_of(adapter)
     method.attach(model, torch.Generator().manual_seed(0))
     method.finish(model)
@@ -48,28 +48,57 @@ def restore(adapter: Adapter, *, base: str | None = None, force: bool = False) -
     return model
 
 
+def where_base(adapter: Adapter, base: str | None) -> tuple[str, str | None]:
+    """Path or id, and revision, of the base: the one asked for, else the one trained on."""
+    known = adapter.card.base
+    return (base, None) if base is not None else (known.id, known.revision)
+
+
 def load_tensors(adapter: Adapter, model: Model) -> None:
     """Copy every tensor of the adapter into its place in a model with the adapter's method attached and finished.
 
-    Raises AdapterError unless names and shapes are exactly those of the model's trained parameters.
+    Raises AdapterError unless names, dtypes and shapes are exactly those of the model's trained parameters.
     """
     parameters = model.trained()
-    file = adapter.folder / "adapter.safetensors"
-    if missing := sorted(parameters.keys() - adapter.tensors.keys()):
-        raise AdapterError(f"{file}: {len(missing)} tensors are missing, such as {missing[0]!r}")
-    if foreign := sorted(adapter.tensors.keys() - parameters.keys()):
-        raise AdapterError(
-            f"{file}: {len(foreign)} tensors have no place in the model, such as {foreign[0]!r}"
-        )
+    check_tensors(adapter, parameters)
     with torch.no_grad():
         for name, parameter in parameters.items():
-            tensor = adapter.tensors[name]
-            if tensor.shape != parameter.shape:
-                raise AdapterError(
-                    f"{file}: {name!r} is {list(tensor.shape)}, but the base and adapter.json ask for "
-                    f"{list(parameter.shape)}; wrong r, or wrong base"
-                )
-            parameter.copy_(tensor)
+            parameter.copy_(adapter.tensors[name])
+
+
+def check_tensors(adapter: Adapter, parameters: Mapping[str, Tensor]) -> None:
+    """Every tensor must have its place among `parameters` and fill it, and none may stay empty."""
+    file = adapter.folder / TENSOR_FILE
+    if missing := sorted(parameters.keys() - adapter.tensors.keys()):
+        raise DamagedError(f"{file}: {len(missing)} tensors are missing, such as {missing[0]!r}")
+    if foreign := sorted(adapter.tensors.keys() - parameters.keys()):
+        raise DamagedError(
+            f"{file}: {len(foreign)} tensors have no place in the model, such as {foreign[0]!r}"
+        )
+    for name, parameter in parameters.items():
+        tensor = adapter.tensors[name]
+        if tensor.shape != parameter.shape:
+            raise _misfit(file, name, tensor, parameter)
+        if tensor.dtype != torch.float32:
+            raise DamagedError(f"{file}: {name!r} is {tensor.dtype}; trained tensors are float32")
+
+
+def _misfit(file: Path, name: str, tensor: Tensor, parameter: Tensor) -> AdapterError:
+    """Wrong r where only the rank differs, else another base."""
+    axis = {"lora_A": 0, "lora_B": 1}.get(name.rpartition(".")[2])
+    sizes = [
+        (have, want)
+        for i, (have, want) in enumerate(zip(tensor.shape, parameter.shape, strict=False))
+        if i != axis
+    ]
+    only_rank = (
+        axis is not None and tensor.ndim == parameter.ndim and all(have == want for have, want in sizes)
+    )
+    kind = WrongScaleError if only_rank else WrongBaseError
+    return kind(
+        f"{file}: {name!r} is {list(tensor.shape)}, but the base and adapter.json ask for {list(parameter.shape)}; "
+        f"{'wrong r' if only_rank else 'wrong base'}"
+    )
 
 
 def model_config(adapter: Adapter, base: str, revision: str | None) -> PretrainedConfig:
@@ -84,7 +113,7 @@ def method_of(adapter: Adapter) -> Method:
     options = dict(adapter.card.method)
     name = options.pop("name", None)
     where = f"{adapter.folder / 'adapter.json'}: method"
-    if name not in METHODS:
+    if not isinstance(name, str) or name not in METHODS:
         raise AdapterError(f"{where}: {name!r} is not a method that this lorafit knows: {', '.join(METHODS)}")
     try:
         return METHODS[name].model_validate(
@@ -98,20 +127,23 @@ def method_of(adapter: Adapter) -> Method:
 def check_base(adapter: Adapter, *, base: str | None = None, force: bool = False) -> None:
     """The base must be the one that the adapter was trained on, by the hashes of its config and its weights.
 
-    Raises AdapterError on a mismatch unless `force`.
+    A hash that is not known, on either side, refuses nothing. Raises WrongBaseError on a mismatch unless `force`.
     """
+    if force:
+        return
     known = adapter.card.base
-    where = base or known.id
-    revision = known.revision if base is None else None
+    where, revision = where_base(adapter, base)
+    if known.config_hash is None and known.weights_hash is None:
+        return
     found = base_identity(where, revision, base_folder(where, revision))
-    differs = [
-        what
-        for what in ("config", "weights")
-        if getattr(found, f"{what}_hash") != getattr(known, f"{what}_hash")
-    ]
-    if differs and not force:
-        raise AdapterError(
-            f"{adapter.folder}: wrong base: the {' and '.join(differs)} of {where} "
-            f"{'are' if len(differs) > 1 or differs == ['weights'] else 'is'} not what the adapter was trained on "
+    hashes = {
+        "config": (found.config_hash, known.config_hash),
+        "weights": (found.weights_hash, known.weights_hash),
+    }
+    differing = [what for what, (now, then) in hashes.items() if now and then and now != then]
+    if differing:
+        raise WrongBaseError(
+            f"{adapter.folder}: wrong base: the {' and '.join(differing)} of {where} "
+            f"{'is' if differing == ['config'] else 'are'} not what the adapter was trained on "
             f"({known.id}); name the right one with --base, or insist with --force"
         )

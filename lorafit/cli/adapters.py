@@ -1,4 +1,4 @@
-"""Commands that take an adapter folder: eval, predict, merge, export."""
+"""Commands that take an adapter folder: eval, predict, verify."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from lorafit.cli.options import AdapterArgument, Base, Debug, Force, Json, OutputArgument
+from lorafit.cli.options import AdapterArgument, Base, Debug, Force, Json
 
 
 class SplitName(StrEnum):
@@ -115,45 +115,19 @@ def predict(
     show_predictions(display, [(context, texts[i]) for i, context in enumerate(given)])
 
 
-def merge(
+def verify(
     adapter: AdapterArgument,
-    output: OutputArgument,
-    dtype: Annotated[
-        DtypeName | None,
-        typer.Option(help="Number format of the result. [default: the base's]", show_default=False),
-    ] = None,
-    max_shard_size: Annotated[str, typer.Option(help="Largest file, such as 500MB or 5GB.")] = "5GB",
     base: Base = None,
-    force: Force = False,
     json: Json = False,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
-    """Write base + adapter as a plain Hugging Face model folder."""
+    """Check an adapter's files, its base, and that it computes what it computed when it was trained."""
     from lorafit.display import Display
-    from lorafit.display.adapters import show_merge
-    from lorafit.workflows.evaluate import BaseChoice
-    from lorafit.workflows.merge import merge as carry_out
-    from lorafit.workflows.merge import parse_size
+    from lorafit.display.adapters import show_verification
+    from lorafit.errors import AdapterError
+    from lorafit.workflows.verify import verify as carry_out
 
-    shard_bytes = parse_size(max_shard_size)
-    result = carry_out(adapter, output, BaseChoice(base, force), dtype.value if dtype else None, shard_bytes)
-    show_merge(Display(json=json), result)
-
-
-def export(
-    adapter: AdapterArgument,
-    output: OutputArgument,
-    format_name: Annotated[str, typer.Option("--format", help="peft.")] = "peft",
-    base: Base = None,
-    force: Force = False,
-    json: Json = False,
-    debug: Debug = False,  # noqa: ARG001
-) -> None:
-    """Write the adapter in another program's format."""
-    from lorafit.display import Display
-    from lorafit.display.adapters import show_export
-    from lorafit.workflows.evaluate import BaseChoice
-    from lorafit.workflows.export import export as carry_out
-
-    result = carry_out(adapter, output, format_name, BaseChoice(base, force))
-    show_export(Display(json=json), result)
+    result = carry_out(adapter, base)
+    show_verification(Display(json=json), result)
+    if not result.ok:
+        raise typer.Exit(AdapterError.exit_code)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lorafit.cli import adapters, data, fetching, recipes, scoring, training
+from lorafit.cli import adapters, conversion, data, fetching, recipes, scoring, training
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -40,8 +40,10 @@ app.command("train")(training.train)
 app.command("eval")(adapters.evaluate)
 app.command("predict")(adapters.predict)
 app.command("score")(scoring.score)
-app.command("merge")(adapters.merge)
-app.command("export")(adapters.export)
+app.command("verify")(adapters.verify)
+app.command("merge")(conversion.merge)
+app.command("export")(conversion.export)
+app.command("import")(conversion.import_adapter)
 app.command("recipes")(recipes.recipes)
 app.command("fetch")(fetching.fetch)
 app.add_typer(data.app, name="data")

@@ -15,7 +15,9 @@ from lorafit.display.scores import show_samples, show_scores
 if TYPE_CHECKING:
     from lorafit.workflows.evaluate import EvaluateResult
     from lorafit.workflows.export import ExportResult
+    from lorafit.workflows.import_adapter import ImportResult
     from lorafit.workflows.merge import MergeResult
+    from lorafit.workflows.verify import VerifyResult
 
 
 def show_evaluation(display: Display, result: EvaluateResult) -> None:
@@ -38,17 +40,56 @@ def show_predictions(display: Display, texts: Sequence[tuple[str, str]]) -> None
         sys.stdout.write(text + "\n")
 
 
-def show_merge(display: Display, result: MergeResult) -> None:
-    """Where the merged model is."""
+def show_verification(display: Display, result: VerifyResult) -> None:
+    """The verdict, and which and where."""
     if display.json:
-        display.print_json({"folder": str(result.folder), "bytes": result.num_bytes})
+        display.print_json({**vars(result), "adapter": str(result.adapter), "ok": result.ok})
+        return
+    style = "bold green" if result.ok else "bold red"
+    display.print(f"[{style}]{result.verdict}[/]: {escape(result.detail)}")
+    for note in result.notes:
+        display.print(f"note: {escape(note)}")
+
+
+def show_merge(display: Display, result: MergeResult) -> None:
+    """Where the merged model is, and what was proven of it."""
+    proof = result.proof
+    if display.json:
+        value = {"max_logit_difference": proof.max_difference, "allowed_difference": proof.allowed}
+        value |= {"least_survived": proof.least_survived}
+        folder = {"folder": str(result.folder), "bytes": result.num_bytes}
+        display.print_json({**folder, **value, "compared_with": proof.reference})
         return
     display.print(f"wrote {escape(str(result.folder))} ({size(result.num_bytes)})")
+    display.print(
+        f"proven: {proof.num_logits:,} logits of {proof.num_inputs} inputs differ from {proof.reference} by at most "
+        f"{proof.max_difference:.2g} (allowed {proof.allowed:.2g}); of every layer's update at least "
+        f"{proof.least_survived:.2%} survived rounding"
+    )
 
 
 def show_export(display: Display, result: ExportResult) -> None:
     """Where the exported adapter is."""
     if display.json:
-        display.print_json({"folder": str(result.folder), "format": result.format})
+        display.print_json({"folder": str(result.folder), "format": result.format, "url": result.url})
         return
     display.print(f"wrote {escape(str(result.folder))} ({result.format} format)")
+    if result.url:
+        display.print(f"uploaded: {escape(result.url)}")
+
+
+def show_import(display: Display, result: ImportResult) -> None:
+    """The new adapter folder and what it is."""
+    card = result.card
+    if display.json:
+        method = {"method": card.method, "task": card.task.model_dump(mode="json")}
+        value = {"folder": str(result.folder), "tensors": result.num_tensors, **method}
+        display.print_json({**value, "notes": result.notes})
+        return
+    targets = " ".join(card.method["targets"])
+    display.print(
+        f"wrote {escape(str(result.folder))}: {result.num_tensors} tensors, r {card.method['r']}, "
+        f"alpha {card.method['alpha']:g} on {escape(targets)}; task {card.task.name}"
+    )
+    for note in result.notes:
+        display.print(f"note: {escape(note)}")

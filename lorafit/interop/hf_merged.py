@@ -4,121 +4,218 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
+from transformers import PretrainedConfig
 
 from lorafit.adapters import Adapter
-from lorafit.adapters.restore import method_of, model_config
-from lorafit.errors import AdapterError
-from lorafit.interop.safetensors_stream import Outgoing, Stored, stored_tensors, write_sharded
-from lorafit.models import base_folder, skeleton
-from lorafit.models.identity import weight_files
+from lorafit.adapters.restore import check_tensors, method_of, model_config
+from lorafit.errors import AdapterError, LorafitError
+from lorafit.interop.safetensors_stream import Outgoing, write_file
+from lorafit.methods import Change
+from lorafit.models import Model, Stored, base_folder, skeleton, stored_tensors, weight_files
 
 # Weights in any format, and their indices: what a merge writes anew.
 _WEIGHT_FILES = ("*.safetensors", "*.bin", "*.index.json", "*.h5", "*.msgpack", "*.ot", "*.pt", "*.gguf")
+_SINGLE = "model.safetensors"
 
 
-def write_merged(
-    adapter: Adapter,
-    base: str,
-    revision: str | None,
-    folder: Path,
-    *,
-    dtype: torch.dtype | None,
-    max_shard_bytes: int,
-) -> None:
-    """Write the merged model into an existing empty folder: weights, config, and every other file of the base.
+@dataclass(frozen=True)
+class MergeSource:
+    """What there is to merge; no weight is read yet.
 
-    Arithmetic in float32 and one rounding at the end. `dtype` None keeps each tensor's own.
-    Raises NotMergeableError where the method changes more than weights, AdapterError where a tensor has no place.
+    `names`: name of a tensor in its file -> its name in the model. `aliases`: every name of a parameter -> all of its
+    names; a tied parameter has several.
     """
-    source = base_folder(base, revision)
-    config = model_config(adapter, base, revision)
-    shape = skeleton(config, adapter.card.task.output)
-    method = method_of(adapter)
-    method.attach(shape)
-    changes = method.changed_weights(shape, adapter.tensors)
-    stored = list(stored_tensors(weight_files(source)))
-    names = _stored_names(stored, shape.net.base_model_prefix, set(shape.net.state_dict()))
-    outgoing = list(_outgoing(stored, changes, names, dtype))
-    outgoing += _added(adapter, changes, set(names.values()), dtype)
-    write_sharded(folder, outgoing, max_shard_bytes)
-    _copy_other_files(source, folder)
-    _write_config(source, folder, type(shape.net).__name__, dtype, adapter)
+
+    adapter: Adapter
+    folder: Path
+    config: PretrainedConfig
+    shape: Model
+    changes: dict[str, Change]
+    stored: list[Stored]
+    names: dict[str, str]
+    aliases: dict[str, tuple[str, ...]]
+
+    @staticmethod
+    def of(adapter: Adapter, base: str, revision: str | None) -> MergeSource:
+        """Raises NotMergeableError for a method that changes more than weights, AdapterError for a misfit."""
+        folder = base_folder(base, revision)
+        config = model_config(adapter, base, revision)
+        shape = skeleton(config, adapter.card.task.output)
+        aliases = {name: tuple(group) for group in parameter_names(shape).values() for name in group}
+        method = method_of(adapter)
+        method.attach(shape)
+        check_tensors(adapter, shape.trained())
+        changes = method.changed_weights(shape, adapter.tensors)
+        stored = list(stored_tensors(weight_files(folder)))
+        names = stored_names([tensor.name for tensor in stored], shape, set(aliases))
+        return MergeSource(adapter, folder, config, shape, changes, stored, names, aliases)
+
+    @cached_property
+    def by_name(self) -> dict[str, Stored]:
+        """The base's tensors by their names in the model."""
+        return {self.names[tensor.name]: tensor for tensor in self.stored}
+
+    def source_of(self, name: str) -> Stored | None:
+        """Where the base's value of a parameter lies, under any of its names."""
+        return next((self.by_name[n] for n in self.aliases.get(name, (name,)) if n in self.by_name), None)
+
+    @cached_property
+    def untied(self) -> dict[str, str]:
+        """Names that must get a value of their own -> the name they were tied to.
+
+        An adapter belongs to a module: of two that share a weight, merging changes the one and not the other.
+        """
+        found: dict[str, str] = {}
+        for name in self.changes:
+            if name not in self.adapter.tensors:
+                found |= {alias: name for alias in self.aliases.get(name, ()) if alias not in self.changes}
+        return found
 
 
-def _stored_names(stored: list[Stored], prefix: str, known: set[str]) -> dict[str, str]:
+def stored_names(names: list[str], shape: Model, known: set[str]) -> dict[str, str]:
     """File name of a tensor -> its name in the model: checkpoints of bare backbones lack the prefix."""
-    names = {}
-    for tensor in stored:
-        with_prefix = f"{prefix}.{tensor.name}"
-        names[tensor.name] = tensor.name if tensor.name in known or with_prefix not in known else with_prefix
+    prefix = shape.net.base_model_prefix
+    return {
+        name: name if name in known or f"{prefix}.{name}" not in known else f"{prefix}.{name}"
+        for name in names
+    }
+
+
+def parameter_names(model: Model) -> dict[int, list[str]]:
+    """id() of each parameter -> all of its names; a tied one has several."""
+    names: dict[int, list[str]] = {}
+    for name, parameter in model.net.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
     return names
 
 
-Change = Callable[[Tensor], Tensor]
+def write_merged(
+    source: MergeSource, folder: Path, *, dtype: torch.dtype | None, max_shard_bytes: int | None
+) -> list[Path]:
+    """Write the merged model into an existing empty folder: weights, config, and every other file of the base.
+
+    Arithmetic in float32 and one rounding at the end. `dtype` None keeps each tensor's own; `max_shard_bytes` None
+    keeps the base's division into files. Raises LorafitError, before anything is written, where the disk is too full.
+    """
+    files = _in_files(list(_outgoing(source, dtype)), max_shard_bytes)
+    others = _other_files(source.folder)
+    _check_space(folder, sum(t.num_bytes for file in files.values() for t in file), others)
+    for name, tensors in files.items():
+        write_file(folder / name, tensors)
+    if len(files) > 1:
+        _write_index(folder, files)
+    for file in others:
+        shutil.copyfile(file, folder / file.name)
+    _write_config(source, folder, dtype)
+    return [folder / name for name in files]
 
 
-def _outgoing(
-    stored: list[Stored], changes: dict[str, Change], names: dict[str, str], dtype: torch.dtype | None
-) -> Iterator[Outgoing]:
-    for tensor in stored:
-        target = dtype if dtype is not None and tensor.dtype.is_floating_point else tensor.dtype
-        change = changes.get(names[tensor.name])
-        if change is None and target == tensor.dtype:
-            yield Outgoing.copied(tensor)
-        else:
-            yield Outgoing.made(tensor.name, target, tensor.shape, _maker(tensor, change, target))
+def _outgoing(source: MergeSource, dtype: torch.dtype | None) -> Iterator[tuple[str, Outgoing]]:
+    """Every tensor of the result with the name of the base's file it is to stand in, in order."""
+    written: set[str] = set()
+    last = ""
+    for stored in source.stored:
+        name, last = source.names[stored.name], _file_name(stored.file)
+        aliases = source.aliases.get(name, (name,))
+        change = source.changes.get(name)
+        if change is None and written.intersection(aliases) and not source.untied.keys() & set(aliases):
+            continue  # a tied tensor that the base's file holds twice
+        written.add(name)
+        yield last, _made(stored, stored.name, change, dtype)
+    for name in sorted((source.changes.keys() | source.untied.keys()) - written):
+        stored_alias, change = source.source_of(name), source.changes.get(name)
+        if stored_alias is not None and not (change is not None and name in source.adapter.tensors):
+            yield last, _made(stored_alias, name, change, dtype)
+        elif name in source.adapter.tensors and stored_alias is None:
+            value = source.adapter.tensors[name]
+            yield last, Outgoing(name, dtype or value.dtype, tuple(value.shape), value=value)
+        elif stored_alias is None:
+            raise AdapterError(
+                f"{source.adapter.folder}: adapts {name!r}, which is not among the base's weights"
+            )
 
 
-def _maker(tensor: Stored, change: Change | None, dtype: torch.dtype) -> Callable[[], Tensor]:
-    def make() -> Tensor:
-        value = tensor.read()
-        return (change(value.float()) if change is not None else value).to(dtype)
-
-    return make
+def _made(stored: Stored, name: str, change: Change | None, dtype: torch.dtype | None) -> Outgoing:
+    target = dtype if dtype is not None and stored.dtype.is_floating_point else stored.dtype
+    return Outgoing(name, target, stored.shape, stored, change)
 
 
-def _added(
-    adapter: Adapter, changes: dict[str, Change], present: set[str], dtype: torch.dtype | None
-) -> list[Outgoing]:
-    """Trained tensors that the base's files do not hold: a fresh classification head."""
-    added = []
-    for name in sorted(changes.keys() - present):
-        tensor = adapter.tensors.get(name)
-        if tensor is None:
-            raise AdapterError(f"{adapter.folder}: adapts {name!r}, which is not among the base's weights")
-        value = tensor.to(dtype or tensor.dtype)
-        added.append(Outgoing.made(name, value.dtype, tuple(value.shape), partial(_itself, value)))
-    return added
+def _file_name(file: Path) -> str:
+    """pytorch_model-00001-of-00002.bin -> model-00001-of-00002.safetensors"""
+    return file.with_suffix(".safetensors").name.removeprefix("pytorch_")
 
 
-def _itself(tensor: Tensor) -> Tensor:
-    return tensor
+def _in_files(tensors: list[tuple[str, Outgoing]], max_shard_bytes: int | None) -> dict[str, list[Outgoing]]:
+    """As the base has them; or in order, in files of at most `max_shard_bytes` (a larger tensor has its own)."""
+    files: dict[str, list[Outgoing]] = {}
+    if max_shard_bytes is None:
+        for file, tensor in tensors:
+            files.setdefault(file, []).append(tensor)
+        return files
+    shards: list[list[Outgoing]] = [[]]
+    size = 0
+    for _, tensor in tensors:
+        if shards[-1] and size + tensor.num_bytes > max_shard_bytes:
+            shards.append([])
+            size = 0
+        shards[-1].append(tensor)
+        size += tensor.num_bytes
+    if len(shards) == 1:
+        return {_SINGLE: shards[0]}
+    return {
+        f"model-{i:05d}-of-{len(shards):05d}.safetensors": shard for i, shard in enumerate(shards, start=1)
+    }
 
 
-def _copy_other_files(source: Path, folder: Path) -> None:
-    for file in sorted(source.iterdir()):
-        is_weight = any(file.match(pattern) for pattern in _WEIGHT_FILES)
-        if file.is_file() and not is_weight and file.name != "config.json" and not file.name.startswith("."):
-            shutil.copyfile(file, folder / file.name)
+def _write_index(folder: Path, files: dict[str, list[Outgoing]]) -> None:
+    index = {
+        "metadata": {"total_size": sum(t.num_bytes for tensors in files.values() for t in tensors)},
+        "weight_map": {t.name: name for name, tensors in files.items() for t in tensors},
+    }
+    (folder / f"{_SINGLE}.index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
 
-def _write_config(
-    source: Path, folder: Path, architecture: str, dtype: torch.dtype | None, adapter: Adapter
-) -> None:
-    config = json.loads((source / "config.json").read_text(encoding="utf-8"))
-    config["architectures"] = [architecture]
+def _other_files(source: Path) -> list[Path]:
+    """Tokenizer, generation settings, licence...: all but weights, config and hidden files."""
+    return [
+        file
+        for file in sorted(source.iterdir())
+        if file.is_file()
+        and not any(file.match(pattern) for pattern in _WEIGHT_FILES)
+        and file.name not in ("config.json", "merge.json")
+        and not file.name.startswith(".")
+    ]
+
+
+def _check_space(folder: Path, num_bytes: int, others: list[Path]) -> None:
+    needed = num_bytes + sum(file.stat().st_size for file in others) + (1 << 20)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise LorafitError(
+            f"{folder.parent}: the merged model needs {needed / 1e9:.2f} GB, but only {free / 1e9:.2f} GB are free; "
+            f"nothing was written"
+        )
+
+
+def _write_config(source: MergeSource, folder: Path, dtype: torch.dtype | None) -> None:
+    config: dict[str, Any] = json.loads((source.folder / "config.json").read_text(encoding="utf-8"))
+    config["architectures"] = [type(source.shape.net).__name__]
+    if source.untied:
+        config["tie_word_embeddings"] = False
     if dtype is not None:
         config.pop("torch_dtype", None)
         config["dtype"] = str(dtype).removeprefix("torch.")
-    if labels := adapter.card.task.labels:
-        config["id2label"] = {str(i): label for i, label in enumerate(labels)}
-        config["label2id"] = {label: i for i, label in enumerate(labels)}
-    elif adapter.card.task.output == "score":
+    task = source.adapter.card.task
+    if task.labels:
+        config["id2label"] = {str(i): label for i, label in enumerate(task.labels)}
+        config["label2id"] = {label: i for i, label in enumerate(task.labels)}
+    elif task.output == "score":
         config |= {"id2label": {"0": "score"}, "label2id": {"score": 0}, "problem_type": "regression"}
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

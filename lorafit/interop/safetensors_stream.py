@@ -1,156 +1,66 @@
-"""Reading and writing safetensors files tensor by tensor, so that a model of any size passes through little memory.
-
-The file format: 8 bytes little-endian header size, a JSON header {name: {dtype, shape, data_offsets}}, the bytes.
-(https://huggingface.co/docs/safetensors)
-"""
+"""Writing safetensors files front to back, so that a model of any size passes through a few megabytes of memory."""
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 import torch
 from torch import Tensor
 
 from lorafit.errors import NotFoundError
+from lorafit.methods import Change, RowwiseChange
+from lorafit.models import Stored
+from lorafit.models.stored import DTYPE_NAMES
 
-DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "I16": torch.int16,
-    "I8": torch.int8,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
-}
-NAMES = {dtype: name for name, dtype in DTYPES.items()}
-_COPY_BYTES = 8 << 20
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A tensor that lies in a file (`begin`: absolute offset) or, from a pickled file, is memory-mapped by torch."""
-
-    name: str
-    dtype: torch.dtype
-    shape: tuple[int, ...]
-    file: Path
-    begin: int = 0
-    mapped: Tensor | None = None
-
-    @property
-    def num_bytes(self) -> int:
-        return math.prod(self.shape) * self.dtype.itemsize
-
-    def read(self) -> Tensor:
-        """A copy in memory."""
-        if self.mapped is not None:
-            return self.mapped.clone()
-        with self.file.open("rb") as stream:
-            stream.seek(self.begin)
-            buffer = bytearray(self.num_bytes)
-            stream.readinto(buffer)
-        flat = torch.frombuffer(buffer, dtype=self.dtype) if buffer else torch.empty(0, dtype=self.dtype)
-        return flat.view(self.shape)
-
-    def copy_to(self, out: IO[bytes]) -> None:
-        """Its bytes as they are, a few megabytes at a time."""
-        if self.mapped is not None:
-            out.write(_raw(self.mapped))
-            return
-        with self.file.open("rb") as stream:
-            stream.seek(self.begin)
-            left = self.num_bytes
-            while left:
-                chunk = stream.read(min(left, _COPY_BYTES))
-                if not chunk:
-                    raise NotFoundError(f"{self.file}: ends within {self.name!r}; the file is damaged")
-                out.write(chunk)
-                left -= len(chunk)
-
-
-def stored_tensors(files: Sequence[Path]) -> Iterator[Stored]:
-    """Every tensor of a checkpoint, in file order. Pickled files are read with `weights_only` and memory-mapped.
-
-    Raises NotFoundError for a file that is damaged.
-    """
-    for file in files:
-        yield from _from_safetensors(file) if file.suffix == ".safetensors" else _from_pickle(file)
-
-
-def _from_safetensors(file: Path) -> Iterator[Stored]:
-    size = file.stat().st_size
-    try:
-        with file.open("rb") as stream:
-            (header_size,) = struct.unpack("<Q", stream.read(8))
-            if header_size > size - 8:
-                raise ValueError("the header is longer than the file")
-            header = json.loads(stream.read(header_size))
-        for name, entry in header.items():
-            if name == "__metadata__":
-                continue
-            begin, end = entry["data_offsets"]
-            stored = Stored(
-                name, DTYPES[entry["dtype"]], tuple(entry["shape"]), file, 8 + header_size + begin
-            )
-            if end - begin != stored.num_bytes or 8 + header_size + end > size:
-                raise ValueError(f"{name!r} does not lie within the file")
-            yield stored
-    except (struct.error, ValueError, KeyError, TypeError) as error:
-        raise NotFoundError(f"{file}: not a whole safetensors file: {error}") from None
-
-
-def _from_pickle(file: Path) -> Iterator[Stored]:
-    try:
-        tensors = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # torch raises pickle, zip and runtime errors alike
-        raise NotFoundError(
-            f"{file}: cannot be read with weights_only: {str(error).splitlines()[0]}"
-        ) from None
-    seen: set[tuple[int, tuple[int, ...]]] = set()
-    for name, tensor in tensors.items():
-        place = (tensor.data_ptr(), tuple(tensor.shape))
-        if place not in seen:  # a tied tensor is stored once
-            seen.add(place)
-            yield Stored(name, tensor.dtype, tuple(tensor.shape), file, mapped=tensor)
+_BLOCK_BYTES = 512 << 10  # of float32, at once in memory
+_COPY_BYTES = 256 << 20  # by the kernel, through no memory of ours
 
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A tensor to be written: `write` puts exactly its bytes into the stream."""
+    """A tensor to be written: `source`, changed by `change` where there is one; or `value` where there is no source."""
 
     name: str
     dtype: torch.dtype
     shape: tuple[int, ...]
-    write: Callable[[IO[bytes]], None]
+    source: Stored | None = None
+    change: Change | None = None
+    value: Tensor | None = None
 
     @property
     def num_bytes(self) -> int:
         return math.prod(self.shape) * self.dtype.itemsize
 
-    @staticmethod
-    def copied(stored: Stored) -> Outgoing:
-        """As it lies there."""
-        return Outgoing(stored.name, stored.dtype, stored.shape, stored.copy_to)
+    @property
+    def is_copy(self) -> bool:
+        """Whether its bytes are those of the source."""
+        return self.source is not None and self.change is None and self.source.dtype == self.dtype
 
-    @staticmethod
-    def made(name: str, dtype: torch.dtype, shape: tuple[int, ...], make: Callable[[], Tensor]) -> Outgoing:
-        """Computed when its turn comes."""
+    def blocks(self) -> Iterator[Tensor]:
+        """Its values in order, some rows at a time. Changes are computed in float32 and rounded once."""
+        source, change = self.source, self.change
+        if source is None:
+            assert self.value is not None
+            yield self.value.to(self.dtype)
+        elif change is None or isinstance(change, RowwiseChange):
+            step = block_rows(source)
+            for start in range(0, source.num_rows, step):
+                block = source.read_rows(start, min(start + step, source.num_rows))
+                yield (block if change is None else change.rows(block.float(), start)).to(self.dtype)
+        else:
+            yield change(source.read().float()).to(self.dtype)
 
-        def write(out: IO[bytes]) -> None:
-            tensor = make()
-            assert (tensor.dtype, tuple(tensor.shape)) == (dtype, shape), (name, tensor.dtype, tensor.shape)
-            out.write(_raw(tensor))
 
-        return Outgoing(name, dtype, shape, write)
+def block_rows(stored: Stored) -> int:
+    """How many rows of a tensor make a block."""
+    return max(_BLOCK_BYTES // max(math.prod(stored.shape[1:]) * 4, 1), 1)
 
 
 def write_file(path: Path, tensors: Sequence[Outgoing]) -> None:
@@ -160,47 +70,79 @@ def write_file(path: Path, tensors: Sequence[Outgoing]) -> None:
     for tensor in tensors:
         end = offset + tensor.num_bytes
         header[tensor.name] = {
-            "dtype": NAMES[tensor.dtype],
+            "dtype": DTYPE_NAMES[tensor.dtype],
             "shape": list(tensor.shape),
             "data_offsets": [offset, end],
         }
         offset = end
     encoded = json.dumps(header, separators=(",", ":")).encode()
     encoded += b" " * (-len(encoded) % 8)
-    with path.open("wb", buffering=_COPY_BYTES) as out:
-        out.write(struct.pack("<Q", len(encoded)) + encoded)
-        for tensor in tensors:
-            tensor.write(out)
+    with path.open("wb", buffering=0) as out:
+        _write(out, struct.pack("<Q", len(encoded)) + encoded)
+        for part in _in_runs(tensors):
+            if isinstance(part, Outgoing):
+                for block in part.blocks():
+                    _write(out, _raw(block))
+            else:
+                _copy(part, out)
+        if out.tell() != 8 + len(encoded) + offset:
+            raise NotFoundError(f"{path}: {out.tell()} bytes came out instead of {8 + len(encoded) + offset}")
 
 
-def into_shards(tensors: Sequence[Outgoing], max_bytes: int) -> list[list[Outgoing]]:
-    """Tensors in order, in files of at most `max_bytes` (a larger tensor has a file of its own)."""
-    shards: list[list[Outgoing]] = [[]]
-    size = 0
+@dataclass(frozen=True)
+class _Run:
+    """Bytes that lie one behind the other in the source and in the result."""
+
+    file: Path
+    begin: int
+    num_bytes: int
+
+
+def _in_runs(tensors: Sequence[Outgoing]) -> Iterator[Outgoing | _Run]:
+    """Copied tensors that are neighbours in their file as one run; all others one by one."""
+    run: _Run | None = None
     for tensor in tensors:
-        if shards[-1] and size + tensor.num_bytes > max_bytes:
-            shards.append([])
-            size = 0
-        shards[-1].append(tensor)
-        size += tensor.num_bytes
-    return shards
+        source = tensor.source
+        if not tensor.is_copy or source is None or source.mapped is not None:
+            if run:
+                yield run
+            run = None
+            yield tensor
+        elif run and run.file == source.file and run.begin + run.num_bytes == source.begin:
+            run = _Run(run.file, run.begin, run.num_bytes + source.num_bytes)
+        else:
+            if run:
+                yield run
+            run = _Run(source.file, source.begin, source.num_bytes)
+    if run:
+        yield run
 
 
-def write_sharded(folder: Path, tensors: Sequence[Outgoing], max_bytes: int) -> list[Path]:
-    """model.safetensors, or model-00001-of-0000n.safetensors with their index, as transformers names them."""
-    shards = into_shards(tensors, max_bytes)
-    if len(shards) == 1:
-        write_file(folder / "model.safetensors", shards[0])
-        return [folder / "model.safetensors"]
-    paths = [folder / f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors" for i in range(len(shards))]
-    for path, shard in zip(paths, shards, strict=True):
-        write_file(path, shard)
-    index = {
-        "metadata": {"total_size": sum(t.num_bytes for t in tensors)},
-        "weight_map": {t.name: path.name for path, shard in zip(paths, shards, strict=True) for t in shard},
-    }
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n")
-    return paths
+def _copy(run: _Run, out: BinaryIO) -> None:
+    """By the kernel, inside the file system where it can."""
+    with run.file.open("rb", buffering=0) as stream:
+        begin, left = run.begin, run.num_bytes
+        while left:
+            count = _copy_some(stream.fileno(), out.fileno(), begin, min(left, _COPY_BYTES))
+            if not count:
+                raise NotFoundError(f"{run.file}: ends too early; the file is damaged")
+            begin, left = begin + count, left - count
+
+
+def _copy_some(source: int, target: int, begin: int, count: int) -> int:
+    if hasattr(os, "copy_file_range"):
+        try:
+            return os.copy_file_range(source, target, count, begin)
+        except OSError:  # another file system, or one that cannot
+            pass
+    chunk = os.pread(source, min(count, _BLOCK_BYTES), begin)
+    return os.write(target, chunk)
+
+
+def _write(out: BinaryIO, content: bytes | memoryview) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[out.write(view) :]
 
 
 def _raw(tensor: Tensor) -> memoryview:

@@ -61,10 +61,14 @@ class Embedding(LoRALayer, nn.Embedding):
 
     def delta_weight(self) -> Tensor:
         """ΔW = scaling * (B A)^T  [num_embeddings, embedding_dim], zero in the padding row."""
+        return self.delta_rows(0, self.num_embeddings)
+
+    def delta_rows(self, start: int, stop: int) -> Tensor:
+        """The rows start:stop of ΔW."""
         dtype = torch.promote_types(self.lora_A.dtype, torch.float32)
-        delta = self.scaling * (self.lora_A.to(dtype).T @ self.lora_B.to(dtype).T)
-        if self.padding_idx is not None:
-            delta[self.padding_idx] = 0.0
+        delta = self.scaling * (self.lora_A[:, start:stop].to(dtype).T @ self.lora_B.to(dtype).T)
+        if self.padding_idx is not None and start <= self.padding_idx < stop:
+            delta[self.padding_idx - start] = 0.0
         return delta
 
     def _unmerged(self) -> Tensor:

@@ -102,6 +102,10 @@ class LoRALayer(nn.Module):
         """ΔW = scaling * B A in the layout of `weight`, at least in float32. For merging only."""
         raise NotImplementedError
 
+    def delta_rows(self, start: int, stop: int) -> Tensor:
+        """ΔW[start:stop], along the first dimension of `weight`, without the rest where that can be done."""
+        return self.delta_weight()[start:stop]
+
     def _add_adapter(
         self,
         r: int,
@@ -258,3 +262,16 @@ def merged(model: nn.Module) -> Iterator[nn.Module]:
     finally:
         for layer in to_undo:
             layer.unmerge()
+
+
+@contextmanager
+def scaled(model: nn.Module, factor: float) -> Iterator[nn.Module]:
+    """Every adapter of the model `factor` times as strong for the length of the block: 0 gives the base model."""
+    layers = [(layer, layer.scaling) for layer in lora_layers(model)]
+    try:
+        for layer, scaling in layers:
+            layer.scaling = scaling * factor
+        yield model
+    finally:
+        for layer, scaling in layers:
+            layer.scaling = scaling

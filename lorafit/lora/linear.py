@@ -86,13 +86,31 @@ class _LoraLinear(LoRALayer, nn.Linear):
 
     def delta_weight(self) -> Tensor:
         """ΔW = scaling * B A in the layout of `weight`, zero in the slices that are not adapted."""
+        return self.delta_rows(0, self.in_features if self.fan_in_fan_out else self.out_features)
+
+    def delta_rows(self, start: int, stop: int) -> Tensor:
+        """ΔW[start:stop]: outputs, or inputs where the weight is stored [in, out]."""
         dtype = torch.promote_types(self.lora_A.dtype, torch.float32)
-        blocks = self.geometry.blocks
         lora_a, lora_b = self.lora_A.to(dtype), self.lora_B.to(dtype)
-        updates = (self.scaling * b @ a for a, b in zip(blocks(lora_a), blocks(lora_b), strict=True))
-        zeros = lora_a.new_zeros(self.out_features // len(self.enable_lora), self.in_features)
-        delta = torch.cat([next(updates) if on else zeros for on in self.enable_lora])
-        return delta.T.contiguous() if self.fan_in_fan_out else delta
+        if self.fan_in_fan_out:
+            return self._update(lora_a[:, start:stop], lora_b, 0, self.out_features).T.contiguous()
+        return self._update(lora_a, lora_b, start, stop)
+
+    def _update(self, lora_a: Tensor, lora_b: Tensor, start: int, stop: int) -> Tensor:
+        """Outputs start:stop of scaling * B A, for the inputs that `lora_a` has."""
+        width = self.out_features // len(self.enable_lora)
+        blocks = zip(self.geometry.blocks(lora_a), self.geometry.blocks(lora_b), strict=True)
+        rows = []
+        for i, on in enumerate(self.enable_lora):
+            block_a, block_b = next(blocks) if on else (None, None)
+            first, last = max(start - i * width, 0), min(stop - i * width, width)
+            if first >= last:
+                continue
+            if block_a is None or block_b is None:
+                rows.append(lora_a.new_zeros(last - first, lora_a.shape[1]))
+            else:
+                rows.append(self.scaling * block_b[first:last] @ block_a)
+        return torch.cat(rows)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..., in] -> [..., out]."""

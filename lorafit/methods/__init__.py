@@ -1,13 +1,25 @@
 """Fine-tuning methods, one file each. To add one: write its file, and its class into METHODS."""
 
 from lorafit.methods.adapter import Adapter
-from lorafit.methods.base import Method
+from lorafit.methods.base import Change, Method, RowwiseChange
 from lorafit.methods.bitfit import BitFit
 from lorafit.methods.full import Full
-from lorafit.methods.lora import LoRA
+from lorafit.methods.lora import LoRA, Update
 from lorafit.methods.prefix import Prefix
 from lorafit.methods.top2 import Top2
 
 METHODS: dict[str, type[Method]] = {m.name: m for m in (LoRA, Full, Top2, BitFit, Adapter, Prefix)}
 
-__all__ = ["METHODS", "Adapter", "BitFit", "Full", "LoRA", "Method", "Prefix", "Top2"]
+__all__ = [
+    "METHODS",
+    "Adapter",
+    "BitFit",
+    "Change",
+    "Full",
+    "LoRA",
+    "Method",
+    "Prefix",
+    "RowwiseChange",
+    "Top2",
+    "Update",
+]

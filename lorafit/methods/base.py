@@ -17,6 +17,18 @@ Change = Callable[[Tensor], Tensor]
 """A base weight in float32 -> the merged weight in float32."""
 
 
+class RowwiseChange(ABC):
+    """A Change that can be made a few rows at a time, so that no whole tensor need be in memory."""
+
+    def __call__(self, weight: Tensor) -> Tensor:
+        """The whole at once."""
+        return self.rows(weight, 0)
+
+    @abstractmethod
+    def rows(self, block: Tensor, start: int) -> Tensor:
+        """Rows of the base weight from `start` on -> the same rows of the merged weight; both float32."""
+
+
 class Method(MethodSection, ABC):
     """A way of fine-tuning: its fields are the keys of the recipe's `[method]` section.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -11,7 +12,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from lorafit import lora
-from lorafit.methods.base import Change, Method, replaced, train_only
+from lorafit.methods.base import Change, Method, RowwiseChange, replaced, train_only
 from lorafit.models import Model
 from lorafit.recipe.sections import Probability
 
@@ -49,20 +50,30 @@ class LoRA(Method):
         layers = {
             n: m for n, m in model.net.named_modules() if isinstance(m, lora.LoRALayer) and m.has_adapter
         }
-        head = {name: t for name, t in tensors.items() if name.rpartition(".")[0] not in layers}
-        added = {f"{name}.weight": _adding(layer, name, tensors) for name, layer in layers.items()}
-        return replaced(head) | added
+        factors = {f"{name}.{factor}" for name in layers for factor in _FACTORS}
+        added = {f"{name}.weight": Update(_filled(layer, name, tensors)) for name, layer in layers.items()}
+        return {**replaced({n: t for n, t in tensors.items() if n not in factors}), **added}
 
 
-def _adding(layer: lora.LoRALayer, name: str, tensors: Mapping[str, Tensor]) -> Change:
-    """The layer's own ΔW, from tensors that are put into a copy of the layer (whose shape alone exists)."""
+@dataclass(frozen=True)
+class Update(RowwiseChange):
+    """W + ΔW of one layer, of which only the adapter need exist."""
 
-    def change(weight: Tensor) -> Tensor:
-        real = copy.copy(layer)
-        real._parameters = {
-            key: nn.Parameter(tensors[f"{name}.{key}"], requires_grad=False) for key in _FACTORS
-        }
-        real._parameters["weight"] = nn.Parameter(weight, requires_grad=False)
-        return weight + real.delta_weight()
+    layer: lora.LoRALayer
 
-    return change
+    def rows(self, block: Tensor, start: int) -> Tensor:
+        """block + ΔW[start:start + len(block)], in place."""
+        return block.add_(self.delta(start, start + block.shape[0]))
+
+    @torch.no_grad()
+    def delta(self, start: int, stop: int) -> Tensor:
+        """ΔW[start:stop]."""
+        return self.layer.delta_rows(start, stop)
+
+
+def _filled(layer: lora.LoRALayer, name: str, tensors: Mapping[str, Tensor]) -> lora.LoRALayer:
+    """A copy of a layer (whose shape alone exists) with the trained factors in it."""
+    filled = copy.copy(layer)
+    factors = {key: nn.Parameter(tensors[f"{name}.{key}"], requires_grad=False) for key in _FACTORS}
+    filled._parameters = {**layer._parameters, **factors}
+    return filled

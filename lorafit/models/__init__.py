@@ -6,15 +6,18 @@ from lorafit.models.identity import BaseIdentity, base_identity
 from lorafit.models.load import base_folder, load_base, load_config, load_tokenizer, skeleton
 from lorafit.models.model import Model, OutputKind
 from lorafit.models.packing import PackedRow, take_packed_rows
+from lorafit.models.stored import MappedFile, Stored, stored_tensors, weight_files
 
 __all__ = [
     "FAMILIES",
     "LOGICAL_TARGETS",
     "BaseIdentity",
     "Family",
+    "MappedFile",
     "Model",
     "OutputKind",
     "PackedRow",
+    "Stored",
     "base_folder",
     "base_identity",
     "family_of",
@@ -23,5 +26,7 @@ __all__ = [
     "load_config",
     "load_tokenizer",
     "skeleton",
+    "stored_tensors",
     "take_packed_rows",
+    "weight_files",
 ]

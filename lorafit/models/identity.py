@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import struct
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from lorafit.errors import NotFoundError
+from lorafit.models.stored import DTYPE_NAMES, Stored, stored_tensors, weight_files
+
+_BLOCK_BYTES = 4 << 20
 
 # Keys of config.json that say where it came from or how it is run, not what it computes.
 _INCIDENTAL = {
@@ -29,12 +31,12 @@ _INCIDENTAL = {
 
 @dataclass(frozen=True)
 class BaseIdentity:
-    """What an adapter remembers of its base. Hashes are sha256 in hex."""
+    """What an adapter remembers of its base. Hashes are sha256 in hex; None where the folder lacks the file."""
 
     id: str
     revision: str | None
-    config_hash: str
-    weights_hash: str
+    config_hash: str | None
+    weights_hash: str | None
 
 
 def base_identity(base: str, revision: str | None, folder: Path) -> BaseIdentity:
@@ -42,30 +44,23 @@ def base_identity(base: str, revision: str | None, folder: Path) -> BaseIdentity
     return BaseIdentity(base, revision, _config_hash(folder), _weights_hash(folder))
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """The files that hold the weights: safetensors (sharded or not), else the pickled ones.
-
-    Raises NotFoundError when there are none.
-    """
-    for single, pattern in (
-        ("model.safetensors", "model-*.safetensors"),
-        ("pytorch_model.bin", "pytorch_model-*.bin"),
-    ):
-        if (folder / single).is_file():
-            return [folder / single]
-        if shards := sorted(folder.glob(pattern)):
-            return shards
-    raise NotFoundError(f"{folder}: no weights there (model.safetensors or pytorch_model.bin)")
-
-
-def _config_hash(folder: Path) -> str:
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    kept = {key: value for key, value in config.items() if key not in _INCIDENTAL}
+def _config_hash(folder: Path) -> str | None:
+    path = folder / "config.json"
+    if not path.is_file():
+        return None
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        kept = {key: value for key, value in config.items() if key not in _INCIDENTAL}
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise NotFoundError(f"{path}: not readable as JSON: {error}") from None
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
-def _weights_hash(folder: Path) -> str:
-    files = weight_files(folder)
+def _weights_hash(folder: Path) -> str | None:
+    try:
+        files = weight_files(folder)
+    except NotFoundError:
+        return None
     key = json.dumps([[str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns] for f in files])
     cache = _HashCache()
     known = cache.get(key)
@@ -77,46 +72,20 @@ def _weights_hash(folder: Path) -> str:
 
 def _hash_tensors(files: list[Path]) -> str:
     """sha256 over the sorted digests of (name, dtype, shape, bytes): the same for one file and for many shards."""
-    digests: list[str] = []
-    for file in files:
-        tensors = _safetensors_digests(file) if file.suffix == ".safetensors" else _pickle_digests(file)
-        digests.extend(tensors)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # hashing leaves the interpreter to others
+        digests = list(pool.map(_digest, stored_tensors(files)))
     return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
 
 
-def _safetensors_digests(file: Path) -> Iterator[str]:
-    """Straight from the file's bytes, without making tensors of them."""
-    with file.open("rb") as stream:
-        (header_size,) = struct.unpack("<Q", stream.read(8))
-        header = json.loads(stream.read(header_size))
-        start = 8 + header_size
-        for name, entry in header.items():
-            if name == "__metadata__":
-                continue
-            digest = hashlib.sha256(json.dumps([name, entry["dtype"], entry["shape"]]).encode())
-            begin, end = entry["data_offsets"]
-            stream.seek(start + begin)
-            left = end - begin
-            while left and (chunk := stream.read(min(left, 1 << 20))):
-                digest.update(chunk)
-                left -= len(chunk)
-            yield digest.hexdigest()
-
-
-_SAFETENSORS_NAMES = {
-    torch.float32: "F32",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
-    torch.float64: "F64",
-}
-
-
-def _pickle_digests(file: Path) -> Iterator[str]:
-    for name, tensor in torch.load(file, map_location="cpu", weights_only=True, mmap=True).items():
-        dtype = _SAFETENSORS_NAMES.get(tensor.dtype, str(tensor.dtype).removeprefix("torch."))
-        digest = hashlib.sha256(json.dumps([name, dtype, list(tensor.shape)]).encode())
-        digest.update(tensor.contiguous().view(torch.uint8).numpy().data)
-        yield digest.hexdigest()
+def _digest(stored: Stored) -> str:
+    """A few megabytes at a time."""
+    dtype = DTYPE_NAMES.get(stored.dtype, str(stored.dtype).removeprefix("torch."))
+    digest = hashlib.sha256(json.dumps([stored.name, dtype, list(stored.shape)]).encode())
+    step = max(_BLOCK_BYTES // max(stored.row_bytes, 1), 1)
+    for start in range(0, stored.num_rows, step):
+        rows = stored.read_rows(start, min(start + step, stored.num_rows))
+        digest.update(rows.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 class _HashCache:

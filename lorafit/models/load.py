@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import transformers
 from huggingface_hub.utils import are_progress_bars_disabled
+from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -143,11 +144,30 @@ def draw_head(net: PreTrainedModel, names: Iterable[str], generator: torch.Gener
             parameter.fill_(0.0 if name.endswith("bias") else 1.0)
 
 
-def skeleton(config: PretrainedConfig, output: OutputKind) -> Model:
-    """The model's shape alone, on the meta device: for counting and for checking targets."""
-    with torch.device("meta"):
-        net: PreTrainedModel = _auto_class(output).from_config(config)
-    return Model(net, None, family_of(config.model_type, config._name_or_path), output)
+def skeleton(config: PretrainedConfig, output: OutputKind, *, with_buffers: bool = False) -> Model:
+    """The model's shape alone, on the meta device: for counting and for checking targets.
+
+    `with_buffers`: what is computed and not stored is real, so that the net runs once it has weights.
+    """
+    with _parameters_on_meta() if with_buffers else torch.device("meta"):
+        net: PreTrainedModel = _auto_class(output).from_config(config, dtype=torch.float32)
+    return Model(net.eval(), None, family_of(config.model_type, config._name_or_path), output)
+
+
+@contextlib.contextmanager
+def _parameters_on_meta() -> Iterator[None]:
+    register = nn.Module.register_parameter
+
+    def without_storage(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        if parameter is not None and not parameter.is_meta:  # a tied one stays the same object
+            parameter = nn.Parameter(parameter.to("meta"), requires_grad=parameter.requires_grad)
+        register(module, name, parameter)
+
+    nn.Module.register_parameter = without_storage  # type: ignore
+    try:
+        yield
+    finally:
+        nn.Module.register_parameter = register  # type: ignore[method-assign]
 
 
 def base_folder(base: str, revision: str | None = None) -> Path:

@@ -51,5 +51,12 @@ class Model:
         return {name: p for name, p in self.net.named_parameters() if p.requires_grad}
 
     @property
+    def vocab_size(self) -> int:
+        """Rows of the token table."""
+        table = self.net.get_input_embeddings()
+        assert isinstance(table, nn.Embedding)
+        return table.num_embeddings
+
+    @property
     def device(self) -> torch.device:
         return next(self.net.parameters()).device

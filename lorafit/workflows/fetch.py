@@ -167,7 +167,7 @@ def _look(recipe: Recipe, task: Task, found: Lock) -> list[str]:
         is_local = local_path(section.base).is_dir()
         name = f"{section.base}@{section.revision}" if section.revision else section.base
         found.bases[name] = LockedBase(
-            None if is_local else folder.name, identity.config_hash, identity.weights_hash
+            None if is_local else folder.name, identity.config_hash or "", identity.weights_hash or ""
         )
 
     if not missing_base(recipe.model):

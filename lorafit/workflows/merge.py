@@ -1,44 +1,104 @@
-"""Adapter folder + base -> a plain Hugging Face model folder."""
+"""Adapter folder + base -> a plain Hugging Face model folder, with a certificate that it computes the same."""
 
 from __future__ import annotations
 
+import os
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from lorafit.adapters import check_base, read_adapter
+from lorafit.adapters import check_base, read_adapter, where_base
 from lorafit.errors import RecipeError
-from lorafit.files import new_folder
-from lorafit.interop import write_merged
+from lorafit.files import new_folder, write_json
+from lorafit.interop import MergeProof, MergeSource, prove_merge, thrifty, write_merged
 from lorafit.workflows.evaluate import BaseChoice
+from lorafit.workflows.provenance import provenance
+
+CERTIFICATE_FILE = "merge.json"
 
 
 @dataclass(frozen=True)
 class MergeResult:
-    """The new folder and its size."""
+    """The new folder, its size, and the proof."""
 
     folder: Path
     num_bytes: int
+    proof: MergeProof
 
 
 def merge(
-    folder: Path, output: Path, base: BaseChoice, dtype: str | None, max_shard_bytes: int
+    folder: Path, output: Path, base: BaseChoice, dtype: str | None, max_shard_bytes: int | None
 ) -> MergeResult:
-    """Write the merged model to `output`, a new folder.
+    """Write the merged model to `output`, a new folder, and prove it; without proof, nothing is left there.
 
-    Raises AdapterError for the wrong base, NotMergeableError for a method without merged form, RecipeError when
-    `output` is there already.
+    Raises AdapterError for the wrong base or a merge that cannot be proven, NotMergeableError for a method without
+    merged form, RecipeError when `output` is there already, LorafitError when the disk is too full.
     """
-    adapter = read_adapter(folder)
     check_new(output)
-    where, revision = (base.base, None) if base.base else (adapter.card.base.id, adapter.card.base.revision)
-    check_base(adapter, base=base.base, force=base.force)
+    chosen = getattr(torch, dtype) if dtype else None
+    with thrifty():
+        adapter = read_adapter(folder)
+        check_base(adapter, base=base.base, force=base.force)
+        source = MergeSource.of(adapter, *where_base(adapter, base.base))
+        return _write(source, output, chosen, max_shard_bytes)
+
+
+def _write(
+    source: MergeSource, output: Path, dtype: torch.dtype | None, max_shard_bytes: int | None
+) -> MergeResult:
     with new_folder(output) as temporary:
-        chosen = getattr(torch, dtype) if dtype else None
-        write_merged(adapter, where, revision, temporary, dtype=chosen, max_shard_bytes=max_shard_bytes)
-    return MergeResult(output, sum(file.stat().st_size for file in output.iterdir()))
+        weights = write_merged(source, temporary, dtype=dtype, max_shard_bytes=max_shard_bytes)
+        with _on_its_way_to_disk(weights):
+            proof = prove_merge(source, temporary)
+        write_json(temporary / CERTIFICATE_FILE, _certificate(source, proof))
+    return MergeResult(output, sum(file.stat().st_size for file in output.iterdir()), proof)
+
+
+@contextmanager
+def _on_its_way_to_disk(files: Sequence[Path]) -> Iterator[None]:
+    """Let the system write the files out while the block runs."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(_sync, files)
+        yield
+
+
+def _sync(files: Sequence[Path]) -> None:
+    for file in files:
+        with file.open("rb") as stream:
+            os.fsync(stream.fileno())
+
+
+def _certificate(source: MergeSource, proof: MergeProof) -> dict[str, Any]:
+    """What was merged with what, and how well."""
+    card, made = source.adapter.card, provenance()
+    return {
+        "adapter": {
+            "sha256": card.files["adapter.safetensors"].sha256,
+            "method": card.method,
+            "task": card.task.model_dump(mode="json"),
+        },
+        "base": card.base.model_dump(mode="json"),
+        "untied": sorted(source.untied),
+        "proof": {
+            "compared_with": proof.reference,
+            "inputs": proof.num_inputs,
+            "logits": proof.num_logits,
+            "max_logit_difference": proof.max_difference,
+            "allowed_difference": proof.allowed,
+            "largest_logit": proof.largest_logit,
+            "least_survived": proof.least_survived,
+        },
+        "layers": [asdict(layer) for layer in proof.layers],
+        "made": {
+            key: getattr(made, key) for key in ("created", "lorafit", "torch", "transformers", "commit")
+        },
+    }
 
 
 def check_new(output: Path) -> None:

@@ -78,7 +78,7 @@ class Run:
         self.position = Position(
             micro_batch_size=self.recipe.train.micro_batch_size, oom_retries=self.recipe.train.max_oom_retries
         )
-        self.progress = Progress(self.schedule.num_steps, weights_hash=card.base.weights_hash)
+        self.progress = Progress(self.schedule.num_steps, weights_hash=card.base.weights_hash or "")
         try:
             self._begin(found)
             self._fit()
@@ -94,11 +94,8 @@ class Run:
             self.placement.move(self.model)
             self.progress.base_scores = self._score("base").get("scores")
         self.plan.method.attach(self.model, torch.Generator().manual_seed(recipe.train.seed))
-        if recipe.train.init_from is not None and found.checkpoint is None:
-            load_tensors(read_adapter(local_path(recipe.train.init_from)), self.model)
         if found.checkpoint is None:
-            for line in warm_start(self.plan.method, self.model, self.keeper.card.base):
-                self.tell(Note(line))
+            self._take_start()
         if recipe.train.gradient_checkpointing:
             recompute_activations(self.model.net)
         self.placement.place(self.model)
@@ -108,6 +105,13 @@ class Run:
             self._resume(found, found.checkpoint)
         elif recipe.eval.score_base:
             self._checkpoint()
+
+    def _take_start(self) -> None:
+        """The weights of another adapter: all of them, or all but its head (a warm start)."""
+        if (whole := self.recipe.train.init_from) is not None:
+            load_tensors(read_adapter(local_path(whole)), self.model)
+        for line in warm_start(self.plan.method, self.model, self.keeper.card.base):
+            self.tell(Note(line))
 
     def _spread(self) -> None:
         """Over several processes: the same start for all, dropout of its own for each, and a shard of the base."""

@@ -12,7 +12,10 @@ import torch
 from safetensors.torch import load_file
 
 from lorafit.errors import AdapterError, DivergedError, NotFoundError, RecipeError
+from lorafit.methods import METHODS
+from lorafit.recipe import EvalSection
 from lorafit.workflows import events
+from lorafit.workflows.evaluate import BaseChoice, evaluate
 from lorafit.workflows.plan import load_plan
 from lorafit.workflows.train import TrainResult, train
 from tests.tiny_encoders import save_encoder, write_rte, write_sst2
@@ -213,3 +216,22 @@ def test_the_paper_s_parameter_counts(
     plan = load_plan(str(recipe), [])
     assert (plan.num_trained, plan.num_head) == (num_lora, num_head)
     assert not plan.rows_known
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_trains_a_classifier_and_restores_it(
+    method: str, bases: dict[str, Path], glue_dir: Path, tmp_path: Path
+) -> None:
+    recipe = write_recipe(tmp_path / "a.toml", bases["bert"], glue_dir)
+    text = recipe.read_text().replace('name = "lora"\nr = 4\nalpha = 8', f'name = "{method}"')
+    recipe.write_text(text)
+    plan = load_plan(str(recipe), ["train.max_steps=8"])  # enough for the check that everything has moved
+    result = train(plan, tmp_path / "run", lambda _: None)
+    section = EvalSection()
+    again = evaluate(result.adapter, BaseChoice(), "valid", None, tmp_path / "eval", section, lambda _: None)
+    assert again.scores["scores"] == result.scores["scores"]
+    before, after = (
+        [json.loads(line) for line in path.read_text().splitlines()]
+        for path in (result.run / "predictions" / "valid.jsonl", tmp_path / "eval" / "predictions.jsonl")
+    )
+    assert before == after

@@ -1,4 +1,4 @@
-"""Runs of classification tasks that are cut off end as if they had not been."""
+"""Runs of classification tasks: cut off and resumed."""
 
 from __future__ import annotations
 

@@ -1,0 +1,122 @@
+"""Commands that turn an adapter into something else, or something else into an adapter: merge, export, import."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lorafit.cli.options import AdapterArgument, Base, Debug, Force, Json, OutputArgument
+
+
+class DtypeName(StrEnum):
+    """A number format of merged weights."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
+class FormatName(StrEnum):
+    """Another program's adapter format."""
+
+    peft = "peft"
+    loralib = "loralib"
+
+
+Format = Annotated[FormatName, typer.Option("--format", help="Whose format.")]
+
+
+def merge(
+    adapter: AdapterArgument,
+    output: OutputArgument,
+    dtype: Annotated[
+        DtypeName | None,
+        typer.Option(help="Number format of the result. [default: the base's]", show_default=False),
+    ] = None,
+    max_shard_size: Annotated[
+        str | None,
+        typer.Option(
+            help="Largest file, such as 5GB. [default: files as the base has them]", show_default=False
+        ),
+    ] = None,
+    base: Base = None,
+    force: Force = False,
+    json: Json = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Write base + adapter as a plain Hugging Face model folder, and prove that it computes the same."""
+    from lorafit.display import Display
+    from lorafit.display.adapters import show_merge
+    from lorafit.workflows.evaluate import BaseChoice
+    from lorafit.workflows.merge import merge as carry_out
+    from lorafit.workflows.merge import parse_size
+
+    shard_bytes = parse_size(max_shard_size) if max_shard_size else None
+    result = carry_out(adapter, output, BaseChoice(base, force), dtype.value if dtype else None, shard_bytes)
+    show_merge(Display(json=json), result)
+
+
+def export(
+    adapter: AdapterArgument,
+    output: OutputArgument,
+    format_name: Format = FormatName.peft,
+    push_to_hub: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REPO", help="Also upload the folder to this hub repository.", show_default=False
+        ),
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="Make the repository a private one.")] = False,
+    base: Base = None,
+    force: Force = False,
+    json: Json = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Write the adapter in another program's format."""
+    from lorafit.display import Display
+    from lorafit.display.adapters import show_export
+    from lorafit.workflows.evaluate import BaseChoice
+    from lorafit.workflows.export import export as carry_out
+    from lorafit.workflows.hub import Upload
+
+    upload = Upload(push_to_hub, private) if push_to_hub else None
+    result = carry_out(adapter, output, format_name.value, BaseChoice(base, force), upload)
+    show_export(Display(json=json), result)
+
+
+def import_adapter(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The foreign file or folder.", show_default=False)
+    ],
+    output: OutputArgument,
+    format_name: Format,
+    base: Annotated[str, typer.Option("--base", help="The base; its config is enough.", show_default=False)],
+    alpha: Annotated[
+        float | None,
+        typer.Option(help="LoRA's alpha, which loralib's files do not hold.", show_default=False),
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="What it was trained for, such as mnli or e2e.", show_default=False)
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Part of a fused projection that it adapts; may be given often. [default: query and value]",
+            show_default=False,
+        ),
+    ] = None,
+    json: Json = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Make an adapter folder of another program's adapter."""
+    from lorafit.display import Display
+    from lorafit.display.adapters import show_import
+    from lorafit.workflows.import_adapter import Given
+    from lorafit.workflows.import_adapter import import_adapter as carry_out
+
+    given = Given(alpha, task, tuple(target) if target else None)
+    result = carry_out(file, output, format_name.value, base, given)
+    show_import(Display(json=json), result)

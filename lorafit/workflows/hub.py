@@ -1,0 +1,52 @@
+"""A folder onto the Hugging Face hub."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lorafit.errors import LorafitError, RecipeError
+
+
+@dataclass(frozen=True)
+class Upload:
+    """The model repository to put a folder into; made where it is not there yet."""
+
+    repo: str
+    private: bool = False
+
+
+def upload_folder(folder: Path, upload: Upload) -> str:
+    """Upload every file in one commit; returns its address. The user's own token is used, as `hf auth login` left it.
+
+    Raises RecipeError for a name that cannot be one, LorafitError where the hub is out of reach or refuses.
+    """
+    from httpx import HTTPError
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
+
+    api = HfApi()
+    try:
+        api.create_repo(upload.repo, private=upload.private, exist_ok=True)
+        done = api.upload_folder(repo_id=upload.repo, folder_path=folder, commit_message="Adapter by lorafit")
+    except HFValidationError as error:
+        raise RecipeError(f"--push-to-hub {upload.repo}: {_first_line(error)}") from None
+    except (OfflineModeIsEnabled, ConnectionError) as error:
+        raise LorafitError(_out_of_reach(folder, upload, error)) from None
+    except (HTTPError, OSError) as error:
+        raise LorafitError(
+            f"--push-to-hub {upload.repo}: the hub refuses: {_first_line(error)}; log in with `hf auth login`. "
+            f"The export itself is done: {folder}"
+        ) from None
+    return str(done.commit_url)
+
+
+def _out_of_reach(folder: Path, upload: Upload, error: Exception) -> str:
+    return (
+        f"--push-to-hub {upload.repo}: the hub is out of reach ({_first_line(error)}). The export itself is done: "
+        f"{folder}; upload it later with `hf upload {upload.repo} {folder}`"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

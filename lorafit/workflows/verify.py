@@ -1,0 +1,63 @@
+"""Is this adapter whole, on its base, and does it compute what the trained model computed?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lorafit.adapters import Adapter, check_answers, read_adapter, restore
+from lorafit.errors import AdapterError
+
+
+@dataclass(frozen=True)
+class VerifyResult:
+    """`verdict`: ok, wrong base, wrong alpha or r, adapter not applied, corrupted file, or does not fit.
+
+    `detail` says which and where; `difference` is the largest from the recorded answers, `tolerance` what is allowed.
+    """
+
+    adapter: Path
+    verdict: str
+    detail: str
+    difference: float | None = None
+    tolerance: float | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        return self.verdict == "ok"
+
+
+def verify(folder: Path, base: str | None = None) -> VerifyResult:
+    """Check the files, the base's identity, and the recorded answers, in this order; the first fault is the verdict.
+
+    Raises NotFoundError where there is no adapter folder or no base to check it on.
+    """
+    try:
+        adapter = read_adapter(folder)
+        model = restore(adapter, base=base)
+        agreement = check_answers(adapter, model)
+    except AdapterError as error:
+        return VerifyResult(folder, error.verdict, str(error))
+    notes = _unchecked(adapter)
+    if agreement is None:
+        return VerifyResult(folder, "ok", "every file is whole, and every tensor has its place", notes=notes)
+    if agreement.effect is not None and agreement.effect <= 4 * agreement.tolerance:
+        notes.append(
+            f"the adapter changes the recorded answers so little ({agreement.effect:.3g}) that they prove little"
+        )
+    difference, allowed = agreement.difference, agreement.tolerance
+    detail = f"the recorded answers come out again (difference {difference:.2g}, allowed {allowed:.2g})"
+    return VerifyResult(folder, "ok", detail, difference, allowed, notes)
+
+
+def _unchecked(adapter: Adapter) -> list[str]:
+    """What could not be checked, since the adapter does not say it."""
+    notes = []
+    if adapter.card.base.weights_hash is None:
+        notes.append(
+            "the base's weights are not known (it was imported without them), so they are not checked"
+        )
+    if adapter.fingerprint is None:
+        notes.append("no answers were recorded (it was imported without weights), so alpha is not checked")
+    return notes
