@@ -15,6 +15,7 @@ from lorafit.adapters import (
     BaseCard,
     TaskCard,
     read_adapter,
+    record_scores,
     take_fingerprint,
     trained_tensors,
     write_adapter,
@@ -121,6 +122,7 @@ class _Run:
         if "test" in self.examples:
             load_tensors(read_adapter(self.run.adapter), self.model)
             scores = self._score("adapter") | scores
+            record_scores(self.run.adapter, scores["scores"])
         else:
             self.tell(Note("no test split is given, so nothing is scored"))
         self.tell(Finished(last_step, time.monotonic() - self.started))
