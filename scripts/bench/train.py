@@ -56,13 +56,14 @@ def lorafit_steps(setting: Setting) -> Steps:
     import torch
 
     from lorafit.methods import LoRA
-    from lorafit.models import Model, family_of
+    from lorafit.models import Model, family_of, fuse_activations
     from lorafit.recipe import DataSection, TrainSection
     from lorafit.training import AdamW, Schedule, Stepped, fit, parameter_groups
     from lorafit.workflows.device import Placement
     from lorafit.workflows.text import TextTraining
 
     net, tokenizer, pairs = _start(setting)
+    fuse_activations(net)
     model = Model(net, tokenizer, family_of("gpt2", "gpt2"), "text")
     LoRA(r=RANK, alpha=ALPHA, dropout=DROPOUT).attach(model, torch.Generator().manual_seed(0))
     section = TrainSection(epochs=1000, batch_size=BATCH_SIZE, learning_rate=2e-4, label_smoothing=SMOOTHING)
