@@ -40,9 +40,7 @@ def restore(adapter: Adapter, *, base: str | None = None, force: bool = False) -
     where, revision = where_base(adapter, base)
     check_base(adapter, base=base, force=force)
     model = load_base(model_config(adapter, where, revision), where, revision, card.task.output)
-    method = method_of(adapter)
-    method.attach(model, torch.Generator().manual_seed(0))
-    method.finish(model)
+    method_of(adapter).attach_finished(model)
     load_tensors(adapter, model)
     model.net.eval()
     return model

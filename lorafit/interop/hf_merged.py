@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import PretrainedConfig
 
 from lorafit.adapters import Adapter
@@ -50,7 +51,7 @@ class MergeSource:
         shape = skeleton(config, adapter.card.task.output)
         aliases = {name: tuple(group) for group in parameter_names(shape).values() for name in group}
         method = method_of(adapter)
-        method.attach(shape)
+        method.attach_finished(shape)
         check_tensors(adapter, shape.trained())
         changes = method.changed_weights(shape, adapter.tensors)
         stored = list(stored_tensors(weight_files(folder)))
@@ -64,19 +65,27 @@ class MergeSource:
 
     def source_of(self, name: str) -> Stored | None:
         """Where the base's value of a parameter lies, under any of its names."""
-        return next((self.by_name[n] for n in self.aliases.get(name, (name,)) if n in self.by_name), None)
+        return next((self.by_name[n] for n in self.all_names(name) if n in self.by_name), None)
+
+    def all_names(self, name: str) -> tuple[str, ...]:
+        """Every name of the parameter of that name."""
+        return self.aliases.get(name, (name,))
+
+    def trained_value(self, name: str) -> Tensor | None:
+        """The tensor that replaces a parameter whole, where it was trained itself, under any of its names."""
+        trained = (n for n in self.all_names(name) if n in self.changes and n in self.adapter.tensors)
+        return next((self.adapter.tensors[n] for n in trained), None)
+
+    def breaks_tie(self, name: str) -> bool:
+        """Whether a tied parameter falls apart. An adapter belongs to a module: of two that share a weight, merging
+        changes the one and not the other."""
+        names = self.all_names(name)
+        return len(names) > 1 and self.trained_value(name) is None and any(n in self.changes for n in names)
 
     @cached_property
-    def untied(self) -> dict[str, str]:
-        """Names that must get a value of their own -> the name they were tied to.
-
-        An adapter belongs to a module: of two that share a weight, merging changes the one and not the other.
-        """
-        found: dict[str, str] = {}
-        for name in self.changes:
-            if name not in self.adapter.tensors:
-                found |= {alias: name for alias in self.aliases.get(name, ()) if alias not in self.changes}
-        return found
+    def untied(self) -> set[str]:
+        """Names that must get a value of their own, since what they were tied to changes otherwise."""
+        return {alias for name in self.changes if self.breaks_tie(name) for alias in self.all_names(name)}
 
 
 def stored_names(names: list[str], shape: Model, known: set[str]) -> dict[str, str]:
@@ -123,28 +132,27 @@ def _outgoing(source: MergeSource, dtype: torch.dtype | None) -> Iterator[tuple[
     last = ""
     for stored in source.stored:
         name, last = source.names[stored.name], _file_name(stored.file)
-        aliases = source.aliases.get(name, (name,))
-        change = source.changes.get(name)
-        if change is None and written.intersection(aliases) and not source.untied.keys() & set(aliases):
+        if written.intersection(source.all_names(name)) and not source.breaks_tie(name):
             continue  # a tied tensor that the base's file holds twice
         written.add(name)
-        yield last, _made(stored, stored.name, change, dtype)
-    for name in sorted((source.changes.keys() | source.untied.keys()) - written):
-        stored_alias, change = source.source_of(name), source.changes.get(name)
-        if stored_alias is not None and not (change is not None and name in source.adapter.tensors):
-            yield last, _made(stored_alias, name, change, dtype)
-        elif name in source.adapter.tensors and stored_alias is None:
-            value = source.adapter.tensors[name]
-            yield last, Outgoing(name, dtype or value.dtype, tuple(value.shape), value=value)
-        elif stored_alias is None:
-            raise AdapterError(
-                f"{source.adapter.folder}: adapts {name!r}, which is not among the base's weights"
-            )
+        yield last, _made(source, name, stored, stored.name, dtype)
+    for name in sorted((source.changes.keys() | source.untied) - written):
+        if source.breaks_tie(name) or not written.intersection(source.all_names(name)):
+            yield last, _made(source, name, source.source_of(name), name, dtype)
 
 
-def _made(stored: Stored, name: str, change: Change | None, dtype: torch.dtype | None) -> Outgoing:
-    target = dtype if dtype is not None and stored.dtype.is_floating_point else stored.dtype
-    return Outgoing(name, target, stored.shape, stored, change)
+def _made(
+    source: MergeSource, name: str, stored: Stored | None, new_name: str, dtype: torch.dtype | None
+) -> Outgoing:
+    """One tensor: a trained parameter whole, else the stored one with its change. `stored` None: a fresh head."""
+    kept = stored.dtype if stored is not None else torch.float32
+    target = dtype if dtype is not None and kept.is_floating_point else kept
+    value = source.trained_value(name)
+    if value is not None:
+        return Outgoing(new_name, target, tuple(value.shape), value=value)
+    if stored is None:
+        raise AdapterError(f"{source.adapter.folder}: adapts {name!r}, which is not among the base's weights")
+    return Outgoing(new_name, target, stored.shape, stored, source.changes.get(name))
 
 
 def _file_name(file: Path) -> str:

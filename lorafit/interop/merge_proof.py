@@ -88,12 +88,20 @@ def _layers(source: MergeSource, written: dict[str, Stored]) -> list[LayerProof]
     file_names = {name: file_name for file_name, name in source.names.items()}
     proofs = []
     for name, change in source.changes.items():
-        base, new = source.source_of(name), written[file_names.get(name, name)]
-        if base is not None:
+        base, new = source.source_of(name), _written(source, written, file_names, name)
+        if base is not None and base.shape == new.shape:
             proofs.append(_layer(name, change if isinstance(change, Update) else None, base, new))
         else:  # a head that the base does not have
             proofs.append(LayerProof(name, 0.0, 0.0, new.num_rows, new.num_rows, None))
     return proofs
+
+
+def _written(
+    source: MergeSource, written: dict[str, Stored], file_names: dict[str, str], name: str
+) -> Stored:
+    """The tensor of a name, or of one that it is tied to, in the new files."""
+    names = (file_names.get(alias, alias) for alias in (name, *source.all_names(name)))
+    return next(written[file_name] for file_name in names if file_name in written)
 
 
 @torch.no_grad()
@@ -154,7 +162,7 @@ def _merged_model(source: MergeSource, folder: Path, written: list[Stored]) -> M
 def _adapted_model(source: MergeSource) -> Model:
     model = skeleton(source.config, source.adapter.card.task.output, with_buffers=True)
     names = parameter_names(model)
-    method_of(source.adapter).attach(model)
+    method_of(source.adapter).attach_finished(model)
     try:
         _give_weights(model, names, source.stored, source.adapter.tensors)
     except NotFoundError:

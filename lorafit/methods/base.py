@@ -56,6 +56,11 @@ class Method(MethodSection, ABC):
         """
         return dict(model.trained())
 
+    def attach_finished(self, model: Model) -> None:
+        """`attach`, and on to the form in which the method is saved: ready for an adapter's tensors."""
+        self.attach(model, torch.Generator().manual_seed(0))
+        self.finish(model)
+
     def finish(self, model: Model) -> None:
         """Put the results of training in the place of what only training needs.
 

@@ -40,7 +40,7 @@ def export(
     check_base(adapter, base=base.base, force=base.force)
     where, revision = where_base(adapter, base.base)
     shape = skeleton(model_config(adapter, where, revision), adapter.card.task.output)
-    method_of(adapter).attach(shape)
+    method_of(adapter).attach_finished(shape)
     check_tensors(adapter, shape.trained())
     with new_folder(output) as temporary:
         fmt.write(adapter, shape, where, revision, temporary)

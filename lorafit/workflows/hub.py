@@ -21,23 +21,25 @@ def upload_folder(folder: Path, upload: Upload) -> str:
 
     Raises RecipeError for a name that cannot be one, LorafitError where the hub is out of reach or refuses.
     """
-    from httpx import HTTPError
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
+    # Of the client that this huggingface_hub speaks through: httpx, or its successor.
+    transport = next(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")
+    assert issubclass(transport, Exception)
     api = HfApi()
     try:
         api.create_repo(upload.repo, private=upload.private, exist_ok=True)
         done = api.upload_folder(repo_id=upload.repo, folder_path=folder, commit_message="Adapter by lorafit")
     except HFValidationError as error:
         raise RecipeError(f"--push-to-hub {upload.repo}: {_first_line(error)}") from None
-    except (OfflineModeIsEnabled, ConnectionError) as error:
-        raise LorafitError(_out_of_reach(folder, upload, error)) from None
-    except (HTTPError, OSError) as error:
+    except HfHubHTTPError as error:
         raise LorafitError(
             f"--push-to-hub {upload.repo}: the hub refuses: {_first_line(error)}; log in with `hf auth login`. "
             f"The export itself is done: {folder}"
         ) from None
+    except (OSError, transport) as error:
+        raise LorafitError(_out_of_reach(folder, upload, error)) from None
     return str(done.commit_url)
 
 

@@ -76,7 +76,7 @@ def import_adapter(file: Path, output: Path, format_name: str, base: str, given:
         provenance=provenance(imported_from=f"{file.name} ({format_name})"),
     )
     adapter = Adapter(output, card, adopted.tensors, None)
-    adopted.method.attach(shape)
+    adopted.method.attach_finished(shape)
     check_tensors(adapter, shape.trained())
     fingerprint = _fingerprint(adapter) if identity.weights_hash else None
     card = write_adapter(output, card, adopted.tensors, fingerprint)
@@ -120,6 +120,6 @@ def _fingerprint(adapter: Adapter) -> Fingerprint:
     model = load_base(model_config(adapter, where, revision), where, revision, adapter.card.task.output)
     inputs = probe_inputs(model.vocab_size)
     bare = answers(model, inputs)
-    method_of(adapter).attach(model)
+    method_of(adapter).attach_finished(model)
     load_tensors(adapter, model)
     return take_fingerprint(model, inputs, bare)

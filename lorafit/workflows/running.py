@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from lorafit.adapters import read_adapter
+from lorafit.adapters import read_adapter, record_scores
 from lorafit.adapters.fingerprint import NUM_INPUTS, answers
 from lorafit.adapters.folder import TENSOR_FILE
 from lorafit.adapters.restore import load_tensors
@@ -207,6 +207,8 @@ class Run:
             scores["base"] = self.progress.base_scores
         self.tell(Finished(self.position.step, self.keeper.seconds()))
         if self.world.leads:
+            if "scores" in scores:
+                record_scores(self.folder.adapter, scores["scores"])
             self.folder.write_scores(scores)
         return scores
 
