@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lorafit.cli import adapters, recipes, scoring, training
+from lorafit.cli import adapters, recipes, reports, scoring, training
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -43,3 +43,4 @@ app.command("score")(scoring.score)
 app.command("merge")(adapters.merge)
 app.command("export")(adapters.export)
 app.command("recipes")(recipes.recipes)
+app.command("table")(reports.table)

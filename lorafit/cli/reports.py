@@ -1,0 +1,54 @@
+"""Commands that look at finished runs: table."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lorafit.cli.options import Debug, Json
+
+
+class FormatName(StrEnum):
+    """How a table is written."""
+
+    rich = "rich"
+    markdown = "markdown"
+    latex = "latex"
+    csv = "csv"
+    html = "html"
+    json = "json"
+
+
+RunsArgument = Annotated[Path, typer.Argument(metavar="[RUNS_DIR]", help="Where the run folders are.")]
+
+
+def table(
+    number: Annotated[str, typer.Argument(help="2, 3, 13, 14 or 18.", show_default=False)],
+    runs_dir: RunsArgument = Path("runs"),
+    form: Annotated[FormatName, typer.Option("--format", help="How to write it.")] = FormatName.rich,
+    explain: Annotated[
+        str | None,
+        typer.Option(metavar="ROW/TASK", help="Show how a cell came about.", show_default=False),
+    ] = None,
+    include_changed: Annotated[
+        bool, typer.Option("--include-changed", help="Count runs whose recipe was changed, too.")
+    ] = False,
+    json: Json = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Put the finished runs into a table of the paper, beside the published figures."""
+    from lorafit.display import Display
+    from lorafit.display.reports import show_explanation, show_table
+    from lorafit.workflows.table import explain as explain_cell
+    from lorafit.workflows.table import table as build
+
+    number = number.lower().removeprefix("table").strip()
+    report = build(number, runs_dir, include_changed=include_changed)
+    display = Display(json=json or form is FormatName.json)
+    if explain is not None:
+        show_explanation(display, explain_cell(report, explain))
+        return
+    show_table(display, report, form.value)
