@@ -1,4 +1,4 @@
-"""Commands that look at finished runs: table."""
+"""Commands that look at finished runs: table, compare."""
 
 from __future__ import annotations
 
@@ -52,3 +52,22 @@ def table(
         show_explanation(display, explain_cell(report, explain))
         return
     show_table(display, report, form.value)
+
+
+def compare(
+    run_a: Annotated[Path, typer.Argument(metavar="RUN_A", help="A run folder, or a predictions file.")],
+    run_b: Annotated[Path, typer.Argument(metavar="RUN_B", help="The run to hold against it.")],
+    split: Annotated[
+        str | None, typer.Option(help="Which predictions. [default: test, else valid]", show_default=False)
+    ] = None,
+    examples: Annotated[int, typer.Option("-n", min=0, help="How many differing examples to show.")] = 5,
+    samples: Annotated[int, typer.Option(min=100, help="Of the bootstrap.")] = 1000,
+    json: Json = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Compare two runs example by example, with a test of significance."""
+    from lorafit.display import Display
+    from lorafit.display.compare import show_comparison
+    from lorafit.workflows.compare import compare as carry_out
+
+    show_comparison(Display(json=json), carry_out(run_a, run_b, split, samples), examples)

@@ -110,7 +110,7 @@ def _show_rich(display: Display, report: TableReport) -> None:
             grid.add_row()
         model = line.row.model
         _add_line(grid, line, line.row.num_trained)
-    _print_wide(display, grid)
+    display.print_wide(grid)
     if report.variants:
         names = [column.name for column in report.table.variant_columns]
         second = Table(
@@ -118,7 +118,7 @@ def _show_rich(display: Display, report: TableReport) -> None:
         )
         for line in report.variants:
             _add_line(second, line, "")
-        _print_wide(display, second)
+        display.print_wide(second)
     display.print(f"\nours: {RULES[report.table.rule]}")
     display.print(
         "within: ours, rounded, lies in the published ± (without a ±: is the same); * from prior work"
@@ -126,15 +126,6 @@ def _show_rich(display: Display, report: TableReport) -> None:
     for entry in report.left_out:
         display.print(f"left out: {escape(str(entry.run.path))}: {escape(entry.why)}", style="yellow")
     _show_missing(display, report)
-
-
-def _print_wide(display: Display, grid: Table) -> None:
-    """As wide as it is: a figure that is cut off is worse than a line that is too long."""
-    for column in grid.columns:
-        column.no_wrap = True
-    console = display.console
-    width = max(console.width, console.measure(grid, options=console.options.update(width=1000)).maximum)
-    display.print(grid, width=width, crop=False)
 
 
 def _add_line(grid: Table, line: Line, num_trained: str) -> None:
