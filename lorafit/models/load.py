@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import transformers
+from huggingface_hub.utils import are_progress_bars_disabled
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -168,6 +169,7 @@ def _not_found(what: str, base: str, revision: str | None, error: Exception) -> 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Loading reports and progress bars of transformers are said better by us."""
+    had_progress_bars = not are_progress_bars_disabled()
     level = logging.getLogger("transformers").level
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
@@ -175,4 +177,5 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logging.getLogger("transformers").setLevel(level)
-        transformers.utils.logging.enable_progress_bar()
+        if had_progress_bars:
+            transformers.utils.logging.enable_progress_bar()

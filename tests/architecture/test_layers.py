@@ -1,0 +1,95 @@
+"""The shape of the program holds: registries complete, start-up light, imports pointing one way."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import pkgutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import lorafit.methods
+import lorafit.metrics
+import lorafit.tasks
+from lorafit.methods import METHODS, Method
+from lorafit.metrics import METRICS, Metric
+from lorafit.metrics.external import External
+from lorafit.tasks import TASKS, Task
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def classes_in(package, base: type) -> set[type]:
+    """Every concrete subclass of `base` that a module of the package defines."""
+    found = set()
+    for info in pkgutil.iter_modules(package.__path__):
+        module = __import__(f"{package.__name__}.{info.name}", fromlist=["_"])
+        for _, value in inspect.getmembers(module, inspect.isclass):
+            if (
+                issubclass(value, base)
+                and not inspect.isabstract(value)
+                and value.__module__ == module.__name__
+            ):
+                found.add(value)
+    return found
+
+
+def test_every_method_is_registered_by_its_name() -> None:
+    assert classes_in(lorafit.methods, Method) == set(METHODS.values())
+    assert all(method.name == name for name, method in METHODS.items())
+
+
+def test_every_metric_is_registered_by_its_name() -> None:
+    assert classes_in(lorafit.metrics, Metric) - {External} == {type(metric) for metric in METRICS.values()}
+    assert all(metric.name == name for name, metric in METRICS.items())
+
+
+def test_every_task_is_registered_by_its_name() -> None:
+    assert classes_in(lorafit.tasks, Task) == {type(task) for task in TASKS.values()}
+    assert all(task.name == name for name, task in TASKS.items())
+
+
+def test_import_layers() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_package_has_a_layer() -> None:
+    """A new package must be put into its row, or the layer contract would not see it."""
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    contract = pyproject["tool"]["importlinter"]["contracts"][0]
+    rows = {name.strip().removeprefix("lorafit.") for row in contract["layers"] for name in row.split("|")}
+    modules = {info.name for info in pkgutil.iter_modules([str(ROOT / "lorafit")])}
+    assert modules <= rows
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["recipes"], ["train", "--help"]])
+def test_light_start(arguments: list[str]) -> None:
+    """Help and the list of recipes import neither torch nor transformers (nor anything that takes seconds)."""
+    code = (
+        "import sys; from lorafit.cli.app import app\n"
+        f"try: app({arguments!r}, prog_name='lorafit')\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'transformers', 'datasets', 'numpy', 'scipy', 'sklearn', 'evaluate'} & sys.modules.keys()\n"
+        "sys.exit(f'imports {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_pickle_is_read_without_weights_only() -> None:
+    for path in (ROOT / "lorafit").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
+                keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+                assert keywords.get("weights_only") == "True", f"{path}:{node.lineno}"
