@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lorafit.cli import adapters, recipes, reports, scoring, training
+from lorafit.cli import adapters, recipes, reports, repro, scoring, training
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -45,3 +45,4 @@ app.command("export")(adapters.export)
 app.command("recipes")(recipes.recipes)
 app.command("table")(reports.table)
 app.command("compare")(reports.compare)
+app.command("repro")(repro.repro)

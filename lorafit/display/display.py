@@ -76,6 +76,17 @@ class Display:
             case events.Finished():
                 self.console.print(f"finished after {event.step:,} steps and {duration(event.seconds)}")
 
+    def report_progress(self, event: Event) -> None:
+        """Show only how far things are: for a run among many."""
+        from lorafit.training import Stepped
+        from lorafit.workflows import events
+
+        match event:
+            case events.Started():
+                self._training = _TrainingLine(event.num_steps)
+            case Stepped() | events.Progress() if self._progress is not None:
+                self.report(event)
+
     def _stepped(self, event: Any) -> None:
         assert self._training is not None
         text = self._training.text(event)
