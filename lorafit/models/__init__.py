@@ -1,5 +1,6 @@
 """Base models: loading them, knowing their parts, telling one from another."""
 
+from lorafit.models.activations import fuse_activations
 from lorafit.models.families import FAMILIES, LOGICAL_TARGETS, Family, family_of
 from lorafit.models.identity import BaseIdentity, base_identity
 from lorafit.models.load import base_folder, load_base, load_config, load_tokenizer, skeleton
@@ -17,6 +18,7 @@ __all__ = [
     "base_folder",
     "base_identity",
     "family_of",
+    "fuse_activations",
     "load_base",
     "load_config",
     "load_tokenizer",

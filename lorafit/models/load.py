@@ -23,6 +23,7 @@ from transformers import (
 
 from lorafit.errors import NotFoundError, RecipeError
 from lorafit.files import ASSET_PREFIX, local_path
+from lorafit.models.activations import fuse_activations
 from lorafit.models.families import family_of
 from lorafit.models.model import Model, OutputKind
 from lorafit.models.shapes import KNOWN_SHAPES
@@ -111,6 +112,7 @@ def load_base(config: PretrainedConfig, base: str, revision: str | None, output:
             f"{base}: {len(bad)} tensors of the base are missing or of another shape, such as {bad[0]!r}; "
             f"these are not the weights of this {config.model_type} config"
         )
+    fuse_activations(net)
     return Model(net.eval(), tokenizer, family, output)
 
 

@@ -8,15 +8,12 @@ from pathlib import Path
 
 from lorafit.errors import NotFoundError, did_you_mean
 
-_PACKAGE = Path(__file__).resolve().parents[1]
+_FOLDER = Path(__file__).resolve().parents[1] / "recipes"  # in a checkout a link to the one at the top
 
 
 def shipped_recipes() -> dict[str, Path]:
-    """Recipe name -> file, by name: in `lorafit/recipes` where installed, beside the package in a checkout."""
-    for folder in (_PACKAGE / "recipes", _PACKAGE.parent / "recipes"):
-        if folder.is_dir():
-            return {path.stem: path for path in sorted(folder.glob("*.toml"))}
-    return {}
+    """Recipe name -> file, by name."""
+    return {path.stem: path for path in sorted(_FOLDER.glob("*.toml"))}
 
 
 def find_recipe(name_or_path: str) -> Path:

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from lorafit.data.batches import PackedBatch
 from lorafit.models.packing import PackedRow
 
-_CHUNK_ELEMENTS = 1 << 24  # logits held at once: 64 MB in float32
+_CHUNK_ELEMENTS = 1 << 23  # logits held at once: 32 MB in float32
 
 
 def language_model_loss(net: PreTrainedModel, batch: PackedBatch, label_smoothing: float) -> Tensor:

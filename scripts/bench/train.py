@@ -1,0 +1,286 @@
+"""Tokens per CPU-second and peak memory of a training step: lorafit, Hugging Face's Trainer with PEFT, padding to 512.
+
+    python scripts/bench/train.py [--rows train.txt] [--tokenizer FOLDER] [--shape gpt2|gpt2-medium] [--device cuda]
+
+LoRA r = 4 on query and value (PEFT: on c_attn), dropout 0.1, batches of 8 rows in E2E format; random weights, since
+time does not depend on their values. Each contender is a process of its own with one thread; the rounds are
+interleaved, so that a busy machine slows all of them, and the figures are medians over the rounds. Only real tokens
+count: those that the model reads and that are not padding. On a GPU it is wall time instead of CPU time, in bfloat16.
+
+`padded-512` is the way of the paper's code: loralib's layer, rows padded to 512, all logits, and the smoothed loss
+over all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import queue
+import resource
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+SHAPES = {
+    "gpt2": {"n_embd": 768, "n_layer": 12, "n_head": 12},
+    "gpt2-medium": {"n_embd": 1024, "n_layer": 24, "n_head": 16},
+}
+ASSETS = Path(__file__).resolve().parents[2] / "lorafit" / "assets" / "quickstart"
+VOCAB_SIZE, BATCH_SIZE, RANK, ALPHA, DROPOUT, SMOOTHING = 50257, 8, 4, 32, 0.1, 0.1
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all contenders are given."""
+
+    rows: Path
+    tokenizer: Path
+    shape: str
+    device: str
+    dtype: str
+
+
+Steps = Iterator[int]
+"""Makes one optimizer step each time, and gives the number of real tokens in it."""
+
+
+def lorafit_steps(setting: Setting) -> Steps:
+    """The product's own training, from rows to optimizer step."""
+    import torch
+
+    from lorafit.methods import LoRA
+    from lorafit.models import Model, family_of, fuse_activations
+    from lorafit.recipe import DataSection, TrainSection
+    from lorafit.training import AdamW, Schedule, Stepped, fit, parameter_groups
+    from lorafit.workflows.device import Placement
+    from lorafit.workflows.text import TextTraining
+
+    net, tokenizer, pairs = _start(setting)
+    fuse_activations(net)
+    model = Model(net, tokenizer, family_of("gpt2", "gpt2"), "text")
+    LoRA(r=RANK, alpha=ALPHA, dropout=DROPOUT).attach(model, torch.Generator().manual_seed(0))
+    section = TrainSection(epochs=1000, batch_size=BATCH_SIZE, learning_rate=2e-4, label_smoothing=SMOOTHING)
+    placement = Placement(torch.device(setting.device), getattr(torch, setting.dtype))
+    placement.place(model)
+    training = TextTraining.of(model, {"train": pairs}, section, DataSection())
+    optimizer = AdamW(parameter_groups(model.trained(), net, 0.01, "none"), lr=2e-4, eps=1e-6)
+    net.train()
+    events = fit(
+        list(model.trained().values()),
+        training.steps(10**9),
+        training.loss_sum,
+        optimizer,
+        Schedule(10**9, 0, 2e-4),
+    )
+    with placement.autocast():
+        yield from (event.num_tokens for event in events if isinstance(event, Stepped))
+
+
+def trainer_steps(setting: Setting) -> Steps:
+    """Trainer and PEFT with their defaults: padded to the longest row of a batch, loss on all tokens."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import DataCollatorForLanguageModeling, Trainer, TrainerCallback, TrainingArguments
+
+    net, tokenizer, pairs = _start(setting, dropout=None)
+    eos = tokenizer.eos_token_id
+    tokenizer.pad_token = tokenizer.eos_token
+    config = LoraConfig(
+        r=RANK,
+        lora_alpha=ALPHA,
+        lora_dropout=DROPOUT,
+        target_modules=["c_attn"],
+        fan_in_fan_out=True,
+        task_type="CAUSAL_LM",
+    )
+    model = get_peft_model(net, config)
+    examples = [
+        {
+            "input_ids": [
+                *tokenizer(pair.context).input_ids,
+                eos,
+                *tokenizer(" " + pair.completion).input_ids,
+                eos,
+            ]
+        }
+        for pair in pairs
+    ]
+    tokens: list[int] = []
+    done, go_on = queue.Queue[int](), queue.Queue[None]()
+
+    class Collator(DataCollatorForLanguageModeling):
+        def __call__(self, features: Any, *rest: Any, **options: Any) -> Any:
+            tokens.append(sum(len(feature["input_ids"]) for feature in features))
+            return super().__call__(features, *rest, **options)
+
+    class Pause(TrainerCallback):
+        """Waits after each step until the next one is asked for."""
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            done.put(tokens.pop(0))
+            go_on.get()
+
+    arguments = TrainingArguments(
+        output_dir=tempfile.mkdtemp(),
+        per_device_train_batch_size=BATCH_SIZE,
+        max_steps=10**6,
+        learning_rate=2e-4,
+        report_to=[],
+        save_strategy="no",
+        logging_strategy="no",
+        use_cpu=setting.device == "cpu",
+        bf16=setting.dtype == "bfloat16",
+        disable_tqdm=True,
+    )
+    trainer = Trainer(
+        model=model,
+        args=arguments,
+        train_dataset=examples,
+        data_collator=Collator(tokenizer, mlm=False),
+        callbacks=[Pause()],
+    )
+    threading.Thread(target=trainer.train, daemon=True).start()
+    while True:
+        yield done.get()
+        go_on.put(None)
+
+
+def padded_steps(setting: Setting) -> Steps:
+    """The way of the paper's code (examples/NLG/src of microsoft/LoRA), on Hugging Face's GPT-2."""
+    import loralib
+    import torch
+
+    from lorafit.data import encode_pairs
+
+    net, tokenizer, pairs = _start(setting)
+    width = net.config.n_embd
+    for block in net.transformer.h:
+        conv = block.attn.c_attn
+        layer = loralib.MergedLinear(
+            width,
+            3 * width,
+            r=RANK,
+            lora_alpha=ALPHA,
+            lora_dropout=DROPOUT,
+            enable_lora=[True, False, True],
+            fan_in_fan_out=True,
+            merge_weights=False,
+        )
+        layer.weight.data, layer.bias.data = conv.weight.data, conv.bias.data
+        block.attn.c_attn = layer
+    loralib.mark_only_lora_as_trainable(net)
+    net.to(setting.device).train()
+    optimizer = torch.optim.AdamW([p for p in net.parameters() if p.requires_grad], lr=2e-4, eps=1e-6)
+    encoded = encode_pairs(tokenizer, pairs)
+    while True:
+        order = torch.randperm(len(encoded)).tolist()
+        for start in range(0, len(order) - BATCH_SIZE, BATCH_SIZE):
+            batch = [encoded[i] for i in order[start : start + BATCH_SIZE]]
+            ids = torch.zeros(BATCH_SIZE, 512, dtype=torch.long)
+            targets, mask = torch.zeros_like(ids), torch.zeros(BATCH_SIZE, 512)
+            for row, example in enumerate(batch):
+                inputs = example.inputs(512)
+                ids[row, : len(inputs)] = torch.tensor(inputs)
+                targets[row, : len(inputs)] = torch.tensor(
+                    [*example.context_ids, *example.completion_ids][1:]
+                )
+                mask[row, : len(inputs)] = torch.tensor(example.target_mask(512)).float()
+            ids, targets, mask = (tensor.to(setting.device) for tensor in (ids, targets, mask))
+            log_p = net(input_ids=ids).logits.float().log_softmax(-1)
+            nll = -log_p.gather(-1, targets[..., None]).squeeze(-1)
+            loss = (1 - SMOOTHING) * nll - SMOOTHING * log_p.mean(-1)
+            ((loss * mask).sum() / (mask.sum() + 1e-4)).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            yield sum(len(example.inputs(512)) for example in batch)
+
+
+CONTENDERS: dict[str, tuple[Callable[[Setting], Steps], int]] = {  # and steps in a round
+    "lorafit": (lorafit_steps, 8),
+    "hf-trainer+peft": (trainer_steps, 4),
+    "padded-512": (padded_steps, 1),
+}
+
+
+def _start(setting: Setting, dropout: float | None = 0.0) -> tuple[Any, Any, list[Any]]:
+    """A random GPT-2, the tokenizer, and the rows. `dropout` None keeps GPT-2's own 0.1, as its users do."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
+
+    from lorafit.tasks import TASKS
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    rates = {} if dropout is None else dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), dropout)
+    net = GPT2LMHeadModel(GPT2Config(vocab_size=VOCAB_SIZE, **SHAPES[setting.shape], **rates))
+    tokenizer = GPT2Tokenizer.from_pretrained(setting.tokenizer)
+    pairs = TASKS["e2e"].read_file(setting.rows)  # type: ignore[attr-defined]
+    return net, tokenizer, pairs
+
+
+def worker(name: str, setting: Setting, pipe: Connection) -> None:
+    """Make the asked number of steps, and answer with tokens, seconds and peak memory, until told to stop."""
+    import torch
+
+    make, _ = CONTENDERS[name]
+    steps = make(setting)
+    next(steps)  # warm-up
+    clock = time.process_time if setting.device == "cpu" else time.perf_counter
+    while (count := pipe.recv()) is not None:
+        tokens, started = 0, clock()
+        for _ in range(count):
+            tokens += next(steps)
+        if setting.device != "cpu":
+            torch.cuda.synchronize()
+        on_gpu = setting.device != "cpu"
+        peak = (
+            torch.cuda.max_memory_allocated()
+            if on_gpu
+            else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        )
+        pipe.send((tokens, clock() - started, peak))
+
+
+def main() -> None:
+    """Run the rounds and print a table."""
+    parser = argparse.ArgumentParser(description="Speed and memory of a training step, side by side.")
+    parser.add_argument("--rows", type=Path, default=ASSETS / "data" / "train.txt", help="E2E format")
+    parser.add_argument("--tokenizer", type=Path, default=ASSETS / "base", help="Hugging Face folder")
+    parser.add_argument("--shape", choices=SHAPES, default="gpt2")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default=None, help="float32, or bfloat16 (the default on a GPU)")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="*", choices=CONTENDERS, default=list(CONTENDERS))
+    options = parser.parse_args()
+    dtype = options.dtype or ("float32" if options.device == "cpu" else "bfloat16")
+    setting = Setting(options.rows, options.tokenizer, options.shape, options.device, dtype)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    spawn = multiprocessing.get_context("spawn")
+    pipes, speeds, peaks = {}, {name: [] for name in options.only}, {}
+    for name in options.only:
+        pipes[name], theirs = spawn.Pipe()
+        spawn.Process(target=worker, args=(name, setting, theirs), daemon=True).start()
+    for number in range(options.rounds):
+        for name, pipe in pipes.items():
+            pipe.send(CONTENDERS[name][1])
+            tokens, seconds, peaks[name] = pipe.recv()
+            speeds[name].append(tokens / seconds)
+            print(f"round {number + 1}  {name:<16} {tokens / seconds:8.1f} tokens/s", flush=True)
+    for pipe in pipes.values():
+        pipe.send(None)
+    unit = "CPU-second" if options.device == "cpu" else "second"
+    ours = statistics.median(speeds[options.only[0]])
+    print(f"\n{'':<16} {'tokens/' + unit:>18} {'peak GB':>8} {options.only[0] + ' is faster by':>24}")
+    for name in options.only:
+        median = statistics.median(speeds[name])
+        print(f"{name:<16} {median:18.1f} {peaks[name] / 1e9:8.2f} {ours / median:23.2f}x")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""The loop: micro-batches change nothing, the schedule is the paper's, divergence stops before the update."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from lorafit.errors import DivergedError
+from lorafit.training import (
+    AdamW,
+    EpochEnded,
+    Schedule,
+    Stepped,
+    Steps,
+    count_steps,
+    count_warmup,
+    fit,
+    parameter_groups,
+    warmup_factor,
+)
+
+
+class Points:
+    """A micro-batch of a regression: x [n, 3] and y [n]."""
+
+    def __init__(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        self.x, self.y = x, y
+
+    @property
+    def num_targets(self) -> int:
+        return len(self.y)
+
+    @property
+    def num_tokens(self) -> int:
+        return self.x.numel()
+
+
+def train(sizes: list[int], *, steps: int = 6, max_grad_norm: float = 0.0, y_scale: float = 1.0):
+    """Events and final weights; each step's six points in micro-batches of the given sizes."""
+    torch.manual_seed(0)
+    net = nn.Linear(3, 1)
+    x = torch.randn(6, 3)
+    y = y_scale * (x @ torch.tensor([1.0, -2.0, 0.5]))
+
+    def epoch(_: int):
+        for _step in range(2):
+            yield [Points(a, b) for a, b in zip(x.split(sizes), y.split(sizes), strict=True)]
+
+    optimizer = AdamW(net.parameters(), lr=0.1)
+    events = fit(
+        list(net.parameters()),
+        Steps(epoch, steps),
+        lambda batch: ((net(batch.x).squeeze(1) - batch.y) ** 2).sum(),
+        optimizer,
+        Schedule(steps, 2, 0.1),
+        max_grad_norm,
+    )
+    return list(events), net
+
+
+def test_micro_batches_change_nothing() -> None:
+    whole, whole_net = train([6])
+    parts, parts_net = train([3, 2, 1])
+    losses = [[event.loss for event in events if isinstance(event, Stepped)] for events in (whole, parts)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    torch.testing.assert_close(whole_net.weight, parts_net.weight, rtol=1e-5, atol=1e-6)
+
+
+def test_what_happens_when() -> None:
+    events, _ = train([6], steps=5)
+    kinds = [type(event).__name__ for event in events]
+    assert kinds == ["Stepped", "Stepped", "EpochEnded"] * 2 + ["Stepped", "EpochEnded"]
+    assert [event.epoch for event in events if isinstance(event, EpochEnded)] == [1, 2, 3]
+    rates = [event.learning_rate for event in events if isinstance(event, Stepped)]
+    assert rates == pytest.approx([0.0, 0.05, 0.1, 0.1 * 2 / 3, 0.1 / 3])
+
+
+def test_clipping_bounds_the_gradient() -> None:
+    _, free = train([6], steps=3)
+    _, clipped = train([6], steps=3, max_grad_norm=1e-6)
+    assert not torch.equal(free.weight, clipped.weight)
+
+
+def test_divergence_stops_before_the_update() -> None:
+    with pytest.raises(DivergedError, match="step 1: the loss is inf"):
+        train([6], y_scale=1e38)
+
+
+def test_the_papers_schedule() -> None:
+    factors = [warmup_factor(t, num_warmup=500, num_steps=26_290) for t in (0, 250, 500, 13_395, 26_289)]
+    assert factors == pytest.approx([0.0, 0.5, 1.0, (26_290 - 13_395) / 25_790, 1 / 25_790])
+
+
+def test_counting_steps() -> None:
+    assert count_steps(5258, 5, None) == 26_290
+    assert count_steps(10, 2.5, None) == 25
+    assert count_steps(10, 3, 7) == 7
+    assert count_steps(10, None, 70) == 70
+    assert count_warmup(101, None, 0.06) == 7
+    assert count_warmup(101, 5, None) == 5
+
+
+def test_adamw_by_its_formula() -> None:
+    parameter = nn.Parameter(torch.tensor([1.0, -2.0]))
+    optimizer = AdamW([parameter], lr=0.1, betas=(0.9, 0.99), eps=1e-3, weight_decay=0.5)
+    p, m, v = [1.0, -2.0], [0.0, 0.0], [0.0, 0.0]
+    for step in range(1, 4):
+        grads = [0.3 * step, -0.01]
+        parameter.grad = torch.tensor(grads)
+        optimizer.step()
+        for i, g in enumerate(grads):
+            m[i] = 0.9 * m[i] + 0.1 * g
+            v[i] = 0.99 * v[i] + 0.01 * g * g
+            size = 0.1 * math.sqrt(1 - 0.99**step) / (1 - 0.9**step)
+            p[i] -= size * m[i] / (math.sqrt(v[i]) + 1e-3)
+            p[i] -= 0.1 * 0.5 * p[i]
+        assert parameter.tolist() == pytest.approx(p, rel=1e-5)
+
+
+def test_what_is_exempt_from_decay() -> None:
+    net = nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2))
+    trained = dict(net.named_parameters())
+    everything = parameter_groups(trained, net, 0.1, "none")
+    assert [group["weight_decay"] for group in everything] == [0.1]
+    decayed, spared = parameter_groups(trained, net, 0.1, "bias_and_norm")
+    assert [p is net[0].weight for p in decayed["params"]] == [True]
+    assert len(spared["params"]) == 3
+    assert spared["weight_decay"] == 0.0
