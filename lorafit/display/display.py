@@ -77,15 +77,12 @@ class Display:
                 self.console.print(f"finished after {event.step:,} steps and {duration(event.seconds)}")
 
     def report_progress(self, event: Event) -> None:
-        """Show only how far things are: for a run among many."""
+        """Show only how far things are, and that on a terminal only: for a run among many."""
         from lorafit.training import Stepped
         from lorafit.workflows import events
 
-        match event:
-            case events.Started():
-                self._training = _TrainingLine(event.num_steps)
-            case Stepped() | events.Progress() if self._progress is not None:
-                self.report(event)
+        if self._progress is not None and isinstance(event, events.Started | Stepped | events.Progress):
+            self.report(event)
 
     def _stepped(self, event: Any) -> None:
         assert self._training is not None
