@@ -1,4 +1,4 @@
-"""Commands that look at finished runs: table, compare."""
+"""Commands that look at finished runs: table, compare, analyze."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lorafit.cli.options import Debug, Json
+from lorafit.cli.options import Base, Debug, Force, Json
 
 
 class FormatName(StrEnum):
@@ -71,3 +71,28 @@ def compare(
     from lorafit.workflows.compare import compare as carry_out
 
     show_comparison(Display(json=json), carry_out(run_a, run_b, split, samples), examples)
+
+
+def analyze(
+    adapters: Annotated[
+        list[Path], typer.Argument(metavar="ADAPTER…", help="Adapter folders.", show_default=False)
+    ],
+    output: Annotated[Path, typer.Option(help="Where to write CSV and figures.")] = Path("analysis"),
+    amplification: Annotated[
+        bool, typer.Option("--amplification", help="Also measure against the base's weights.")
+    ] = False,
+    max_directions: Annotated[int, typer.Option(min=1, help="Of an adapter, at most.")] = 64,
+    base: Base = None,
+    force: Force = False,
+    json: Json = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Compare what adapters have learnt: the subspaces and amplification of the paper's section 7."""
+    from lorafit.display import Display
+    from lorafit.display.analyze import show_analysis
+    from lorafit.workflows.analyze import analyze as carry_out
+    from lorafit.workflows.evaluate import BaseChoice
+
+    choice = BaseChoice(base, force)
+    result = carry_out(adapters, output, choice, with_base=amplification, most=max_directions)
+    show_analysis(Display(json=json), result)
