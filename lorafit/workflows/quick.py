@@ -125,9 +125,8 @@ def _make_base(like: PretrainedConfig, folder: Path) -> None:
     config = AutoConfig.for_model(like.model_type, **(kept | sizes | tokens))
     torch.manual_seed(0)
     auto: Any = AutoModelForCausalLM if like.model_type == "gpt2" else AutoModelForMaskedLM
-    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()  # a file of some kilobytes
     auto.from_config(config).save_pretrained(folder)
-    transformers.utils.logging.enable_progress_bar()
 
 
 # What makes DeBERTa and RoBERTa what they are, sizes aside.
