@@ -11,11 +11,13 @@ from lorafit.reports.paper import TABLES
 
 TASK_TABLES = {"e2e": "3", "dart": "13", "webnlg": "14"}
 TITLES = {"e2e": "E2E", "dart": "DART", "webnlg": "WebNLG 2017"}
-FOLDERS = {"e2e": "e2e", "dart": "dart", "webnlg": "webnlg_challenge_2017"}
-FILES = {
-    "e2e": "train.txt, valid.txt and test.txt",
-    "dart": "dart-v1.1.1-full-train.json, -dev.json and -test.json",
-    "webnlg": "train.json, dev.json and test.json",
+STEPS = {"e2e": (5_258, 26_290), "dart": (7_833, 39_165), "webnlg": (2_254, 11_270)}  # an epoch, five of them
+SCORERS = {
+    "e2e": "Scored by tuetschek/e2e-metrics, as the paper did.",
+    "dart": "Scored by WebNLG/GenerationEval on up to six references of a triple set, as the paper did; DART's own "
+    "evaluation takes three, and gives other figures (`lorafit score dart --protocol official`).",
+    "webnlg": "Scored by WebNLG/GenerationEval, as the paper did: all, the ten categories that training has seen, and "
+    "the five that it has not.",
 }
 
 PAPER = "arXiv 2106.09685 (the LoRA paper), Table 11 unless another is named"
@@ -158,15 +160,8 @@ def sheets() -> Iterator[Sheet]:
 
 
 def _data(task: str, source: str = "[R] --seq_len 512") -> list[Entry]:
-    where = f"{FILES[task]} as in examples/NLG/data/{FOLDERS[task]} of microsoft/LoRA"
-    return [
-        Entry(
-            "max_length",
-            512,
-            source,
-            f"{where}: `lorafit data fetch {task}`, or set data.dir to where they are.",
-        )
-    ]
+    where = f"`lorafit data fetch {task}` gets the files of microsoft/LoRA, to where they are looked for without data.dir."
+    return [Entry("max_length", 512, source, where)]
 
 
 def _paper(table: str, row: str, task: str) -> dict[str, list[Entry]]:
@@ -280,7 +275,10 @@ def _lora(base: Base, task: str) -> Sheet:
         f"{task}_{base.name}",
         [f"{base.title} on {TITLES[task]} with LoRA: Table {table} of the LoRA paper."],
         {"[P]": PAPER, "[R]": README},
-        _lora_remarks(base, task),
+        [
+            *_lora_remarks(base, task),
+            f"{STEPS[task][0]:,} steps an epoch, {STEPS[task][1]:,} in all. {SCORERS[task]}",
+        ],
         _lora_sections(base, task, method) | _paper(table, f"{base.row} (LoRA)", task),
     )
 
@@ -337,7 +335,7 @@ def _baseline(base: Base, task: str, row: Baseline) -> Sheet:
         f"{task}_{base.name}_{row.suffix}",
         [f"{base.title} on {TITLES[task]} with {row.method}: Table {table} of the LoRA paper."],
         {"[P]": PAPER, "[R]": README, "[L]": PREFIX_PAPER, "[T]": TRAINER},
-        [_provenance(base, row)],
+        [_provenance(base, row), SCORERS[task]],
         sections,
     )
 
