@@ -160,7 +160,7 @@ def sheets() -> Iterator[Sheet]:
 
 
 def _data(task: str, source: str = "[R] --seq_len 512") -> list[Entry]:
-    where = f"`lorafit data fetch {task}` gets the files of microsoft/LoRA, to where they are looked for without data.dir."
+    where = f"`lorafit data fetch {task}` gets the files of microsoft/LoRA, to where they are found without data.dir."
     return [Entry("max_length", 512, source, where)]
 
 
