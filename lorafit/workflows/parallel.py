@@ -46,11 +46,13 @@ def run_in_processes(
                     waiting.remove(entry)
                     ended[job.output] = False
                     yield Outcome(job, "not tried")
+                elif not slots:
+                    continue
                 elif job.finished():
                     waiting.remove(entry)
                     ended[job.output] = True
                     yield Outcome(job, "finished before")
-                elif slots:
+                else:
                     waiting.remove(entry)
                     started(number, job)
                     running.append(_start(job, slots.pop(), num_processes))
