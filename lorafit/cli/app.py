@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lorafit.cli import adapters, conversion, data, fetching, recipes, scoring, training
+from lorafit.cli import adapters, conversion, data, fetching, recipes, reports, repro, scoring, training
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -47,3 +47,7 @@ app.command("import")(conversion.import_adapter)
 app.command("recipes")(recipes.recipes)
 app.command("fetch")(fetching.fetch)
 app.add_typer(data.app, name="data")
+app.command("table")(reports.table)
+app.command("compare")(reports.compare)
+app.command("analyze")(reports.analyze)
+app.command("repro")(repro.repro)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Table
 
 from lorafit.display.format import duration, scores_line, size
 
@@ -78,6 +79,14 @@ class Display:
             case events.Finished():
                 self.console.print(f"finished after {event.step:,} steps and {duration(event.seconds)}")
 
+    def report_progress(self, event: Event) -> None:
+        """Show only how far things are, and that on a terminal only: for a run among many."""
+        from lorafit.training import Stepped
+        from lorafit.workflows import events
+
+        if self._progress is not None and isinstance(event, events.Started | Stepped | events.Progress):
+            self.report(event)
+
     def _stepped(self, event: Any) -> None:
         assert self._training is not None
         text = self._training.text(event)
@@ -111,6 +120,14 @@ class Display:
     def print(self, what: Any = "", **options: Any) -> None:
         """A line, or anything that rich can draw. Text from elsewhere goes through `rich.markup.escape` first."""
         self.console.print(what, **options)
+
+    def print_wide(self, table: Table) -> None:
+        """A table as wide as it is: a figure that is cut off is worse than a line that is too long."""
+        for column in table.columns:
+            column.no_wrap = True
+        options = self.console.options.update(width=1000)
+        width = max(self.console.width, self.console.measure(table, options=options).maximum)
+        Console(stderr=self.json, highlight=False, width=width).print(table, crop=False)
 
     def print_json(self, value: Any) -> None:
         """The result as one JSON value on stdout."""

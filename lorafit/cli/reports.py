@@ -1,0 +1,98 @@
+"""Commands that look at finished runs: table, compare, analyze."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lorafit.cli.options import Base, Debug, Force, Json
+
+
+class FormatName(StrEnum):
+    """How a table is written."""
+
+    rich = "rich"
+    markdown = "markdown"
+    latex = "latex"
+    csv = "csv"
+    html = "html"
+    json = "json"
+
+
+RunsArgument = Annotated[Path, typer.Argument(metavar="[RUNS_DIR]", help="Where the run folders are.")]
+
+
+def table(
+    number: Annotated[str, typer.Argument(help="2, 3, 13, 14 or 18.", show_default=False)],
+    runs_dir: RunsArgument = Path("runs"),
+    form: Annotated[FormatName, typer.Option("--format", help="How to write it.")] = FormatName.rich,
+    explain: Annotated[
+        str | None,
+        typer.Option(metavar="ROW/TASK", help="Show how a cell came about.", show_default=False),
+    ] = None,
+    include_changed: Annotated[
+        bool, typer.Option("--include-changed", help="Count runs whose recipe was changed, too.")
+    ] = False,
+    json: Json = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Put the finished runs into a table of the paper, beside the published figures."""
+    from lorafit.display import Display
+    from lorafit.display.reports import show_explanation, show_table
+    from lorafit.workflows.table import explain as explain_cell
+    from lorafit.workflows.table import table as build
+
+    number = number.lower().removeprefix("table").strip()
+    report = build(number, runs_dir, include_changed=include_changed)
+    display = Display(json=json or form is FormatName.json)
+    if explain is not None:
+        show_explanation(display, explain_cell(report, explain))
+        return
+    show_table(display, report, form.value)
+
+
+def compare(
+    run_a: Annotated[Path, typer.Argument(metavar="RUN_A", help="A run folder, or a predictions file.")],
+    run_b: Annotated[Path, typer.Argument(metavar="RUN_B", help="The run to hold against it.")],
+    split: Annotated[
+        str | None, typer.Option(help="Which predictions. [default: test, else valid]", show_default=False)
+    ] = None,
+    examples: Annotated[int, typer.Option("-n", min=0, help="How many differing examples to show.")] = 5,
+    samples: Annotated[int, typer.Option(min=100, help="Of the bootstrap.")] = 1000,
+    json: Json = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Compare two runs example by example, with a test of significance."""
+    from lorafit.display import Display
+    from lorafit.display.compare import show_comparison
+    from lorafit.workflows.compare import compare as carry_out
+
+    show_comparison(Display(json=json), carry_out(run_a, run_b, split, samples), examples)
+
+
+def analyze(
+    adapters: Annotated[
+        list[Path], typer.Argument(metavar="ADAPTER…", help="Adapter folders.", show_default=False)
+    ],
+    output: Annotated[Path, typer.Option(help="Where to write CSV and figures.")] = Path("analysis"),
+    amplification: Annotated[
+        bool, typer.Option("--amplification", help="Also measure against the base's weights.")
+    ] = False,
+    max_directions: Annotated[int, typer.Option(min=1, help="Of an adapter, at most.")] = 64,
+    base: Base = None,
+    force: Force = False,
+    json: Json = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Compare what adapters have learnt: the subspaces and amplification of the paper's section 7."""
+    from lorafit.display import Display
+    from lorafit.display.analyze import show_analysis
+    from lorafit.workflows.analyze import analyze as carry_out
+    from lorafit.workflows.evaluate import BaseChoice
+
+    choice = BaseChoice(base, force)
+    result = carry_out(adapters, output, choice, with_base=amplification, most=max_directions)
+    show_analysis(Display(json=json), result)

@@ -1,0 +1,119 @@
+"""`lorafit repro`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lorafit.cli.options import Debug, Json, Overrides
+
+if TYPE_CHECKING:
+    from lorafit.display import Display
+    from lorafit.workflows.repro import Job, Outcome
+
+
+def repro(
+    table: Annotated[
+        str, typer.Argument(help="table2, table3, table13, table14 or table18.", show_default=False)
+    ],
+    rows: Annotated[
+        str | None,
+        typer.Option(
+            help="Only these rows (or parts of their names), separated by commas.", show_default=False
+        ),
+    ] = None,
+    tasks: Annotated[
+        str | None, typer.Option(help="Only these tasks, separated by commas.", show_default=False)
+    ] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(help="Such as 0,1,2. [default: as many as the paper has]", show_default=False),
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, as processes.")] = 1,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Tiny random bases and data: tests the way, not the figures.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show runs, steps, parameters and hours, and stop.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Where the run folders are. [default: runs, or runs-quick]", show_default=False),
+    ] = None,
+    overrides: Overrides = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Every run's messages.")] = False,
+    json: Json = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Run a table of the paper: what is finished stays, the rest is run or resumed, and the table shown."""
+    from lorafit.display import Display
+    from lorafit.display.repro import show_estimates
+    from lorafit.workflows.estimate import estimate
+    from lorafit.workflows.quick import QuickTable
+    from lorafit.workflows.repro import Wanted, plan_jobs
+
+    number = table.lower().removeprefix("table").strip()
+    runs_dir = output or Path("runs-quick" if quick else "runs")
+    chosen_seeds = _seeds(seeds) or ((0,) if quick else ())
+    wanted = Wanted(_parts(rows), _parts(tasks), chosen_seeds)
+    adjust = QuickTable(runs_dir / "quick").overrides if quick else None
+    planned = plan_jobs(number, wanted, runs_dir, overrides=overrides or (), adjust=adjust)
+    display = Display(json=json)
+    if dry_run:
+        show_estimates(display, estimate(planned))
+        return
+    outcomes = _carry_out(display, planned, jobs, verbose)
+    _conclude(display, number, runs_dir, outcomes, quick)
+
+
+def _carry_out(display: Display, planned: list[Job], num_processes: int, verbose: bool) -> list[Outcome]:
+    from lorafit.display.repro import show_job, show_outcome
+    from lorafit.workflows.parallel import run_in_processes
+    from lorafit.workflows.repro import run_jobs
+
+    def started(number: int, job: Job) -> None:
+        show_job(display, number, len(planned), job)
+
+    report = display.report if verbose else display.report_progress
+    outcomes = []
+    with display:
+        ended = (
+            run_in_processes(planned, num_processes, started)
+            if num_processes > 1
+            else run_jobs(planned, report, started)
+        )
+        for outcome in ended:
+            show_outcome(display, outcome)
+            outcomes.append(outcome)
+    return outcomes
+
+
+def _conclude(display: Display, number: str, runs_dir: Path, outcomes: list[Outcome], quick: bool) -> None:
+    """The table, and the exit code of the first run that failed."""
+    from lorafit.display.reports import show_table
+    from lorafit.display.repro import show_summary
+    from lorafit.workflows.repro import by_status, first_error
+    from lorafit.workflows.table import table as build
+
+    show_summary(display, dict(by_status(outcomes)))
+    if quick:
+        display.print("quick: tiny random bases and a few made-up rows, so the figures below mean nothing\n")
+    show_table(display, build(number, runs_dir, include_changed=quick), "rich")
+    error = first_error(outcomes)
+    if error is not None:
+        raise typer.Exit(error.exit_code)
+
+
+def _parts(text: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip()) if text else ()
+
+
+def _seeds(text: str | None) -> tuple[int, ...]:
+    from lorafit.errors import RecipeError
+
+    try:
+        return tuple(int(part) for part in _parts(text))
+    except ValueError:
+        raise RecipeError(f"--seeds {text}: must read 0,1,2") from None
