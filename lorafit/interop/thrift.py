@@ -10,14 +10,14 @@ from contextlib import contextmanager
 import torch
 
 _M_MMAP_THRESHOLD = -3  # of glibc's mallopt
-_GIVEN_BACK_BYTES = 128 << 10
+_GIVEN_BACK_BYTES = 2 << 20
 
 
 @contextmanager
 def thrifty() -> Iterator[None]:
     """One thread for the length of the block: several would only wait for each other on blocks this small.
 
-    And from here on, memory of more than 128 kB goes back to the system when it is freed: glibc would keep blocks of up
+    And from here on, blocks of 2 MB and more go back to the system when freed: glibc would keep blocks of up
     to 32 MB once it has seen them come and go. Elsewhere than on glibc nothing changes.
     """
     if sys.platform == "linux":

@@ -1,6 +1,6 @@
 """What merging costs: lorafit, peft and cp side by side on a GPT-2-medium-shaped base, each in a process of its own.
 
-    python scripts/bench/merge.py [--rounds 3] [--layers 24] [--width 1024] [--keep FOLDER]
+    python scripts/bench/merge.py [--rounds 3] [--layers 24] [--width 1024]
 
 Contenders, interleaved in every round:
     lorafit        `lorafit merge`: check, stream, reopen and prove
