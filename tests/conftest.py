@@ -13,6 +13,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+
+from lorafit.__main__ import main
 
 torch.set_num_threads(1)
 ROOT = Path(__file__).resolve().parents[1]
@@ -148,6 +151,33 @@ def lorafit() -> Callable[..., subprocess.CompletedProcess[str]]:
         assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         if code:
             assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    return run
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command wrote."""
+
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """Run a command inside this process, without the wait for imports; `code` is the exit code expected."""
+
+    def run(*arguments: str | Path, code: int = 0) -> Done:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["lorafit", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        done = Done(captured.out, captured.err)
+        assert (ended.value.code or 0) == code, f"{ended.value.code}\n{done.stdout}\n{done.stderr}"
+        if code:
+            assert "Traceback" not in done.stderr
         return done
 
     return run

@@ -57,7 +57,7 @@ def lorafit_steps(setting: Setting) -> Steps:
 
     from lorafit.methods import LoRA
     from lorafit.models import Model, family_of, fuse_activations
-    from lorafit.recipe import DataSection, TrainSection
+    from lorafit.recipe import TrainSection
     from lorafit.training import AdamW, Schedule, Stepped, fit, parameter_groups
     from lorafit.workflows.device import Placement
     from lorafit.workflows.text import TextTraining
@@ -69,7 +69,7 @@ def lorafit_steps(setting: Setting) -> Steps:
     section = TrainSection(epochs=1000, batch_size=BATCH_SIZE, learning_rate=2e-4, label_smoothing=SMOOTHING)
     placement = Placement(torch.device(setting.device), getattr(torch, setting.dtype))
     placement.place(model)
-    training = TextTraining.of(model, {"train": pairs}, section, DataSection())
+    training = TextTraining.of(model, {"train": pairs}, section, limit=512)
     optimizer = AdamW(parameter_groups(model.trained(), net, 0.01, "none"), lr=2e-4, eps=1e-6)
     net.train()
     events = fit(
