@@ -77,27 +77,31 @@ class FusedCrossEntropy(torch.autograd.Function):
         grad_hidden = torch.empty_like(hidden) if need_hidden else None
         grad_weight = torch.zeros_like(weight, dtype=torch.float32) if need_weight else None
         loss = hidden.new_zeros((), dtype=torch.float32)
-        chunk = max(1, _CHUNK_ELEMENTS // vocab)
+        num_chunks = -(-num_targets * vocab // _CHUNK_ELEMENTS)
+        chunk = max(
+            1, -(-num_targets // max(1, num_chunks))
+        )  # of one size: a short one would waste the table's reading
         for start in range(0, num_targets, chunk):
             rows = slice(start, start + chunk)
             h, t = hidden[rows].to(matmul_dtype), targets[rows, None]
-            logits = (h @ table.T).float()
-            log_z = logits.logsumexp(dim=-1, keepdim=True)
-            nll = log_z - logits.gather(1, t)
-            loss += (1.0 - label_smoothing) * nll.sum()
-            if label_smoothing:
-                loss += label_smoothing * (log_z.squeeze(1) - logits.mean(dim=-1)).sum()
+            p = (h @ table.T).float()
+            p.sub_(p.amax(dim=-1, keepdim=True))  # logits, of which the largest is 0
+            at_target = p.gather(1, t)
+            mean = p.mean(dim=-1, keepdim=True) if label_smoothing else 0.0
+            z = p.exp_().sum(dim=-1, keepdim=True)
+            expected = (1.0 - label_smoothing) * at_target + label_smoothing * mean
+            loss += (z.log() - expected).sum()
             if not (need_hidden or need_weight):
                 continue
-            grad = logits.sub_(log_z).exp_()  # d loss / d logits = p - (1 - eps) onehot - eps / V
+            # z (d loss / d logits) = p - z ((1 - eps) onehot + eps / V), and 1 / z is left to the smaller factor
             if label_smoothing:
-                grad.sub_(label_smoothing / vocab)
-            grad.scatter_add_(1, t, torch.full_like(nll, label_smoothing - 1.0))
-            grad = grad.to(matmul_dtype)
+                p.sub_(z * (label_smoothing / vocab))
+            p.scatter_add_(1, t, z * (label_smoothing - 1.0))
+            grad = p.to(matmul_dtype)
             if grad_hidden is not None:
-                grad_hidden[rows] = grad @ table
+                grad_hidden[rows] = (grad @ table) / z
             if grad_weight is not None:
-                grad_weight.add_(grad.T @ h)
+                grad_weight.add_(grad.T @ (h / z).to(matmul_dtype))
         ctx.save_for_backward(grad_hidden, grad_weight)
         ctx.weight_dtype = weight.dtype
         return loss
