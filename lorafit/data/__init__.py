@@ -1,16 +1,16 @@
 """Rows from files, examples as ids and targets, batches in a reproducible order."""
 
 from lorafit.data.batches import PackedBatch, epoch_order, num_batches, pack, split_evenly
-from lorafit.data.encode import EncodedPair, TextPair, encode_contexts, encode_pairs
+from lorafit.data.encode import EncodedPair, encode_contexts, encode_pairs
 from lorafit.data.labelled import (
     EncodedText,
     LabelBatch,
-    LabelledText,
     encode_labelled,
     pack_labelled,
     pad_labelled,
 )
 from lorafit.data.originals import SPLITS, Split
+from lorafit.data.rows import LabelRow, TextRow
 from lorafit.data.sources import has_split, split_path
 
 __all__ = [
@@ -18,10 +18,10 @@ __all__ = [
     "EncodedPair",
     "EncodedText",
     "LabelBatch",
-    "LabelledText",
+    "LabelRow",
     "PackedBatch",
     "Split",
-    "TextPair",
+    "TextRow",
     "encode_contexts",
     "encode_labelled",
     "encode_pairs",

@@ -7,16 +7,8 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 
+from lorafit.data.rows import TextRow
 from lorafit.errors import NotFoundError
-
-
-@dataclass(frozen=True)
-class TextPair:
-    """A context and the text that shall follow it; `part` is the part of the split, such as WebNLG's "seen"."""
-
-    context: str
-    completion: str
-    part: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,12 +43,12 @@ def end_of_text(tokenizer: PreTrainedTokenizerBase) -> int:
     return int(tokenizer.eos_token_id)
 
 
-def encode_pairs(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[TextPair]) -> list[EncodedPair]:
+def encode_pairs(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[TextRow]) -> list[EncodedPair]:
     """BPE(context) + [eos] and BPE(" " + completion) + [eos] for every pair (paper's `--add_bos --add_eos`)."""
     if not pairs:
         return []
     eos = end_of_text(tokenizer)
-    contexts = _ids(tokenizer, [pair.context for pair in pairs])
+    contexts = _ids(tokenizer, [pair.prompt for pair in pairs])
     completions = _ids(tokenizer, [" " + pair.completion for pair in pairs])
     return [
         EncodedPair((*context, eos), (*completion, eos))

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-
-@dataclass(frozen=True)
-class LabelledText:
-    """One text or two, by the name of their column; `part` is the part of the split, such as MNLI's "matched".
-
-    `label` is the index of a class or a score; None where it is not known, as in GLUE's test splits.
-    """
-
-    texts: Mapping[str, str]
-    label: float | None
-    part: str = ""
+from lorafit.data.rows import LabelRow
 
 
 @dataclass(frozen=True)
@@ -32,7 +22,7 @@ class EncodedText:
 
 
 def encode_labelled(
-    tokenizer: PreTrainedTokenizerBase, examples: Sequence[LabelledText], max_length: int, num_types: int
+    tokenizer: PreTrainedTokenizerBase, examples: Sequence[LabelRow], max_length: int, num_types: int
 ) -> list[EncodedText]:
     """As the paper's run_glue.py: a text, or a pair of which the longer one loses its end until `max_length` fits.
 

@@ -25,7 +25,7 @@ class Generated:
     def to_json(self) -> dict[str, Any]:
         """A line of predictions/<split>.jsonl."""
         line = {
-            "input": self.group.context,
+            "input": self.group.prompt,
             "references": list(self.group.references),
             "prediction": self.text,
         }

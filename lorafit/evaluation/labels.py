@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lorafit.data import EncodedText, LabelBatch, LabelledText, encode_labelled, pack_labelled, pad_labelled
+from lorafit.data import EncodedText, LabelBatch, LabelRow, encode_labelled, pack_labelled, pad_labelled
 from lorafit.metrics import Kind, Scores, find_metric
 from lorafit.models import Model, PackedRow
 from lorafit.tasks import LabelTask
@@ -17,7 +17,7 @@ from lorafit.tasks import LabelTask
 _TOKENS_AT_ONCE = 4096  # padding included
 
 
-def encode_for(model: Model, examples: Sequence[LabelledText], max_length: int) -> list[EncodedText]:
+def encode_for(model: Model, examples: Sequence[LabelRow], max_length: int) -> list[EncodedText]:
     """Token ids of at most `max_length`, or as many as the base has positions."""
     assert model.tokenizer is not None
     config = model.net.config
@@ -106,7 +106,7 @@ def decide(task: LabelTask, outputs: Tensor) -> list[float]:
 class Labelled:
     """An example and what the model says of it."""
 
-    example: LabelledText
+    example: LabelRow
     prediction: float
 
     def to_json(self, task: LabelTask) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lorafit.data import EncodedText, LabelBatch, LabelledText, Split, epoch_order
+from lorafit.data import EncodedText, LabelBatch, LabelRow, Split, epoch_order
 from lorafit.evaluation import (
     Labelled,
     collate,
@@ -34,14 +34,14 @@ class LabelTraining:
     model: Model
     train: list[EncodedText]
     valid: list[EncodedText]
-    valid_texts: Sequence[LabelledText]  # of which `valid` are the ids
+    valid_texts: Sequence[LabelRow]  # of which `valid` are the ids
     section: TrainSection
 
     @staticmethod
     def of(
         task: LabelTask,
         model: Model,
-        examples: Mapping[Split, Sequence[LabelledText]],
+        examples: Mapping[Split, Sequence[LabelRow]],
         section: TrainSection,
         data: DataSection,
     ) -> LabelTraining:
@@ -124,7 +124,7 @@ def _collapsed(task: LabelTask, predictions: Sequence[float], labels: Sequence[f
 def evaluate_labels(
     model: Model,
     task: LabelTask,
-    examples: Sequence[LabelledText],
+    examples: Sequence[LabelRow],
     max_length: int,
     section: EvalSection,
     job: Job,

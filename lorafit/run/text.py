@@ -14,7 +14,7 @@ from lorafit.data import (
     EncodedPair,
     PackedBatch,
     Split,
-    TextPair,
+    TextRow,
     encode_pairs,
     epoch_order,
     pack,
@@ -50,7 +50,7 @@ class TextTraining:
 
     @staticmethod
     def of(
-        model: Model, pairs: Mapping[Split, Sequence[TextPair]], section: TrainSection, limit: int
+        model: Model, pairs: Mapping[Split, Sequence[TextRow]], section: TrainSection, limit: int
     ) -> TextTraining:
         """Encode the train and valid splits; `limit` is the most tokens that an example may have.
 
@@ -138,14 +138,14 @@ class TextTraining:
 def evaluate_text(
     model: Model,
     task: GenerationTask,
-    pairs: Sequence[TextPair],
+    pairs: Sequence[TextRow],
     decode: DecodeSection,
     section: EvalSection,
     job: Job,
 ) -> Evaluation | None:
     """Decode every distinct context and score the texts; only the leading process scores, the others get None."""
     groups = group_references(pairs)
-    texts = _decode(model, [group.context for group in groups], decode, section.batch_size, job)
+    texts = _decode(model, [group.prompt for group in groups], decode, section.batch_size, job)
     if not job.world.leads:
         return None
     generated = [Generated(group, texts[i]) for i, group in enumerate(groups)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from lorafit.data import EncodedPair, TextPair, encode_pairs
+from lorafit.data import EncodedPair, TextRow, encode_pairs
 from lorafit.data.download import base_url, blob_sha1, download
 from lorafit.data.originals import ORIGINALS, DataSet, OriginalFile, Split, data_root
 from lorafit.errors import NotFoundError, RecipeError, did_you_mean
@@ -105,7 +105,7 @@ class ShownRow:
     """A row as text, and as what the model is given."""
 
     index: int
-    pair: TextPair
+    pair: TextRow
     encoded: EncodedPair
     max_length: int
 
@@ -113,7 +113,7 @@ class ShownRow:
         """`target_ids[i]` is the token after `input_ids[i]`; it counts in the loss where `target_mask[i]` is true."""
         ids = [*self.encoded.context_ids, *self.encoded.completion_ids]
         inputs = self.encoded.inputs(self.max_length)
-        line: dict[str, Any] = {"context": self.pair.context, "completion": self.pair.completion}
+        line: dict[str, Any] = {"context": self.pair.prompt, "completion": self.pair.completion}
         if self.pair.part:
             line["part"] = self.pair.part
         return line | {
@@ -166,7 +166,7 @@ def show(name_or_path: str, overrides: list[str], split: Split, count: int) -> S
     return ShowResult(
         split=split,
         num_rows=len(pairs),
-        num_contexts=len({pair.context for pair in pairs}),
+        num_contexts=len({pair.prompt for pair in pairs}),
         num_cut=sum(length > limit for length in both),
         max_length=limit,
         rows=[ShownRow(i, pairs[i], encoded[i], limit) for i in range(min(count, len(pairs)))],
