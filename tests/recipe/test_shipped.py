@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import tomllib
 from typing import Any
 
 import pytest
 
 from lorafit.methods import METHODS
-from lorafit.recipe import read_recipe, shipped_recipes
+from lorafit.recipe import read_layers, read_recipe, shipped_recipes
 from lorafit.reports import TABLES
 from lorafit.tasks import TASKS
 from lorafit.workflows.plan import load_plan
 
 DOCUMENTS: dict[str, dict[str, Any]] = {
-    name: tomllib.loads(path.read_text(encoding="utf-8"))
-    for name, path in shipped_recipes().items()
-    if name != "quickstart"
+    name: read_layers(path).document for name, path in shipped_recipes().items() if name != "quickstart"
 }
 WARM = ("mrpc", "rte", "stsb")
 
