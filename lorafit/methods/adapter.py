@@ -53,7 +53,7 @@ class Adapter(Method):
     drop_layers: NonNegativeInt = 0
     """adapterdrop: how many of the lowest layers have no adapter, in training and afterwards."""
     drop_at_random: bool = False
-    """adapterdrop: in training further lower layers go without their adapters, a random number in every pass."""
+    """adapterdrop: in every training pass, a random number of further lower layers goes without adapter."""
 
     @model_validator(mode="after")
     def _dropping_is_adapterdrop(self) -> Adapter:

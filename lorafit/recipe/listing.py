@@ -56,7 +56,8 @@ def select_recipes(
         known = sorted({value for recipe in everything if (value := vars(recipe)[field]) is not None})
         matching = [v for v in known if (wanted.lower() in v.lower() if field == "base" else wanted == v)]
         if not matching:
-            hint = did_you_mean(wanted, known) or f"; there are {', '.join(known)}"
-            raise RecipeError(f"no shipped recipe has the {field} {wanted!r}{hint}")
+            raise RecipeError(
+                f"no shipped recipe has the {field} {wanted!r}; one of {', '.join(known)}{did_you_mean(wanted, known)}"
+            )
         chosen = [recipe for recipe in chosen if vars(recipe)[field] in matching]
     return chosen

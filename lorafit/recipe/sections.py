@@ -1,7 +1,7 @@
 """The sections of a recipe: frozen pydantic models in which an unknown key is an error.
 
-Keys, fields and variables are spelt alike. A key that is left out has the default written here. The text below a field is
-its description in docs/recipe.md and in recipes/schema.json; it says what None stands for.
+Keys, fields and variables are spelt alike. A key that is left out has the default written here. The text below a field
+is its description in docs/recipe.md and in recipes/schema.json; it says what None stands for.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ class ModelSection(Section):
 
 
 class MethodSection(Section):
-    """What is trained. Each method is a subclass in `lorafit/methods/` whose fields are the method's own keys."""
+    """What is trained, by the name of the method; each method has keys of its own."""
 
 
 class TaskSection(Section):
     """What the examples are and how predictions are scored."""
 
     name: str
-    """The task."""
+    """Which task, such as "e2e" or "mnli"."""
 
 
 class DataSection(Section):
@@ -72,7 +72,7 @@ class DataSection(Section):
     max_length: PositiveInt = 512
     """Longest example, in tokens; longer ones lose their end, as in the original code."""
     on_bad_row: Literal["error", "skip"] = "error"
-    """What happens to a malformed row. error: nothing starts, and the row is named; skip: it is left out and counted."""
+    """Malformed rows. error: they are named, and nothing starts; skip: they are left out and counted."""
 
 
 class TrainSection(Section):
@@ -111,8 +111,8 @@ class TrainSection(Section):
     shuffle: bool = True
     """Whether every epoch has an order of its own; else the order is that of the file."""
     last_batch: Literal["short", "fill", "drop"] = "short"
-    """The last batch of an epoch, where rows are left over. short: it is smaller; fill: rows are drawn again to fill it,
-    as the paper's code does; drop: it is left out."""
+    """The last batch of an epoch, where too few rows are left. short: it is smaller; fill: rows are drawn again, as the
+    paper's code does; drop: it is left out."""
     batch_order: Literal["random", "bucketed"] = "random"
     """bucketed: examples of similar length share a batch, which saves padding but changes the batches."""
     log_every: PositiveInt = 10
@@ -149,7 +149,7 @@ class DecodeSection(Section):
     num_beams: PositiveInt = 10
     """Width of the beam search. 1 is greedy decoding."""
     length_penalty: float = 1.0
-    """A text's score is its log-probability divided by length ** length_penalty: more than 0 favours long texts."""
+    """A text's score is its log-probability divided by `length ** length_penalty`: more than 0 favours long texts."""
     no_repeat_ngram_size: NonNegativeInt = 0
     """No text holds the same n tokens in a row twice, for this n. 0 allows repetition."""
     max_new_tokens: PositiveInt = 64
