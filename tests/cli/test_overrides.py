@@ -27,9 +27,15 @@ def test_every_command_with_set_has_unset() -> None:
     assert with_set == {name for name, found in known.items() if "--unset" in found}
 
 
-def test_train_without_a_key(cli) -> None:
-    changes = ("--unset", "train.warmup_steps", "--set", "train.warmup_ratio=0.1")
-    text = cli("train", "e2e_gpt2m", *changes, "--dry-run").stdout
+@pytest.mark.parametrize(
+    "unset",
+    [
+        ("--unset", "train.warmup_steps"),
+        ("--set", "unset=train.warmup_steps"),  # so `repro` hands it to its processes
+    ],
+)
+def test_train_without_a_key(cli, unset: tuple[str, str]) -> None:
+    text = cli("train", "e2e_gpt2m", *unset, "--set", "train.warmup_ratio=0.1", "--dry-run").stdout
     assert "warmup_ratio = 0.1" in text
     assert "warmup_steps" not in text
 
