@@ -11,9 +11,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.same_numbers.cases import GROUPS, read_record
-from tests.support.same_numbers.facts import TOLERANCE, differences, machine
-from tests.support.same_numbers.place import Place
+from tests.support.same_numbers import kept
+from tests.support.same_numbers.cases import GROUPS, PROCESSES, read_record, resumed, two_processes
+from tests.support.same_numbers.facts import TOLERANCE, Facts, differences, machine
+from tests.support.same_numbers.place import Place, run_facts
+from tests.support.same_numbers.recipes import IN_PROCESSES
 
 Record = Callable[[str, object], None]
 
@@ -24,16 +26,56 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     return Place(tmp_path_factory.mktemp("same"))
 
 
-@pytest.mark.parametrize(("group", "case"), [(group, case) for group in GROUPS for case in GROUPS[group]])
+CASES = [(group, case) for group in GROUPS for case in GROUPS[group] if group != "unfinished"]
+
+
+@pytest.mark.parametrize(("group", "case"), CASES)
 def test_same(group: str, case: str, place: Place, record_property: Record) -> None:
+    faults = _faults(group, case, GROUPS[group][case](place), record_property)
+    assert not faults, "\n".join(faults)
+
+
+def _faults(group: str, case: str, found: Facts, record_property: Record) -> list[str]:
+    """What is not as recorded; how it was compared is told in the summary of the test run."""
     recorded = read_record(group)
     is_same_machine = recorded["machine"] == machine()
-    record_property("same_numbers", "bit for bit" if is_same_machine else f"within {TOLERANCE:g}")
-    found = GROUPS[group][case](place).record()
-    faults = differences(found, recorded["cases"][case], bit_for_bit=is_same_machine)
-    assert not faults, "\n".join(faults)
+    elsewhere = f"within {TOLERANCE:g}: they were made on {recorded['machine']}, and this is {machine()}"
+    record_property("same_numbers", "bit for bit" if is_same_machine else elsewhere)
+    return differences(found.record(), recorded["cases"][case], bit_for_bit=is_same_machine)
 
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_recorded_case_is_made(group: str) -> None:
     assert read_record(group)["cases"].keys() == GROUPS[group].keys()
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_a_run_that_went_on_is_one_that_nobody_stopped(name: str, place: Place) -> None:
+    whole = run_facts(place.root / place.trained(name, PROCESSES[name])).record()
+    assert not differences(resumed(name, place).record(), whole, bit_for_bit=True)
+
+
+@pytest.mark.parametrize("name", IN_PROCESSES)
+def test_two_processes_are_one(name: str, place: Place) -> None:
+    whole = run_facts(place.root / place.trained(name, PROCESSES[name])).record()
+    assert not differences(two_processes(name, place).record(), whole, bit_for_bit=False)
+
+
+@pytest.mark.parametrize("name", kept.UNFINISHED)
+def test_an_unfinished_run_of_version_1_is_resumed_or_refused(
+    name: str, place: Place, record_property: Record
+) -> None:
+    before = kept.contents(kept.KEPT / name)
+    logged = kept.first_lines(kept.KEPT / name)
+    run, outcome = kept.go_on(name, place)
+    assert outcome.code in (0, 2), outcome
+    if outcome.code == 2:
+        [line] = outcome.err.splitlines()
+        assert line.startswith("error: ")
+        assert kept.contents(place.root / run) == before
+        return
+    assert "resumed" in outcome.out
+    now = (place.root / run / "metrics.jsonl").read_text().splitlines()
+    assert now[: len(logged)] == logged, "the run was begun anew"
+    faults = _faults("unfinished", name, run_facts(place.root / run), record_property)
+    assert not faults, "\n".join(faults)

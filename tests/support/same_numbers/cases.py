@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from tests.support.same_numbers import recipes
+from tests.support.same_numbers import kept, recipes
 from tests.support.same_numbers.facts import BFLOAT16_TOLERANCE, Facts, flat_numbers
 from tests.support.same_numbers.place import Place, add_predictions, plan_facts, run_facts, tensors_of
 from tests.support.same_numbers.recipes import TRAINED, WARM_STARTS
@@ -33,6 +33,33 @@ def warm_start(name: str, place: Place) -> Facts:
     recipe, source = WARM_STARTS[name]
     place.trained(source, TRAINED[source])
     return run_facts(place.root / place.trained(name, recipe))
+
+
+PROCESSES = recipes.IN_PROCESSES | recipes.IN_PROCESSES_WITH_DROPOUT
+
+
+def two_processes(name: str, place: Place) -> Facts:
+    """A run on two processes."""
+    ended = place.in_processes(PROCESSES)[f"{name}-two"]
+    assert ended.codes == [0, 0], ended
+    return run_facts(place.root / f"out/{name}-two")
+
+
+def resumed(name: str, place: Place) -> Facts:
+    """A run that was killed, or asked to stop, and went on."""
+    ended = place.in_processes(PROCESSES)
+    assert ended[f"{name}-interrupted"].codes in ([75], [-9]), ended[f"{name}-interrupted"]
+    assert ended[f"{name}-resumed"].codes == [0], ended[f"{name}-resumed"]
+    return run_facts(place.root / f"out/{name}-resumed")
+
+
+def _in_processes(names: Iterable[str]) -> dict[str, Case]:
+    made: dict[str, Case] = {}
+    for name in names:
+        made[name] = partial(trained, name)
+        made[f"{name}-two"] = partial(two_processes, name)
+        made[f"{name}-resumed"] = partial(resumed, name)
+    return made
 
 
 CONTEXTS = (
@@ -263,11 +290,20 @@ GROUPS: dict[str, dict[str, Case]] = {
         **{name: partial(trained, name) for name in recipes.EVERY_OPTION},
         **{name: partial(warm_start, name) for name in WARM_STARTS},
     },
-    "dropout": {name: partial(trained, name) for name in recipes.WITH_DROPOUT},
+    "processes": _in_processes(recipes.IN_PROCESSES),
+    "dropout": {
+        **{name: partial(trained, name) for name in recipes.WITH_DROPOUT},
+        **_in_processes(recipes.IN_PROCESSES_WITH_DROPOUT),
+    },
     "decoding": DECODING,
     "conversion": CONVERSION,
     "scoring": SCORING,
     "plans": PLANS,
+    "kept": {
+        **{name: partial(kept.read_adapter, name) for name in kept.ADAPTERS},
+        **{name: partial(kept.show_finished, name) for name in kept.FINISHED},
+    },
+    "unfinished": {name: partial(kept.uninterrupted, name) for name in kept.UNFINISHED},
 }
 
 RECORDS = Path(__file__).resolve().parents[2] / "assets" / "same_numbers"

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from torch import Tensor
 from lorafit.__main__ import main
 from tests.support.same_numbers import bases, rows
 from tests.support.same_numbers.facts import Facts, flat_numbers
+from tests.support.same_numbers.processes import Ended, Scenario, run_scenarios
 
 Recipe = dict[str, dict[str, Any]]
 
@@ -38,6 +39,7 @@ class Place:
 
     root: Path
     _trained: set[str] = field(default_factory=set)
+    _ended: dict[str, Ended] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         rows.write_all(self.root / "data")
@@ -92,6 +94,26 @@ class Place:
             self.ok("train", path, "--output", run)
             self._trained.add(name)
         return run
+
+    def in_processes(self, recipes: Mapping[str, Recipe]) -> dict[str, Ended]:
+        """Every recipe in two processes (out/<name>-two), and interrupted and resumed in one (out/<name>-resumed).
+
+        Keys: <name>-two, <name>-interrupted, <name>-resumed. Done once.
+        """
+        scenarios: dict[str, Scenario] = {}
+        for name, recipe in recipes.items():
+            train, two, again = (
+                ("train", self.write_recipe(name, recipe)),
+                f"out/{name}-two",
+                f"out/{name}-resumed",
+            )
+            how = "SIGKILL" if "dropout" in name else "SIGUSR1"
+            scenarios[f"{name}-two"] = Scenario((*train, "--output", two), two, size=2)
+            cut_off = Scenario((*train, "--output", again), again, signal_name=how, after_step=5)
+            scenarios |= {f"{name}-interrupted": cut_off, f"{name}-resumed": replace(cut_off, signal_name="")}
+        missing = {name: scenario for name, scenario in scenarios.items() if name not in self._ended}
+        self._ended |= run_scenarios(self.root, missing) if missing else {}
+        return self._ended
 
     @contextlib.contextmanager
     def _inside(self, argv: list[str]) -> Iterator[None]:

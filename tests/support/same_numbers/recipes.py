@@ -60,7 +60,7 @@ def label(method: dict[str, Any], base: str = "roberta", task: str = "cola", **c
             "method": dict(method),
             "task": {"name": task},
             "data": {"dir": "data/glue", "max_length": 90},
-            "train": {**_TRAIN, "warmup_ratio": 0.1},
+            "train": {**_TRAIN, "epochs": 3, "learning_rate": 0.03, "warmup_ratio": 0.1},
         },
         changes,
     )
@@ -177,4 +177,12 @@ WITH_DROPOUT: dict[str, Recipe] = {
     },
 }
 
-TRAINED: dict[str, Recipe] = EVERY_METHOD | EVERY_ARCHITECTURE | EVERY_OPTION | WITH_DROPOUT
+_LONG = {"train__epochs": 5, "train__checkpoint_every": 2, "train__micro_batch_size": 2}
+
+# Runs in several processes, and runs that are cut off and go on; the plain road is in TRAINED too.
+IN_PROCESSES: dict[str, Recipe] = {"long_text": text(LORA, **_LONG), "long_label": label(LORA, **_LONG)}
+IN_PROCESSES_WITH_DROPOUT: dict[str, Recipe] = {"long_dropout": text(_DROPOUT, **_LONG, **_BASE)}
+
+TRAINED: dict[str, Recipe] = (
+    IN_PROCESSES | IN_PROCESSES_WITH_DROPOUT | EVERY_METHOD | EVERY_ARCHITECTURE | EVERY_OPTION | WITH_DROPOUT
+)
