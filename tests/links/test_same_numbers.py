@@ -15,7 +15,7 @@ from tests.support.same_numbers import kept
 from tests.support.same_numbers.cases import GROUPS, PROCESSES, read_record, resumed, two_processes
 from tests.support.same_numbers.facts import TOLERANCE, Facts, differences, machine
 from tests.support.same_numbers.place import Place, run_facts
-from tests.support.same_numbers.recipes import IN_PROCESSES
+from tests.support.same_numbers.recipes import IN_PROCESSES, INTERRUPTED
 
 Record = Callable[[str, object], None]
 
@@ -49,7 +49,7 @@ def test_every_recorded_case_is_made(group: str) -> None:
     assert read_record(group)["cases"].keys() == GROUPS[group].keys()
 
 
-@pytest.mark.parametrize("name", PROCESSES)
+@pytest.mark.parametrize("name", INTERRUPTED)
 def test_a_run_that_went_on_is_one_that_nobody_stopped(name: str, place: Place) -> None:
     whole = run_facts(place.root / place.trained(name, PROCESSES[name])).record()
     assert not differences(resumed(name, place).record(), whole, bit_for_bit=True)

@@ -95,8 +95,9 @@ class Place:
             self._trained.add(name)
         return run
 
-    def in_processes(self, recipes: Mapping[str, Recipe]) -> dict[str, Ended]:
-        """Every recipe in two processes (out/<name>-two), and interrupted and resumed in one (out/<name>-resumed).
+    def in_processes(self, recipes: Mapping[str, Recipe], interrupted: Mapping[str, str]) -> dict[str, Ended]:
+        """Every recipe in two processes (out/<name>-two); those of `interrupted` also in one that is cut off by a
+        signal, and in one that goes on from there (out/<name>-resumed).
 
         Keys: <name>-two, <name>-interrupted, <name>-resumed. Done once.
         """
@@ -107,10 +108,13 @@ class Place:
                 f"out/{name}-two",
                 f"out/{name}-resumed",
             )
-            how = "SIGKILL" if "dropout" in name else "SIGUSR1"
             scenarios[f"{name}-two"] = Scenario((*train, "--output", two), two, size=2)
-            cut_off = Scenario((*train, "--output", again), again, signal_name=how, after_step=5)
-            scenarios |= {f"{name}-interrupted": cut_off, f"{name}-resumed": replace(cut_off, signal_name="")}
+            if name in interrupted:
+                cut_off = Scenario((*train, "--output", again), again, 1, interrupted[name], after_step=4)
+                scenarios |= {
+                    f"{name}-interrupted": cut_off,
+                    f"{name}-resumed": replace(cut_off, signal_name=""),
+                }
         missing = {name: scenario for name, scenario in scenarios.items() if name not in self._ended}
         self._ended |= run_scenarios(self.root, missing) if missing else {}
         return self._ended

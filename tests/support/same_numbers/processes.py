@@ -1,11 +1,13 @@
 """The program in several processes at once, and in processes that are ended early.
 
-`run_scenarios` starts one helper (this file, as a script) that has imported the libraries and computed nothing; every
+`run_scenarios` starts one helper (this file, as a script) that has imported everything and computed nothing; every
 process of the program is a fork of it, with the environment that torchrun would give it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -16,6 +18,8 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from lorafit.__main__ import main
 
 
 @dataclass(frozen=True)
@@ -87,8 +91,6 @@ def _start(arguments: tuple[str, ...], environment: dict[str, str], log: Path) -
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
             os.dup2(os.open(log.with_suffix(suffix), flags), descriptor)
         sys.argv = ["lorafit", *arguments]
-        from lorafit.__main__ import main
-
         main()
         code = 0
     except SystemExit as end:
@@ -107,14 +109,21 @@ def _wait_for_step(metrics: Path, step: int) -> None:
     raise TimeoutError(f"{metrics}: no step {step}")
 
 
+def _import_all(arguments: tuple[str, ...]) -> None:
+    """A dry run: it computes nothing, and what it imports need not be imported by every fork."""
+    sys.argv = ["lorafit", *arguments, "--dry-run"]
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        main()
+
+
 def _serve() -> None:
     """Scenarios as JSON on stdin, what came of them on the last line of stdout."""
     import torch
-    import transformers.models.gpt2.modeling_gpt2
-    import transformers.models.roberta.modeling_roberta  # noqa: F401
 
     torch.set_num_threads(1)
-    scenarios = [Scenario(**values) for values in json.load(sys.stdin)]
+    scenarios = [Scenario(tuple(each.pop("arguments")), **each) for each in json.load(sys.stdin)]
+    for arguments in {scenario.arguments[:2] for scenario in scenarios}:
+        _import_all(arguments)
     sys.stdout.write(json.dumps([asdict(_carry_out(scenario)) for scenario in scenarios]) + "\n")
 
 

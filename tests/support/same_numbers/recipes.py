@@ -177,11 +177,14 @@ WITH_DROPOUT: dict[str, Recipe] = {
     },
 }
 
-_LONG = {"train__epochs": 5, "train__checkpoint_every": 2, "train__micro_batch_size": 2}
+_LONG = {"train__epochs": 4, "train__checkpoint_every": 2, "train__micro_batch_size": 2}
 
-# Runs in several processes, and runs that are cut off and go on; the plain road is in TRAINED too.
+# Trained in one process, and in two.
 IN_PROCESSES: dict[str, Recipe] = {"long_text": text(LORA, **_LONG), "long_label": label(LORA, **_LONG)}
 IN_PROCESSES_WITH_DROPOUT: dict[str, Recipe] = {"long_dropout": text(_DROPOUT, **_LONG, **_BASE)}
+
+# Also cut off and resumed: by which signal.
+INTERRUPTED = {"long_text": "SIGUSR1", "long_dropout": "SIGKILL"}
 
 TRAINED: dict[str, Recipe] = (
     IN_PROCESSES | IN_PROCESSES_WITH_DROPOUT | EVERY_METHOD | EVERY_ARCHITECTURE | EVERY_OPTION | WITH_DROPOUT
