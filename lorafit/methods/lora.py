@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
-from torch import Tensor, nn
+from torch import Tensor
 
 from lorafit import lora
 from lorafit.methods.base import Change, Method, RowwiseChange, replaced, train_only
 from lorafit.models import Model
 from lorafit.recipe.sections import Probability
-
-_FACTORS = ("lora_A", "lora_B")
 
 
 class LoRA(Method):
@@ -55,11 +52,11 @@ class LoRA(Method):
 
     def changed_weights(self, model: Model, tensors: Mapping[str, Tensor]) -> dict[str, Change]:
         """W + (alpha / r) B A in every adapted module; the head is replaced."""
-        layers = {
-            n: m for n, m in model.net.named_modules() if isinstance(m, lora.LoRALayer) and m.has_adapter
-        }
-        factors = {f"{name}.{factor}" for name in layers for factor in _FACTORS}
-        added = {f"{name}.weight": Update(_filled(layer, name, tensors)) for name, layer in layers.items()}
+        factors = lora.adapter_parameters(model.net)
+        added = {}
+        for name, layer in lora.adapted_layers(model.net).items():
+            own = {key: tensors[f"{name}.{key}"] for key in layer.adapter_parameters()}
+            added[f"{name}.weight"] = Update(layer.filled(own))
         return {**replaced({n: t for n, t in tensors.items() if n not in factors}), **added}
 
 
@@ -77,11 +74,3 @@ class Update(RowwiseChange):
     def delta(self, start: int, stop: int) -> Tensor:
         """ΔW[start:stop]."""
         return self.layer.delta_rows(start, stop)
-
-
-def _filled(layer: lora.LoRALayer, name: str, tensors: Mapping[str, Tensor]) -> lora.LoRALayer:
-    """A copy of a layer (whose shape alone exists) with the trained factors in it."""
-    filled = copy.copy(layer)
-    factors = {key: nn.Parameter(tensors[f"{name}.{key}"], requires_grad=False) for key in _FACTORS}
-    filled._parameters = {**layer._parameters, **factors}
-    return filled

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from lorafit.models.dropout import Dropout, cheapen_dropouts, dropout
+from lorafit.lora.dropout import Dropout, cheapen_dropouts, dropout
 
 
 @pytest.mark.parametrize("p", [0.1, 0.15, 0.5, 0.9])
