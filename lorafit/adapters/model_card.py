@@ -9,13 +9,14 @@ from typing import Any
 from torch import Tensor
 
 from lorafit.adapters.card import AdapterCard
+from lorafit.tasks import read_task
 
 
 def model_card(card: AdapterCard, tensors: dict[str, Tensor], library: str = "lorafit") -> str:
     """Markdown with the front matter that the Hugging Face hub reads. `library`: in whose format the folder is."""
     sections = [
         _front_matter(card, library),
-        f"# {card.method['name']} adapter of {card.base.id} for {card.task.name}",
+        f"# {card.method['name']} adapter of {card.base.id} for {card.task['name']}",
         _facts(card, tensors),
         _scores(card),
         "## How to load it",
@@ -25,14 +26,14 @@ def model_card(card: AdapterCard, tensors: dict[str, Tensor], library: str = "lo
 
 
 def _front_matter(card: AdapterCard, library: str) -> str:
-    kind = "text-generation" if card.task.output == "text" else "text-classification"
+    kind = "text-generation" if read_task(card.task).output == "text" else "text-classification"
     lines = [
         "---",
         f"library_name: {library}",
         *([f"base_model: {json.dumps(card.base.id)}"] if _on_the_hub(card.base.id) else []),
         f"pipeline_tag: {kind}",
         "tags:",
-        *(f"- {tag}" for tag in dict.fromkeys((card.method["name"], "lorafit", card.task.name))),
+        *(f"- {tag}" for tag in dict.fromkeys((card.method["name"], "lorafit", card.task["name"]))),
         "---",
     ]
     return "\n".join(lines)
@@ -45,13 +46,14 @@ def _facts(card: AdapterCard, tensors: dict[str, Tensor]) -> str:
     weights = f"weights sha256 `{base.weights_hash[:16]}…`" if base.weights_hash else "weights not checked"
     data = ", ".join(f"{k} = {_shown(v)}" for k, v in card.data.model_dump(exclude_none=True).items())
     decoding = ", ".join(f"{k} = {_shown(v)}" for k, v in card.decode.model_dump(exclude_none=True).items())
-    labels = f": {', '.join(card.task.labels)}" if card.task.labels else ""
+    task = read_task(card.task)
+    labels = f": {', '.join(task.labels)}" if task.labels else ""
     rows = {
         "base": f"`{base.id}`{revision} ({weights})",
         "method": f"{card.method['name']} ({options})",
-        "task": f"{card.task.name} ({card.task.output}{labels})",
+        "task": f"{card.task['name']} ({task.output}{labels})",
         "data": data,
-        "decoding": decoding if card.task.output == "text" else "",
+        "decoding": decoding if task.output == "text" else "",
         "trained values": f"{sum(tensor.numel() for tensor in tensors.values()):,}",
         "imported from": made.imported_from,
         "recipe": f"{made.recipe}, seed {made.seed}, step {made.step}" if made.recipe else "",
@@ -74,8 +76,8 @@ def _flat(scores: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
 
 
 def _loading(card: AdapterCard) -> list[str]:
-    use = f"lorafit eval THIS_FOLDER             # scores it on {card.task.name}"
-    if card.task.output == "text":
+    use = f"lorafit eval THIS_FOLDER             # scores it on {card.task['name']}"
+    if read_task(card.task).output == "text":
         use += '\nlorafit predict THIS_FOLDER "…"       # writes a text for a context'
     peft = "lorafit export THIS_FOLDER OUT --format peft\n" if card.method["name"] == "lora" else ""
     sections = [
@@ -107,8 +109,9 @@ _FOREIGN = {"peft": _from_peft, "loralib": _from_loralib}
 
 
 def _peft_code(card: AdapterCard, folder: str) -> str:
-    kind = "CausalLM" if card.task.output == "text" else "SequenceClassification"
-    num_labels = f", num_labels={len(card.task.labels or [0])}" if card.task.output != "text" else ""
+    num_outputs = read_task(card.task).num_outputs
+    kind = "CausalLM" if num_outputs is None else "SequenceClassification"
+    num_labels = "" if num_outputs is None else f", num_labels={num_outputs}"
     return (
         f"```python\nfrom peft import PeftModel\nfrom transformers import AutoModelFor{kind}\n\n"
         f'base = AutoModelFor{kind}.from_pretrained("{card.base.id}"{num_labels})\n'

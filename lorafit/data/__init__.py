@@ -9,9 +9,8 @@ from lorafit.data.labelled import (
     pack_labelled,
     pad_labelled,
 )
-from lorafit.data.originals import SPLITS, Split
-from lorafit.data.rows import LabelRow, TextRow
-from lorafit.data.sources import has_split, split_path
+from lorafit.data.rows import LabelRow, RawRow, Row, TextRow
+from lorafit.recipe import SPLITS, Split
 
 __all__ = [
     "SPLITS",
@@ -20,17 +19,17 @@ __all__ = [
     "LabelBatch",
     "LabelRow",
     "PackedBatch",
+    "RawRow",
+    "Row",
     "Split",
     "TextRow",
     "encode_contexts",
     "encode_labelled",
     "encode_pairs",
     "epoch_order",
-    "has_split",
     "num_batches",
     "pack",
     "pack_labelled",
     "pad_labelled",
     "split_evenly",
-    "split_path",
 ]

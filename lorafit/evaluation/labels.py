@@ -128,7 +128,7 @@ def score_labelled(
     if not known:
         return Scores({"all": {}}, {}, notes=("this split has no labels, so nothing is scored",))
     kind: Kind = "label" if task.labels else "score"
-    metrics = [find_metric(name, kind) for name in (task.metrics if names is None else names)]
+    metrics = [find_metric(name, kind) for name in (task.usual_metrics() if names is None else names)]
     parts: dict[str, dict[str, float | None]] = {}
     signatures: dict[str, str] = {}
     reasons: dict[str, str] = {}

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import PretrainedConfig
 
 from lorafit.adapters import Adapter
-from lorafit.adapters.restore import check_tensors, method_of, model_config
+from lorafit.adapters.restore import check_tensors, method_of, model_config, task_of
 from lorafit.errors import AdapterError, LorafitError
 from lorafit.interop.safetensors_stream import Outgoing, write_file
 from lorafit.methods import Change
@@ -48,7 +48,7 @@ class MergeSource:
         """Raises NotMergeableError for a method that changes more than weights, AdapterError for a misfit."""
         folder = base_folder(base, revision)
         config = model_config(adapter, base, revision)
-        shape = skeleton(config, adapter.card.task.output)
+        shape = skeleton(config, task_of(adapter).output)
         aliases = {name: tuple(group) for group in parameter_names(shape).values() for name in group}
         method = method_of(adapter)
         method.attach_finished(shape)
@@ -220,7 +220,7 @@ def _write_config(source: MergeSource, folder: Path, dtype: torch.dtype | None) 
     if dtype is not None:
         config.pop("torch_dtype", None)
         config["dtype"] = str(dtype).removeprefix("torch.")
-    task = source.adapter.card.task
+    task = task_of(source.adapter)
     if task.labels:
         config["id2label"] = {str(i): label for i, label in enumerate(task.labels)}
         config["label2id"] = {label: i for i, label in enumerate(task.labels)}

@@ -48,7 +48,7 @@ class LabelTraining:
         """Encode the train and valid splits. Of a valid split in parts, the headline's part chooses the best epoch."""
         if model.family.packs:
             take_packed_rows(model.net)
-        part = task.headline.rpartition(".")[0]
+        part = task.headline_score.rpartition(".")[0]
         valid = [example for example in examples.get("valid", []) if example.part in ("", part)]
         train = encode_for(model, examples["train"], data.max_length)
         return LabelTraining(task, model, train, encode_for(model, valid, data.max_length), valid, section)
@@ -96,7 +96,7 @@ class LabelTraining:
         predictions = decide(self.task, outputs)
         labelled = [Labelled(e, p) for e, p in zip(self.valid_texts, predictions, strict=True)]
         scores = score_labelled(self.task, labelled).all
-        headline = scores[self.task.headline.rpartition(".")[2]]
+        headline = scores[self.task.headline_score.rpartition(".")[2]]
         return Validation(
             loss=label_loss_sum(outputs, labels, 0.0).item() / len(self.valid),
             quality=-1.0 if headline is None else headline,

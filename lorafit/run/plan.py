@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from transformers import PretrainedConfig
 
 from lorafit.data import num_batches
-from lorafit.errors import RecipeError, did_you_mean
-from lorafit.methods import METHODS, Method
+from lorafit.errors import RecipeError
+from lorafit.methods import Method
 from lorafit.metrics import check_metric_names
 from lorafit.models import FAMILIES, Model, family_of, load_config, skeleton
-from lorafit.recipe import Recipe, find_recipe, read_recipe
+from lorafit.recipe import TrainSection
+from lorafit.run.recipes import Recipe, open_recipe
 from lorafit.run.warm_start import plan_warm_start
-from lorafit.tasks import TASKS, Task
+from lorafit.tasks import PRESETS, Rows, Task, load_rows
 from lorafit.training import Schedule, check_shardable, count_steps, count_warmup
 
 
@@ -37,6 +38,7 @@ class Plan:
     recipe: Recipe
     method: Method
     task: Task
+    rows: Rows
     config: PretrainedConfig
     parameters: list[ParameterGroup]
     num_trained: int  # of the method, as the adapter holds it; the head is counted apart
@@ -53,26 +55,27 @@ class Plan:
 
 def load_plan(name_or_path: str, overrides: list[str]) -> Plan:
     """The plan of a recipe file or shipped recipe, with overrides."""
-    return make_plan(read_recipe(find_recipe(name_or_path), overrides, METHODS))
+    return make_plan(open_recipe(name_or_path, overrides))
 
 
 def make_plan(recipe: Recipe) -> Plan:
     """Check everything that needs no weights.
 
     Raises RecipeError where parts of the recipe do not fit each other, NotFoundError where the base's config is not
-    at hand.
+    at hand, or training rows that are named are not there or malformed.
     """
-    task = find_task(recipe)
+    rows = load_rows(recipe.task, recipe.data)
+    task = rows.task
+    recipe = recipe.model_copy(update={"task": task})
     check_metric_names(task.name, recipe.eval.metrics)
     method = recipe.method
-    assert isinstance(method, Method)
     model_section = recipe.model
     config = load_config(
         model_section.base,
         model_section.revision,
         dropout=model_section.dropout,
         head_dropout=model_section.head_dropout,
-        num_labels=num_outputs(task),
+        num_labels=task.num_outputs,
         local_only=True,
     )
     _check_kind(recipe, task, config)
@@ -89,12 +92,13 @@ def make_plan(recipe: Recipe) -> Plan:
     method.finish(shape)
     saved = shape.trained()
     num_head = sum(p.numel() for name, p in saved.items() if name in head)
-    counted = task.count_train_rows(recipe.data)
-    num_rows = task.num_train_rows if counted is None else counted
+    counted = rows.num_train_rows()
+    num_rows = PRESETS[task.name].num_train_rows if counted is None else counted
     return Plan(
         recipe=recipe,
         method=method,
         task=task,
+        rows=rows,
         config=config,
         parameters=parameters,
         num_trained=sum(p.numel() for p in saved.values()) - num_head,
@@ -103,14 +107,13 @@ def make_plan(recipe: Recipe) -> Plan:
         num_total=num_base,
         num_train_rows=num_rows,
         rows_known=counted is not None,
-        schedule=make_schedule(recipe, num_rows),
+        schedule=make_schedule(recipe.train, num_rows),
         notes=(start,) if start else (),
     )
 
 
-def make_schedule(recipe: Recipe, num_train_rows: int) -> Schedule:
+def make_schedule(train: TrainSection, num_train_rows: int) -> Schedule:
     """Steps, warm-up and peak for a number of training rows."""
-    train = recipe.train
     steps_per_epoch = num_batches(num_train_rows, train.batch_size, train.last_batch)
     if steps_per_epoch == 0:
         raise RecipeError(
@@ -121,21 +124,6 @@ def make_schedule(recipe: Recipe, num_train_rows: int) -> Schedule:
     return Schedule(
         num_steps, count_warmup(num_steps, train.warmup_steps, train.warmup_ratio), train.learning_rate
     )
-
-
-def num_outputs(task: Task) -> int | None:
-    """Outputs of the classification head; None where there is no head."""
-    return len(task.labels) if task.labels else (1 if task.output == "score" else None)
-
-
-def find_task(recipe: Recipe) -> Task:
-    """The recipe's task. Raises RecipeError when there is none of that name."""
-    name = recipe.task.name
-    if name not in TASKS:
-        raise RecipeError(
-            f"[task] name: unknown task {name!r}; one of {', '.join(TASKS)}{did_you_mean(name, TASKS)}"
-        )
-    return TASKS[name]
 
 
 def _check_kind(recipe: Recipe, task: Task, config: PretrainedConfig) -> None:

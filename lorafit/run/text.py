@@ -26,7 +26,7 @@ from lorafit.models import Model, take_packed_rows
 from lorafit.recipe import DecodeSection, EvalSection, TrainSection
 from lorafit.run.events import Progress
 from lorafit.run.work import Evaluation, Job, Validation
-from lorafit.tasks import GenerationTask, group_references
+from lorafit.tasks import Generation, group_references
 from lorafit.training import Batch, Steps, World, language_model_loss
 
 _VALIDATION_TOKENS = 4096  # tokens in a packed row while validating
@@ -137,7 +137,7 @@ class TextTraining:
 
 def evaluate_text(
     model: Model,
-    task: GenerationTask,
+    task: Generation,
     pairs: Sequence[TextRow],
     decode: DecodeSection,
     section: EvalSection,

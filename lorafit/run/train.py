@@ -18,10 +18,9 @@ from lorafit.recipe import Recipe
 from lorafit.run.events import Event, Note, Report
 from lorafit.run.folder import EventLog, Found, Resume, RunFolder
 from lorafit.run.lock import locked
-from lorafit.run.plan import Plan, num_outputs
+from lorafit.run.plan import Plan
 from lorafit.run.trainer import Run
 from lorafit.run.work import notes_on_metrics
-from lorafit.tasks import Task
 from lorafit.training import ALONE, World, seed_all
 from lorafit.verbs.fetch import missing_base
 
@@ -63,7 +62,11 @@ def train(
     finished = world.from_leader(lambda: _result(folder, recipe, options))
     if finished is not None:
         return TrainResult(
-            folder.path, folder.adapter, finished, _samples(folder, plan.task), already_finished=True
+            folder.path,
+            folder.adapter,
+            finished,
+            _samples(folder, plan.rows.scored_split),
+            already_finished=True,
         )
     for note in world.from_leader(lambda: notes_on_metrics(plan.task, recipe.eval)):
         report(note)
@@ -74,7 +77,7 @@ def train(
         for fault in found.faults:
             report(Note(f"a damaged checkpoint is passed over: {fault}"))
         scores = _carry_out(plan, folder, found, loaded, report, world)
-    return TrainResult(folder.path, folder.adapter, scores, _samples(folder, plan.task))
+    return TrainResult(folder.path, folder.adapter, scores, _samples(folder, plan.rows.scored_split))
 
 
 def _result(folder: RunFolder, recipe: Recipe, options: TrainOptions) -> dict[str, Any] | None:
@@ -125,15 +128,15 @@ def _load(plan: Plan, report: Report) -> tuple[Model, dict[Split, list[Any]]]:
 
 def _read_splits(plan: Plan, report: Report) -> tuple[dict[Split, list[Any]], list[str]]:
     """Every split that the recipe names, of which train is required; and what is wrong with those not to be had."""
-    data, task = plan.recipe.data, plan.task
-    wanted: list[Split] = ["train", *(split for split in task.splits(data) if split != "train")]
     examples: dict[Split, list[Any]] = {}
     faults: list[str] = []
-    for split in wanted:
+    for split in plan.rows.splits_of_run:
         try:
-            examples[split] = task.read(data, split, lambda text: report(Note(text)))
+            examples[split] = plan.rows.rows(split)
         except NotFoundError as error:
             faults.append(str(error))
+    for note in plan.rows.notes:
+        report(Note(note))
     return examples, faults
 
 
@@ -144,15 +147,15 @@ def _load_model(plan: Plan) -> Model:
         section.revision,
         dropout=section.dropout,
         head_dropout=section.head_dropout,
-        num_labels=num_outputs(plan.task),
+        num_labels=plan.task.num_outputs,
     )
     return load_base(
         config, section.base, section.revision, plan.task.output, head_seed=plan.recipe.train.seed
     )
 
 
-def _samples(folder: RunFolder, task: Task, count: int = 3) -> list[dict[str, Any]]:
-    path = folder.predictions(task.scored_split)
+def _samples(folder: RunFolder, split: Split, count: int = 3) -> list[dict[str, Any]]:
+    path = folder.predictions(split)
     if not path.is_file():
         return []
     with path.open(encoding="utf-8") as lines:

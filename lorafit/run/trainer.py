@@ -60,7 +60,7 @@ class Run:
         self.plan, self.folder, self.model, self.examples = plan, folder, model, examples
         self.log, self.tell, self.world = log, tell, world
         self.recipe: Recipe = plan.recipe
-        self.scored = plan.task.scored_split
+        self.scored = plan.rows.scored_split
         self.training = training_of(plan.task, model, examples, self.recipe)
         self.placement = Placement.of(self.recipe.model.dtype)
 
@@ -71,9 +71,9 @@ class Run:
         """
         inputs = self.training.fingerprint_inputs(NUM_INPUTS)
         sample = Sample(inputs, answers(self.model, inputs))
-        card = adapter_card(self.plan.recipe, self.plan.method, self.plan.task)
+        card = adapter_card(self.plan.recipe, self.plan.method, self.plan.task, self.plan.rows.identities())
         self.keeper = Keeper(self.folder, self.model, self.plan.method, card, sample, self.world, self.tell)
-        self.schedule = make_schedule(self.recipe, self.training.num_train)
+        self.schedule = make_schedule(self.recipe.train, self.training.num_train)
         self.position = Position(
             micro_batch_size=self.recipe.train.micro_batch_size, oom_retries=self.recipe.train.max_oom_retries
         )

@@ -18,7 +18,7 @@ from lorafit.models import Model
 from lorafit.recipe import DataSection, DecodeSection, EvalSection, Recipe
 from lorafit.run.decode_cache import Kept
 from lorafit.run.events import Note, Report
-from lorafit.tasks import GenerationTask, LabelTask, Task
+from lorafit.tasks import Generation, LabelTask, Task
 from lorafit.training import ALONE, Batch, Steps, World
 
 
@@ -92,7 +92,7 @@ def training_of(
 
     if isinstance(task, LabelTask):
         return LabelTraining.of(task, model, examples, recipe.train, recipe.data)
-    assert isinstance(task, GenerationTask)
+    assert isinstance(task, Generation)
     assert isinstance(recipe.method, Method)
     num_taken = recipe.method.num_positions
     return TextTraining.of(
@@ -131,5 +131,5 @@ def evaluate_split(
 
     if isinstance(task, LabelTask):
         return evaluate_labels(model, task, examples, data.max_length, section, job)
-    assert isinstance(task, GenerationTask)
+    assert isinstance(task, Generation)
     return evaluate_text(model, task, examples, decode, section, job)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from lorafit import lora
-from lorafit.adapters import Adapter, read_adapter, restore
+from lorafit.adapters import Adapter, read_adapter, restore, task_of
 from lorafit.data import Split
 from lorafit.decoding import Greedy, Sample, Strategy
-from lorafit.errors import AdapterError, RecipeError, did_you_mean
+from lorafit.errors import RecipeError, did_you_mean
 from lorafit.evaluation import decode_texts
 from lorafit.evaluation.generation import beam_search
 from lorafit.files import write_json, write_jsonl, write_text
@@ -21,7 +21,7 @@ from lorafit.recipe import DecodeSection, EvalSection
 from lorafit.run.events import Note, Report, Scored
 from lorafit.run.placement import Placement
 from lorafit.run.work import Job, evaluate_split, notes_on_metrics
-from lorafit.tasks import TASKS, GenerationTask, Glue, Task
+from lorafit.tasks import PRESETS, load_rows, submission_files
 
 
 @dataclass(frozen=True)
@@ -92,13 +92,17 @@ def evaluate(
     """
     adapter = read_adapter(folder)
     task = task_of(adapter)
-    if submission is not None and not (isinstance(task, Glue) and split == "test"):
+    submits = PRESETS[task.name].submission if task.name in PRESETS else None
+    if submission is not None and not (submits is not None and split == "test"):
         raise RecipeError("--glue-submission: needs --split test and an adapter of a GLUE task")
     check_metric_names(task.name, section.metrics)
     data = adapter.card.data
     if data_file is not None:
         data = data.model_copy(update={split: str(data_file)})
-    examples = task.read(data, split, lambda text: report(Note(text)))
+    rows = load_rows(task, data)
+    examples = rows.rows(split)
+    for text in rows.notes:
+        report(Note(text))
     for note in notes_on_metrics(task, section):
         report(note)
     model = _placed(adapter, base)
@@ -111,8 +115,8 @@ def evaluate(
     target = output or folder.resolve().parent / "eval" / split
     write_jsonl(target / "predictions.jsonl", lines)
     write_json(target / "scores.json", {"split": split, **result})
-    if submission is not None and isinstance(task, Glue):
-        for name, text in task.submission(examples, evaluation.decisions).items():
+    if submission is not None and submits is not None:
+        for name, text in submission_files(submits, task, examples, evaluation.decisions).items():
             write_text(submission / name, text)
             report(Note(f"wrote {submission / name}"))
     return EvaluateResult(folder, split, result, target, lines[:3])
@@ -123,23 +127,14 @@ def predict(
 ) -> Iterator[tuple[int, str]]:
     """(index, text) for every context, as batches are done."""
     adapter = read_adapter(folder)
-    if not isinstance(task_of(adapter), GenerationTask):
-        raise RecipeError(f"{folder}: trained for {adapter.card.task.name}, which writes no text; use eval")
+    task = task_of(adapter)
+    if task.output != "text":
+        raise RecipeError(f"{folder}: trained for {task.name}, which writes no text; use eval")
     model = _placed(adapter, base)
     with lora.merged(model.net):
         yield from decode_texts(
             model, contexts, sampling.of(model, adapter.card.decode), batch_size=batch_size
         )
-
-
-def task_of(adapter: Adapter) -> Task:
-    """The adapter's task. Raises AdapterError when this lorafit has none of that name."""
-    name = adapter.card.task.name
-    if name not in TASKS:
-        raise AdapterError(
-            f"{adapter.folder}: trained for task {name!r}, unknown here{did_you_mean(name, TASKS)}"
-        )
-    return TASKS[name]
 
 
 def _placed(adapter: Adapter, base: BaseChoice) -> Model:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from lorafit.data import EncodedPair, TextRow, encode_pairs
 from lorafit.data.download import base_url, blob_sha1, download
-from lorafit.data.originals import ORIGINALS, DataSet, OriginalFile, Split, data_root
+from lorafit.data.originals import OriginalFile, PaperFiles, Split, data_root
 from lorafit.errors import NotFoundError, RecipeError, did_you_mean
-from lorafit.methods import METHODS
 from lorafit.models import load_config, load_tokenizer
-from lorafit.recipe import ModelSection, find_recipe, read_recipe
+from lorafit.recipe import ModelSection
 from lorafit.run.events import Downloading, Report
-from lorafit.run.plan import find_task
-from lorafit.tasks import GenerationTask
+from lorafit.run.recipes import open_recipe
+from lorafit.tasks import PRESETS, load_rows
 
 
 @dataclass(frozen=True)
@@ -35,11 +34,17 @@ def fetch(names: Sequence[str], folder: Path | None, report: Report) -> list[Fet
     Raises RecipeError for an unknown name, NotFoundError when the network or the server fails or a hash is wrong.
     """
     root = folder if folder is not None else data_root()
-    wanted = [_data_set(name) for name in names or ORIGINALS]
+    originals = original_files()
+    wanted = [_data_set(name, originals) for name in names or originals]
     return [_fetch(data_set, file, root, report) for data_set in wanted for file in data_set.files]
 
 
-def _fetch(data_set: DataSet, file: OriginalFile, root: Path, report: Report) -> FetchedFile:
+def original_files() -> dict[str, PaperFiles]:
+    """The original files of every preset that has such, by its name."""
+    return {name: preset.original for name, preset in PRESETS.items() if preset.original is not None}
+
+
+def _fetch(data_set: PaperFiles, file: OriginalFile, root: Path, report: Report) -> FetchedFile:
     name = f"{data_set.folder}/{file.name}"
     target = root / data_set.folder / file.name
 
@@ -50,12 +55,12 @@ def _fetch(data_set: DataSet, file: OriginalFile, root: Path, report: Report) ->
     return FetchedFile(target, target.stat().st_size, fresh)
 
 
-def _data_set(name: str) -> DataSet:
-    if name not in ORIGINALS:
+def _data_set(name: str, originals: Mapping[str, PaperFiles]) -> PaperFiles:
+    if name not in originals:
         raise RecipeError(
-            f"no data set {name!r}; there are {', '.join(ORIGINALS)}{did_you_mean(name, ORIGINALS)}"
+            f"no data set {name!r}; there are {', '.join(originals)}{did_you_mean(name, originals)}"
         )
-    return ORIGINALS[name]
+    return originals[name]
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ def verify(folder: Path | None) -> list[VerifiedFile]:
         raise NotFoundError(f"{root}: no such folder")
     files: list[VerifiedFile] = []
     wrong: list[str] = []
-    for data_set in ORIGINALS.values():
+    for data_set in original_files().values():
         for file in data_set.files:
             path = next((p for p in _original_places(data_set, file, root) if p.is_file()), None)
             found = blob_sha1(path) if path else None
@@ -92,11 +97,11 @@ def verify(folder: Path | None) -> list[VerifiedFile]:
     if wrong:
         raise NotFoundError("\n".join(wrong))
     if all(file.status == "missing" for file in files):
-        raise NotFoundError(f"{root}: holds none of the original files of {', '.join(ORIGINALS)}")
+        raise NotFoundError(f"{root}: holds none of the original files of {', '.join(original_files())}")
     return files
 
 
-def _original_places(data_set: DataSet, file: OriginalFile, root: Path) -> list[Path]:
+def _original_places(data_set: PaperFiles, file: OriginalFile, root: Path) -> list[Path]:
     return [folder / file.name for folder in (root, root / data_set.folder, root / data_set.name)]
 
 
@@ -153,11 +158,10 @@ def show(name_or_path: str, overrides: list[str], split: Split, count: int) -> S
 
     Raises RecipeError for a task without texts, NotFoundError for data or a tokenizer that is not there.
     """
-    recipe = read_recipe(find_recipe(name_or_path), overrides, METHODS)
-    task = find_task(recipe)
-    if not isinstance(task, GenerationTask):
-        raise RecipeError(f"{name_or_path}: {task.name} has labels and no completions to show")
-    pairs = task.read(recipe.data, split)
+    recipe = open_recipe(name_or_path, overrides)
+    if recipe.task.output != "text":
+        raise RecipeError(f"{name_or_path}: {recipe.task.name} has labels and no completions to show")
+    pairs = [row for row in load_rows(recipe.task, recipe.data).rows(split) if isinstance(row, TextRow)]
     encoded = encode_pairs(load_tokenizer(recipe.model.base, recipe.model.revision), pairs)
     limit = min(recipe.data.max_length, _num_positions(recipe.model, recipe.data.max_length))
     contexts = [len(e.context_ids) for e in encoded]

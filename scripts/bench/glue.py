@@ -101,13 +101,13 @@ def run_peft(args: argparse.Namespace, seed: int) -> Measured:
     import transformers
 
     from lorafit.evaluation import Labelled, decide, score_labelled
-    from lorafit.recipe import DataSection
-    from lorafit.tasks import TASKS
+    from lorafit.tasks import load_rows, make_data, make_task
 
-    task: Any = TASKS[args.task]
+    loaded = load_rows(make_task(args.task), make_data(args.task, dir=args.data))
+    task: Any = loaded.task
     tokenizer = transformers.AutoTokenizer.from_pretrained(args.base)
-    rows = {split: task.read(DataSection(dir=args.data), split) for split in ("train", "valid")}
-    part = task.headline.rpartition(".")[0]
+    rows: dict[str, list[Any]] = {split: loaded.rows(split) for split in loaded.splits_of_run}
+    part = task.headline_score.rpartition(".")[0]
     rows["valid"] = [row for row in rows["valid"] if row.part in ("", part)]
 
     def encode(split: str) -> list[dict[str, Any]]:
