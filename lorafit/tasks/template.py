@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ def text_of(column: str, value: Any) -> str:
 
     Raises ValueError for anything else, and for a text that cannot be written as UTF-8.
     """
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return str(value)
     if not isinstance(value, str):
         raise ValueError(f"{column}: expected a text, found {value!r}")
