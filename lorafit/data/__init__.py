@@ -1,6 +1,6 @@
 """Rows from files, examples as ids and targets, batches in a reproducible order."""
 
-from lorafit.data.batches import PackedBatch, epoch_order, num_batches, pack, split_evenly
+from lorafit.data.batches import SequenceBatch, epoch_order, num_batches, pack, pad, split_evenly
 from lorafit.data.encode import EncodedPair, TextPair, encode_contexts, encode_pairs
 from lorafit.data.labelled import (
     EncodedText,
@@ -19,7 +19,7 @@ __all__ = [
     "EncodedText",
     "LabelBatch",
     "LabelledText",
-    "PackedBatch",
+    "SequenceBatch",
     "Split",
     "TextPair",
     "encode_contexts",
@@ -29,6 +29,7 @@ __all__ = [
     "has_split",
     "num_batches",
     "pack",
+    "pad",
     "pack_labelled",
     "pad_labelled",
     "split_evenly",

@@ -1,6 +1,7 @@
 """Base models: loading them, knowing their parts, telling one from another."""
 
 from lorafit.models.activations import fuse_activations
+from lorafit.models.at_hand import missing_files
 from lorafit.models.families import FAMILIES, LOGICAL_TARGETS, Family, family_of
 from lorafit.models.identity import BaseIdentity, base_identity
 from lorafit.models.load import base_folder, load_base, load_config, load_tokenizer, skeleton
@@ -25,6 +26,7 @@ __all__ = [
     "load_base",
     "load_config",
     "load_tokenizer",
+    "missing_files",
     "skeleton",
     "stored_tensors",
     "take_packed_rows",

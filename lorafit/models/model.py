@@ -46,6 +46,12 @@ class Model:
             return []
         return [n for n, _ in self.net.named_parameters() if n.endswith(f"{key.module}.bias")]
 
+    def require_tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer of a model that was loaded, not only shaped."""
+        if self.tokenizer is None:
+            raise ValueError("a model's shape has no tokenizer")
+        return self.tokenizer
+
     def trained(self) -> dict[str, nn.Parameter]:
         """The trainable set by parameter name: what trains is what is saved is what is loaded."""
         return {name: p for name, p in self.net.named_parameters() if p.requires_grad}
