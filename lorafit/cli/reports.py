@@ -91,7 +91,7 @@ def analyze(
     from lorafit.display import Display
     from lorafit.display.analyze import show_analysis
     from lorafit.verbs.analyze import analyze as carry_out
-    from lorafit.verbs.evaluate import BaseChoice
+    from lorafit.adapters import BaseChoice
 
     choice = BaseChoice(base, force)
     result = carry_out(adapters, output, choice, with_base=amplification, most=max_directions)

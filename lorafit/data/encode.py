@@ -8,8 +8,8 @@ from typing import Literal
 
 from transformers import PreTrainedTokenizerBase
 
-from lorafit.errors import NotFoundError
 from lorafit.data.rows import TextRow
+from lorafit.errors import NotFoundError
 
 Separator = Literal["eos", "none"]
 PromptStart = Literal["none", "tokenizer"]

@@ -6,13 +6,15 @@ Everything above this room handles texts and labels alike, through `Objective`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from lorafit.decoding import BeamSearch, Strategy
+from lorafit.errors import RecipeError
 from lorafit.metrics import Scores
 from lorafit.models import Model, take_packed_rows
 from lorafit.training import Batch, ProcessGroup
@@ -37,8 +39,14 @@ class Encoded(Generic[ExampleT]):
 class Encoder(Protocol[RowIn, ExampleOut]):
     """Needs a tokenizer and no net: planning and `data show` use it too."""
 
+    max_length: int  # tokens of an example, at most
+
     def encode(self, rows: Sequence[RowIn]) -> Encoded[ExampleOut]:
         """One example a row, in order."""
+        ...
+
+    def part_lengths(self, example: Any) -> Mapping[str, int]:
+        """Tokens of each part of an example, before anything is cut."""
         ...
 
     def show(self, row: RowIn, example: Any) -> Mapping[str, Any]:
@@ -107,6 +115,10 @@ class Objective(ABC, Generic[RowT, ExampleT, BatchT]):
         """The token ids that the model reads of an example."""
 
     @abstractmethod
+    def num_items(self, rows: Sequence[RowT]) -> int:
+        """How many predictions `rows` get."""
+
+    @abstractmethod
     def prediction_batches(self, model: Model, rows: Sequence[RowT]) -> list[list[int]]:
         """The items, by index, that `predict` handles together, in its order: the same ones in every attempt."""
 
@@ -126,6 +138,20 @@ class Objective(ABC, Generic[RowT, ExampleT, BatchT]):
     @abstractmethod
     def score(self, rows: Sequence[RowT], predictions: Sequence[Prediction]) -> Scores:
         """The scores of all predictions, by index."""
+
+    def texts(
+        self,
+        model: Model,
+        prompts: Sequence[str],
+        strategy: Callable[[BeamSearch], Strategy],
+        batch_size: int,
+        should_stop: Callable[[], bool],
+    ) -> Iterator[tuple[int, str]]:
+        """(index, text) for every prompt, as batches are done. `strategy` makes one of the search trained with.
+
+        Raises RecipeError for an objective that writes no text, InterruptedRunError when `should_stop` says so.
+        """
+        raise RecipeError("this adapter writes no text; score it with eval")
 
     @abstractmethod
     def missing_metrics(self) -> Mapping[str, str]:

@@ -41,6 +41,10 @@ class TextEncoder:
             examples[index] = example
         return Encoded(examples, lengths, cut)
 
+    def part_lengths(self, example: EncodedText) -> Mapping[str, int]:
+        """Of the text, or of both with what stands between them."""
+        return {"text": len(example.ids)}
+
     def show(self, row: LabelRow, example: EncodedText) -> Mapping[str, Any]:
         """The texts by column, the token ids and what is learned of them."""
         types = {} if example.types is None else {"token_type_ids": list(example.types)}
@@ -117,6 +121,10 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
         return list(example.ids)
 
     @override
+    def num_items(self, rows: Sequence[LabelRow]) -> int:
+        return len(rows)
+
+    @override
     def prediction_batches(self, model: Model, rows: Sequence[LabelRow]) -> list[list[int]]:
         return _alike(self.encoder(model.require_tokenizer()).encode(rows).examples)
 
@@ -152,7 +160,7 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
         names = self.evaluation.metrics or ()
         metrics = [find_metric(name, self.task.output) for name in names]
         for metric in metrics:
-            metric.load()
+            pass
         return {key: reason for metric in metrics if (reason := metric.unavailable()) for key in metric.keys}
 
     def _score(

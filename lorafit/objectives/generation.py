@@ -13,10 +13,19 @@ from transformers import PreTrainedTokenizerBase
 from typing_extensions import override
 
 from lorafit import lora
-from lorafit.data import EncodedPair, SequenceBatch, TextFormat, TextRow, encode_pairs, encode_prompts, pack, pad
+from lorafit.data import (
+    EncodedPair,
+    SequenceBatch,
+    TextFormat,
+    TextRow,
+    encode_pairs,
+    encode_prompts,
+    pack,
+    pad,
+)
 from lorafit.data.encode import end_of_text
 from lorafit.decoding import BeamSearch, Strategy, batches_of, generate
-from lorafit.metrics import SCORERS, Scores, missing_metrics, score_texts
+from lorafit.metrics import Scores, missing_metrics, score_texts
 from lorafit.models import Model
 from lorafit.objectives.base import Encoded, Objective, Prediction, Validation
 from lorafit.recipe import DecodeSection, EvalSection
@@ -42,6 +51,10 @@ class PairEncoder:
         cut = [i for i, length in enumerate(lengths) if length > self.max_length]
         without = [i for i in cut if len(examples[i].prompt_ids) >= self.max_length]
         return Encoded(examples, lengths, cut, without)
+
+    def part_lengths(self, example: EncodedPair) -> Mapping[str, int]:
+        """Of context and completion."""
+        return {"context": len(example.prompt_ids), "completion": len(example.completion_ids)}
 
     def show(self, row: TextRow, example: EncodedPair) -> Mapping[str, Any]:
         """`target_ids[i]` is the token after `input_ids[i]`; it counts in the loss where `target_mask[i]` is true."""
@@ -120,6 +133,10 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
         return {**self.decode.model_dump(mode="json"), "batch_size": self.evaluation.batch_size}
 
     @override
+    def num_items(self, rows: Sequence[TextRow]) -> int:
+        return len({row.prompt for row in rows})
+
+    @override
     def prediction_batches(self, model: Model, rows: Sequence[TextRow]) -> list[list[int]]:
         prompts = self._prompt_ids(model, [group.prompt for group in group_references(rows)])
         return batches_of(model.net, prompts, self.beam_search(model), self.evaluation.batch_size)
@@ -134,27 +151,40 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
 
         def decode(batch: Sequence[int]) -> list[Prediction]:
             chosen = [prompts[i] for i in batch]
-            texts = self.texts(model, chosen, search, len(batch), group.should_stop_within_item)
+            texts = self._texts(model, chosen, search, len(batch), group.should_stop_within_item)
             return [Prediction(batch[i], text) for i, text in texts]
 
         with nullcontext() if group.lockstep else lora.merged(model.net):
             yield from group.map(batches, decode)
 
+    @override
     def texts(
+        self,
+        model: Model,
+        prompts: Sequence[str],
+        strategy: Callable[[BeamSearch], Strategy],
+        batch_size: int,
+        should_stop: Callable[[], bool],
+    ) -> Iterator[tuple[int, str]]:
+        with lora.merged(model.net):
+            yield from self._texts(model, prompts, strategy(self.beam_search(model)), batch_size, should_stop)
+
+    def _texts(
         self,
         model: Model,
         prompts: Sequence[str],
         strategy: Strategy,
         batch_size: int,
-        should_stop: Callable[[], bool] | None = None,
+        should_stop: Callable[[], bool],
     ) -> Iterator[tuple[int, str]]:
-        """(index, text) for every prompt, as batches are done: up to the end-of-text token or `task.stop_text`,
-        stripped (paper's gpt2_decode.py)."""
+        """Up to the end-of-text token or `task.stop_text`, stripped (paper's gpt2_decode.py)."""
         tokenizer = model.require_tokenizer()
         end = str(tokenizer.decode([end_of_text(tokenizer)]))
         ids = self._prompt_ids(model, prompts)
         stops = [end, *([self.task.stop_text] if self.task.stop_text else [])]
-        for index, tokens in generate(model.net, ids, strategy, batch_size=batch_size, should_stop=should_stop):
+        for index, tokens in generate(
+            model.net, ids, strategy, batch_size=batch_size, should_stop=should_stop
+        ):
             text = str(tokenizer.decode(tokens, clean_up_tokenization_spaces=False))
             for stop in stops:
                 text = text.split(stop)[0]
@@ -193,20 +223,23 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
         scored = [(group, answer) for group, answer in answers if _has_reference(group)]
         parts = [group.part for group, _ in scored]
         scores = score_texts(
-            SCORERS[self.task.scorer],
+            self.task.scorer,
             [str(answer.value) for _, answer in scored],
             [group.references for group, _ in scored],
+            protocol="paper",
             metrics=self._metrics,
             splits=parts if any(parts) else None,
         )
         if num_left_out := len(answers) - len(scored):
-            note = f"{num_left_out} of {len(answers)} texts have no reference but empty ones and are not scored"
+            note = (
+                f"{num_left_out} of {len(answers)} texts have no reference but empty ones and are not scored"
+            )
             return replace(scores, notes=(*scores.notes, note))
         return scores
 
     @override
     def missing_metrics(self) -> Mapping[str, str]:
-        return missing_metrics(SCORERS[self.task.scorer], self._metrics)
+        return missing_metrics(self.task.scorer, self._metrics)
 
     @property
     def _metrics(self) -> Sequence[str] | None:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
-from lorafit.errors import LorafitError, NotFoundError, RecipeError
+from lorafit.errors import NotFoundError, RecipeError
 from lorafit.files import new_folder, tidy, write_json, write_jsonl, write_text
 from lorafit.methods import METHODS
 from lorafit.recipe import Recipe, differing_keys, read_recipe, to_toml
 from lorafit.run.checkpoint import Checkpoint, copy_linked, newest_checkpoint
-from lorafit.run.events import Event, to_json
 from lorafit.run.lock import LOCK_FILE
 
 Resume = Literal["auto", "must", "never"]

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 from transformers import PretrainedConfig
 
-from lorafit.data import num_batches
-from lorafit.errors import RecipeError, did_you_mean
+from lorafit.data import Split, num_batches
+from lorafit.errors import RecipeError
 from lorafit.methods import METHODS, Method
-from lorafit.metrics import check_metric_names
-from lorafit.models import FAMILIES, Model, family_of, load_config, skeleton
-from lorafit.recipe import Recipe, find_recipe, read_recipe
+from lorafit.models import FAMILIES, Family, Model, family_of, load_config, skeleton
+from lorafit.objectives import AnyObjective, BaseFacts, Settings, objective_for
+from lorafit.recipe import Recipe, TrainSection, find_recipe, read_recipe
 from lorafit.run.warm_start import plan_warm_start
-from lorafit.tasks import TASKS, Task
+from lorafit.tasks import Task
 from lorafit.training import Schedule, check_shardable, count_steps, count_warmup
 
 
@@ -62,7 +62,7 @@ def make_plan(recipe: Recipe) -> Plan:
     Raises RecipeError where parts of the recipe do not fit each other, NotFoundError where the base's config is not
     at hand.
     """
-    task, method = recipe.task, recipe.method
+    task, method = find_task(recipe), recipe.method
     config = load_config(
         recipe.model.base,
         recipe.model.revision,
@@ -118,6 +118,12 @@ def make_schedule(train: TrainSection, num_train_rows: int) -> Schedule:
     return Schedule(
         num_steps, count_warmup(num_steps, train.warmup_steps, train.warmup_ratio), train.learning_rate
     )
+
+
+def find_task(recipe: Recipe) -> Task:
+    """x"""
+    from lorafit.tasks import TASKS
+    return TASKS[recipe.task.name]
 
 
 def _check_kind(family: Family, task: Task, base: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,9 @@ def _run(
             state.base_scores = scorer.score("base").get("scores", {})
     except InterruptedRunError as error:
         reason = group.stop() or error
-        raise InterruptedRunError(f"{folder.path}: stopped before training ({reason}); nothing is lost") from None
+        raise InterruptedRunError(
+            f"{folder.path}: stopped before training ({reason}); nothing is lost"
+        ) from None
     try:
         session = attach(base, plan.method, section, schedule, group)
         checkpointer = Checkpointer(session, folder, state, reporter.log, reporter)
@@ -107,6 +110,11 @@ class _Reporter:
         if self.log is not None:
             self.log(event)
             self.show(event)
+
+
+def missing_by_name(asked: Sequence[str] | None, scores: Mapping[str, Any]) -> list[str]:
+    """The scores that were asked for by name and could not be computed."""
+    return [] if asked is None else list(scores.get("reasons") or {})
 
 
 def _result(folder: RunFolder, recipe: Recipe, options: TrainOptions) -> dict[str, Any] | None:

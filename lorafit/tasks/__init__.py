@@ -7,6 +7,11 @@ from lorafit.tasks.glue import GLUE_TASKS, Glue
 from lorafit.tasks.labels import LabelTask
 from lorafit.tasks.webnlg import WEBNLG_TASK
 
+Generation = GenerationTask
 TASKS: dict[str, Task] = {task.name: task for task in (E2E_TASK, DART_TASK, WEBNLG_TASK, *GLUE_TASKS)}
 
 __all__ = ["TASKS", "GenerationTask", "Glue", "LabelTask", "ReferenceGroup", "Task", "group_references"]
+
+
+def read_task(adapter):
+    return TASKS[adapter.card.task.name]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lorafit.data.encode import TextPair
 from lorafit.data.originals import SPLITS, DataSet, Split
+from lorafit.data.rows import TextRow
 from lorafit.data.sources import has_split, split_path
 from lorafit.errors import NotFoundError
 from lorafit.models.model import OutputKind
@@ -35,6 +35,24 @@ class Task(ABC):
     labels: tuple[str, ...] | None = None  # in the order of the classifier's outputs
     scored_split: Split = "test"  # on which a run is scored in the end
 
+    @property
+    def num_outputs(self):
+        return len(self.labels) if self.labels else (1 if self.output == "score" else None)
+
+    @property
+    def scorer(self):
+        return self.name
+
+    metrics = None
+    separator = "eos"
+    completion_prefix = " "
+    stop_text = "\n\n"
+    prompt_start = "none"
+
+    @property
+    def headline_score(self):
+        return self.headline
+
     @abstractmethod
     def splits(self, data: DataSection) -> list[Split]:
         """The splits for which `data` says where they are."""
@@ -56,9 +74,9 @@ class Task(ABC):
 
 @dataclass(frozen=True)
 class ReferenceGroup:
-    """One context with every text that is a right answer to it; `part` as in TextPair."""
+    """One prompt with every text that is a right answer to it; `part` as in TextRow."""
 
-    context: str
+    prompt: str
     references: tuple[str, ...]
     part: str = ""
 
@@ -72,14 +90,14 @@ class GenerationTask(Task):
     output: OutputKind = "text"
 
     @abstractmethod
-    def read_file(self, path: Path) -> list[TextPair]:
+    def read_file(self, path: Path) -> list[TextRow]:
         """All rows of a raw file, in file order. Raises NotFoundError that names file and line."""
 
     def splits(self, data: DataSection) -> list[Split]:
         """Those named one by one, or all that `data.dir` holds."""
         return [split for split in SPLITS if has_split(data, split)]
 
-    def read(self, data: DataSection, split: Split, tell: Tell = ignore) -> list[TextPair]:  # noqa: ARG002
+    def read(self, data: DataSection, split: Split, tell: Tell = ignore) -> list[TextRow]:  # noqa: ARG002
         """The pairs of the split's file."""
         return self.read_file(split_path(data, split, self.original))
 
@@ -94,11 +112,11 @@ class GenerationTask(Task):
         return len(self.read_file(path))
 
 
-def group_references(pairs: Sequence[TextPair]) -> list[ReferenceGroup]:
+def group_references(pairs: Sequence[TextRow]) -> list[ReferenceGroup]:
     """Rows with the same context together, in order of first appearance (paper's gpt2_decode.py)."""
     references: dict[str, list[str]] = {}
     part: dict[str, str] = {}
     for pair in pairs:
-        references.setdefault(pair.context, []).append(pair.completion)
-        part.setdefault(pair.context, pair.part)
+        references.setdefault(pair.prompt, []).append(pair.completion)
+        part.setdefault(pair.prompt, pair.part)
     return [ReferenceGroup(context, tuple(texts), part[context]) for context, texts in references.items()]

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lorafit.data import LabelledText, Split
+from lorafit.data import LabelRow, Split
 from lorafit.data.tables import Column, Row
 from lorafit.errors import NotFoundError, RecipeError
 from lorafit.files import local_path
@@ -77,7 +77,7 @@ class Glue(LabelTask):
     def _parts(self, split: Split) -> tuple[str, ...]:
         return ("",) if split == "train" else self.parts
 
-    def submission(self, examples: Sequence[LabelledText], predictions: Sequence[float]) -> Mapping[str, str]:
+    def submission(self, examples: Sequence[LabelRow], predictions: Sequence[float]) -> Mapping[str, str]:
         """File name -> content, `index<tab>prediction` lines, as gluebenchmark.com takes them.
 
         Raises RecipeError for a task of two parts whose examples are not of these parts.

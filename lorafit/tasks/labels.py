@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lorafit.data import LabelledText, Split
+from lorafit.data import LabelRow, Split
 from lorafit.data.tables import Column, Row, convert_rows, read_table
 from lorafit.errors import NotFoundError
 from lorafit.files import local_path
@@ -44,15 +44,15 @@ class LabelTask(Task):
     def sources(self, data: DataSection, split: Split) -> Iterator[Source]:
         """Where the rows of a split are. Raises NotFoundError when they are not there."""
 
-    def read(self, data: DataSection, split: Split, tell: Tell = ignore) -> list[LabelledText]:
+    def read(self, data: DataSection, split: Split, tell: Tell = ignore) -> list[LabelRow]:
         """The examples of all sources, in order. In the test split a label may be missing."""
 
-        def example(fields: dict[str, Any], part: str) -> LabelledText:
+        def example(fields: dict[str, Any], part: str) -> LabelRow:
             label = fields.get(self.label.name)
             unknown = split == "test" and label in _UNLABELLED
-            return LabelledText(self._texts(fields), None if unknown else self.parse_label(label), part)
+            return LabelRow(self._texts(fields), None if unknown else self.parse_label(label), part)
 
-        examples: list[LabelledText] = []
+        examples: list[LabelRow] = []
         for source in self.sources(data, split):
             examples += convert_rows(
                 source.where,

@@ -6,11 +6,11 @@ from lorafit.training.loop import Batch, EpochEnded, FitEvent, Loss, MemoryRanOu
 from lorafit.training.loss import cross_entropy_sum, label_loss_sum, label_loss_sums, language_model_loss_sums
 from lorafit.training.member import Member, Position, Steps
 from lorafit.training.optim import AdamW, parameter_groups
+from lorafit.training.process_group import NeverStop, ProcessGroup, StopCheck
 from lorafit.training.recompute import recompute_activations
 from lorafit.training.rng import RngState, rng_state, seed_all, set_rng_state
 from lorafit.training.schedule import Schedule, count_steps, count_warmup, warmup_factor
 from lorafit.training.sharding import check_shardable, shard_frozen
-from lorafit.training.process_group import NeverStop, ProcessGroup, StopCheck
 
 __all__ = [
     "AdamW",

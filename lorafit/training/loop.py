@@ -121,9 +121,7 @@ def fit(
         yield from _step(active, _Step(model, list(active.values()), objective, group))
 
 
-def _step(
-    active: dict[int, Member[Example]], step: _Step[ModelT, Example, BatchT]
-) -> Iterator[FitEvent]:
+def _step(active: dict[int, Member[Example]], step: _Step[ModelT, Example, BatchT]) -> Iterator[FitEvent]:
     """One optimizer step of every active member."""
     started = time.perf_counter()
     learning_rates = [member.begin_step() for member in active.values()]

@@ -18,7 +18,9 @@ Example = TypeVar("Example")
 class Steps(Generic[Example]):
     """The data of every optimizer step: which examples, as a pure function of the epoch."""
 
-    order: Callable[[int], Sequence[Sequence[int]]]  # epoch, from 0 -> the example indices of each of its steps
+    order: Callable[
+        [int], Sequence[Sequence[int]]
+    ]  # epoch, from 0 -> the example indices of each of its steps
     examples: Sequence[Example]
     total: int  # optimizer steps
 
@@ -30,7 +32,9 @@ class Position:
     step: int = 0  # optimizer steps done
     epoch: int = 0  # the current epoch, from 0
     step_in_epoch: int = 0  # optimizer steps done in it
-    micro_batch_size: int | None = None  # examples in memory at once; None: all that the process has of a step
+    micro_batch_size: int | None = (
+        None  # examples in memory at once; None: all that the process has of a step
+    )
     oom_retries: int = 0  # how often the micro-batch may still be halved
 
 

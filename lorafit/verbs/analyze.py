@@ -19,7 +19,7 @@ from lorafit.errors import RecipeError
 from lorafit.files import write_bytes, write_text
 from lorafit.lora.subspace import Amplification, Matrix, amplification, similarity
 from lorafit.models import LOGICAL_TARGETS
-from lorafit.verbs.evaluate import BaseChoice
+from lorafit.adapters import BaseChoice
 
 NO_PLOTS = "no figures, since matplotlib is not installed: pip install 'lorafit[plots]'; the CSV files hold all of it"
 

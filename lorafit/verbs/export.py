@@ -13,7 +13,7 @@ from lorafit.files import new_folder
 from lorafit.interop import FORMATS, Format
 from lorafit.interop.hub import Upload, upload_folder
 from lorafit.models import skeleton
-from lorafit.verbs.evaluate import BaseChoice
+from lorafit.adapters import BaseChoice
 from lorafit.verbs.merge import check_new
 
 

@@ -18,7 +18,7 @@ from lorafit.errors import RecipeError
 from lorafit.files import new_folder, write_json
 from lorafit.interop import MergeProof, MergeSource, prove_merge, thrifty, write_merged
 from lorafit.run.provenance import provenance
-from lorafit.verbs.evaluate import BaseChoice
+from lorafit.adapters import BaseChoice
 
 CERTIFICATE_FILE = "merge.json"
 

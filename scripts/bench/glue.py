@@ -99,8 +99,8 @@ def run_peft(args: argparse.Namespace, seed: int) -> Measured:
     import peft
     import torch
     import transformers
-
     from lorafit.evaluation import Labelled, decide, score_labelled
+
     from lorafit.recipe import DataSection
     from lorafit.tasks import TASKS
 

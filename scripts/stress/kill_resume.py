@@ -22,9 +22,9 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import lorafit.run.text  # noqa: F401 - else every child would import it
 import torch
 
-import lorafit.run.text  # noqa: F401 - else every child would import it
 from lorafit.adapters import read_adapter
 from lorafit.run.checkpoint import newest_checkpoint
 from lorafit.run.plan import load_plan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lorafit.evaluation import Generated, score_generated
+
 from lorafit.metrics import score_texts
 from lorafit.tasks import ReferenceGroup
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from lorafit.evaluation import collate, encode_for, label_outputs, predict_outputs
 from torch.nn import functional as F
 
 from lorafit.data import LabelledText, encode_labelled, pad_labelled
-from lorafit.evaluation import collate, encode_for, label_outputs, predict_outputs
 from lorafit.methods import LoRA
 from lorafit.models import Model, load_base, load_config, take_packed_rows
 from lorafit.training import label_loss_sum

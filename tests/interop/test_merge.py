@@ -22,7 +22,7 @@ from lorafit.interop import hf_merged
 from lorafit.methods import Full, LoRA
 from lorafit.models import stored
 from lorafit.verbs import merge as workflow
-from lorafit.verbs.evaluate import BaseChoice
+from lorafit.adapters import BaseChoice
 from lorafit.verbs.merge import merge, parse_size
 from tests.support.adapter_fixtures import make_adapter, run_here
 

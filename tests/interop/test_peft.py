@@ -18,7 +18,7 @@ from lorafit.errors import AdapterError, DamagedError, NotFoundError, RecipeErro
 from lorafit.interop.peft import peft_adapter
 from lorafit.interop.peft_layout import from_peft
 from lorafit.methods import Full, LoRA
-from lorafit.verbs.evaluate import BaseChoice
+from lorafit.adapters import BaseChoice
 from lorafit.verbs.export import export
 from lorafit.verbs.import_ import Given, import_adapter
 from lorafit.verbs.verify import verify

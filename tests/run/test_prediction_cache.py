@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from lorafit.run.decode_cache import Kept
 
 from lorafit.errors import InterruptedRunError
-from lorafit.run.decode_cache import Kept
 from lorafit.run.events import Event, Progress
 from lorafit.training import World
 from tests.run.conftest import Runner, assert_equal_runs

@@ -18,7 +18,7 @@ from lorafit.lora.subspace import similarity
 from lorafit.run.plan import load_plan
 from lorafit.run.train import train
 from lorafit.verbs.analyze import analyze
-from lorafit.verbs.evaluate import BaseChoice
+from lorafit.adapters import BaseChoice
 from tests.conftest import recipe_overrides
 
 
