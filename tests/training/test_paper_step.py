@@ -48,14 +48,17 @@ def test_losses_and_adapter_equal_the_original(micro_batch_size: int) -> None:
     optimizer = AdamW(groups, lr=record["lr"], betas=tuple(record["betas"]), eps=record["eps"])
     schedule = Schedule(record["steps"], record["warmup"], record["lr"])
     model.net.train()
-    events = fit(
-        list(trained.values()),
-        Steps(lambda _: order, lambda indices: pack([examples[i] for i in indices], 512), len(order)),
-        lambda batch: language_model_loss(model.net, batch, shape["label_smooth"]),
+    member = Member(
+        trained,
         optimizer,
         schedule,
-        position=Position(micro_batch_size=micro_batch_size),
+        Steps(lambda _: order, examples, len(order)),
+        Position(micro_batch_size=micro_batch_size),
+        label_smoothing=shape["label_smooth"],
     )
+    facts = BaseFacts(model.net.config, model.family)
+    objective = objective_for(PRESETS["e2e"].task(), facts, Settings(DataSection(), DecodeSection(), EvalSection()))
+    events = fit(model, [member], objective, ProcessGroup())
     losses = [event.loss for event in events if isinstance(event, Stepped)]
 
     assert losses == pytest.approx(record["losses"], rel=1e-5)
