@@ -1,4 +1,4 @@
-"""Typed rows."""
+"""Typed rows: what a task makes of the raw rows of a file, before any tokenizer sees them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TextRow:
+    """A prompt and the text that shall follow it; `part` is the part of the split, such as WebNLG's "seen"."""
+
     prompt: str
     completion: str
     part: str = ""
@@ -15,6 +17,11 @@ class TextRow:
 
 @dataclass(frozen=True)
 class LabelRow:
+    """One text or two, by the name of their column; `part` is the part of the split, such as MNLI's "matched".
+
+    `label` is the index of a class or a score; None where it is not known, as in GLUE's test splits.
+    """
+
     texts: Mapping[str, str]
     label: float | None
     part: str = ""

@@ -103,7 +103,7 @@ def trainer_steps(setting: Setting) -> Steps:
     examples = [
         {
             "input_ids": [
-                *tokenizer(pair.context).input_ids,
+                *tokenizer(pair.prompt).input_ids,
                 eos,
                 *tokenizer(" " + pair.completion).input_ids,
                 eos,

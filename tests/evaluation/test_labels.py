@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from lorafit.evaluation import collate, encode_for, label_outputs, predict_outputs
 from torch.nn import functional as F
 
-from lorafit.data import LabelledText, encode_labelled, pad_labelled
+from lorafit.data import LabelRow, encode_labelled, pad_labelled
+from lorafit.evaluation import collate, encode_for, label_outputs, predict_outputs
 from lorafit.methods import LoRA
 from lorafit.models import Model, load_base, load_config, take_packed_rows
 from lorafit.training import label_loss_sum
 from tests.support.tiny_encoders import ENCODERS, save_encoder, sentences
 
 PAIRS = [
-    LabelledText({"a": a, "b": b}, float(label))
+    LabelRow({"a": a, "b": b}, float(label))
     for (a, label), (b, _) in zip(sentences(13), sentences(14)[1:], strict=True)
 ]
 
@@ -79,14 +79,14 @@ def test_predictions_do_not_depend_on_batching_and_come_in_order(model_type: str
 def test_a_pair_loses_the_end_of_its_longer_text(tmp_path: Path) -> None:
     model = model_of(tmp_path, "bert")
     assert model.tokenizer is not None
-    long = LabelledText({"a": " ".join(["film"] * 40), "b": "a film"}, 0.0)
+    long = LabelRow({"a": " ".join(["film"] * 40), "b": "a film"}, 0.0)
     [encoded] = encode_labelled(model.tokenizer, [long], 16, 2)
     assert len(encoded.ids) == 16
     assert encoded.types == (0,) * 13 + (1,) * 3  # [CLS] 11 [SEP] | a film [SEP]
     [capped] = encode_for(model, [long], 512)
     assert len(capped.ids) == 45  # all of it
     [roberta] = encode_for(
-        model_of(tmp_path / "roberta", "roberta"), [LabelledText({"a": "film " * 99}, 0.0)], 512
+        model_of(tmp_path / "roberta", "roberta"), [LabelRow({"a": "film " * 99}, 0.0)], 512
     )
     assert len(roberta.ids) == 64  # 66 positions, of which two lie before the first token
 
