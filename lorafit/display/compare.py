@@ -11,7 +11,7 @@ from lorafit.display.display import Display
 from lorafit.display.format import number
 
 if TYPE_CHECKING:
-    from lorafit.reports.significance import Difference
+    from lorafit.metrics.significance import Difference
     from lorafit.workflows.compare import CompareResult
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from lorafit.data import encode_contexts
 from lorafit.data.encode import end_of_text
 from lorafit.decoding import BeamSearch, Strategy, batches_of, generate
-from lorafit.metrics import Scores, score_texts
+from lorafit.metrics.scorers import Scorer
+from lorafit.metrics.scoring import Scores, score_texts
 from lorafit.models import Model
 from lorafit.recipe import DecodeSection
 from lorafit.tasks import ReferenceGroup
@@ -71,21 +72,19 @@ def decoding_batches(
 
 
 def score_generated(
-    task: str, generated: Sequence[Generated], metrics: Sequence[str] | None = None
+    scorer: Scorer, generated: Sequence[Generated], metrics: Sequence[str] | None = None
 ) -> Scores:
-    """The paper's protocol for the task, over the whole split and over its parts where it has them.
+    """The scores of generated texts, over the whole split and over its parts where it has them.
 
     A text whose every reference is empty is passed over, and a note says so: the hours of decoding shall not be lost.
     """
     scored = [g for g in generated if any(text.strip() for text in g.group.references)]
-    parts = [g.group.part for g in scored]
     scores = score_texts(
-        task,
+        scorer,
         [g.text for g in scored],
         [g.group.references for g in scored],
-        protocol="paper",
         metrics=metrics,
-        splits=parts if any(parts) else None,
+        splits=[g.group.part for g in scored],
     )
     if num_left_out := len(generated) - len(scored):
         note = f"{num_left_out} of {len(generated)} texts have no reference but empty ones and are not scored"

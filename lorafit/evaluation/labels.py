@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lorafit.data import EncodedText, LabelBatch, LabelledText, encode_labelled, pack_labelled, pad_labelled
-from lorafit.metrics import Kind, Scores, find_metric
+from lorafit.metrics.scoring import Scores, score_by
 from lorafit.models import Model, PackedRow
 from lorafit.tasks import LabelTask
 
@@ -124,25 +124,13 @@ def score_labelled(
     task: LabelTask, labelled: Sequence[Labelled], names: Sequence[str] | None = None
 ) -> Scores:
     """The task's metrics, or those named, over all examples and over each part. Without labels there are no scores."""
-    known = [item for item in labelled if item.example.label is not None]
+    known = [(item, label) for item in labelled if (label := item.example.label) is not None]
     if not known:
         return Scores({"all": {}}, {}, notes=("this split has no labels, so nothing is scored",))
-    kind: Kind = "label" if task.labels else "score"
-    metrics = [find_metric(name, kind) for name in (task.metrics if names is None else names)]
-    parts: dict[str, dict[str, float | None]] = {}
-    signatures: dict[str, str] = {}
-    reasons: dict[str, str] = {}
-    for part in ("all", *dict.fromkeys(item.example.part for item in known if item.example.part)):
-        chosen = [item for item in known if part in ("all", item.example.part)]
-        predictions = [_as(kind, item.prediction) for item in chosen]
-        references = [_as(kind, item.example.label) for item in chosen]
-        scores = [score for metric in metrics for score in metric.compute(predictions, references)]
-        parts[part] = {score.name: score.value for score in scores}
-        signatures |= {score.name: score.signature for score in scores}
-        reasons |= {score.name: score.reason for score in scores if score.value is None}
-    return Scores(parts, signatures, reasons)
-
-
-def _as(kind: str, value: float | None) -> float:
-    assert value is not None
-    return int(value) if kind == "label" else float(value)
+    as_kind = int if task.labels else float
+    return score_by(
+        task.find_metrics(names),
+        [as_kind(item.prediction) for item, _ in known],
+        [as_kind(label) for _, label in known],
+        splits=[item.example.part for item, _ in known],
+    )

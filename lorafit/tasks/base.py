@@ -12,7 +12,9 @@ from lorafit.data.encode import TextPair
 from lorafit.data.originals import SPLITS, DataSet, Split
 from lorafit.data.sources import has_split, split_path
 from lorafit.errors import NotFoundError
-from lorafit.models.model import OutputKind
+from lorafit.metrics import Kind, Metric, TextMetric
+from lorafit.metrics.scorers import SCORERS, Scorer
+from lorafit.metrics.scoring import text_metrics
 from lorafit.recipe import DataSection
 
 Tell = Callable[[str], None]
@@ -31,7 +33,7 @@ class Task(ABC):
     headline: str  # the score a table shows first
     num_train_rows: int  # of the original data, for planning without it
 
-    output: OutputKind
+    output: Kind
     labels: tuple[str, ...] | None = None  # in the order of the classifier's outputs
     scored_split: Split = "test"  # on which a run is scored in the end
 
@@ -44,6 +46,13 @@ class Task(ABC):
         """The examples of a split, in file order.
 
         Raises NotFoundError that names the file, and the line of a row that cannot be used.
+        """
+
+    @abstractmethod
+    def find_metrics(self, names: Sequence[str] | None) -> list[Metric[Any, Any]]:
+        """The metrics by which predictions are scored: those of the task's own scorer (None), or those named.
+
+        Raises RecipeError where there is no such metric, or it compares something else.
         """
 
     @abstractmethod
@@ -68,8 +77,9 @@ class GenerationTask(Task):
     """A text that follows a context, scored against several references."""
 
     original: DataSet  # the paper's files
+    scorer: Scorer = SCORERS["plain"]
 
-    output: OutputKind = "text"
+    output: Kind = "text"
 
     @abstractmethod
     def read_file(self, path: Path) -> list[TextPair]:
@@ -82,6 +92,10 @@ class GenerationTask(Task):
     def read(self, data: DataSection, split: Split, tell: Tell = ignore) -> list[TextPair]:  # noqa: ARG002
         """The pairs of the split's file."""
         return self.read_file(split_path(data, split, self.original))
+
+    def find_metrics(self, names: Sequence[str] | None) -> list[TextMetric]:
+        """Those of the scorer, or those named."""
+        return text_metrics(self.scorer, names)
 
     def count_train_rows(self, data: DataSection) -> int | None:
         """The pairs of the training file, if it is there."""

@@ -15,7 +15,6 @@ from lorafit.errors import AdapterError, RecipeError, did_you_mean
 from lorafit.evaluation import decode_texts
 from lorafit.evaluation.generation import beam_search
 from lorafit.files import write_json, write_jsonl, write_text
-from lorafit.metrics import check_metric_names
 from lorafit.models import Model
 from lorafit.recipe import DecodeSection, EvalSection
 from lorafit.tasks import TASKS, GenerationTask, Glue, Task
@@ -94,7 +93,7 @@ def evaluate(
     task = task_of(adapter)
     if submission is not None and not (isinstance(task, Glue) and split == "test"):
         raise RecipeError("--glue-submission: needs --split test and an adapter of a GLUE task")
-    check_metric_names(task.name, section.metrics)
+    task.find_metrics(section.metrics)  # an unknown name is said before anything begins
     data = adapter.card.data
     if data_file is not None:
         data = data.model_copy(update={split: str(data_file)})

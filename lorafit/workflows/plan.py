@@ -11,7 +11,6 @@ from transformers import PretrainedConfig
 from lorafit.data import num_batches
 from lorafit.errors import RecipeError, did_you_mean
 from lorafit.methods import METHODS, Method
-from lorafit.metrics import check_metric_names
 from lorafit.models import FAMILIES, Model, family_of, load_config, skeleton
 from lorafit.recipe import Recipe, find_recipe, read_recipe
 from lorafit.tasks import TASKS, Task
@@ -63,7 +62,7 @@ def make_plan(recipe: Recipe) -> Plan:
     at hand.
     """
     task = find_task(recipe)
-    check_metric_names(task.name, recipe.eval.metrics)
+    task.find_metrics(recipe.eval.metrics)  # an unknown name is said before anything begins
     method = recipe.method
     assert isinstance(method, Method)
     model_section = recipe.model

@@ -149,7 +149,7 @@ def evaluate_text(
     if not job.world.leads:
         return None
     generated = [Generated(group, texts[i]) for i, group in enumerate(groups)]
-    scores = score_generated(task.name, generated, section.metrics)
+    scores = score_generated(task.scorer, generated, section.metrics)
     return Evaluation([g.to_json() for g in generated], scores)
 
 

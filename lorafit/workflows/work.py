@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lorafit.data import Split
 from lorafit.methods import Method
-from lorafit.metrics import Scores, missing_metrics
+from lorafit.metrics.scoring import Scores, missing_metrics
 from lorafit.models import Model
 from lorafit.recipe import DataSection, DecodeSection, EvalSection, Recipe
 from lorafit.tasks import GenerationTask, LabelTask, Task
@@ -107,7 +107,7 @@ def notes_on_metrics(task: Task, section: EvalSection) -> list[Note]:
     """
     return [
         Note(f"{name} will not be computed: {reason}")
-        for name, reason in missing_metrics(task.name, section.metrics).items()
+        for name, reason in missing_metrics(task.find_metrics(section.metrics)).items()
     ]
 
 

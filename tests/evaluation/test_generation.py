@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from lorafit.evaluation import Generated, score_generated
-from lorafit.metrics import score_texts
+from lorafit.metrics.scorers import SCORERS
+from lorafit.metrics.scoring import score_texts
 from lorafit.tasks import ReferenceGroup
 
 GENERATED = [
@@ -14,13 +15,12 @@ GENERATED = [
 
 
 def test_a_text_without_references_is_passed_over_and_said() -> None:
-    scores = score_generated("webnlg", GENERATED, ["ter", "bleu"])
+    scores = score_generated(SCORERS["generation-eval"], GENERATED, ["ter", "bleu"])
     assert list(scores.parts) == ["all", "seen", "unseen"]
     wanted = score_texts(
-        "webnlg",
+        SCORERS["generation-eval"],
         ["a b c", "x y"],
         [["a b c d"], ["x y z", ""]],
-        protocol="paper",
         metrics=["ter", "bleu"],
         splits=["unseen", "seen"],
     )
@@ -29,5 +29,5 @@ def test_a_text_without_references_is_passed_over_and_said() -> None:
 
 
 def test_nothing_is_said_where_all_have_references() -> None:
-    scores = score_generated("e2e", [GENERATED[0], GENERATED[2]], ["bleu"])
+    scores = score_generated(SCORERS["e2e-metrics"], [GENERATED[0], GENERATED[2]], ["bleu"])
     assert not any("reference" in note for note in scores.notes)

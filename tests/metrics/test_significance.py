@@ -7,7 +7,7 @@ from math import comb
 import numpy as np
 import pytest
 
-from lorafit.reports.significance import mcnemar, paired_bootstrap
+from lorafit.metrics.significance import mcnemar, paired_bootstrap
 
 
 @pytest.mark.parametrize(("only_a", "only_b"), [(0, 5), (3, 9), (6, 6)])
