@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from recipe_sheet import Entry, Sheet
 
-from lorafit.reports.paper import GLUE_TASKS, GLUE_TITLES, TABLE_2
+from lorafit.paper.tables import GLUE_TASKS, GLUE_TITLES, TABLE_2
 
 PAPER = "arXiv 2106.09685 (the LoRA paper), {table} unless another is named"
 SCRIPT = "examples/NLU/{script} of microsoft/LoRA (c4593f0)"

@@ -24,7 +24,7 @@ from recipe_grid_glue import (
 )
 from recipe_sheet import Entry, Sheet
 
-from lorafit.reports.paper import GLUE_TASKS
+from lorafit.paper.tables import GLUE_TASKS
 
 QUOTED = (
     "The LoRA paper quotes this row from prior work and gives no hyperparameters for it; these are that work's, "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from recipe_sheet import Entry, Sheet
 
-from lorafit.reports.paper import TABLES
+from lorafit.paper.tables import TABLES
 
 TASK_TABLES = {"e2e": "3", "dart": "13", "webnlg": "14"}
 TITLES = {"e2e": "E2E", "dart": "DART", "webnlg": "WebNLG 2017"}

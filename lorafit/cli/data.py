@@ -36,7 +36,7 @@ def fetch(
     """Download the original data files, each checked by its hash. What is there already is left alone."""
     from lorafit.display import Display
     from lorafit.display.data import show_fetched
-    from lorafit.workflows.data import fetch as carry_out
+    from lorafit.verbs.inspect import fetch as carry_out
 
     display = Display(json=json)
     with display:
@@ -60,7 +60,7 @@ def verify(
     """Compare the data files of a folder with the originals' hashes."""
     from lorafit.display import Display
     from lorafit.display.data import show_verified
-    from lorafit.workflows.data import verify as carry_out
+    from lorafit.verbs.inspect import verify as carry_out
 
     show_verified(Display(json=json), carry_out(folder))
 
@@ -79,6 +79,6 @@ def show(
     """Show rows as the model sees them: text, token ids, which tokens are targets; and lengths over the split."""
     from lorafit.display import Display
     from lorafit.display.data import show_rows
-    from lorafit.workflows.data import show as carry_out
+    from lorafit.verbs.inspect import show as carry_out
 
     show_rows(Display(json=json), carry_out(recipe, overrides or [], split.value, count))

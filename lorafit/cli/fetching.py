@@ -29,7 +29,7 @@ def fetch(
     """Bring base, tokenizer and data of recipes into the caches, for nodes without network, and write lorafit.lock."""
     from lorafit.display import Display
     from lorafit.display.fetching import show_fetch
-    from lorafit.workflows.fetch import fetch as carry_out
+    from lorafit.verbs.fetch import fetch as carry_out
 
     display = Display(json=json)
     with display:

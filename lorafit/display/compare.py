@@ -12,7 +12,7 @@ from lorafit.display.format import number
 
 if TYPE_CHECKING:
     from lorafit.metrics.significance import Difference
-    from lorafit.workflows.compare import CompareResult
+    from lorafit.verbs.compare import CompareResult
 
 
 def show_comparison(display: Display, result: CompareResult, num_examples: int) -> None:

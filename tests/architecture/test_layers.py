@@ -69,7 +69,7 @@ def test_every_package_has_a_layer() -> None:
     """A new package must be put into its row, or the layer contract would not see it."""
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
     contract = pyproject["tool"]["importlinter"]["contracts"][0]
-    rows = {name.strip().removeprefix("lorafit.") for row in contract["layers"] for name in row.split("|")}
+    rows = {name.strip().removeprefix("lorafit.") for row in contract["layers"] for name in row.split(":")}
     modules = {info.name for info in pkgutil.iter_modules([str(ROOT / "lorafit")])}
     assert modules <= rows
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from lorafit.methods import METHODS
+from lorafit.paper import TABLES
 from lorafit.recipe import read_recipe, shipped_recipes
-from lorafit.reports import TABLES
+from lorafit.run.plan import load_plan
 from lorafit.tasks import TASKS
-from lorafit.workflows.plan import load_plan
 
 DOCUMENTS: dict[str, dict[str, Any]] = {
     name: tomllib.loads(path.read_text(encoding="utf-8"))
