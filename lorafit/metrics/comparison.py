@@ -40,10 +40,14 @@ class ExampleDifference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The result. `examples` are those that differ, the greatest differences first; `measure` is theirs."""
+    """The result. `examples` are those that differ, the greatest differences first; `measure` is theirs.
+
+    `num_examples` are those that could be compared: a text without any reference is left out, as it is not scored.
+    """
 
     kind: Kind
     num_examples: int
+    num_left_out: int
     num_better: int
     num_worse: int
     num_same: int
@@ -77,12 +81,17 @@ def compare_predictions(
 ) -> Comparison:
     """Compare predictions for the same examples, in the same order; texts as `scorer` prepares them.
 
-    Raises NotFoundError where the examples are not the same ones, or have no labels.
+    Raises NotFoundError where the examples are not the same ones, or have no labels or references.
     """
     _check_same_examples(a, b)
     kind = _kind(a[0])
     names = _SCORES[kind]
     metrics: Sequence[Metric[Any, Any]]
+    num_all = len(a)
+    indices = [i for i, line in enumerate(a) if kind != "text" or any(map(str.strip, line["references"]))]
+    if not indices:
+        raise NotFoundError("no text has a reference, so neither run can be called better")
+    a, b = ([side[i] for i in indices] for side in (a, b))
     if kind == "text":
         metrics = text_metrics(scorer, names)
         references = scorer.lay_out([line["references"] for line in a])
@@ -102,12 +111,13 @@ def compare_predictions(
     return Comparison(
         kind=kind,
         num_examples=len(a),
+        num_left_out=num_all - len(a),
         num_better=better,
         num_worse=worse,
         num_same=len(a) - better - worse,
         measure=single.measure,
         differences=tuple(differences),
-        examples=tuple(_example(i, gains[i], a[i], b[i]) for i in order),
+        examples=tuple(_example(indices[i], gains[i], a[i], b[i]) for i in order),
     )
 
 

@@ -93,6 +93,24 @@ def test_labels_and_numbers() -> None:
     assert numbers.num_better == 40
 
 
+def test_a_text_without_references_is_left_out_as_it_is_not_scored() -> None:
+    a, b = texts(1, 0.5), texts(2, 0.1)
+    empty = {"input": "new", "references": ["", " "], "prediction": "the place"}
+    found = compare_predictions([empty, *a], [empty, *b], SCORERS["plain"], num_samples=50)
+    wanted = compare_predictions(a, b, SCORERS["plain"], num_samples=50)
+    assert (found.num_examples, found.num_left_out) == (60, 1)
+    assert found.differences == wanted.differences
+    assert [e.index for e in found.examples] == [e.index + 1 for e in wanted.examples]
+    with pytest.raises(NotFoundError, match="no text has a reference"):
+        compare_predictions([empty], [empty], SCORERS["plain"])
+
+
+def test_examples_without_labels_cannot_be_compared() -> None:
+    lines = [{"input": i, "label": None, "prediction": 0.5} for i in range(3)]
+    with pytest.raises(NotFoundError, match="prediction 1 has no label"):
+        compare_predictions(lines, lines, SCORERS["plain"])
+
+
 def runs_of(folder: Path, *predictions: list[dict[str, Any]]) -> list[Path]:
     found = []
     for seed, lines in enumerate(predictions):

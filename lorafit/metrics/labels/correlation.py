@@ -37,19 +37,21 @@ class Spearman(Metric[float, float]):
 
 
 def _correlation(name: str, predictions: Sequence[float], references: Sequence[float]) -> Score:
+    import numpy as np
     from scipy import __version__, stats
 
-    correlate = {"pearson": stats.pearsonr, "spearman": stats.spearmanr}[name]
     signature = f"scipy:{name}r|version:{__version__}"
-    for what, values in (("predictions", predictions), ("references", references)):
-        if not all(map(math.isfinite, values)):
+    given, wanted = (np.asarray(values, dtype=float) for values in (predictions, references))
+    for what, values in (("predictions", given), ("references", wanted)):
+        if not np.isfinite(values).all():
             return Score(name, None, signature, f"some {what} are NaN or infinite")
-        if len(set(values)) < 2:
+        if (values == values[0]).all():
             reason = f"all {what} are the same, and a correlation needs two values"
             return Score(name, None, signature, reason)
     with warnings.catch_warnings():  # nearly constant values: still exact enough
         warnings.simplefilter("ignore", stats.NearConstantInputWarning)
-        value = float(correlate(predictions, references).statistic)
+        correlate = {"pearson": stats.pearsonr, "spearman": stats.spearmanr}[name]
+        value = float(correlate(given, wanted).statistic)
     if not math.isfinite(value):
         return Score(name, None, signature, "not a number")
     return Score(name, value, signature)
