@@ -90,9 +90,8 @@ def train(
     from lorafit.display.training import show_plan, show_seeds, show_train_result
     from lorafit.run.seeds import train_seeds
     from lorafit.run.stop import StopRequest, parse_duration, process_age_s
-    from lorafit.run.train import TrainOptions, TrainResult
+    from lorafit.run.train import TrainOptions, TrainResult, missing_by_name
     from lorafit.run.train import train as train_plan
-    from lorafit.run.train import missing_by_name
     from lorafit.training import open_process_group
 
     chosen = all_overrides(overrides, unset)

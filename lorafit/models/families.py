@@ -52,13 +52,6 @@ class Family:
         """Whether it has a head for labels; a decoder has one for words."""
         return bool(self.head)
 
-    @property
-    def heads(self):
-        return {"label": 1, "score": 1} if self.is_encoder else {"text": 1}
-
-    def can_pack(self, config):
-        return self.packs
-
     def first_position(self, config: PretrainedConfig) -> int:
         """The position id of an example's first token."""
         return int(config.pad_token_id) + 1 if self.counts_from_pad else 0
@@ -206,12 +199,7 @@ FAMILIES: dict[str, Family] = {
 }
 
 
-def family_of(model_type, base="") -> Family:
-    model_type = getattr(model_type, "model_type", model_type)
-    return _family_of(model_type, base)
-
-
-def _family_of(model_type: str, base: str) -> Family:
+def family_of(model_type: str, base: str) -> Family:
     """The family of a config's model_type. Raises RecipeError for an architecture that lorafit does not know."""
     if model_type not in FAMILIES:
         hint = did_you_mean(model_type, FAMILIES)

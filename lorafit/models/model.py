@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from lorafit.metrics import Kind
 from lorafit.models.families import Family
-
-OutputKind = Literal["text", "label", "score"]
-"""text: a causal language model; label: one of n classes; score: one real number."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +20,7 @@ class Model:
     net: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase | None  # None where only the shape matters
     family: Family
-    output: OutputKind
+    output: Kind
 
     def head_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Everything outside the encoder: what the paper trains along with any method on GLUE (paper's run_glue.py)."""

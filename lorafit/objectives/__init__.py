@@ -1,14 +1,11 @@
 """Objectives: what is learned and how it is measured. `objective_for` builds the one that serves a task."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import singledispatch
 
 from transformers import PretrainedConfig
 
 from lorafit.errors import RecipeError
-from lorafit.metrics import Kind
 from lorafit.models import Family
 from lorafit.objectives.base import (
     AnyObjective,
@@ -16,15 +13,15 @@ from lorafit.objectives.base import (
     Encoder,
     Objective,
     Prediction,
+    TextOptions,
     Validation,
 )
 from lorafit.objectives.classification import Classification
 from lorafit.objectives.generation import Generation
 from lorafit.recipe import DataSection, DecodeSection, EvalSection
-from lorafit.tasks import Task
+from lorafit.tasks import GenerationTask, LabelTask, Task
 
 __all__ = [
-    "OBJECTIVES",
     "AnyObjective",
     "BaseFacts",
     "Classification",
@@ -34,6 +31,7 @@ __all__ = [
     "Objective",
     "Prediction",
     "Settings",
+    "TextOptions",
     "Validation",
     "objective_for",
 ]
@@ -68,46 +66,36 @@ class Settings:
     evaluation: EvalSection
 
 
-def _generation(task: Task, facts: BaseFacts, settings: Settings) -> Generation:
-    room = facts.num_positions
+@singledispatch
+def objective_for(task: Task, facts: BaseFacts, settings: Settings) -> AnyObjective:
+    """The objective of a task on a base, by the task's class. Raises RecipeError where the base has no room for it."""
+    raise TypeError(f"no objective serves {task!r} on {facts!r} with {settings!r}")
+
+
+@objective_for.register
+def _(task: GenerationTask, facts: BaseFacts, settings: Settings) -> Generation:
+    room, asked = facts.num_positions, settings.data.max_length
     max_new_tokens = settings.decode.max_new_tokens
     if room is not None and max_new_tokens >= room:
         raise RecipeError(
             f"[decode] max_new_tokens: {max_new_tokens} leaves no room for a prompt in the {room} positions of "
             f"{facts.config.name_or_path or facts.config.model_type}"
         )
-    asked = settings.data.max_length
-    return Generation(
-        task,
-        asked if room is None else min(asked, room),
-        settings.decode,
-        settings.evaluation,
-        facts.family.can_pack(facts.config),
-        facts.pad_id,
-    )
+    max_length = asked if room is None else min(asked, room)
+    packs = facts.family.packs
+    return Generation(task, max_length, settings.decode, settings.evaluation, packs, facts.pad_id)
 
 
-def _classification(task: Task, facts: BaseFacts, settings: Settings) -> Classification:
-    first = facts.family.first_position(facts.config)
-    positions, asked = facts.num_positions, settings.data.max_length
+@objective_for.register
+def _(task: LabelTask, facts: BaseFacts, settings: Settings) -> Classification:
+    first, asked = facts.family.first_position(facts.config), settings.data.max_length
+    positions = facts.num_positions
     return Classification(
         task,
         asked if positions is None else min(asked, positions - first),
         settings.evaluation,
-        facts.family.can_pack(facts.config),
+        facts.family.packs,
         facts.pad_id,
         first,
         int(getattr(facts.config, "type_vocab_size", 0) or 0),
     )
-
-
-OBJECTIVES: dict[Kind, Callable[[Task, BaseFacts, Settings], AnyObjective]] = {
-    "text": _generation,
-    "label": _classification,
-    "score": _classification,
-}
-
-
-def objective_for(task: Task, facts: BaseFacts, settings: Settings) -> AnyObjective:
-    """The objective of a task on a base. Raises RecipeError where the base has no room for what is asked."""
-    return OBJECTIVES[task.output](task, facts, settings)

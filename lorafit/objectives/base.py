@@ -14,15 +14,13 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from lorafit.decoding import BeamSearch, Strategy
-from lorafit.errors import RecipeError
-from lorafit.metrics import Scores
+from lorafit.metrics.scoring import Scores
 from lorafit.models import Model, take_packed_rows
 from lorafit.training import Batch, ProcessGroup
 
 RowT = TypeVar("RowT")
 RowIn = TypeVar("RowIn", contravariant=True)
 ExampleT = TypeVar("ExampleT")
-ExampleOut = TypeVar("ExampleOut", covariant=True)
 BatchT = TypeVar("BatchT", bound=Batch)
 
 
@@ -36,20 +34,23 @@ class Encoded(Generic[ExampleT]):
     without_target: Sequence[int] = ()
 
 
-class Encoder(Protocol[RowIn, ExampleOut]):
+class Encoder(Protocol[RowIn, ExampleT]):
     """Needs a tokenizer and no net: planning and `data show` use it too."""
 
-    max_length: int  # tokens of an example, at most
+    @property
+    def max_length(self) -> int:
+        """Tokens of an example, at most."""
+        ...
 
-    def encode(self, rows: Sequence[RowIn]) -> Encoded[ExampleOut]:
+    def encode(self, rows: Sequence[RowIn]) -> Encoded[ExampleT]:
         """One example a row, in order."""
         ...
 
-    def part_lengths(self, example: Any) -> Mapping[str, int]:
+    def part_lengths(self, example: ExampleT) -> Mapping[str, int]:
         """Tokens of each part of an example, before anything is cut."""
         ...
 
-    def show(self, row: RowIn, example: Any) -> Mapping[str, Any]:
+    def show(self, row: RowIn, example: ExampleT) -> Mapping[str, Any]:
         """A row as the model sees it, as JSON: its texts, its ids, what is learned of it."""
         ...
 
@@ -70,6 +71,14 @@ class Prediction:
 
     index: int
     value: str | float
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """How texts are written. `strategy` makes a strategy of the search that the adapter was trained with."""
+
+    strategy: Callable[[BeamSearch], Strategy]
+    batch_size: int
 
 
 class Objective(ABC, Generic[RowT, ExampleT, BatchT]):
@@ -139,19 +148,14 @@ class Objective(ABC, Generic[RowT, ExampleT, BatchT]):
     def score(self, rows: Sequence[RowT], predictions: Sequence[Prediction]) -> Scores:
         """The scores of all predictions, by index."""
 
+    @abstractmethod
     def texts(
-        self,
-        model: Model,
-        prompts: Sequence[str],
-        strategy: Callable[[BeamSearch], Strategy],
-        batch_size: int,
-        should_stop: Callable[[], bool],
+        self, model: Model, prompts: Sequence[str], options: TextOptions, should_stop: Callable[[], bool]
     ) -> Iterator[tuple[int, str]]:
-        """(index, text) for every prompt, as batches are done. `strategy` makes one of the search trained with.
+        """(index, text) for every prompt, as batches are done.
 
         Raises RecipeError for an objective that writes no text, InterruptedRunError when `should_stop` says so.
         """
-        raise RecipeError("this adapter writes no text; score it with eval")
 
     @abstractmethod
     def missing_metrics(self) -> Mapping[str, str]:

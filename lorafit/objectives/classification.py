@@ -1,8 +1,8 @@
-"""Giving a class or a score to one text or two: packed or padded rows, the head's loss, predictions and their scores."""
+"""Giving a class or a score to one text or two: packed or padded rows, the head's loss, predictions, scores."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,9 +12,10 @@ from transformers import PreTrainedTokenizerBase
 from typing_extensions import override
 
 from lorafit.data import EncodedText, LabelBatch, LabelRow, encode_labelled, pack_labelled, pad_labelled
-from lorafit.metrics import Scores, find_metric
+from lorafit.errors import RecipeError
+from lorafit.metrics.scoring import Scores, missing_metrics, score_by
 from lorafit.models import Model, PackedRow
-from lorafit.objectives.base import Encoded, Objective, Prediction, Validation
+from lorafit.objectives.base import Encoded, Objective, Prediction, TextOptions, Validation
 from lorafit.recipe import EvalSection
 from lorafit.tasks import LabelTask
 from lorafit.training import ProcessGroup, label_loss_sum, label_loss_sums
@@ -86,7 +87,7 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
     @override
     def validation_rows(self, rows: Sequence[LabelRow]) -> Sequence[LabelRow]:
         """Of a valid split in parts, those of the headline's part."""
-        part = self.task.headline_score.rpartition(".")[0]
+        part = self.task.headline.rpartition(".")[0]
         return [row for row in rows if row.part in ("", part)]
 
     @override
@@ -104,7 +105,7 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
         labels = torch.tensor([example.label for example in examples])
         predictions = [Prediction(i, value) for i, value in enumerate(self._decide(outputs))]
         scores = self._score(rows, predictions, None).all
-        headline = scores[self.task.headline_score.rpartition(".")[2]]
+        headline = scores[self.task.headline.rpartition(".")[2]]
         return Validation(
             loss=label_loss_sum(outputs, labels, 0.0).item() / len(examples),
             quality=-1.0 if headline is None else headline,
@@ -140,6 +141,12 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
             yield [Prediction(i, value) for i, value in zip(indices, values, strict=True)]
 
     @override
+    def texts(
+        self, model: Model, prompts: Sequence[str], options: TextOptions, should_stop: Callable[[], bool]
+    ) -> Iterator[tuple[int, str]]:
+        raise RecipeError(f"an adapter for {self.task.name} writes no text; score it with eval")
+
+    @override
     def lines(self, rows: Sequence[LabelRow], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
         return [
             {
@@ -157,34 +164,23 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
 
     @override
     def missing_metrics(self) -> Mapping[str, str]:
-        names = self.evaluation.metrics or ()
-        metrics = [find_metric(name, self.task.output) for name in names]
-        for metric in metrics:
-            pass
-        return {key: reason for metric in metrics if (reason := metric.unavailable()) for key in metric.keys}
+        return missing_metrics(self.task.find_metrics(self.evaluation.metrics))
 
     def _score(
         self, rows: Sequence[LabelRow], predictions: Sequence[Prediction], names: Sequence[str] | None
     ) -> Scores:
         """The task's metrics, or those named, over all rows and over each part. Without labels there are no scores."""
-        known = [(row, p) for row, p in zip(rows, predictions, strict=True) if row.label is not None]
+        labelled = zip(rows, predictions, strict=True)
+        known = [(row.part, row.label, p.value) for row, p in labelled if row.label is not None]
         if not known:
             return Scores({"all": {}}, {}, notes=("this split has no labels, so nothing is scored",))
-        kind = self.task.output
-        convert = int if kind == "label" else float
-        metrics = [find_metric(name, kind) for name in (self.task.metrics if names is None else names)]
-        parts: dict[str, dict[str, float | None]] = {}
-        signatures: dict[str, str] = {}
-        reasons: dict[str, str] = {}
-        for part in ("all", *dict.fromkeys(row.part for row, _ in known if row.part)):
-            chosen = [(row, p) for row, p in known if part in ("all", row.part)]
-            values = [convert(p.value) for _, p in chosen]
-            references = [convert(row.label) for row, _ in chosen if row.label is not None]
-            scores = [score for metric in metrics for score in metric.compute(values, references)]
-            parts[part] = {score.name: score.value for score in scores}
-            signatures |= {score.name: score.signature for score in scores}
-            reasons |= {score.name: score.reason for score in scores if score.value is None}
-        return Scores(parts, signatures, reasons)
+        as_kind = int if self.task.labels else float
+        return score_by(
+            self.task.find_metrics(names),
+            [as_kind(value) for _, _, value in known],
+            [as_kind(label) for _, label, _ in known],
+            splits=[part for part, _, _ in known],
+        )
 
     def _outputs(
         self,

@@ -1,4 +1,4 @@
-"""Writing a text that follows a prompt: packed sequences, loss on the completion, decoding, scores against references."""
+"""Writing a text that follows a prompt: packed sequences, loss on completions, decoding, scores by references."""
 
 from __future__ import annotations
 
@@ -25,12 +25,11 @@ from lorafit.data import (
 )
 from lorafit.data.encode import end_of_text
 from lorafit.decoding import BeamSearch, Strategy, batches_of, generate
-from lorafit.metrics import Scores, missing_metrics, score_texts
+from lorafit.metrics.scoring import Scores, missing_metrics, score_texts
 from lorafit.models import Model
-from lorafit.objectives.base import Encoded, Objective, Prediction, Validation
+from lorafit.objectives.base import Encoded, Objective, Prediction, TextOptions, Validation
 from lorafit.recipe import DecodeSection, EvalSection
-from lorafit.tasks import Generation as GenerationTask
-from lorafit.tasks import ReferenceGroup, group_references
+from lorafit.tasks import GenerationTask, ReferenceGroup, group_references
 from lorafit.training import ProcessGroup, language_model_loss_sums
 
 _VALIDATION_TOKENS = 4096  # tokens in a packed row while validating
@@ -159,15 +158,11 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
 
     @override
     def texts(
-        self,
-        model: Model,
-        prompts: Sequence[str],
-        strategy: Callable[[BeamSearch], Strategy],
-        batch_size: int,
-        should_stop: Callable[[], bool],
+        self, model: Model, prompts: Sequence[str], options: TextOptions, should_stop: Callable[[], bool]
     ) -> Iterator[tuple[int, str]]:
+        strategy = options.strategy(self.beam_search(model))
         with lora.merged(model.net):
-            yield from self._texts(model, prompts, strategy(self.beam_search(model)), batch_size, should_stop)
+            yield from self._texts(model, prompts, strategy, options.batch_size, should_stop)
 
     def _texts(
         self,
@@ -226,8 +221,7 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
             self.task.scorer,
             [str(answer.value) for _, answer in scored],
             [group.references for group, _ in scored],
-            protocol="paper",
-            metrics=self._metrics,
+            metrics=self.evaluation.metrics,
             splits=parts if any(parts) else None,
         )
         if num_left_out := len(answers) - len(scored):
@@ -239,11 +233,7 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
 
     @override
     def missing_metrics(self) -> Mapping[str, str]:
-        return missing_metrics(self.task.scorer, self._metrics)
-
-    @property
-    def _metrics(self) -> Sequence[str] | None:
-        return self.task.metrics if self.evaluation.metrics is None else self.evaluation.metrics
+        return missing_metrics(self.task.find_metrics(self.evaluation.metrics))
 
     def _form(self, tokenizer: PreTrainedTokenizerBase) -> TextFormat:
         task = self.task

@@ -17,6 +17,7 @@ def objective_of(
 
     Raises RecipeError where they do not fit, NotFoundError where the base's config is not at hand.
     """
-    config = model_config(adapter, *where_base(adapter, base))
-    facts = BaseFacts(config, family_of(config), method_of(adapter).num_positions)
+    where, revision = where_base(adapter, base)
+    config = model_config(adapter, where, revision)
+    facts = BaseFacts(config, family_of(config.model_type, where), method_of(adapter).num_positions)
     return objective_for(task, facts, Settings(data, adapter.card.decode, evaluation))

@@ -40,7 +40,7 @@ class DamagedCheckpointError(LorafitError):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A run at one moment. `rng` holds the generators' state of each process; `state`, what the run remembers, is JSON."""
+    """A run at one moment. `rng`: the generators of each process; `state`: what the run remembers, as JSON."""
 
     position: Position
     trained: dict[str, Tensor]

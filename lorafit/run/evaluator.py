@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lorafit.metrics import Scores
+from lorafit.metrics.scoring import Scores
 from lorafit.models import Model
 from lorafit.objectives import AnyObjective, Prediction
 from lorafit.run.events import Note, Progress, Report

@@ -15,7 +15,7 @@ from lorafit.models import FAMILIES, Family, Model, family_of, load_config, skel
 from lorafit.objectives import AnyObjective, BaseFacts, Settings, objective_for
 from lorafit.recipe import Recipe, TrainSection, find_recipe, read_recipe
 from lorafit.run.warm_start import plan_warm_start
-from lorafit.tasks import Task
+from lorafit.tasks import Task, find_task
 from lorafit.training import Schedule, check_shardable, count_steps, count_warmup
 
 
@@ -62,7 +62,9 @@ def make_plan(recipe: Recipe) -> Plan:
     Raises RecipeError where parts of the recipe do not fit each other, NotFoundError where the base's config is not
     at hand.
     """
-    task, method = find_task(recipe), recipe.method
+    task, method = find_task(recipe.task.name), recipe.method
+    assert isinstance(method, Method)
+    task.find_metrics(recipe.eval.metrics)  # an unknown name is said before anything begins
     config = load_config(
         recipe.model.base,
         recipe.model.revision,
@@ -71,7 +73,7 @@ def make_plan(recipe: Recipe) -> Plan:
         num_labels=task.num_outputs,
         local_only=True,
     )
-    facts = BaseFacts(config, family_of(config), method.num_positions)
+    facts = BaseFacts(config, family_of(config.model_type, recipe.model.base), method.num_positions)
     _check_kind(facts.family, task, recipe.model.base)
     objective = objective_for(task, facts, Settings(recipe.data, recipe.decode, recipe.eval))
     shape = skeleton(copy.deepcopy(config), task.output)  # a method may change what it is given
@@ -120,19 +122,16 @@ def make_schedule(train: TrainSection, num_train_rows: int) -> Schedule:
     )
 
 
-def find_task(recipe: Recipe) -> Task:
-    """x"""
-    from lorafit.tasks import TASKS
-    return TASKS[recipe.task.name]
-
-
 def _check_kind(family: Family, task: Task, base: str) -> None:
-    """The architecture must have a head for what the task asks for."""
-    if task.output not in family.heads:
-        fitting = ", ".join(name for name, other in FAMILIES.items() if task.output in other.heads)
-        wanted = "writes no text" if task.output == "text" else "has no head for labels"
+    """A text needs a decoder, a label an encoder."""
+    if family.is_encoder and task.output == "text":
         raise RecipeError(
-            f"[model] base: {base} ({family.model_type}) {wanted}, as {task.name} asks for; take one of {fitting}"
+            f"[model] base: {base} ({family.model_type}) is an encoder and writes no text, as {task.name} asks for"
+        )
+    if not family.is_encoder and task.output != "text":
+        raise RecipeError(
+            f"[model] base: {base} ({family.model_type}) is not an encoder, as {task.name} asks for; take one of "
+            f"{', '.join(name for name, other in FAMILIES.items() if other.is_encoder)}"
         )
 
 

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from lorafit.data.originals import ORIGINALS
 from lorafit.data.rows import TextRow
+from lorafit.metrics.scorers import SCORERS
 from lorafit.tasks.base import GenerationTask
 from lorafit.tasks.records import Record, read_records
 
@@ -51,5 +52,6 @@ DART_TASK = Dart(
     name="dart",
     headline="bleu",
     original=ORIGINALS["dart"],
+    scorer=SCORERS["generation-eval"],
     num_train_rows=62_659,
 )

@@ -9,6 +9,7 @@ from lorafit.data.originals import ORIGINALS
 from lorafit.data.rows import TextRow
 from lorafit.data.sources import read_lines
 from lorafit.errors import NotFoundError
+from lorafit.metrics.scorers import SCORERS
 from lorafit.tasks.base import GenerationTask
 
 
@@ -37,5 +38,6 @@ E2E_TASK = E2E(
     name="e2e",
     headline="bleu",
     original=ORIGINALS["e2e"],
+    scorer=SCORERS["e2e-metrics"],
     num_train_rows=42_061,
 )

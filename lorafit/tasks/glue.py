@@ -14,6 +14,7 @@ from lorafit.data.tables import Column, Row
 from lorafit.errors import NotFoundError, RecipeError
 from lorafit.files import local_path
 from lorafit.recipe import DataSection
+from lorafit.tasks.base import Task
 from lorafit.tasks.labels import LabelTask, Source
 
 HUB_ID = "nyu-mll/glue"
@@ -99,6 +100,15 @@ class Glue(LabelTask):
             low, high = self.score_range
             return f"{min(max(label, low), high):.3f}"
         return self.labels[int(label)] if self.submits_names else str(int(label))
+
+
+def glue_submission(
+    task: Task, examples: Sequence[LabelRow], predictions: Sequence[float]
+) -> Mapping[str, str]:
+    """`Glue.submission` of a task. Raises RecipeError for one that is not of GLUE."""
+    if not isinstance(task, Glue):
+        raise RecipeError(f"{task.name} is not a task of GLUE, so there is no submission to write")
+    return task.submission(examples, predictions)
 
 
 def _names_a_place(data: DataSection) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from lorafit.data import LabelRow, Split
 from lorafit.data.tables import Column, Row, convert_rows, read_table
 from lorafit.errors import NotFoundError
 from lorafit.files import local_path
+from lorafit.metrics import Metric
+from lorafit.metrics.scoring import find_metric
 from lorafit.recipe import DataSection
 from lorafit.tasks.base import Task, Tell, ignore
 
@@ -62,6 +64,10 @@ class LabelTask(Task):
                 tell=tell,
             )
         return examples
+
+    def find_metrics(self, names: Sequence[str] | None) -> list[Metric[Any, Any]]:
+        """Those of the task, or those named."""
+        return [find_metric(name, self.output) for name in (self.metrics if names is None else names)]
 
     def parse_label(self, value: Any) -> float:
         """The index of a class by its name or number, or a score. Raises ValueError for anything else."""

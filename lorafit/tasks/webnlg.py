@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from lorafit.data.originals import ORIGINALS
 from lorafit.data.rows import TextRow
+from lorafit.metrics.scorers import SCORERS
 from lorafit.tasks.base import GenerationTask
 from lorafit.tasks.records import Record, read_records
 
@@ -90,5 +91,6 @@ WEBNLG_TASK = WebNLG(
     name="webnlg",
     headline="all.bleu",
     original=ORIGINALS["webnlg"],
+    scorer=SCORERS["generation-eval"],
     num_train_rows=18_025,
 )

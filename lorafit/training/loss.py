@@ -36,12 +36,13 @@ def language_model_loss_sums(
 
 def hidden_states(net: PreTrainedModel, batch: SequenceBatch) -> Tensor:
     """What the backbone gives for every token, [1, T, d] or [n, longest, d]."""
-    if batch.position_ids is None:
-        options = {"attention_mask": batch.attention_mask}
+    ids, positions = batch.input_ids, batch.position_ids
+    if positions is None:
+        outputs = net.base_model(input_ids=ids, attention_mask=batch.attention_mask, use_cache=False)
     else:
-        row = PackedRow.of(batch.lengths, batch.input_ids.device)
-        options = {"position_ids": batch.position_ids, "packed_row": row}
-    states: Tensor = net.base_model(input_ids=batch.input_ids, use_cache=False, **options).last_hidden_state
+        row = PackedRow.of(batch.lengths, ids.device)
+        outputs = net.base_model(input_ids=ids, position_ids=positions, packed_row=row, use_cache=False)
+    states: Tensor = outputs.last_hidden_state
     return states
 
 

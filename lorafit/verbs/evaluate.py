@@ -16,7 +16,7 @@ from lorafit.recipe import EvalSection
 from lorafit.run.evaluator import Evaluator, notes_on_metrics
 from lorafit.run.events import Note, Report, Scored
 from lorafit.run.placement import Placement
-from lorafit.tasks import Glue, read_task
+from lorafit.tasks import find_task, glue_submission
 from lorafit.training import ProcessGroup
 
 
@@ -33,7 +33,7 @@ class EvaluateResult:
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """Which split; another file of the same format in its place; where to write; a folder for files of GLUE's server."""
+    """Which split; another file in its place; where to write; a folder for the files of GLUE's server."""
 
     split: Split = "test"
     data_file: Path | None = None
@@ -55,9 +55,10 @@ def evaluate(
     `options.submission` names a folder for the files that gluebenchmark.com takes.
     """
     adapter, split = read_adapter(folder), options.split
-    task = read_task(adapter)
-    if options.submission is not None and not (isinstance(task, Glue) and split == "test"):
-        raise RecipeError("--glue-submission: needs --split test and an adapter of a GLUE task")
+    task = find_task(adapter.card.task.name, str(adapter.folder))
+    if options.submission is not None and split != "test":
+        raise RecipeError("a GLUE submission needs the test split")
+    task.find_metrics(section.metrics)  # an unknown name is said before anything begins
     data = adapter.card.data
     if options.data_file is not None:
         data = data.model_copy(update={split: str(options.data_file)})
@@ -75,7 +76,7 @@ def evaluate(
     write_json(target / "scores.json", {"split": split, **result})
     if options.submission is not None:
         decisions = [float(prediction.value) for prediction in evaluation.predictions]
-        for name, text in task.submission(rows, decisions).items():
+        for name, text in glue_submission(task, rows, decisions).items():
             write_text(options.submission / name, text)
             report(Note(f"wrote {options.submission / name}"))
     return EvaluateResult(folder, split, result, target, lines[:3])

@@ -23,8 +23,7 @@ from lorafit.methods import METHODS
 from lorafit.models import base_folder, base_identity, missing_files
 from lorafit.recipe import ModelSection, Recipe, find_recipe, read_recipe
 from lorafit.run.events import Note, Report
-from lorafit.run.plan import find_task
-from lorafit.tasks import Task
+from lorafit.tasks import Task, find_task
 from lorafit.verbs.inspect import fetch as fetch_data
 
 LOCK_FILE = Path("lorafit.lock")
@@ -126,7 +125,7 @@ def fetch(
     found, faults = Lock(), list[str]()
     for name in recipes:
         recipe = read_recipe(find_recipe(name), overrides, METHODS)
-        task = find_task(recipe)
+        task = find_task(recipe.task.name)
         if not check:
             faults += _faults(lambda recipe=recipe: _bring_base(recipe.model, report))  # type: ignore[misc]
             faults += _faults(lambda recipe=recipe, task=task: _bring_data(recipe, task, report))  # type: ignore[misc]

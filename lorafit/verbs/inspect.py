@@ -14,11 +14,11 @@ from lorafit.data.download import base_url, blob_sha1, download
 from lorafit.data.originals import ORIGINALS, DataSet, OriginalFile, Split, data_root
 from lorafit.errors import NotFoundError, RecipeError, did_you_mean
 from lorafit.methods import METHODS
-from lorafit.models import family_of, load_config, load_tokenizer
+from lorafit.models import FAMILIES, family_of, load_config, load_tokenizer
 from lorafit.objectives import BaseFacts, Settings, objective_for
 from lorafit.recipe import ModelSection, find_recipe, read_recipe
 from lorafit.run.events import Downloading, Report
-from lorafit.run.plan import find_task
+from lorafit.tasks import find_task
 
 
 @dataclass(frozen=True)
@@ -131,9 +131,8 @@ def show(name_or_path: str, overrides: list[str], split: Split, count: int) -> S
     Raises NotFoundError for data or a tokenizer that is not there.
     """
     recipe = read_recipe(find_recipe(name_or_path), overrides, METHODS)
-    task = find_task(recipe)
-    config = _config(recipe.model)
-    facts = BaseFacts(config, family_of(config))
+    task = find_task(recipe.task.name)
+    facts = _facts(recipe.model)
     objective = objective_for(task, facts, Settings(recipe.data, recipe.decode, recipe.eval))
     rows = task.read(recipe.data, split)
     encoder = objective.encoder(load_tokenizer(recipe.model.base, recipe.model.revision))
@@ -159,9 +158,10 @@ def _lengths(what: str, counts: Sequence[int]) -> Lengths:
     return Lengths(what, statistics.fmean(counts), statistics.median(counts), max(counts))
 
 
-def _config(model: ModelSection) -> PretrainedConfig:
-    """The base's config; an empty one where there is a tokenizer alone."""
+def _facts(model: ModelSection) -> BaseFacts:
+    """Those of the base; where there is a tokenizer alone, those of a GPT-2 without a limit of positions."""
     try:
-        return load_config(model.base, model.revision, local_only=True)
+        config = load_config(model.base, model.revision, local_only=True)
     except NotFoundError:
-        return PretrainedConfig()
+        return BaseFacts(PretrainedConfig(), FAMILIES["gpt2"])
+    return BaseFacts(config, family_of(config.model_type, model.base))

@@ -9,10 +9,11 @@ from pathlib import Path
 from lorafit.adapters import BaseChoice, read_adapter, restore
 from lorafit.decoding import BeamSearch, Greedy, Sample, Strategy
 from lorafit.errors import RecipeError, did_you_mean
+from lorafit.objectives import TextOptions
 from lorafit.objectives.restored import objective_of
 from lorafit.recipe import EvalSection
 from lorafit.run.placement import Placement
-from lorafit.tasks import read_task
+from lorafit.tasks import find_task
 from lorafit.training import ProcessGroup
 
 STRATEGIES = ("beam", "greedy", "sample")
@@ -58,9 +59,11 @@ def predict(
 ) -> Iterator[tuple[int, str]]:
     """(index, text) for every context, as batches are done. Raises InterruptedRunError when asked to stop."""
     adapter = read_adapter(folder)
-    task = read_task(adapter)
+    task = find_task(adapter.card.task.name, str(adapter.folder))
     objective = objective_of(adapter, task, base.base, adapter.card.data, EvalSection())
     model = restore(adapter, base=base.base, force=base.force)
     Placement.of("float32").place(model)
     objective.prepare(model)
-    yield from objective.texts(model, contexts, sampling.of, batch_size, group.should_stop_within_item)
+    yield from objective.texts(
+        model, contexts, TextOptions(sampling.of, batch_size), group.should_stop_within_item
+    )

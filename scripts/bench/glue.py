@@ -73,7 +73,8 @@ def run_lorafit(args: argparse.Namespace, seed: int) -> Measured:
     """The product as a user runs it: `lorafit train`."""
     from lorafit.run import events
     from lorafit.run.plan import load_plan
-    from lorafit.run.train import train
+    from lorafit.run.train import TrainOptions, train
+    from lorafit.training import ProcessGroup
     from lorafit.training import Stepped
 
     measured = Measured()
@@ -90,7 +91,7 @@ def run_lorafit(args: argparse.Namespace, seed: int) -> Measured:
     with tempfile.TemporaryDirectory() as folder:
         recipe = Path(folder) / "bench.toml"
         recipe.write_text(recipe_text(args, seed))
-        train(load_plan(str(recipe), []), Path(folder) / "run", report)
+        train(load_plan(str(recipe), []), Path(folder) / "run", report, TrainOptions(), ProcessGroup())
     return measured
 
 

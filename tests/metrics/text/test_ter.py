@@ -9,8 +9,9 @@ from sacrebleu.metrics import TER
 from sacrebleu.metrics.lib_ter import translation_edit_rate
 
 from lorafit.metrics import METRICS
-from lorafit.metrics.edits import EditDistance
-from lorafit.metrics.ter import Proposals, _pyter_shifts, _tercom_shifts, pyter_edits, tercom_edits
+from lorafit.metrics.text.edits import EditDistance, Proposals
+from lorafit.metrics.text.ter import _pyter_shifts, pyter_edits
+from lorafit.metrics.text.tercom import _tercom_shifts, tercom_edits
 
 WORDS = st.lists(st.sampled_from("abcdefg"), max_size=12)
 ARABIA = (

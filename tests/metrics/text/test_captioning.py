@@ -9,7 +9,7 @@ from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 
 from lorafit.metrics import METRICS
-from lorafit.metrics.ptb import ptb_tokens
+from lorafit.metrics.text.ptb import ptb_tokens
 
 TEXTS = st.lists(st.sampled_from(["a", "b", "c", "the", "cat", ",", "."]), max_size=12).map(" ".join)
 CORPORA = st.lists(

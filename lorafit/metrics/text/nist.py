@@ -1,4 +1,7 @@
-"""NIST (Doddington 2002), of which the E2E challenge knows two."""
+"""NIST (Doddington 2002), of which the E2E challenge knows two.
+
+nltk's takes the best single reference for each n-gram order, and its length: 7.1 where both official scorers give 8.6.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,8 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
-from lorafit.metrics.score import Kind, Metric, Score, present
+from lorafit.metrics.score import Kind, Score, TextMetric, present
 
 MAX_ORDER = 5
 _BETA = -math.log(0.5) / math.log(1.5) ** 2  # the penalty is one half at two thirds of the length
@@ -18,7 +20,7 @@ Ngram = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Nist(Metric):
+class Nist(TextMetric):
     """N-gram matches weighed by their information in the references; two official length penalties.
 
     "nist" is e2e-metrics' Python figure (`measure_scores.py -p`, the LoRA paper's): the length to reach is
@@ -26,8 +28,9 @@ class Nist(Metric):
     reference tokens divided by the references per segment.
     """
 
-    kind: ClassVar[Kind] = "text"
-    keys: ClassVar[tuple[str, ...]] = ("nist", "nist_perl")
+    name: str = "nist"
+    kind: Kind = "text"
+    keys: tuple[str, ...] = ("nist", "nist_perl")
 
     def compute(self, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> list[Score]:
         """Two scores, "nist" and "nist_perl"."""

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from lorafit.metrics import METRICS, score_texts
-from lorafit.metrics.meteor import Meteor, find_jar
+from lorafit.metrics import METRICS
+from lorafit.metrics.scorers import SCORERS
+from lorafit.metrics.scoring import score_texts
+from lorafit.metrics.text.meteor import Meteor, find_jar
 
 needs_java = pytest.mark.skipif(
     METRICS["meteor"].unavailable() is not None, reason="METEOR needs Java and its jar"
@@ -47,7 +49,7 @@ def test_without_java_there_is_a_reason_and_everything_else(
     reason = METRICS["meteor"].unavailable()
     assert reason is not None
     assert "install a Java runtime" in reason
-    scores = score_texts("e2e", predictions, references)
+    scores = score_texts(SCORERS["e2e-metrics"], predictions, references)
     assert scores.all["meteor"] is None
     assert scores.reasons == {"meteor": reason}
     assert [name for name, value in scores.all.items() if value is None] == ["meteor"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lorafit.metrics.ptb import ptb_tokens
+from lorafit.metrics.text.ptb import ptb_tokens
 
 KNOWN = {
     "Blue Spice isn't cheap; it's £20-25.": "blue spice is n't cheap it 's # 20-25",

@@ -1,30 +1,38 @@
-"""ROUGE-L (Lin 2004), 0 to 1, as the COCO captioning scorer and so the E2E challenge computes it."""
+"""ROUGE-L (Lin 2004), 0 to 1, as the COCO captioning scorer and so the E2E challenge computes it.
+
+rouge_score takes its own tokens and one reference; the original, pycocoevalcap, is an extra (see cider.py).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from lorafit import __version__
-from lorafit.metrics import ptb
-from lorafit.metrics.score import Kind, Metric, Score, present
+from lorafit.metrics.score import Kind, Score, TextMetric, present
+from lorafit.metrics.text import ptb
 
 BETA = 1.2
 
 
 @dataclass(frozen=True)
-class RougeL(Metric):
+class RougeL(TextMetric):
     """The mean over the segments of F with beta 1.2; precision and recall each from their best reference."""
 
-    kind: ClassVar[Kind] = "text"
-    keys: ClassVar[tuple[str, ...]] = ("rouge_l",)
+    name: str = "rouge_l"
+    kind: Kind = "text"
+    keys: tuple[str, ...] = ("rouge_l",)
+    measure: str = "ROUGE-L of the text"
 
     def compute(self, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> list[Score]:
         """One score, "rouge_l"."""
-        values = [_segment(p, present(group)) for p, group in zip(predictions, references, strict=True)]
+        values = self.per_example(predictions, references)
         signature = f"nrefs:var|case:lc|tok:{ptb.SIGNATURE}|beta:{BETA}|lorafit:{__version__}"
         return [Score("rouge_l", sum(values) / len(values), signature)]
+
+    def per_example(self, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> list[float]:
+        """F of every text."""
+        return [_segment(p, present(group)) for p, group in zip(predictions, references, strict=True)]
 
 
 def _segment(prediction: str, references: Sequence[str]) -> float:
