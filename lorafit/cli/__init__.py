@@ -1,1 +1,1 @@
-"""The command line: thin Typer commands over `lorafit.workflows`. Nothing heavy is imported before a command runs."""
+"""The command line: thin Typer commands. Nothing heavy is imported before a command runs."""

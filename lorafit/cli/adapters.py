@@ -61,9 +61,9 @@ def evaluate(
     from lorafit.display import Display
     from lorafit.display.adapters import show_evaluation
     from lorafit.recipe import EvalSection
-    from lorafit.workflows.evaluate import BaseChoice
-    from lorafit.workflows.evaluate import evaluate as carry_out
-    from lorafit.workflows.work import missing_by_name
+    from lorafit.run.work import missing_by_name
+    from lorafit.verbs.evaluate import BaseChoice
+    from lorafit.verbs.evaluate import evaluate as carry_out
 
     section = EvalSection(metrics=tuple(metric) if metric else None, batch_size=batch_size)
     display = Display(json=json)
@@ -105,8 +105,8 @@ def predict(
     """Write a text for each context of your own."""
     from lorafit.display import Display
     from lorafit.display.adapters import show_predictions
-    from lorafit.workflows.evaluate import BaseChoice, Sampling
-    from lorafit.workflows.evaluate import predict as carry_out
+    from lorafit.verbs.evaluate import BaseChoice, Sampling
+    from lorafit.verbs.evaluate import predict as carry_out
 
     given = contexts if contexts is not None else [line.rstrip("\n") for line in sys.stdin if line.strip()]
     sampling = Sampling(strategy, temperature, top_p, max_new_tokens, seed)
@@ -125,7 +125,7 @@ def verify(
     from lorafit.display import Display
     from lorafit.display.adapters import show_verification
     from lorafit.errors import AdapterError
-    from lorafit.workflows.verify import verify as carry_out
+    from lorafit.verbs.verify import verify as carry_out
 
     result = carry_out(adapter, base)
     show_verification(Display(json=json), result)

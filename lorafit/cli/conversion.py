@@ -50,9 +50,9 @@ def merge(
     """Write base + adapter as a plain Hugging Face model folder, and prove that it computes the same."""
     from lorafit.display import Display
     from lorafit.display.adapters import show_merge
-    from lorafit.workflows.evaluate import BaseChoice
-    from lorafit.workflows.merge import merge as carry_out
-    from lorafit.workflows.merge import parse_size
+    from lorafit.verbs.evaluate import BaseChoice
+    from lorafit.verbs.merge import merge as carry_out
+    from lorafit.verbs.merge import parse_size
 
     shard_bytes = parse_size(max_shard_size) if max_shard_size else None
     result = carry_out(adapter, output, BaseChoice(base, force), dtype.value if dtype else None, shard_bytes)
@@ -78,9 +78,9 @@ def export(
     """Write the adapter in another program's format."""
     from lorafit.display import Display
     from lorafit.display.adapters import show_export
-    from lorafit.workflows.evaluate import BaseChoice
-    from lorafit.workflows.export import export as carry_out
-    from lorafit.workflows.hub import Upload
+    from lorafit.interop.hub import Upload
+    from lorafit.verbs.evaluate import BaseChoice
+    from lorafit.verbs.export import export as carry_out
 
     upload = Upload(push_to_hub, private) if push_to_hub else None
     result = carry_out(adapter, output, format_name.value, BaseChoice(base, force), upload)
@@ -114,8 +114,8 @@ def import_adapter(
     """Make an adapter folder of another program's adapter."""
     from lorafit.display import Display
     from lorafit.display.adapters import show_import
-    from lorafit.workflows.import_adapter import Given
-    from lorafit.workflows.import_adapter import import_adapter as carry_out
+    from lorafit.verbs.import_ import Given
+    from lorafit.verbs.import_ import import_adapter as carry_out
 
     given = Given(alpha, task, tuple(target) if target else None)
     result = carry_out(file, output, format_name.value, base, given)

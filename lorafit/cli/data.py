@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lorafit.cli.adapters import SplitName
-from lorafit.cli.options import Debug, Json, Overrides, RecipeArgument
+from lorafit.cli.options import Debug, Json, Overrides, RecipeArgument, Unset, all_overrides
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,7 +36,7 @@ def fetch(
     """Download the original data files, each checked by its hash. What is there already is left alone."""
     from lorafit.display import Display
     from lorafit.display.data import show_fetched
-    from lorafit.workflows.data import fetch as carry_out
+    from lorafit.verbs.inspect import fetch as carry_out
 
     display = Display(json=json)
     with display:
@@ -60,7 +60,7 @@ def verify(
     """Compare the data files of a folder with the originals' hashes."""
     from lorafit.display import Display
     from lorafit.display.data import show_verified
-    from lorafit.workflows.data import verify as carry_out
+    from lorafit.verbs.inspect import verify as carry_out
 
     show_verified(Display(json=json), carry_out(folder))
 
@@ -69,6 +69,7 @@ def verify(
 def show(
     recipe: RecipeArgument,
     overrides: Overrides = None,
+    unset: Unset = None,
     split: Annotated[SplitName, typer.Option(help="Which split.")] = SplitName.train,
     count: Annotated[int, typer.Option("-n", "--count", min=0, help="How many rows.")] = 3,
     json: Annotated[
@@ -79,6 +80,6 @@ def show(
     """Show rows as the model sees them: text, token ids, which tokens are targets; and lengths over the split."""
     from lorafit.display import Display
     from lorafit.display.data import show_rows
-    from lorafit.workflows.data import show as carry_out
+    from lorafit.verbs.inspect import show as carry_out
 
-    show_rows(Display(json=json), carry_out(recipe, overrides or [], split.value, count))
+    show_rows(Display(json=json), carry_out(recipe, all_overrides(overrides, unset), split.value, count))

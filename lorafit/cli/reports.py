@@ -42,8 +42,8 @@ def table(
     """Put the finished runs into a table of the paper, beside the published figures."""
     from lorafit.display import Display
     from lorafit.display.reports import show_explanation, show_table
-    from lorafit.workflows.table import explain as explain_cell
-    from lorafit.workflows.table import table as build
+    from lorafit.paper.table import explain as explain_cell
+    from lorafit.paper.table import table as build
 
     number = number.lower().removeprefix("table").strip()
     report = build(number, runs_dir, include_changed=include_changed)
@@ -68,7 +68,7 @@ def compare(
     """Compare two runs example by example, with a test of significance."""
     from lorafit.display import Display
     from lorafit.display.compare import show_comparison
-    from lorafit.workflows.compare import compare as carry_out
+    from lorafit.verbs.compare import compare as carry_out
 
     show_comparison(Display(json=json), carry_out(run_a, run_b, split, samples), examples)
 
@@ -90,8 +90,8 @@ def analyze(
     """Compare what adapters have learnt: the subspaces and amplification of the paper's section 7."""
     from lorafit.display import Display
     from lorafit.display.analyze import show_analysis
-    from lorafit.workflows.analyze import analyze as carry_out
-    from lorafit.workflows.evaluate import BaseChoice
+    from lorafit.verbs.analyze import analyze as carry_out
+    from lorafit.verbs.evaluate import BaseChoice
 
     choice = BaseChoice(base, force)
     result = carry_out(adapters, output, choice, with_base=amplification, most=max_directions)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lorafit.cli.options import Debug, Json, Overrides
+from lorafit.cli.options import Debug, Json, Overrides, Unset, all_overrides
 
 if TYPE_CHECKING:
     from lorafit.display import Display
-    from lorafit.workflows.repro import Job, Outcome
+    from lorafit.paper.repro import Job, Outcome
 
 
 def repro(
@@ -43,6 +43,7 @@ def repro(
         typer.Option(help="Where the run folders are. [default: runs, or runs-quick]", show_default=False),
     ] = None,
     overrides: Overrides = None,
+    unset: Unset = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Every run's messages.")] = False,
     json: Json = False,
     debug: Debug = False,  # noqa: ARG001
@@ -50,16 +51,16 @@ def repro(
     """Run a table of the paper: what is finished stays, the rest is run or resumed, and the table shown."""
     from lorafit.display import Display
     from lorafit.display.repro import show_estimates
-    from lorafit.workflows.estimate import estimate
-    from lorafit.workflows.quick import QuickTable
-    from lorafit.workflows.repro import Wanted, plan_jobs
+    from lorafit.paper.estimate import estimate
+    from lorafit.paper.quick import QuickTable
+    from lorafit.paper.repro import Wanted, plan_jobs
 
     number = table.lower().removeprefix("table").strip()
     runs_dir = output or Path("runs-quick" if quick else "runs")
     chosen_seeds = _seeds(seeds) or ((0,) if quick else ())
     wanted = Wanted(_parts(rows), _parts(tasks), chosen_seeds)
     adjust = QuickTable(runs_dir / "quick").overrides if quick else None
-    planned = plan_jobs(number, wanted, runs_dir, overrides=overrides or (), adjust=adjust)
+    planned = plan_jobs(number, wanted, runs_dir, overrides=all_overrides(overrides, unset), adjust=adjust)
     display = Display(json=json)
     if dry_run:
         show_estimates(display, estimate(planned))
@@ -70,8 +71,8 @@ def repro(
 
 def _carry_out(display: Display, planned: list[Job], num_processes: int, verbose: bool) -> list[Outcome]:
     from lorafit.display.repro import show_job, show_outcome
-    from lorafit.workflows.parallel import run_in_processes
-    from lorafit.workflows.repro import run_jobs
+    from lorafit.paper.parallel import run_in_processes
+    from lorafit.paper.repro import run_jobs
 
     def started(number: int, job: Job) -> None:
         show_job(display, number, len(planned), job)
@@ -94,8 +95,8 @@ def _conclude(display: Display, number: str, runs_dir: Path, outcomes: list[Outc
     """The table, and the exit code of the first run that failed."""
     from lorafit.display.reports import show_table
     from lorafit.display.repro import show_summary
-    from lorafit.workflows.repro import by_status, first_error
-    from lorafit.workflows.table import table as build
+    from lorafit.paper.repro import by_status, first_error
+    from lorafit.paper.table import table as build
 
     show_summary(display, dict(by_status(outcomes)))
     if quick:

@@ -43,7 +43,7 @@ def score(
     """Score any system's output, without a model."""
     from lorafit.display import Display
     from lorafit.display.scoring import show_score
-    from lorafit.workflows.score import score as carry_out
+    from lorafit.verbs.score import score as carry_out
 
     result = carry_out(task, predictions, references, split_file, protocol.value, metric)
     show_score(Display(json=json), result)

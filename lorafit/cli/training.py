@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lorafit.cli.options import Debug, Json, Overrides, RecipeArgument
+from lorafit.cli.options import Debug, Json, Overrides, RecipeArgument, Unset, all_overrides
 
 if TYPE_CHECKING:
-    from lorafit.workflows.plan import Plan
+    from lorafit.run.plan import Plan
 
 
 class Resume(StrEnum):
@@ -25,6 +25,7 @@ class Resume(StrEnum):
 def train(
     recipe: RecipeArgument,
     overrides: Overrides = None,
+    unset: Unset = None,
     seed: Annotated[
         int | None, typer.Option(help="Short for --set train.seed=N.", show_default=False)
     ] = None,
@@ -87,14 +88,14 @@ def train(
     """
     from lorafit.display import Display
     from lorafit.display.training import show_plan, show_seeds, show_train_result
+    from lorafit.run.seeds import train_seeds
+    from lorafit.run.stop import StopRequest, parse_duration, process_age_s
+    from lorafit.run.train import TrainOptions, TrainResult
+    from lorafit.run.train import train as carry_out
+    from lorafit.run.work import missing_by_name
     from lorafit.training import open_world
-    from lorafit.workflows.seeds import train_seeds
-    from lorafit.workflows.signals import StopRequest, parse_duration, process_age_s
-    from lorafit.workflows.train import TrainOptions, TrainResult
-    from lorafit.workflows.train import train as carry_out
-    from lorafit.workflows.work import missing_by_name
 
-    chosen = list(overrides or [])
+    chosen = all_overrides(overrides, unset)
     chosen += [f"train.init_from={init_from}"] if init_from is not None else []
     chosen += [_longer(extend)] if extend is not None else []
     limit_s = parse_duration(time_limit) - process_age_s() if time_limit is not None else None
@@ -127,8 +128,8 @@ def train(
 def _plans(recipe: str, overrides: list[str], seed: int | None, seeds: str | None) -> dict[int, Plan]:
     """A plan for every seed that was asked for."""
     from lorafit.errors import RecipeError
-    from lorafit.workflows.plan import load_plan
-    from lorafit.workflows.seeds import load_plans, parse_seeds
+    from lorafit.run.plan import load_plan
+    from lorafit.run.seeds import load_plans, parse_seeds
 
     if seed is not None and seeds is not None:
         raise RecipeError("--seed and --seeds exclude each other; keep one")

@@ -13,11 +13,11 @@ from lorafit.display.format import size
 from lorafit.display.scores import show_samples, show_scores
 
 if TYPE_CHECKING:
-    from lorafit.workflows.evaluate import EvaluateResult
-    from lorafit.workflows.export import ExportResult
-    from lorafit.workflows.import_adapter import ImportResult
-    from lorafit.workflows.merge import MergeResult
-    from lorafit.workflows.verify import VerifyResult
+    from lorafit.verbs.evaluate import EvaluateResult
+    from lorafit.verbs.export import ExportResult
+    from lorafit.verbs.import_ import ImportResult
+    from lorafit.verbs.merge import MergeResult
+    from lorafit.verbs.verify import VerifyResult
 
 
 def show_evaluation(display: Display, result: EvaluateResult) -> None:

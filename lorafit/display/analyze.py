@@ -11,7 +11,7 @@ from rich.table import Table
 from lorafit.display.display import Display
 
 if TYPE_CHECKING:
-    from lorafit.workflows.analyze import AnalyzeResult
+    from lorafit.verbs.analyze import AnalyzeResult
 
 
 def show_analysis(display: Display, result: AnalyzeResult) -> None:

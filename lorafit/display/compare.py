@@ -11,8 +11,8 @@ from lorafit.display.display import Display
 from lorafit.display.format import number
 
 if TYPE_CHECKING:
-    from lorafit.reports.significance import Difference
-    from lorafit.workflows.compare import CompareResult
+    from lorafit.metrics.significance import Difference
+    from lorafit.verbs.compare import CompareResult
 
 
 def show_comparison(display: Display, result: CompareResult, num_examples: int) -> None:

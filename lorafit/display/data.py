@@ -14,7 +14,7 @@ from lorafit.display.display import Display
 from lorafit.display.format import size
 
 if TYPE_CHECKING:
-    from lorafit.workflows.data import FetchedFile, ShownRow, ShowResult, VerifiedFile
+    from lorafit.verbs.inspect import FetchedFile, ShownRow, ShowResult, VerifiedFile
 
 
 def show_fetched(display: Display, files: Sequence[FetchedFile]) -> None:

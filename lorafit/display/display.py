@@ -17,7 +17,7 @@ from rich.table import Table
 from lorafit.display.format import duration, scores_line, size
 
 if TYPE_CHECKING:  # the display of `lorafit recipes` must not wait for torch
-    from lorafit.workflows.events import Event
+    from lorafit.run.events import Event
 
 
 class Display:
@@ -48,8 +48,8 @@ class Display:
 
     def report(self, event: Event) -> None:
         """Show an event."""
+        from lorafit.run import events
         from lorafit.training import Stepped
-        from lorafit.workflows import events
 
         match event:
             case events.Note():
@@ -81,8 +81,8 @@ class Display:
 
     def report_progress(self, event: Event) -> None:
         """Show only how far things are, and that on a terminal only: for a run among many."""
+        from lorafit.run import events
         from lorafit.training import Stepped
-        from lorafit.workflows import events
 
         if self._progress is not None and isinstance(event, events.Started | Stepped | events.Progress):
             self.report(event)

@@ -10,7 +10,7 @@ from rich.markup import escape
 from lorafit.display.display import Display
 
 if TYPE_CHECKING:
-    from lorafit.workflows.fetch import FetchResult
+    from lorafit.verbs.fetch import FetchResult
 
 
 def show_fetch(display: Display, result: FetchResult) -> None:

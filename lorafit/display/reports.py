@@ -9,11 +9,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from lorafit.display.display import Display
-from lorafit.reports import layout
-from lorafit.reports.cells import RULES, Cell, Line, TableReport
+from lorafit.paper import layout
+from lorafit.paper.cells import RULES, Cell, Line, TableReport
 
 if TYPE_CHECKING:
-    from lorafit.workflows.table import Explanation
+    from lorafit.paper.table import Explanation
 
 _COLOURS = {"within": "green", "off": "yellow", "not run": "dim", "not published": ""}
 _MOST_COMMANDS = 12

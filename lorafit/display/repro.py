@@ -12,8 +12,8 @@ from lorafit.display.display import Display
 from lorafit.display.format import duration
 
 if TYPE_CHECKING:
-    from lorafit.workflows.estimate import Estimate
-    from lorafit.workflows.repro import Job, Outcome
+    from lorafit.paper.estimate import Estimate
+    from lorafit.paper.repro import Job, Outcome
 
 
 def show_job(display: Display, number: int, total: int, job: Job) -> None:

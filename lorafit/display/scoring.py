@@ -11,7 +11,7 @@ from lorafit.display.display import Display
 from lorafit.display.format import number
 
 if TYPE_CHECKING:
-    from lorafit.workflows.score import ScoreResult
+    from lorafit.verbs.score import ScoreResult
 
 
 def show_score(display: Display, result: ScoreResult) -> None:

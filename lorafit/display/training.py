@@ -13,9 +13,9 @@ from lorafit.display.scores import show_samples, show_scores
 from lorafit.recipe import to_toml
 
 if TYPE_CHECKING:
-    from lorafit.workflows.plan import Plan
-    from lorafit.workflows.seeds import SeedsResult
-    from lorafit.workflows.train import TrainResult
+    from lorafit.run.plan import Plan
+    from lorafit.run.seeds import SeedsResult
+    from lorafit.run.train import TrainResult
 
 
 def show_plan(display: Display, plan: Plan) -> None:

@@ -11,7 +11,16 @@ with lora.merged(model): ...                                     # at the base m
 from lorafit.lora.conv import Conv1d, Conv2d, Conv3d, ConvLoRA
 from lorafit.lora.embedding import Embedding
 from lorafit.lora.inits import INITS
-from lorafit.lora.layer import LoRALayer, lora_layers, merge, merged, scaled, unmerge
+from lorafit.lora.layer import (
+    LoRALayer,
+    adapted_layers,
+    adapter_parameters,
+    lora_layers,
+    merge,
+    merged,
+    scaled,
+    unmerge,
+)
 from lorafit.lora.linear import Linear, MergedLinear
 from lorafit.lora.state import lora_state_dict, mark_only_lora_as_trainable, require_input_grad
 from lorafit.lora.surgery import Site, attach, detach, find, replace
@@ -27,6 +36,8 @@ __all__ = [
     "LoRALayer",
     "MergedLinear",
     "Site",
+    "adapted_layers",
+    "adapter_parameters",
     "attach",
     "detach",
     "find",

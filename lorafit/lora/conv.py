@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from lorafit.lora.layer import HALF, LoRALayer
 
 ConvLayout = Literal["loralib", "per_group"]
+Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 _CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 
@@ -32,7 +33,7 @@ class ConvLoRA(LoRALayer):
 
     base_type: ClassVar[type[nn.Conv1d] | type[nn.Conv2d] | type[nn.Conv3d]]
 
-    conv: nn.Conv1d | nn.Conv2d | nn.Conv3d
+    conv: Convolution
     layout: ConvLayout
 
     def __init__(
@@ -48,13 +49,15 @@ class ConvLoRA(LoRALayer):
         **kwargs: Any,
     ) -> None:
         super().__init__()
-        conv: Any = self.base_type
-        self._set_conv(conv(in_channels, out_channels, kernel_size, **kwargs), layout)
+        kwargs["kernel_size"] = kernel_size
+        self._set_conv(self.base_type(in_channels, out_channels, **kwargs), layout)
         self._add_adapter(r, lora_alpha, lora_dropout, merge_weights)
         self.reset_parameters()
 
     @classmethod
-    def _around(cls, module: Any, layout: ConvLayout | None = "per_group") -> Self:
+    def _around(cls, module: nn.Module, layout: ConvLayout | None = "per_group") -> Self:
+        if not isinstance(module, Convolution):
+            raise TypeError(f"{type(module).__name__} is no convolution")
         layer = cls.__new__(cls)
         nn.Module.__init__(layer)
         layer._set_conv(module, layout)
@@ -64,7 +67,7 @@ class ConvLoRA(LoRALayer):
         """The convolution without adapter."""
         return self.conv
 
-    def _set_conv(self, conv: Any, layout: ConvLayout | None) -> None:
+    def _set_conv(self, conv: Convolution, layout: ConvLayout | None) -> None:
         kernel = conv.kernel_size
         in_loralib = (len(kernel) == 2 and len(set(kernel)) == 1) or math.prod(kernel) == 1
         if layout == "loralib" and not in_loralib:
@@ -72,16 +75,9 @@ class ConvLoRA(LoRALayer):
         self.conv = conv
         self.layout = layout or ("loralib" if in_loralib else "per_group")
 
-    # The parameters of the convolution under their usual names too, which code around such a layer reads.
-    @property
-    def weight(self) -> Any:
-        """The base kernel [out, in/groups, *kernel]."""
-        return self.conv.weight
-
-    @property
-    def bias(self) -> Any:
-        """The base bias [out]."""
-        return self.conv.bias
+    def __getattr__(self, name: str) -> Tensor | nn.Module:
+        """The convolution's `weight` and `bias` too, which code around such a layer reads."""
+        return getattr(self.conv, name) if name in ("weight", "bias") else super().__getattr__(name)
 
     def _adapter_shapes(self, r: int) -> tuple[tuple[int, int], tuple[int, int]]:
         conv, k = self.conv, self.conv.kernel_size[0]
@@ -106,14 +102,13 @@ class ConvLoRA(LoRALayer):
 
     def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The convolution with its stride, padding, dilation and groups, but with another kernel."""
-        conv: Any = self.conv
-        return conv._conv_forward(x, weight, bias)
+        return self.conv._conv_forward(x, weight, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [N, in, *size] or [in, *size] -> [N, out, *size'] or [out, *size']."""
         merged_weight = self._current_merged_weight()
         if merged_weight is not None:
-            return self._convolve(x, merged_weight, self.bias)
+            return self._convolve(x, merged_weight, self.conv.bias)
         if not self.has_adapter:
             return self.conv(x)
         if self.layout == "loralib":
@@ -132,9 +127,9 @@ class ConvLoRA(LoRALayer):
         delta = self.delta_weight()
         if self.weight.dtype in HALF or (self.training and self.lora_dropout.p > 0):
             return self.conv(x) + self._convolve(self.lora_dropout(x), delta.to(x.dtype), None)
-        return self._convolve(x, self.weight + delta, self.bias)
+        return self._convolve(x, self.weight + delta, self.conv.bias)
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: object) -> None:
         """Accept a plain convolution's `weight` and `bias` too, alone or beside `conv.weight`."""
         for name in ("weight", "bias"):
             if prefix + name in state_dict:

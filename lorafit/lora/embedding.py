@@ -21,7 +21,6 @@ class Embedding(LoRALayer, nn.Embedding):
 
     base_type = nn.Embedding
     inits = EMBEDDING_INITS
-    bias = None
 
     def __init__(
         self,
@@ -40,10 +39,10 @@ class Embedding(LoRALayer, nn.Embedding):
             self.reset_lora_parameters()
 
     @classmethod
-    def _around(cls, module: Any) -> Self:
+    def _around(cls, module: nn.Module) -> Self:
         layer = cls.__new__(cls)
         nn.Embedding.__init__(layer, **_options(module))
-        layer.weight = module.weight
+        layer.weight = module.get_parameter("weight")
         return layer
 
     def _plain(self) -> nn.Module:
@@ -98,7 +97,7 @@ class Embedding(LoRALayer, nn.Embedding):
         return super().extra_repr() + self._lora_repr()
 
 
-def _options(table: nn.Embedding) -> dict[str, Any]:
+def _options(table: nn.Module) -> dict[str, Any]:
     """The constructor's arguments for a table like this one, without storage of its own."""
     names = (
         "num_embeddings",

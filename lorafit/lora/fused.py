@@ -18,29 +18,35 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Geometry:
-    """Which of the equal slices of the output are adapted, by how much, and how the base weight lies.
+    """Which parts of the output are adapted, by how much, and how the base weight lies.
 
-    With k of n slices adapted: lora_a [k*r, in], lora_b [k*out/n, r]; block j of both belongs to the j-th
-    adapted slice. `fan_in_fan_out`: the base weight is stored [in, out], as Hugging Face's Conv1D does.
+    The output falls into `parts`, which are as many values wide. With k of them adapted: lora_a [k*r, in],
+    lora_b [sum of the adapted widths, r]; block j of both belongs to the j-th adapted part.
+    `fan_in_fan_out`: the base weight is stored [in, out], as Hugging Face's Conv1D does.
     """
 
     enabled: tuple[bool, ...]
+    parts: tuple[int, ...]
     scale: float
     fan_in_fan_out: bool
 
     @property
     def adapted(self) -> list[int]:
-        """The indices of the adapted slices."""
+        """The indices of the adapted parts."""
         return [i for i, on in enumerate(self.enabled) if on]
 
     def slices(self, y: Tensor) -> list[Tensor]:
-        """The adapted slices of y [..., out], as views [..., out/n]."""
-        every = y.chunk(len(self.enabled), -1)
+        """The adapted parts of y [..., out], as views."""
+        every = y.split(self.parts, -1)
         return [every[i] for i in self.adapted]
 
-    def blocks(self, factor: Tensor) -> tuple[Tensor, ...]:
-        """The blocks of lora_a, lora_b, or x A^T transposed, one for each adapted slice, as views."""
+    def a_blocks(self, factor: Tensor) -> tuple[Tensor, ...]:
+        """The blocks [r, ...] of lora_a, or of x A^T transposed, one for each adapted part, as views."""
         return factor.chunk(len(self.adapted))
+
+    def b_blocks(self, factor: Tensor) -> tuple[Tensor, ...]:
+        """The blocks [width, r] of lora_b, one for each adapted part, as views."""
+        return factor.split([self.parts[i] for i in self.adapted])
 
 
 def base_linear(x: Tensor, weight: Tensor, bias: Tensor | None, fan_in_fan_out: bool) -> Tensor:
@@ -88,8 +94,8 @@ def plain_lora_linear(
     y = base_linear(x, *base, geometry.fan_in_fan_out)
     lora_a, lora_b = (t.to(x.dtype) for t in adapter)
     x = F.dropout(x, dropout)
-    slices = list(y.chunk(len(geometry.enabled), -1))
-    blocks = zip(geometry.blocks(lora_a), geometry.blocks(lora_b), strict=True)
+    slices = list(y.split(geometry.parts, -1))
+    blocks = zip(geometry.a_blocks(lora_a), geometry.b_blocks(lora_b), strict=True)
     for i, (block_a, block_b) in zip(geometry.adapted, blocks, strict=True):
         slices[i] = slices[i] + geometry.scale * F.linear(F.linear(x, block_a), block_b)
     return slices[0] if len(slices) == 1 else torch.cat(slices, -1)
@@ -114,13 +120,13 @@ class _LoraLinear(torch.autograd.Function):
         geometry, scale = options
         y = base_linear(x, weight, bias, geometry.fan_in_fan_out)
         h = lora_a @ _dropped_rows(x, mask).T
-        blocks = zip(geometry.blocks(h), geometry.blocks(lora_b), strict=True)
+        blocks = zip(geometry.a_blocks(h), geometry.b_blocks(lora_b), strict=True)
         for y_slice, (block_h, block_b) in zip(geometry.slices(y.view(-1, y.size(-1))), blocks, strict=True):
             y_slice.addmm_(block_h.T, block_b.T, alpha=scale)
         return y
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], _output: Tensor) -> None:
         x, weight, _, lora_a, lora_b, mask, ctx.options = inputs
         ctx.save_for_backward(x, weight, lora_a, lora_b, mask)
 
@@ -131,9 +137,10 @@ class _LoraLinear(torch.autograd.Function):
         needs_x, needs_weight, needs_bias, *_ = ctx.needs_input_grad
         grad = grads[0].reshape(-1, grads[0].size(-1))
         dropped, slices = _dropped_rows(x, mask), geometry.slices(grad)
-        h = geometry.blocks(lora_a @ dropped.T)
+        h = geometry.a_blocks(lora_a @ dropped.T)
         grad_b = torch.cat([(block @ g).T for block, g in zip(h, slices, strict=True)]) * scale
-        grad_h = torch.cat([b.T @ g.T for b, g in zip(geometry.blocks(lora_b), slices, strict=True)]) * scale
+        b_blocks = geometry.b_blocks(lora_b)
+        grad_h = torch.cat([b.T @ g.T for b, g in zip(b_blocks, slices, strict=True)]) * scale
         grad_a = grad_h @ dropped
         grad_x = grad_weight = None
         if needs_x:

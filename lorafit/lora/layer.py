@@ -7,7 +7,8 @@ weight, and of two modules that share a weight (tied embeddings) one can be merg
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import copy
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
@@ -29,10 +30,9 @@ class LoRALayer(nn.Module):
     base_type: ClassVar[type[nn.Module]]
     inits: ClassVar[dict[str, tuple[Filler, Filler]]] = INITS
 
-    weight: Any  # nn.Parameter
-    bias: Any  # nn.Parameter or None
-    lora_A: nn.Parameter  # noqa: N815
-    lora_B: nn.Parameter  # noqa: N815
+    weight: Tensor
+    lora_A: nn.Parameter
+    lora_B: nn.Parameter
     merged_weight: Tensor | None
     r: int = 0
     lora_alpha: float = 1.0
@@ -78,7 +78,7 @@ class LoRALayer(nn.Module):
         return layer.train(module.training)
 
     @classmethod
-    def _around(cls, module: Any) -> Self:
+    def _around(cls, module: nn.Module) -> Self:
         """A layer of this kind, still without adapter, that shares `module`'s parameters."""
         raise NotImplementedError
 
@@ -124,17 +124,31 @@ class LoRALayer(nn.Module):
         if 0 in shapes[0] + shapes[1]:  # r = 0, or no slice of the output is adapted
             return
         self.scaling = lora_alpha / r
+        self.requires_grad_(False)
         for name, shape in zip(("lora_A", "lora_B"), shapes, strict=True):
             self.register_parameter(name, nn.Parameter(self.weight.new_empty(shape, dtype=dtype)))
-        self.weight.requires_grad_(False)
-        if self.bias is not None:
-            self.bias.requires_grad_(False)
         self.register_load_state_dict_post_hook(_merge_again)
 
     @property
     def has_adapter(self) -> bool:
         """Whether there are lora_A and lora_B: not so when r = 0 or no slice is enabled."""
         return "lora_A" in self._parameters
+
+    def adapter_parameters(self) -> dict[str, nn.Parameter]:
+        """What trains in this layer, named as the layer names it; nothing where there is no adapter."""
+        return {"lora_A": self.lora_A, "lora_B": self.lora_B} if self.has_adapter else {}
+
+    def filled(self, tensors: Mapping[str, Tensor]) -> Self:
+        """A copy of this layer with other tensors as its adapter; everything else is shared.
+
+        `tensors` holds one for each name of `adapter_parameters`, and may hold more.
+        """
+        twin = copy.copy(self)
+        adapter = {
+            name: nn.Parameter(tensors[name], requires_grad=False) for name in self.adapter_parameters()
+        }
+        twin._parameters = {**self._parameters, **adapter}
+        return twin
 
     def reset_lora_parameters(self, init: str = "loralib", generator: torch.Generator | None = None) -> None:
         """Draw a fresh adapter by the name of an init (see INITS); a generator makes it reproducible."""
@@ -151,8 +165,7 @@ class LoRALayer(nn.Module):
     def merge(self) -> None:
         """Let forward use W + ΔW, rounded once to the dtype of W. Gradients then reach the input only."""
         if self.has_adapter:
-            delta = self.delta_weight()
-            self.merged_weight = (self._unmerged().to(delta.dtype) + delta).to(self.weight.dtype)
+            self.merged_weight = self._sum()
             self._merged_from = self._state()
 
     def unmerge(self) -> None:
@@ -163,16 +176,19 @@ class LoRALayer(nn.Module):
     def write_merged_weight(self) -> None:
         """Write W + ΔW into the base weight itself, for good; nothing else here does. See surgery.detach."""
         if self.has_adapter:
-            self.merge()
-            assert self.merged_weight is not None
-            self.weight.copy_(self.merged_weight)
+            self.weight.copy_(self._sum())
 
     def _unmerged(self) -> Tensor:
         return self.weight
 
+    def _sum(self) -> Tensor:
+        """W + ΔW, rounded once to the dtype of W."""
+        delta = self.delta_weight()
+        return (self._unmerged().to(delta.dtype) + delta).to(self.weight.dtype)
+
     def _state(self) -> list[tuple[int, int]]:
         """Changes whenever one of the tensors that W + ΔW was made of is replaced or written to."""
-        sources = (self.weight, self.lora_A, self.lora_B)
+        sources = (self.weight, *self.adapter_parameters().values())
         return [(id(t), 0 if t.is_inference() else t._version) for t in sources]
 
     def _current_merged_weight(self) -> Tensor | None:
@@ -228,16 +244,29 @@ class Merged(int):
                 self._layer.unmerge()
 
 
-def _merge_again(layer: nn.Module, _: Any) -> None:
+def _merge_again(layer: LoRALayer, _: object) -> None:
     """After loading a state dict: a merged layer must use what was loaded."""
-    assert isinstance(layer, LoRALayer)
     if layer.merged:
         layer.merge()
 
 
 def lora_layers(model: nn.Module) -> Iterator[LoRALayer]:
     """Every layer of the model that has an adapter, each once."""
-    return (m for m in model.modules() if isinstance(m, LoRALayer) and m.has_adapter)
+    return iter(adapted_layers(model).values())
+
+
+def adapted_layers(model: nn.Module) -> dict[str, LoRALayer]:
+    """Every layer of the model that has an adapter, by name; a shared one under its first name alone."""
+    return {n: m for n, m in model.named_modules() if isinstance(m, LoRALayer) and m.has_adapter}
+
+
+def adapter_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """What trains in the LoRA layers of the model, by its full name."""
+    return {
+        f"{name}.{key}" if name else key: parameter
+        for name, layer in adapted_layers(model).items()
+        for key, parameter in layer.adapter_parameters().items()
+    }
 
 
 def merge(model: nn.Module) -> None:

@@ -13,11 +13,12 @@ from lorafit.lora.layer import LoRALayer
 
 
 class _LoraLinear(LoRALayer, nn.Linear):
-    """lora_A [k*r, in] and lora_B [k*out/n, r], where k of the n equal slices of the output are adapted."""
+    """lora_A [k*r, in] and lora_B [sum of the adapted widths, r], where k parts of the output are adapted."""
 
     base_type = nn.Linear
 
     enable_lora: list[bool]
+    parts: tuple[int, ...]
     fan_in_fan_out: bool = False
 
     def _build(
@@ -36,11 +37,20 @@ class _LoraLinear(LoRALayer, nn.Linear):
         self._add_adapter(r, lora_alpha, lora_dropout, merge_weights)
         self.reset_parameters()
 
-    def _set_layout(self, enable_lora: Sequence[bool], fan_in_fan_out: bool) -> None:
+    def _set_layout(
+        self, enable_lora: Sequence[bool], fan_in_fan_out: bool, parts: Sequence[int] | None = None
+    ) -> None:
         self.enable_lora, self.fan_in_fan_out = [bool(on) for on in enable_lora], fan_in_fan_out
-        num_slices = len(enable_lora)
-        if num_slices == 0 or self.out_features % num_slices:
-            raise ValueError(f"{num_slices} slices do not divide {self.out_features} out_features")
+        num_parts, width = len(enable_lora), self.out_features
+        if parts is None:
+            if num_parts == 0 or width % num_parts:
+                raise ValueError(f"{num_parts} slices do not divide {width} out_features")
+            parts = [width // num_parts] * num_parts
+        if len(parts) != num_parts or sum(parts) != width or min(parts, default=0) < 1:
+            raise ValueError(
+                f"parts {list(parts)} are not {num_parts} widths that make up {width} out_features"
+            )
+        self.parts = tuple(parts)
 
     @classmethod
     def adapts(cls, module: nn.Module) -> bool:
@@ -48,13 +58,16 @@ class _LoraLinear(LoRALayer, nn.Linear):
         return super().adapts(module) or _is_conv1d(module)
 
     @classmethod
-    def _around(cls, module: Any, *, enable_lora: Sequence[bool]) -> Self:  # type: ignore[override]
+    def _around_parts(
+        cls, module: nn.Module, enable_lora: Sequence[bool], parts: Sequence[int] | None = None
+    ) -> Self:
+        weight, bias = module.get_parameter("weight"), module._parameters["bias"]
         fan_in_fan_out = _is_conv1d(module)
-        out_features, in_features = reversed(module.weight.shape) if fan_in_fan_out else module.weight.shape
+        out_features, in_features = reversed(weight.shape) if fan_in_fan_out else weight.shape
         layer = cls.__new__(cls)
-        nn.Linear.__init__(layer, in_features, out_features, bias=module.bias is not None, device="meta")
-        layer.weight, layer.bias = module.weight, module.bias
-        layer._set_layout(enable_lora, fan_in_fan_out)
+        nn.Linear.__init__(layer, in_features, out_features, bias=bias is not None, device="meta")
+        layer.weight, layer._parameters["bias"] = weight, bias
+        layer._set_layout(enable_lora, fan_in_fan_out, parts)
         return layer
 
     def _plain(self) -> nn.Module:
@@ -65,14 +78,13 @@ class _LoraLinear(LoRALayer, nn.Linear):
         return base
 
     def _adapter_shapes(self, r: int) -> tuple[tuple[int, int], tuple[int, int]]:
-        num_adapted = sum(self.enable_lora)
-        width = self.out_features // len(self.enable_lora)
-        return (num_adapted * r, self.in_features), (num_adapted * width, r)
+        widths = [width for width, on in zip(self.parts, self.enable_lora, strict=True) if on]
+        return (len(widths) * r, self.in_features), (sum(widths), r)
 
     def reset_parameters(self) -> None:
         """Draw the base weight and bias as nn.Linear does, and the adapter as loralib does."""
-        options: Any = {"device": self.weight.device, "dtype": self.weight.dtype}
-        fresh = nn.Linear(self.in_features, self.out_features, bias=self.bias is not None, **options)
+        device, dtype, has_bias = self.weight.device, self.weight.dtype, self.bias is not None
+        fresh = nn.Linear(self.in_features, self.out_features, bias=has_bias, device=device, dtype=dtype)
         with torch.no_grad():
             self.weight.copy_(fresh.weight.T if self.fan_in_fan_out else fresh.weight)
             if self.bias is not None:
@@ -81,11 +93,11 @@ class _LoraLinear(LoRALayer, nn.Linear):
 
     @property
     def geometry(self) -> Geometry:
-        """Which slices of the output are adapted, and how the weight lies."""
-        return Geometry(tuple(self.enable_lora), self.scaling, self.fan_in_fan_out)
+        """Which parts of the output are adapted, and how the weight lies."""
+        return Geometry(tuple(self.enable_lora), self.parts, self.scaling, self.fan_in_fan_out)
 
     def delta_weight(self) -> Tensor:
-        """ΔW = scaling * B A in the layout of `weight`, zero in the slices that are not adapted."""
+        """ΔW = scaling * B A in the layout of `weight`, zero in the parts that are not adapted."""
         return self.delta_rows(0, self.in_features if self.fan_in_fan_out else self.out_features)
 
     def delta_rows(self, start: int, stop: int) -> Tensor:
@@ -98,18 +110,20 @@ class _LoraLinear(LoRALayer, nn.Linear):
 
     def _update(self, lora_a: Tensor, lora_b: Tensor, start: int, stop: int) -> Tensor:
         """Outputs start:stop of scaling * B A, for the inputs that `lora_a` has."""
-        width = self.out_features // len(self.enable_lora)
-        blocks = zip(self.geometry.blocks(lora_a), self.geometry.blocks(lora_b), strict=True)
-        rows = []
-        for i, on in enumerate(self.enable_lora):
-            block_a, block_b = next(blocks) if on else (None, None)
-            first, last = max(start - i * width, 0), min(stop - i * width, width)
+        geometry = self.geometry
+        blocks = zip(geometry.a_blocks(lora_a), geometry.b_blocks(lora_b), strict=True)
+        of_part = dict(zip(geometry.adapted, blocks, strict=True))
+        rows, offset = [], 0
+        for i, width in enumerate(self.parts):
+            first, last = max(start - offset, 0), min(stop - offset, width)
+            offset += width
             if first >= last:
                 continue
-            if block_a is None or block_b is None:
-                rows.append(lora_a.new_zeros(last - first, lora_a.shape[1]))
-            else:
+            if i in of_part:
+                block_a, block_b = of_part[i]
                 rows.append(self.scaling * block_b[first:last] @ block_a)
+            else:
+                rows.append(lora_a.new_zeros(last - first, lora_a.shape[1]))
         return torch.cat(rows)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -124,7 +138,8 @@ class _LoraLinear(LoRALayer, nn.Linear):
     def extra_repr(self) -> str:
         """The line in print(model)."""
         slices = f", enable_lora={self.enable_lora}" if len(self.enable_lora) > 1 else ""
-        return super().extra_repr() + self._lora_repr() + slices
+        unequal = f", parts={list(self.parts)}" if len(set(self.parts)) > 1 else ""
+        return super().extra_repr() + self._lora_repr() + slices + unequal
 
 
 class Linear(_LoraLinear):
@@ -145,14 +160,16 @@ class Linear(_LoraLinear):
         self._build([True], r, lora_alpha, lora_dropout, merge_weights, fan_in_fan_out)
 
     @classmethod
-    def _around(cls, module: Any) -> Self:  # type: ignore[override]
-        return super()._around(module, enable_lora=[True])
+    def _around(cls, module: nn.Module) -> Self:
+        return cls._around_parts(module, [True])
 
 
 class MergedLinear(_LoraLinear):
     """nn.Linear for several maps at once, with an update of rank r for each one that `enable_lora` names.
 
     With k of n adapted: lora_A [k*r, in], lora_B [k*out/n, r], block after block in the order of the output.
+    Where the maps are not equally wide (grouped keys and values beside the queries), `from_base` takes their
+    widths as `parts`, and lora_B is [sum of the adapted widths, r].
     """
 
     def __init__(
@@ -169,6 +186,12 @@ class MergedLinear(_LoraLinear):
     ) -> None:
         nn.Linear.__init__(self, in_features, out_features, **kwargs)
         self._build(enable_lora, r, lora_alpha, lora_dropout, merge_weights, fan_in_fan_out)
+
+    @classmethod
+    def _around(
+        cls, module: nn.Module, enable_lora: Sequence[bool] = (True,), parts: Sequence[int] | None = None
+    ) -> Self:
+        return cls._around_parts(module, enable_lora, parts)
 
 
 def _is_conv1d(module: nn.Module) -> bool:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from lorafit.errors import RecipeError, did_you_mean
-from lorafit.lora.layer import lora_layers
+from lorafit.lora.layer import adapter_parameters, lora_layers
 
 BIAS_RULES = ("none", "all", "lora_only")
 
@@ -19,7 +19,7 @@ def mark_only_lora_as_trainable(model: nn.Module, bias: str = "none") -> None:
 
     RecipeError for another `bias`.
     """
-    wanted = [*_adapter_parameters(model), *_biases(model, bias)]
+    wanted = [*adapter_parameters(model).values(), *_biases(model, bias)]
     model.requires_grad_(False)
     for parameter in wanted:
         parameter.requires_grad_(True)
@@ -27,7 +27,7 @@ def mark_only_lora_as_trainable(model: nn.Module, bias: str = "none") -> None:
 
 def lora_state_dict(model: nn.Module, bias: str = "none") -> dict[str, Tensor]:
     """The tensors that mark_only_lora_as_trainable marks for the same `bias`, by their state-dict names."""
-    wanted = {id(p) for p in (*_adapter_parameters(model), *_biases(model, bias))}
+    wanted = {id(p) for p in (*adapter_parameters(model).values(), *_biases(model, bias))}
     return {name: t.detach() for name, t in model.state_dict(keep_vars=True).items() if id(t) in wanted}
 
 
@@ -43,18 +43,14 @@ def _mark_output(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
     return output.requires_grad_(torch.is_grad_enabled())
 
 
-def _adapter_parameters(model: nn.Module) -> Iterator[nn.Parameter]:
-    for layer in lora_layers(model):
-        yield from (layer.lora_A, layer.lora_B)
-
-
 def _biases(model: nn.Module, rule: str) -> Iterator[nn.Parameter]:
     if rule not in BIAS_RULES:
         raise RecipeError(
             f"bias {rule!r}: must be one of {', '.join(BIAS_RULES)}{did_you_mean(rule, BIAS_RULES)}"
         )
     if rule == "lora_only":
-        yield from (layer.bias for layer in lora_layers(model) if isinstance(layer.bias, nn.Parameter))
+        for layer in lora_layers(model):
+            yield from (p for name, p in layer.named_parameters() if name.rpartition(".")[2] == "bias")
     if rule == "all":
         for module in model.modules():
             for name, parameter in module.named_parameters(recurse=False):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
@@ -21,12 +21,21 @@ from lorafit.lora.linear import Linear, MergedLinear
 LAYERS: tuple[type[LoRALayer], ...] = (Linear, Embedding, Conv1d, Conv2d, Conv3d)
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Site:
-    """One module to adapt, by its dotted name, and which of the equal slices of its output are adapted."""
+    """One module to adapt, by its dotted name, and how.
+
+    `enabled`: which parts of its output are adapted. `parts`: how wide they are, where they differ in width.
+    `r` and `alpha`: those of this layer, where they are not everybody's. `kind`: the layer to put in its place;
+    None takes the one of LAYERS that can stand in for the module.
+    """
 
     name: str
     enabled: tuple[bool, ...] = (True,)
+    parts: tuple[int, ...] | None = None
+    r: int | None = None
+    alpha: float | None = None
+    kind: type[LoRALayer] | None = None
 
 
 def find(model: nn.Module, patterns: Sequence[str]) -> dict[str, nn.Module]:
@@ -81,11 +90,10 @@ def attach(
 ) -> list[str]:
     """Put a LoRA layer in the place of every site's module, whose parameters it freezes; returns the names.
 
-    All layers are built before the first swap. RecipeError for a name that is not there or cannot be adapted,
-    for slices that do not divide the output, and for a shared module that two sites want differently.
+    `r` and `alpha` are for sites that have none of their own. All layers are built before the first swap.
+    RecipeError for a name that is not there or cannot be adapted, for slices that do not divide the output, and
+    for a shared module that two sites want differently.
     """
-    if r < 1:
-        raise RecipeError(f"r must be at least 1, not {r}")
     modules = adaptable(model)
     wanted: dict[nn.Module, Site] = {}
     for site in sites:
@@ -95,8 +103,8 @@ def attach(
                 f"no module {site.name!r} that can be adapted{hint}; there are {_summary(modules)}"
             )
         first = wanted.setdefault(modules[site.name], site)
-        if first.enabled != site.enabled:
-            raise RecipeError(f"{first.name} and {site.name} are one module, but their slices differ")
+        if dataclasses.replace(first, name=site.name) != site:
+            raise RecipeError(f"{first.name} and {site.name} are one module, but ask for different adapters")
     build = partial(_build, r=r, lora_alpha=alpha, lora_dropout=dropout, merge_weights=merge_weights)
     layers = {s.name: build(m, s, init=init, generator=generator) for m, s in wanted.items()}
     for name, layer in layers.items():
@@ -106,15 +114,20 @@ def attach(
 
 def _build(module: nn.Module, site: Site, **options: Any) -> LoRALayer:
     """The LoRA layer for one site; RecipeError where the options do not fit the module."""
-    kind = next(kind for kind in LAYERS if kind.adapts(module))
-    if site.enabled != (True,):
-        if kind is not Linear:
-            raise RecipeError(
-                f"{site.name}: the output of {type(module).__name__} has no slices to choose from"
-            )
-        kind, options["enable_lora"] = MergedLinear, site.enabled
+    kind = site.kind or next(kind for kind in LAYERS if kind.adapts(module))
+    if not kind.adapts(module):
+        raise RecipeError(f"{site.name}: lora.{kind.__name__} cannot stand in for {type(module).__name__}")
+    if kind is Linear and (site.enabled != (True,) or site.parts is not None):
+        kind = MergedLinear
+    if issubclass(kind, MergedLinear):
+        options |= {"enable_lora": site.enabled, "parts": site.parts}
+    elif site.enabled != (True,) or site.parts is not None:
+        raise RecipeError(f"{site.name}: the output of {type(module).__name__} has no slices to choose from")
     if not any(site.enabled):
         raise RecipeError(f"{site.name}: no slice is enabled, so there is nothing to adapt")
+    options |= {k: v for k, v in {"r": site.r, "lora_alpha": site.alpha}.items() if v is not None}
+    if options["r"] < 1:
+        raise RecipeError(f"{site.name}: r must be at least 1, not {options['r']}")
     try:
         return kind.from_base(module, **options)
     except ValueError as error:

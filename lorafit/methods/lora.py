@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
-from torch import Tensor, nn
+from torch import Tensor
 
 from lorafit import lora
 from lorafit.methods.base import Change, Method, RowwiseChange, replaced, train_only
 from lorafit.models import Model
 from lorafit.recipe.sections import Probability
-
-_FACTORS = ("lora_A", "lora_B")
 
 
 class LoRA(Method):
@@ -25,11 +22,19 @@ class LoRA(Method):
     name: ClassVar[str] = "lora"
 
     r: PositiveInt = 8
+    """The rank: rows of A and columns of B."""
     alpha: PositiveFloat = 16.0
-    dropout: Probability = 0.0  # on the input of A
+    """Scale of the update: B A is multiplied by alpha / r."""
+    dropout: Probability = 0.0
+    """Dropout on the input of A, as a probability."""
     targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("query", "value")
+    """Which matrices get an adapter: query, key, value, output, up, down, or patterns of module names such as
+    "attn.c_*". Each must match."""
     init: Literal["loralib", "paper-gpt2", "gaussian"] = "loralib"
-    init_from: str | None = None  # an adapter folder whose LoRA tensors are the start; the head stays fresh
+    """Initial values. loralib: A kaiming-uniform, B zero; gaussian: A from N(0, 0.02), B zero; paper-gpt2: A and B from
+    N(0, 0.02), as the archived code of the paper's GPT-2 runs does, so that training does not start at the base."""
+    init_from: str | None = None
+    """An adapter folder whose LoRA tensors are the start; the head stays fresh."""
 
     def attach(self, model: Model, generator: torch.Generator | None = None) -> None:
         """Swap every targeted module for its LoRA layer; the base weights stay where they are, frozen."""
@@ -47,11 +52,11 @@ class LoRA(Method):
 
     def changed_weights(self, model: Model, tensors: Mapping[str, Tensor]) -> dict[str, Change]:
         """W + (alpha / r) B A in every adapted module; the head is replaced."""
-        layers = {
-            n: m for n, m in model.net.named_modules() if isinstance(m, lora.LoRALayer) and m.has_adapter
-        }
-        factors = {f"{name}.{factor}" for name in layers for factor in _FACTORS}
-        added = {f"{name}.weight": Update(_filled(layer, name, tensors)) for name, layer in layers.items()}
+        factors = lora.adapter_parameters(model.net)
+        added = {}
+        for name, layer in lora.adapted_layers(model.net).items():
+            own = {key: tensors[f"{name}.{key}"] for key in layer.adapter_parameters()}
+            added[f"{name}.weight"] = Update(layer.filled(own))
         return {**replaced({n: t for n, t in tensors.items() if n not in factors}), **added}
 
 
@@ -69,11 +74,3 @@ class Update(RowwiseChange):
     def delta(self, start: int, stop: int) -> Tensor:
         """ΔW[start:stop]."""
         return self.layer.delta_rows(start, stop)
-
-
-def _filled(layer: lora.LoRALayer, name: str, tensors: Mapping[str, Tensor]) -> lora.LoRALayer:
-    """A copy of a layer (whose shape alone exists) with the trained factors in it."""
-    filled = copy.copy(layer)
-    factors = {key: nn.Parameter(tensors[f"{name}.{key}"], requires_grad=False) for key in _FACTORS}
-    filled._parameters = {**layer._parameters, **factors}
-    return filled

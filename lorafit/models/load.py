@@ -25,8 +25,8 @@ from transformers import (
 
 from lorafit.errors import NotFoundError, RecipeError
 from lorafit.files import ASSET_PREFIX, local_path
+from lorafit.lora.dropout import cheapen_dropouts
 from lorafit.models.activations import fuse_activations
-from lorafit.models.dropout import cheapen_dropouts
 from lorafit.models.families import family_of
 from lorafit.models.model import Model, OutputKind
 from lorafit.models.shapes import KNOWN_SHAPES

@@ -17,7 +17,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from lorafit.models.dropout import dropout as cheap_dropout
+from lorafit.lora.dropout import dropout as cheap_dropout
 
 PACKED_ATTENTION = "lorafit_packed"
 

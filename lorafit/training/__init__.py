@@ -1,16 +1,5 @@
 """Loss, optimizer, schedule, the loop and its checkpoints."""
 
-from lorafit.training.checkpoint import (
-    Checkpoint,
-    DamagedCheckpointError,
-    checkpoint_folders,
-    copy_linked,
-    newest_checkpoint,
-    num_bytes,
-    prune,
-    read_checkpoint,
-    write_checkpoint,
-)
 from lorafit.training.distributed import open_world
 from lorafit.training.health import Movement, all_finite
 from lorafit.training.loop import Batch, EpochEnded, MemoryRanOut, Position, Stepped, Steps, fit
@@ -26,8 +15,6 @@ __all__ = [
     "ALONE",
     "AdamW",
     "Batch",
-    "Checkpoint",
-    "DamagedCheckpointError",
     "EpochEnded",
     "MemoryRanOut",
     "Movement",
@@ -39,25 +26,18 @@ __all__ = [
     "World",
     "all_finite",
     "check_shardable",
-    "checkpoint_folders",
-    "copy_linked",
     "count_steps",
     "count_warmup",
     "cross_entropy_sum",
     "fit",
     "label_loss_sum",
     "language_model_loss",
-    "newest_checkpoint",
-    "num_bytes",
     "open_world",
     "parameter_groups",
-    "prune",
-    "read_checkpoint",
     "recompute_activations",
     "rng_state",
     "seed_all",
     "set_rng_state",
     "shard_frozen",
     "warmup_factor",
-    "write_checkpoint",
 ]

@@ -71,10 +71,10 @@ def recipe_text(args: argparse.Namespace, seed: int) -> str:
 
 def run_lorafit(args: argparse.Namespace, seed: int) -> Measured:
     """The product as a user runs it: `lorafit train`."""
+    from lorafit.run import events
+    from lorafit.run.plan import load_plan
+    from lorafit.run.train import train
     from lorafit.training import Stepped
-    from lorafit.workflows import events
-    from lorafit.workflows.plan import load_plan
-    from lorafit.workflows.train import train
 
     measured = Measured()
 

@@ -34,7 +34,7 @@ RANK, ALPHA = 4, 32.0
 
 IMPORTS = """
 import time; started = time.perf_counter()
-import lorafit.workflows.merge, lorafit.display.adapters
+import lorafit.verbs.merge, lorafit.display.adapters
 from transformers import GPT2LMHeadModel
 """
 
@@ -47,7 +47,7 @@ from lorafit.adapters.fingerprint import answers, probe_inputs
 from lorafit.interop import FORMATS
 from lorafit.methods import LoRA
 from lorafit.models import Model, base_folder, base_identity, family_of, load_config, skeleton
-from lorafit.workflows.provenance import provenance
+from lorafit.run.provenance import provenance
 
 base, adapter, exported, layers, width = *map(Path, sys.argv[1:4]), *map(int, sys.argv[4:6])
 torch.manual_seed(0)

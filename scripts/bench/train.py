@@ -58,9 +58,9 @@ def lorafit_steps(setting: Setting) -> Steps:
     from lorafit.methods import LoRA
     from lorafit.models import Model, family_of, fuse_activations
     from lorafit.recipe import TrainSection
+    from lorafit.run.placement import Placement
+    from lorafit.run.text import TextTraining
     from lorafit.training import AdamW, Schedule, Stepped, fit, parameter_groups
-    from lorafit.workflows.device import Placement
-    from lorafit.workflows.text import TextTraining
 
     net, tokenizer, pairs = _start(setting)
     fuse_activations(net)

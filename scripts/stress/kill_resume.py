@@ -24,12 +24,12 @@ from typing import Any
 
 import torch
 
-import lorafit.workflows.text  # noqa: F401 - else every child would import it
+import lorafit.run.text  # noqa: F401 - else every child would import it
 from lorafit.adapters import read_adapter
-from lorafit.training import newest_checkpoint
-from lorafit.workflows.plan import load_plan
-from lorafit.workflows.signals import StopRequest
-from lorafit.workflows.train import train
+from lorafit.run.checkpoint import newest_checkpoint
+from lorafit.run.plan import load_plan
+from lorafit.run.stop import StopRequest
+from lorafit.run.train import train
 
 MEASURED = {"tokens_per_second", "seconds", "bytes"}
 

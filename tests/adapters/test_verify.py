@@ -13,8 +13,8 @@ from lorafit.adapters import TaskCard, read_adapter, restore, write_adapter
 from lorafit.adapters.check import check_answers
 from lorafit.errors import NotFoundError, WrongBaseError
 from lorafit.methods import LoRA
-from lorafit.workflows.verify import verify
-from tests.adapter_fixtures import make_adapter, run_here
+from lorafit.verbs.verify import verify
+from tests.support.adapter_fixtures import make_adapter, run_here
 
 
 @pytest.fixture(scope="module")

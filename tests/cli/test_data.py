@@ -132,7 +132,7 @@ def test_rows_for_people(cli: Callable[..., Any], e2e_dir: Path, base_without_we
 
 
 def test_a_folder_of_a_tokenizer_alone_is_enough(cli: Callable[..., Any], e2e_dir: Path) -> None:
-    slice_dir = Path(__file__).parents[1] / "data" / "paper" / "gpt2_slice"
+    slice_dir = Path(__file__).parents[1] / "assets" / "paper" / "gpt2_slice"
     done = cli("data", "show", "e2e_gpt2m", "-n", 1, "--json", *overrides(slice_dir, e2e_dir))
     row = json.loads(done.stdout)
     assert row["context_ids"][-1] == row["completion_ids"][-1] == 50256

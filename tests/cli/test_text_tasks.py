@@ -136,8 +136,8 @@ def e2e_run(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """A finished run on E2E, scored by BLEU and by a script."""
-    from lorafit.workflows.plan import load_plan
-    from lorafit.workflows.train import train
+    from lorafit.run.plan import load_plan
+    from lorafit.run.train import train
 
     options = recipe_overrides(
         gpt2_base, e2e_dir, train__epochs=12, eval__metrics=["bleu", str(metric_script)]

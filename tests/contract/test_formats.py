@@ -8,10 +8,10 @@ import torch
 from lorafit.adapters import read_adapter
 from lorafit.cli.conversion import FormatName
 from lorafit.interop import FORMATS
-from lorafit.workflows.evaluate import BaseChoice
-from lorafit.workflows.export import export
-from lorafit.workflows.import_adapter import Given, import_adapter
-from tests.adapter_fixtures import make_adapter
+from lorafit.verbs.evaluate import BaseChoice
+from lorafit.verbs.export import export
+from lorafit.verbs.import_ import Given, import_adapter
+from tests.support.adapter_fixtures import make_adapter
 
 
 def test_the_command_line_offers_every_format():

@@ -15,7 +15,7 @@ from lorafit.adapters.restore import finished_tensors, load_tensors, method_of
 from lorafit.errors import NotMergeableError, RecipeError
 from lorafit.methods import METHODS, Adapter, BitFit, Full, LoRA, Method, Prefix, Top2
 from lorafit.models import Model, skeleton
-from tests.tiny_models import DECODERS, ENCODERS, outputs, tiny_model
+from tests.support.tiny_models import DECODERS, ENCODERS, outputs, tiny_model
 
 EVERYWHERE: list[Method] = [LoRA(r=2, alpha=4.0), Full(), Top2(num_layers=2)]
 HOULSBY, PFEIFFER = Adapter(size=4), Adapter(variant="pfeiffer", size=4)

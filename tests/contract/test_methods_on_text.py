@@ -11,9 +11,9 @@ from lorafit.data import EncodedPair, pack
 from lorafit.decoding import BeamSearch, Greedy, generate_all, session
 from lorafit.methods import Adapter, BitFit, Full, LoRA, Method, Prefix, Top2
 from lorafit.models import Model, take_packed_rows
+from lorafit.run.placement import Placement
 from lorafit.training import language_model_loss
-from lorafit.workflows.device import Placement
-from tests.tiny_models import tiny_model
+from tests.support.tiny_models import tiny_model
 
 METHODS_OF_TEXT: list[Method] = [
     LoRA(r=2, alpha=4.0),

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
-PAPER_DIR = Path(__file__).parents[1] / "data" / "paper"
+PAPER_DIR = Path(__file__).parents[1] / "assets" / "paper"
 
 
 def tiny_net(model_type: str, **changes: Any) -> PreTrainedModel:

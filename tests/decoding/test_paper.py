@@ -12,7 +12,7 @@ from transformers import GPT2LMHeadModel
 
 from lorafit.decoding import BeamSearch, generate_all, session
 
-PAPER_DIR = Path(__file__).parents[1] / "data" / "paper"
+PAPER_DIR = Path(__file__).parents[1] / "assets" / "paper"
 
 
 def cases_by_search(name: str) -> dict[BeamSearch, list[dict[str, Any]]]:

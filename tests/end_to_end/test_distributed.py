@@ -77,7 +77,7 @@ def outcomes(gpt2_base: Path, e2e_dir: Path, tmp_path_factory: pytest.TempPathFa
         scenario("mistaken", 2, "--set", "model.base=nowhere/at/all"),
     ]
     done = subprocess.run(
-        [sys.executable, "-m", "tests.end_to_end.ranks", str(folder)],
+        [sys.executable, "-m", "tests.support.ranks", str(folder)],
         input=json.dumps(scenarios),
         cwd=ROOT,
         capture_output=True,

@@ -11,8 +11,8 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from tests.tiny_encoders import save_encoder, write_sst2
-from tests.workflows.glue_recipes import write_recipe
+from tests.support.glue_recipes import write_recipe
+from tests.support.tiny_encoders import save_encoder, write_sst2
 
 Run = Callable[..., Any]
 

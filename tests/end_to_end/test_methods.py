@@ -14,10 +14,10 @@ from lorafit.decoding import Greedy, generate_all
 from lorafit.errors import NotMergeableError
 from lorafit.methods import METHODS, Adapter, BitFit, Full, Method, Prefix, Top2
 from lorafit.recipe import EvalSection, Recipe, find_recipe, read_recipe
-from lorafit.workflows.evaluate import BaseChoice, evaluate, restore
-from lorafit.workflows.merge import merge
-from lorafit.workflows.plan import Plan, make_plan
-from lorafit.workflows.train import train
+from lorafit.run.plan import Plan, make_plan
+from lorafit.run.train import train
+from lorafit.verbs.evaluate import BaseChoice, evaluate, restore
+from lorafit.verbs.merge import merge
 from tests.conftest import recipe_overrides
 
 CASES: list[Method] = [

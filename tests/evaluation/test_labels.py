@@ -13,7 +13,7 @@ from lorafit.evaluation import collate, encode_for, label_outputs, predict_outpu
 from lorafit.methods import LoRA
 from lorafit.models import Model, load_base, load_config, take_packed_rows
 from lorafit.training import label_loss_sum
-from tests.tiny_encoders import ENCODERS, save_encoder, sentences
+from tests.support.tiny_encoders import ENCODERS, save_encoder, sentences
 
 PAIRS = [
     LabelledText({"a": a, "b": b}, float(label))

@@ -13,11 +13,11 @@ import torch
 from lorafit.adapters import TaskCard, read_adapter, restore
 from lorafit.errors import AdapterError, DamagedError, NotFoundError, RecipeError
 from lorafit.methods import LoRA
-from lorafit.workflows.evaluate import BaseChoice
-from lorafit.workflows.export import export
-from lorafit.workflows.import_adapter import Given, import_adapter
-from lorafit.workflows.verify import verify
-from tests.adapter_fixtures import make_adapter, run_here
+from lorafit.verbs.evaluate import BaseChoice
+from lorafit.verbs.export import export
+from lorafit.verbs.import_ import Given, import_adapter
+from lorafit.verbs.verify import verify
+from tests.support.adapter_fixtures import make_adapter, run_here
 
 FILE = "pytorch_model_lora.bin"
 HEAD = TaskCard(name="x", output="label", labels=["no", "yes", "maybe"])

@@ -21,10 +21,10 @@ from lorafit.errors import AdapterError, LorafitError, NotAppliedError, RecipeEr
 from lorafit.interop import hf_merged
 from lorafit.methods import Full, LoRA
 from lorafit.models import stored
-from lorafit.workflows import merge as workflow
-from lorafit.workflows.evaluate import BaseChoice
-from lorafit.workflows.merge import merge, parse_size
-from tests.adapter_fixtures import make_adapter, run_here
+from lorafit.verbs import merge as workflow
+from lorafit.verbs.evaluate import BaseChoice
+from lorafit.verbs.merge import merge, parse_size
+from tests.support.adapter_fixtures import make_adapter, run_here
 
 HEAD = TaskCard(name="x", output="label", labels=["no", "yes", "maybe"])
 

@@ -18,11 +18,11 @@ from lorafit.errors import AdapterError, DamagedError, NotFoundError, RecipeErro
 from lorafit.interop.peft import peft_adapter
 from lorafit.interop.peft_layout import from_peft
 from lorafit.methods import Full, LoRA
-from lorafit.workflows.evaluate import BaseChoice
-from lorafit.workflows.export import export
-from lorafit.workflows.import_adapter import Given, import_adapter
-from lorafit.workflows.verify import verify
-from tests.adapter_fixtures import make_adapter
+from lorafit.verbs.evaluate import BaseChoice
+from lorafit.verbs.export import export
+from lorafit.verbs.import_ import Given, import_adapter
+from lorafit.verbs.verify import verify
+from tests.support.adapter_fixtures import make_adapter
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::UserWarning:peft", "ignore::DeprecationWarning", "ignore::FutureWarning"

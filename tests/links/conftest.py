@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from transformers import GPT2Tokenizer
 
-from tests.paper_reference import PAPER_DIR
+from tests.support.paper_reference import PAPER_DIR
 
 
 @pytest.fixture(scope="session")
 def gpt2_tokenizer() -> GPT2Tokenizer:
-    """GPT-2's tokenizer with the part of its vocabulary and merges that the rows in `data/paper` need."""
+    """GPT-2's tokenizer with the part of its vocabulary and merges that the rows in `tests/assets/paper` need."""
     return GPT2Tokenizer.from_pretrained(PAPER_DIR / "gpt2_slice")
 
 

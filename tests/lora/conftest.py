@@ -58,12 +58,15 @@ def _conv(kind: type[nn.Module], kernel: Any, **options: Any) -> Callable[[], nn
 
 
 QV = {"enable_lora": [True, False, True]}
+GROUPED = {"enable_lora": (True, False, True), "parts": (7, 3, 2)}
 KINDS: dict[str, Kind] = {
     "Linear": Kind(lora.Linear, lambda: nn.Linear(6, 12), _vectors),
     "Linear without bias": Kind(lora.Linear, lambda: nn.Linear(6, 12, bias=False), _vectors),
     "Linear of Conv1D": Kind(lora.Linear, _conv1d, _vectors),
     "MergedLinear": Kind(lora.MergedLinear, lambda: nn.Linear(6, 12), _vectors, QV),
     "MergedLinear of Conv1D": Kind(lora.MergedLinear, _conv1d, _vectors, QV),
+    "MergedLinear of unequal parts": Kind(lora.MergedLinear, lambda: nn.Linear(6, 12), _vectors, GROUPED),
+    "MergedLinear of unequal parts of Conv1D": Kind(lora.MergedLinear, _conv1d, _vectors, GROUPED),
     "Embedding": Kind(lora.Embedding, lambda: nn.Embedding(11, 6), _tokens),
     "Embedding with padding": Kind(lora.Embedding, lambda: nn.Embedding(11, 6, padding_idx=3), _tokens),
     "Conv1d": Kind(lora.Conv1d, _conv(nn.Conv1d, 3, padding=1, padding_mode="reflect"), _image(4, 7)),

@@ -7,25 +7,34 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import gradcheck, gradgradcheck
 from torch.utils.checkpoint import checkpoint
+from transformers.pytorch_utils import Conv1D
 
 import lorafit.lora as lora
 from lorafit.lora.fused import Geometry, lora_linear, plain_lora_linear
 
-SLICES = [(True,), (True, False, True), (False, True), (True, True, True)]
+PARTS = [  # (which are adapted, how wide each is)
+    ((True,), (6,)),
+    ((True, False, True), (2, 2, 2)),
+    ((False, True), (3, 3)),
+    ((True, True, True), (2, 2, 2)),
+    ((True, True, True), (4, 1, 1)),
+    ((True, False, True), (3, 1, 2)),
+    ((False, True), (1, 5)),
+]
 
 
 def _tensors(geometry: Geometry, dtype: torch.dtype = torch.float32) -> list[Tensor]:
     """x, weight, bias, lora_a, lora_b for r = 2, 4 -> 6 features, all wanting a gradient."""
-    num_adapted, num_slices = sum(geometry.enabled), len(geometry.enabled)
+    widths = [width for width, on in zip(geometry.parts, geometry.enabled, strict=True) if on]
     weight = (4, 6) if geometry.fan_in_fan_out else (6, 4)
-    shapes = [(2, 3, 4), weight, (6,), (2 * num_adapted, 4), (6 // num_slices * num_adapted, 2)]
+    shapes = [(2, 3, 4), weight, (6,), (2 * len(widths), 4), (sum(widths), 2)]
     return [torch.randn(shape, dtype=dtype, requires_grad=True) for shape in shapes]
 
 
-@pytest.mark.parametrize("enabled", SLICES)
+@pytest.mark.parametrize(("enabled", "parts"), PARTS)
 @pytest.mark.parametrize("fan_in_fan_out", [False, True])
-def test_first_and_second_derivatives(enabled, fan_in_fan_out):
-    geometry = Geometry(enabled, 1.5, fan_in_fan_out)
+def test_first_and_second_derivatives(enabled, parts, fan_in_fan_out):
+    geometry = Geometry(enabled, parts, 1.5, fan_in_fan_out)
 
     def fused(x, weight, bias, lora_a, lora_b):
         return lora_linear(x, (weight, bias), (lora_a, lora_b), geometry)
@@ -35,11 +44,11 @@ def test_first_and_second_derivatives(enabled, fan_in_fan_out):
     assert gradgradcheck(fused, tensors)
 
 
-@pytest.mark.parametrize("enabled", SLICES)
+@pytest.mark.parametrize(("enabled", "parts"), PARTS)
 @pytest.mark.parametrize("fan_in_fan_out", [False, True])
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
-def test_fused_equals_plain_in_value_and_every_gradient(enabled, fan_in_fan_out, dropout):
-    geometry = Geometry(enabled, 1.5, fan_in_fan_out)
+def test_fused_equals_plain_in_value_and_every_gradient(enabled, parts, fan_in_fan_out, dropout):
+    geometry = Geometry(enabled, parts, 1.5, fan_in_fan_out)
     tensors = _tensors(geometry, torch.float64)
     results = []
     for function in (lora_linear, plain_lora_linear):
@@ -48,6 +57,71 @@ def test_fused_equals_plain_in_value_and_every_gradient(enabled, fan_in_fan_out,
         y = function(x, (weight, bias), (lora_a, lora_b), geometry, dropout)
         results.append([y, *torch.autograd.grad(y.sin().sum(), tensors)])
     torch.testing.assert_close(results[0], results[1])
+
+
+@pytest.mark.parametrize(("enabled", "parts"), PARTS)
+@pytest.mark.parametrize("fan_in_fan_out", [False, True])
+def test_values_gradients_and_merge_are_those_of_a_dense_update(enabled, parts, fan_in_fan_out):
+    """By the formula, part by part, in float64: W + scale * B_j A_j in the rows of the j-th adapted part."""
+    base = nn.Linear(4, 6).double()
+    if fan_in_fan_out:
+        base = Conv1D(6, 4).double()
+        nn.init.normal_(base.bias)
+    layer = lora.MergedLinear.from_base(
+        base, r=2, lora_alpha=3, enable_lora=enabled, parts=parts, init="paper-gpt2", merge_weights=False
+    )
+    with torch.no_grad():
+        layer.lora_A.mul_(30)
+        layer.lora_B.mul_(30)
+    x = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
+
+    rows, a_blocks, lora_b = [], iter(layer.lora_A.split(2)), layer.lora_B
+    for on, width in zip(enabled, parts, strict=True):
+        block_b, lora_b = lora_b.split([width, len(lora_b) - width]) if on else (None, lora_b)
+        rows.append(1.5 * block_b @ next(a_blocks) if on else torch.zeros(width, 4, dtype=torch.float64))
+    delta = torch.cat(rows)
+    weight = base.weight.T if fan_in_fan_out else base.weight
+    expected = x @ (weight + delta).T + base.bias
+
+    wanted = (x, layer.lora_A, layer.lora_B)
+    torch.testing.assert_close(layer(x), expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(layer(x).sin().sum(), wanted), torch.autograd.grad(expected.sin().sum(), wanted)
+    )
+    stored = delta.T if fan_in_fan_out else delta
+    for start in range(len(stored)):
+        for stop in range(start + 1, len(stored) + 1):
+            torch.testing.assert_close(layer.delta_rows(start, stop), stored[start:stop])
+    with layer.merged():
+        torch.testing.assert_close(layer(x), expected)
+    model = nn.Sequential(layer)
+    lora.detach(model, merge=True)
+    torch.testing.assert_close(model(x), expected)
+
+
+def test_equal_parts_said_or_not_are_the_same_bit_for_bit():
+    x, layers = torch.randn(5, 4, requires_grad=True), []
+    base = nn.Linear(4, 6)
+    for parts in (None, (2, 2, 2)):
+        layers.append(
+            lora.MergedLinear.from_base(
+                base,
+                r=2,
+                enable_lora=[True, False, True],
+                parts=parts,
+                init="paper-gpt2",
+                generator=torch.Generator().manual_seed(0),
+            )
+        )
+    results = [
+        (
+            layer(x),
+            *torch.autograd.grad(layer(x).sin().sum(), (x, layer.lora_A, layer.lora_B)),
+            layer.delta_weight(),
+        )
+        for layer in layers
+    ]
+    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
 
 
 def test_a_frozen_base_gets_no_gradient_and_costs_none(count_flops):
@@ -101,7 +175,7 @@ def test_autocast_computes_in_16_bits_and_returns_float32_gradients():
 
 @pytest.mark.parametrize("shape", [(4,), (0, 4), (3, 4), (2, 3, 4), (2, 1, 3, 4)])
 def test_any_number_of_leading_dimensions(shape):
-    geometry = Geometry((True, False, True), 2.0, False)
+    geometry = Geometry((True, False, True), (2, 2, 2), 2.0, False)
     _, weight, bias, lora_a, lora_b = _tensors(geometry)
     x = torch.randn(shape)
     arguments = ((weight, bias), (lora_a, lora_b), geometry)

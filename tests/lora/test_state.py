@@ -62,6 +62,36 @@ def test_it_holds_the_adapter_of_a_merged_model_unmerged(kind):
     assert layer.state_dict().keys() == apart.keys()
 
 
+def test_a_layer_and_a_model_name_what_trains(kind):
+    layer = kind.build()
+    assert {n: id(p) for n, p in layer.adapter_parameters().items()} == {
+        "lora_A": id(layer.lora_A),
+        "lora_B": id(layer.lora_B),
+    }
+    assert kind.layer.from_base(kind.base(), r=0, **kind.options).adapter_parameters() == {}
+    model = nn.ModuleDict({"a": layer, "b": nn.Sequential(nn.Linear(2, 2), kind.build())})
+    assert lora.adapted_layers(model) == {"a": layer, "b.1": model["b"][1]}
+    whole = lora.adapter_parameters(model)
+    assert {n: id(p) for n, p in whole.items()} == {
+        n: id(p)
+        for n, p in model.named_parameters()
+        if p.requires_grad and n != "b.0.weight" and n != "b.0.bias"
+    }
+    assert lora.adapter_parameters(layer).keys() == {"lora_A", "lora_B"}
+
+
+def test_a_filled_layer_shares_all_but_its_adapter(kind):
+    layer, other, x = kind.build(), kind.build(), kind.input()
+    before = layer.delta_weight().clone()
+    filled = layer.filled({name: p.detach() for name, p in other.adapter_parameters().items()})
+    assert torch.equal(filled.delta_weight(), other.delta_weight())
+    assert filled.weight is layer.weight
+    assert torch.equal(layer.delta_weight(), before)
+    assert not torch.equal(filled(x), layer(x))
+    with pytest.raises(KeyError):
+        layer.filled({"lora_A": layer.lora_A})
+
+
 def test_names_under_wrappers_are_those_of_the_state_dict():
     model = nn.DataParallel(_model())
     compiled = torch.compile(_model(), backend="aot_eager")

@@ -66,6 +66,25 @@ def test_attach_swaps_each_site_and_leaves_the_model_as_it_was(gpt2):
     assert {n for n, p in frozen.items() if not p.requires_grad} == adapted & set(frozen)
 
 
+def test_a_site_may_have_a_rank_an_alpha_and_a_layer_of_its_own(gpt2):
+    class Doubled(lora.Linear):
+        def delta_rows(self, start, stop):
+            return 2 * super().delta_rows(start, stop)
+
+    attention, up, down = (f"transformer.h.0.{name}" for name in ("attn.c_attn", "mlp.c_fc", "mlp.c_proj"))
+    sites = [lora.Site(attention, QV, r=2), lora.Site(up, alpha=5), lora.Site(down, kind=Doubled)]
+    lora.attach(gpt2, sites, r=4, alpha=32, init="paper-gpt2")
+    layers = [gpt2.get_submodule(site.name) for site in sites]
+    assert [(layer.r, layer.lora_alpha, layer.scaling) for layer in layers] == [
+        (2, 32, 16.0),
+        (4, 5, 1.25),
+        (4, 32, 8.0),
+    ]
+    assert layers[0].lora_A.shape == (4, 8)
+    assert type(layers[2]) is Doubled
+    torch.testing.assert_close(layers[2].delta_weight(), 2 * 8.0 * (layers[2].lora_B @ layers[2].lora_A).T)
+
+
 def test_gpt2_medium_has_the_papers_parameter_count():
     with torch.device("meta"):
         model = GPT2LMHeadModel(GPT2Config(n_layer=24, n_head=16, n_embd=1024))
@@ -90,8 +109,8 @@ def test_one_generator_makes_the_whole_attachment_reproducible():
 def test_every_kind_of_module_can_be_attached(kind):
     model, x = nn.Sequential(kind.base()), kind.input()
     before = model(x)
-    enabled = tuple(kind.options.get("enable_lora", (True,)))
-    lora.attach(model, [lora.Site("0", enabled)], r=2, alpha=4)
+    enabled, parts = tuple(kind.options.get("enable_lora", (True,))), kind.options.get("parts")
+    lora.attach(model, [lora.Site("0", enabled, parts)], r=2, alpha=4)
     assert isinstance(model[0], kind.layer)
     assert torch.equal(model(x), before)
     assert adaptable(model) == {}, "neither the layer nor what is inside it is adapted again"
@@ -120,12 +139,27 @@ def test_attach_refuses_by_name_and_changes_nothing():
         ),
         (
             [lora.Site("query"), lora.Site("query", (True,) * 4)],
-            "query and query are one module, but their slices",
+            "query and query are one module, but ask for different adapters",
         ),
-        ([lora.Site("a"), lora.Site("b", (True, False))], "a and b are one module, but their slices differ"),
+        (
+            [lora.Site("a"), lora.Site("b", (True, False))],
+            "a and b are one module, but ask for different adapters",
+        ),
         ([lora.Site("query"), lora.Site("a", (True,) * 4)], "a: 4 slices do not divide 6 out_features"),
         ([lora.Site("table", (True, False))], "table: the output of Embedding has no slices to choose from"),
         ([lora.Site("query", (False, False))], "query: no slice is enabled"),
+        (
+            [lora.Site("a", r=2), lora.Site("b", r=3)],
+            "a and b are one module, but ask for different adapters",
+        ),
+        (
+            [lora.Site("query", (True, False), (3, 2))],
+            r"query: parts \[3, 2\] are not 2 widths that make up 6",
+        ),
+        ([lora.Site("query", (True, False), (2, 2, 2))], r"query: parts \[2, 2, 2\] are not 2 widths"),
+        ([lora.Site("query", (True, False), (6, 0))], r"query: parts \[6, 0\] are not 2 widths"),
+        ([lora.Site("query", r=0)], "query: r must be at least 1, not 0"),
+        ([lora.Site("query", kind=lora.Embedding)], r"query: lora\.Embedding cannot stand in for Linear"),
     ]
     for sites, message in cases:
         with pytest.raises(RecipeError, match=message):

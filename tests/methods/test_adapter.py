@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lorafit.methods import Adapter
 from lorafit.methods.adapter_modules import AdaptedDropout, AdaptedGPT2Block, AdaptedOutput, Bottleneck
 from lorafit.models import Model
-from tests.tiny_models import outputs, some_inputs, tiny_model
+from tests.support.tiny_models import outputs, some_inputs, tiny_model
 
 X, RESIDUAL = torch.linspace(-1, 1, 48).view(3, 16), torch.linspace(2, -1, 48).view(3, 16)
 

@@ -10,7 +10,7 @@ from lorafit.methods import METHODS, Adapter, BitFit, LoRA, Method, Prefix, Top2
 from lorafit.models import load_config, skeleton
 from lorafit.recipe import Recipe, read_recipe
 from lorafit.recipe.library import find_recipe
-from lorafit.workflows.plan import make_plan
+from lorafit.run.plan import make_plan
 
 GPT2_M, GPT2_L = "openai-community/gpt2-medium", "openai-community/gpt2-large"
 LIN_SMALL, LIN_BIG = Adapter(variant="lin", size=6), Adapter(variant="lin", size=224)

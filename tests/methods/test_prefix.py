@@ -16,7 +16,7 @@ from lorafit.errors import RecipeError
 from lorafit.methods import Prefix
 from lorafit.models import Model, PackedRow
 from lorafit.training import language_model_loss
-from tests.tiny_models import some_inputs, tiny_model
+from tests.support.tiny_models import some_inputs, tiny_model
 
 LENGTH = 3
 IDS = torch.tensor([[5, 1, 7, 2, 9, 4], [3, 8, 6, 20, 1, 2]])

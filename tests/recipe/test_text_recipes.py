@@ -6,7 +6,7 @@ import pytest
 
 from lorafit.metrics import METRICS
 from lorafit.metrics.protocols import find_protocol
-from lorafit.workflows.plan import load_plan
+from lorafit.run.plan import load_plan
 
 STEPS = {"e2e": 26_290, "webnlg": 11_270, "dart": 39_165}  # ceil(rows / 8) * 5 epochs
 PARAMETERS = {"gpt2m": 393_216, "gpt2l": 737_280}  # r 4 on query and value of 24 and 36 blocks

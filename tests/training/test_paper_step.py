@@ -21,7 +21,7 @@ from lorafit.training import (
     language_model_loss,
     parameter_groups,
 )
-from tests.paper_reference import PAPER_DIR, formula_weight, paper_base, training_record
+from tests.support.paper_reference import PAPER_DIR, formula_weight, paper_base, training_record
 
 
 @pytest.mark.parametrize("micro_batch_size", [8, 3])

@@ -1,0 +1,186 @@
+"""Runs -> the cells of a table: seeds aggregated by the paper's rule, and compared with what was published."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from lorafit.paper.published import Column, Figure, PaperTable, Row, Rule
+from lorafit.paper.runs import Run
+
+Verdict = Literal["within", "off", "not run", "not published"]
+
+RULES: dict[Rule, str] = {
+    "median": "median over seeds of the best epoch on the development set, ± standard deviation",
+    "mean": "mean over seeds of the test scores of the best epoch, ± standard deviation",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A figure of ours beside the published one, both on the paper's scale.
+
+    `runs` are those that count, one a seed; `recipe` is the shipped recipe that fills the cell.
+    """
+
+    column: Column
+    published: Figure | None
+    runs: tuple[Run, ...]
+    values: tuple[float, ...]
+    value: float | None
+    std: float | None
+    recipe: str | None
+
+    @property
+    def difference(self) -> float | None:
+        """Ours less the paper's, ours rounded as the paper rounds."""
+        if self.value is None or self.published is None:
+            return None
+        return round(round(self.value, self.column.digits) - self.published.value, self.column.digits)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Within: ours, rounded as the paper rounds, lies in the published ±; where there is none, it is the same."""
+        if self.value is None:
+            return "not run"
+        if self.published is None:
+            return "not published"
+        assert self.difference is not None
+        return "within" if abs(self.difference) <= (self.published.margin or 0.0) + 1e-9 else "off"
+
+    @property
+    def better(self) -> bool:
+        """Whether ours is the better one."""
+        return (self.difference or 0.0) * (1 if self.column.higher_is_better else -1) > 0
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row with its cells; `average` is the mean of all cells where the table has such a column."""
+
+    row: Row
+    cells: tuple[Cell, ...]
+    average: Cell | None = None
+
+    @property
+    def all_cells(self) -> tuple[Cell, ...]:
+        """The cells as printed, the average last."""
+        return (*self.cells, self.average) if self.average else self.cells
+
+    @property
+    def started(self) -> bool:
+        """Whether any cell has a figure of ours."""
+        return any(cell.value is not None for cell in self.cells)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A run of the table that does not count, and why."""
+
+    run: Run
+    why: str
+
+
+@dataclass(frozen=True)
+class TableReport:
+    """The whole table. `missing` are the recipes of cells without a figure, in order."""
+
+    table: PaperTable
+    lines: tuple[Line, ...]
+    variants: tuple[Line, ...]
+    left_out: tuple[LeftOut, ...]
+    missing: tuple[str, ...]
+
+
+CellKey = tuple[str, str, str]
+"""(table, row, task)."""
+
+
+def build_report(
+    table: PaperTable, runs: Sequence[Run], recipes: Mapping[CellKey, str], *, include_changed: bool = False
+) -> TableReport:
+    """The report on a table.
+
+    `recipes` are the shipped ones by the cell they fill. A run counts when it is finished, no other run of its seed
+    came before it, and its recipe is the cell's; with `include_changed` also where its recipe was changed.
+    """
+    counted, left_out = _choose(table, runs, include_changed)
+    lines = tuple(_line(table, row, table.columns, counted, recipes) for row in table.rows)
+    variants = tuple(_line(table, row, table.variant_columns, counted, recipes) for row in table.variants)
+    missing = dict.fromkeys(
+        cell.recipe for line in lines for cell in line.cells if cell.value is None and cell.recipe
+    )
+    return TableReport(table, lines, variants, tuple(left_out), tuple(missing))
+
+
+def cell_key(table: PaperTable, label: str, task: str) -> CellKey:
+    """Where the runs of a cell are to be found: Table 18 takes its row r = 4 from Table 3."""
+    number, row = table.same_run.get(label, (table.number, label))
+    return number, row, task
+
+
+def _choose(
+    table: PaperTable, runs: Sequence[Run], include_changed: bool
+) -> tuple[dict[CellKey, list[Run]], list[LeftOut]]:
+    wanted = {cell_key(table, row.label, task) for row in table.rows for task in table.tasks}
+    counted: dict[CellKey, list[Run]] = {}
+    left_out = []
+    for run in runs:
+        if run.cell is None or run.cell not in wanted:
+            continue
+        same = counted.setdefault(run.cell, [])
+        twin = next((other for other in same if other.seed == run.seed), None)
+        if not run.finished:
+            left_out.append(LeftOut(run, "not finished"))
+        elif run.changed and not include_changed:
+            left_out.append(LeftOut(run, f"not the paper's recipe: {'; '.join(run.changed)}"))
+        elif twin is not None:
+            left_out.append(LeftOut(run, f"seed {run.seed} is counted already, from {twin.path}"))
+        else:
+            same.append(run)
+    return counted, left_out
+
+
+def _line(
+    table: PaperTable,
+    row: Row,
+    columns: Sequence[Column],
+    counted: Mapping[CellKey, Sequence[Run]],
+    recipes: Mapping[CellKey, str],
+) -> Line:
+    cells = []
+    for column, figure in zip(columns, row.figures, strict=False):
+        key = cell_key(table, row.label, column.task)
+        cells.append(_cell(column, figure, counted.get(key, []), recipes.get(key), table.rule))
+    average = None
+    if table.average and columns is table.columns:
+        average = _average(table, row, cells)
+    return Line(row, tuple(cells), average)
+
+
+def _cell(column: Column, figure: Figure | None, runs: Sequence[Run], recipe: str | None, rule: Rule) -> Cell:
+    used = tuple(sorted((run for run in runs if column.score in run.scores), key=lambda run: run.seed))
+    values = tuple(run.scores[column.score] * column.factor for run in used)
+    return Cell(column, figure, used, values, aggregate(values, rule), spread(values), recipe)
+
+
+def _average(table: PaperTable, row: Row, cells: Sequence[Cell]) -> Cell:
+    values = [cell.value for cell in cells]
+    known = [value for value in values if value is not None]
+    mean = statistics.fmean(known) if len(known) == len(values) else None
+    column = Column(table.average, "", "", 1, table.columns[0].digits)
+    return Cell(column, row.figures[len(cells)], (), (), mean, None, None)
+
+
+def aggregate(values: Sequence[float], rule: Rule) -> float | None:
+    """One figure of several seeds; None of none."""
+    if not values:
+        return None
+    return statistics.median(values) if rule == "median" else statistics.fmean(values)
+
+
+def spread(values: Sequence[float]) -> float | None:
+    """The sample standard deviation; None of fewer than two."""
+    return statistics.stdev(values) if len(values) > 1 else None

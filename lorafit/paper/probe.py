@@ -1,0 +1,107 @@
+"""How long a run would take here: a short measurement on a slice of the base, drawn out to the whole."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PretrainedConfig
+
+from lorafit.models import Model, skeleton
+from lorafit.run.placement import Placement
+from lorafit.run.plan import Plan
+
+# Tokens of an example. Texts: means of context + completion over the original valid and test files. GLUE: estimates.
+TYPICAL_TOKENS = {
+    "e2e": 62,
+    "dart": 70,
+    "webnlg": 79,
+    "cola": 12,
+    "sst2": 14,
+    "mrpc": 54,
+    "stsb": 32,
+    "qqp": 31,
+    "mnli": 41,
+    "qnli": 52,
+    "rte": 72,
+    "wnli": 38,
+}
+_DEFAULT_TOKENS = 64
+_PROBED_EXAMPLES = 4
+_LAYER_KEYS = ("n_layer", "num_hidden_layers")
+_FEW_LAYERS, _MORE_LAYERS = 2, 4
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds for one token of training with a method on a base, forward and backward."""
+
+    seconds_per_token: float
+
+    def hours(self, plan: Plan) -> float:
+        """Training alone; validation, decoding and scoring come on top."""
+        return self.seconds_per_token * num_tokens(plan) / 3600
+
+
+def num_tokens(plan: Plan) -> float:
+    """Tokens that a run reads in training."""
+    length = min(TYPICAL_TOKENS.get(plan.task.name, _DEFAULT_TOKENS), plan.recipe.data.max_length)
+    return float(plan.schedule.num_steps * plan.recipe.train.batch_size * length)
+
+
+def measure(plan: Plan) -> Speed:
+    """Time one training step with 2 and with 4 layers of the base, its weights random: what a layer adds is the same
+    for all of them, so the whole base follows without being loaded."""
+    placement = Placement.of(plan.recipe.model.dtype)
+    few, more = (_step_seconds(plan, layers, placement) for layers in (_FEW_LAYERS, _MORE_LAYERS))
+    a_layer = max(more - few, 0.0) / (_MORE_LAYERS - _FEW_LAYERS)
+    seconds = few + (_num_layers(plan.config) - _FEW_LAYERS) * a_layer
+    return Speed(seconds / (_PROBED_EXAMPLES * _probe_length(plan)))
+
+
+def _step_seconds(plan: Plan, num_layers: int, placement: Placement) -> float:
+    """The faster of two steps, after one that warms up."""
+    model = _slice(plan, num_layers)
+    plan.method.attach(model, torch.Generator().manual_seed(0))
+    placement.place(model)
+    model.net.train()
+    ids = torch.randint(5, 100, (_PROBED_EXAMPLES, _probe_length(plan)), device=placement.device)
+    return min([_timed_step(model, ids, placement) for _ in range(3)][1:])
+
+
+def _slice(plan: Plan, num_layers: int) -> Model:
+    config = type(plan.config).from_dict(plan.config.to_dict() | {_layer_key(plan.config): num_layers})
+    shape = skeleton(config, plan.task.output)
+    shape.net.to_empty(device="cpu")
+    with torch.no_grad():
+        for tensor in (*shape.net.parameters(), *shape.net.buffers()):
+            if tensor.is_floating_point():
+                tensor.normal_(std=0.02)
+            else:
+                tensor.zero_()
+    return shape
+
+
+def _timed_step(model: Model, ids: Tensor, placement: Placement) -> float:
+    started = time.perf_counter()
+    with placement.autocast():
+        logits = model.net(input_ids=ids).logits
+    logits.float().square().mean().backward()
+    if placement.device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def _probe_length(plan: Plan) -> int:
+    return min(TYPICAL_TOKENS.get(plan.task.name, _DEFAULT_TOKENS), plan.recipe.data.max_length)
+
+
+def _layer_key(config: PretrainedConfig) -> str:
+    own = config.to_dict()
+    return next(key for key in _LAYER_KEYS if key in own)
+
+
+def _num_layers(config: PretrainedConfig) -> int:
+    return int(getattr(config, _layer_key(config)))

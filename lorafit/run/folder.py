@@ -1,0 +1,193 @@
+"""A run folder: where everything of one run lies, whether it goes on, starts or is done, and its event log."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from lorafit.errors import LorafitError, NotFoundError, RecipeError
+from lorafit.files import new_folder, tidy, write_json, write_jsonl, write_text
+from lorafit.methods import METHODS
+from lorafit.recipe import Recipe, differing_keys, read_recipe, to_toml
+from lorafit.run.checkpoint import Checkpoint, copy_linked, newest_checkpoint
+from lorafit.run.events import Event, to_json
+from lorafit.run.lock import LOCK_FILE
+
+Resume = Literal["auto", "must", "never"]
+"""auto: go on where there is something to go on from. must: that is an error otherwise. never: start over."""
+
+_LENGTH = ("train.epochs", "train.max_steps")  # what `--extend` may change
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an earlier process left of the run: its newest valid checkpoint, and what is wrong with newer ones."""
+
+    folder: Path | None = None
+    checkpoint: Checkpoint | None = None
+    faults: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """runs/<recipe name>/seed-<n>, or the folder that --output names."""
+
+    path: Path
+
+    @staticmethod
+    def of(recipe: Recipe, output: Path | None) -> RunFolder:
+        return RunFolder(output or Path("runs") / recipe.name / f"seed-{recipe.train.seed}")
+
+    @property
+    def adapter(self) -> Path:
+        return self.path / "adapter"
+
+    @property
+    def last_adapter(self) -> Path:
+        return self.path / "adapter-last"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def recipe(self) -> Path:
+        return self.path / "recipe.toml"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def scores(self) -> Path:
+        return self.path / "scores.json"
+
+    def predictions(self, split: str) -> Path:
+        return self.path / "predictions" / f"{split}.jsonl"
+
+    def decoding(self, split: str) -> Path:
+        """Of a decoding that is under way."""
+        return self.path / "decoding" / f"{split}.jsonl"
+
+    def check(self, recipe: Recipe, *, extend: bool = False) -> bool:
+        """Whether `recipe` makes the run that lies here longer; mostly not. Nothing is changed.
+
+        Raises RecipeError when the folder holds a run of another recipe (with `extend`, only its length may be another)
+        or something else.
+        """
+        if not self.recipe.is_file():
+            strange = self.path.exists() and (not self.path.is_dir() or self._has_strange_files())
+            if strange:
+                raise RecipeError(
+                    f"{self.path}: is there already and is not a run folder; choose another --output"
+                )
+            return False
+        changed = differing_keys(recipe, read_recipe(self.recipe, [], METHODS))
+        other = [line for line in changed if not line.startswith(_LENGTH)]
+        if changed and not (extend and not other):
+            hint = "" if other else ", or make this run longer with --extend"
+            raise RecipeError(
+                f"{self.path}: holds a run of another recipe; choose another --output, or delete it{hint}. "
+                f"Changed: {'; '.join(changed)}"
+            )
+        return bool(changed)
+
+    def result(self) -> dict[str, Any] | None:
+        """The scores of a finished run."""
+        if not self.scores.is_file():
+            return None
+        return dict(json.loads(self.scores.read_text(encoding="utf-8")))
+
+    def begin(self, recipe: Recipe, resume: Resume) -> Found:
+        """Make ready to go on from the newest valid checkpoint, or to start. The folder must be locked.
+
+        Raises NotFoundError when the run must be resumed and nothing is there to go on from.
+        """
+        for folder in (self.path, self.checkpoints):
+            tidy(folder)
+        if resume == "never":
+            shutil.rmtree(self.checkpoints, ignore_errors=True)
+        found = Found(*newest_checkpoint(self.checkpoints))
+        if found.checkpoint is None and resume == "must":
+            faults = "".join(f"; {fault}" for fault in found.faults)
+            raise NotFoundError(f"{self.path}: no checkpoint to resume from (--resume must){faults}")
+        self.scores.unlink(missing_ok=True)
+        if found.checkpoint is None:
+            self._clear()
+        else:
+            self._put_back_best(found.checkpoint)
+        write_text(self.recipe, to_toml(recipe))
+        return found
+
+    def write_predictions(self, split: str, lines: list[dict[str, Any]]) -> None:
+        write_jsonl(self.predictions(split), lines)
+
+    def write_scores(self, scores: dict[str, Any]) -> None:
+        """Written last: a run with scores.json is finished."""
+        shutil.rmtree(self.path / "decoding", ignore_errors=True)
+        write_json(self.scores, scores)
+
+    def _put_back_best(self, checkpoint: Checkpoint) -> None:
+        """The best adapter as it was at the checkpoint: a later one belongs to steps that are made again."""
+        if checkpoint.best is None:
+            shutil.rmtree(self.adapter, ignore_errors=True)
+            return
+        with new_folder(self.adapter) as temporary:
+            copy_linked(checkpoint.best, temporary)
+
+    def _clear(self) -> None:
+        """What an unfinished run of the same recipe left."""
+        for folder in (self.adapter, self.last_adapter, self.checkpoints, self.path / "predictions"):
+            shutil.rmtree(folder, ignore_errors=True)
+        self.metrics.unlink(missing_ok=True)
+
+    def _has_strange_files(self) -> bool:
+        return any(path.name != LOCK_FILE for path in self.path.iterdir())
+
+
+class EventLog:
+    """metrics.jsonl: one JSON object per event, on disk as it happens; steps every `log_every`.
+
+    It is cut to `num_bytes` first: what was logged after a checkpoint will be logged again.
+    """
+
+    def __init__(self, path: Path, log_every: int, num_bytes: int = 0) -> None:
+        self.path = path
+        self.log_every = log_every
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._stream: IO[str] = path.open("a", encoding="utf-8", buffering=1)
+            self._stream.truncate(min(num_bytes, path.stat().st_size))
+        except OSError as error:
+            raise self._cannot(error) from error
+
+    def __call__(self, event: Event) -> None:
+        """Log an event that has a line."""
+        line = to_json(event)
+        if line is None or (line["event"] == "step" and line["step"] % self.log_every):
+            return
+        try:
+            self._stream.write(json.dumps(line, allow_nan=False) + "\n")
+        except OSError as error:
+            raise self._cannot(error) from error
+
+    def sync(self) -> int:
+        """Make sure that everything is on disk. Returns the size in bytes."""
+        try:
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+        except OSError as error:
+            raise self._cannot(error) from error
+        return self.path.stat().st_size
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # a line that found no room; told when it was written
+            self._stream.close()
+
+    def _cannot(self, error: OSError) -> LorafitError:
+        return LorafitError(f"{self.path}: cannot be written: {error.strerror}")

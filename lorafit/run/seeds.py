@@ -1,0 +1,77 @@
+"""The same recipe with several seeds, one run after the other, and the mean and spread of their scores."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lorafit.errors import RecipeError
+from lorafit.metrics.score import flat
+from lorafit.run.events import Note, Report
+from lorafit.run.plan import Plan, load_plan
+from lorafit.run.train import TrainResult
+
+CarryOut = Callable[[Plan, Path | None], TrainResult]
+"""Trains a plan in a folder (None: the usual one)."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and sample standard deviation (of n - 1) of a score; `std` is None for a single seed."""
+
+    mean: float
+    std: float | None
+
+
+@dataclass(frozen=True)
+class SeedsResult:
+    """The runs by seed, and every score's spread, under its flat name such as "seen.bleu"."""
+
+    plan: Plan  # of the first seed
+    runs: dict[int, TrainResult]
+    spread: dict[str, Spread]
+
+
+def parse_seeds(text: str) -> list[int]:
+    """ "0,1,2" -> [0, 1, 2]. Raises RecipeError for anything else, and for a seed that is there twice."""
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isascii() and word.isdigit() for word in words):
+        raise RecipeError(f"--seeds {text}: must be whole numbers with commas between, such as 0,1,2")
+    seeds = [int(word) for word in words]
+    if len(set(seeds)) < len(seeds):
+        raise RecipeError(f"--seeds {text}: a seed is there twice")
+    return seeds
+
+
+def load_plans(name_or_path: str, overrides: list[str], seeds: Sequence[int]) -> dict[int, Plan]:
+    """A plan for each seed."""
+    return {seed: load_plan(name_or_path, [*overrides, f"train.seed={seed}"]) for seed in seeds}
+
+
+def train_seeds(
+    plans: Mapping[int, Plan], output: Path | None, carry_out: CarryOut, report: Report
+) -> SeedsResult:
+    """Carry out every plan, in runs/<recipe>/seed-<n> or `output`/seed-<n>. Runs that are finished are not repeated.
+
+    Raises what `carry_out` raises; the runs before are kept.
+    """
+    runs: dict[int, TrainResult] = {}
+    for number, (seed, plan) in enumerate(plans.items(), start=1):
+        report(Note(f"seed {seed} ({number} of {len(plans)})"))
+        runs[seed] = carry_out(plan, output / f"seed-{seed}" if output else None)
+    return SeedsResult(next(iter(plans.values())), runs, _spread([run.scores for run in runs.values()]))
+
+
+def _spread(results: Sequence[Mapping[str, Any]]) -> dict[str, Spread]:
+    """Of the scores that every run has."""
+    flats = [flat(result.get("scores") or {}) for result in results]
+    spread: dict[str, Spread] = {}
+    for name in flats[0]:
+        values = [value for scores in flats if (value := scores.get(name)) is not None]
+        if len(values) == len(flats):
+            std = statistics.stdev(values) if len(values) > 1 else None
+            spread[name] = Spread(statistics.fmean(values), std)
+    return spread

@@ -1,0 +1,238 @@
+"""Everything that recipes need, brought into the caches before a node without network needs it, and written down.
+
+lorafit.lock says what was brought: revision and hashes of every base, number and hash of the rows of every split. With
+`check` nothing is brought: everything that is missing, or is not what lorafit.lock says, is listed at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from lorafit.data.originals import ORIGINALS
+from lorafit.errors import NotFoundError
+from lorafit.files import local_path, write_text
+from lorafit.methods import METHODS
+from lorafit.models import base_folder, base_identity, load_tokenizer
+from lorafit.models.identity import weight_files
+from lorafit.recipe import ModelSection, Recipe, find_recipe, read_recipe
+from lorafit.run.events import Note, Report
+from lorafit.run.plan import find_task
+from lorafit.tasks import Task
+from lorafit.verbs.inspect import fetch as fetch_data
+
+LOCK_FILE = Path("lorafit.lock")
+FORMAT_VERSION = 1
+_WEIGHTS = (["*.safetensors", "*.safetensors.index.json"], ["pytorch_model*.bin", "*.bin.index.json"])
+_REST = ["*.json", "*.txt", "*.model", "*.tiktoken"]
+
+
+@dataclass(frozen=True)
+class LockedBase:
+    """A base as it lies in the cache; `revision` is the hub's commit, None for a local folder."""
+
+    revision: str | None
+    config_hash: str
+    weights_hash: str
+
+
+@dataclass(frozen=True)
+class LockedSplit:
+    """The examples of a split; the hash is over the examples themselves, however their files are laid out."""
+
+    rows: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Lock:
+    """lorafit.lock: bases by id (`id@revision` where a recipe names one), splits by data set and name."""
+
+    bases: dict[str, LockedBase] = field(default_factory=dict)
+    data: dict[str, dict[str, LockedSplit]] = field(default_factory=dict)
+
+    @staticmethod
+    def read(path: Path) -> Lock:
+        """The lock of an earlier call, or an empty one. Raises NotFoundError for a file that is no lock."""
+        if not path.is_file():
+            return Lock()
+        try:
+            document = tomllib.loads(path.read_text(encoding="utf-8"))
+            bases = {
+                name: LockedBase(**{"revision": None, **base}) for name, base in document["bases"].items()
+            }
+            data = {
+                name: {split: LockedSplit(**entry) for split, entry in splits.items()}
+                for name, splits in document["data"].items()
+            }
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise NotFoundError(f"{path}: not a lock file of this lorafit ({error}); delete it") from None
+        return Lock(bases, data)
+
+    def write(self, path: Path) -> None:
+        """Write it as TOML."""
+        document = {"format_version": FORMAT_VERSION, **asdict(self)}
+        for base in document["bases"].values():
+            if base["revision"] is None:
+                del base["revision"]  # TOML has no None
+        write_text(path, tomli_w.dumps(document))
+
+    def differences(self, found: Lock) -> list[str]:
+        """What is found and is not as it is written here. What is not written here cannot differ."""
+        lines = [
+            f"{name}: in the cache is {_short(base)}, and the lock says {_short(self.bases[name])}"
+            for name, base in found.bases.items()
+            if name in self.bases and self.bases[name] != base
+        ]
+        for name, splits in found.data.items():
+            for split, entry in splits.items():
+                locked = self.data.get(name, {}).get(split, entry)
+                if locked != entry:
+                    lines.append(
+                        f"{name}, {split} split: {entry.rows:,} rows {entry.sha256[:12]}, and the lock says "
+                        f"{locked.rows:,} rows {locked.sha256[:12]}"
+                    )
+        return lines
+
+    def updated(self, found: Lock) -> Lock:
+        """With what was found in place of what was there."""
+        data = {name: self.data.get(name, {}) | found.data.get(name, {}) for name in self.data | found.data}
+        return Lock(self.bases | found.bases, data)
+
+
+@dataclass(frozen=True)
+class FetchResult:
+    """What was brought or found, and the lock that says so."""
+
+    lock_path: Path
+    found: Lock
+    checked: bool
+
+
+def fetch(
+    recipes: Sequence[str], overrides: list[str], lock_path: Path, report: Report, *, check: bool
+) -> FetchResult:
+    """Bring base, tokenizer and data of every recipe, and write the lock; with `check`, only look.
+
+    Raises NotFoundError with a line for everything that is not to be had, or not what the lock says.
+    """
+    lock = Lock.read(lock_path)
+    found, faults = Lock(), list[str]()
+    for name in recipes:
+        recipe = read_recipe(find_recipe(name), overrides, METHODS)
+        task = find_task(recipe)
+        if not check:
+            faults += _faults(lambda recipe=recipe: _bring_base(recipe.model, report))  # type: ignore[misc]
+            faults += _faults(lambda recipe=recipe, task=task: _bring_data(recipe, task, report))  # type: ignore[misc]
+        faults += missing_base(recipe.model)
+        faults += _look(recipe, task, found)
+    faults = list(dict.fromkeys(faults))
+    differences = lock.differences(found)
+    if check:
+        faults += differences
+    if faults:
+        raise NotFoundError("\n".join(faults))
+    if not check:
+        for line in differences:
+            report(Note(f"changed since {lock_path} was written: {line}"))
+        lock.updated(found).write(lock_path)
+    return FetchResult(lock_path, found, check)
+
+
+def missing_base(section: ModelSection) -> list[str]:
+    """What of a base is not at hand: a line for its config, its tokenizer, its weights. Nothing is downloaded."""
+    try:
+        folder = base_folder(section.base, section.revision)
+    except NotFoundError as error:
+        return [str(error)]
+    faults = [] if (folder / "config.json").is_file() else [f"{folder}: no config.json there"]
+    faults += _faults(lambda: load_tokenizer(str(folder)))
+    return faults + _faults(lambda: weight_files(folder))
+
+
+def _look(recipe: Recipe, task: Task, found: Lock) -> list[str]:
+    """Put what is at hand into `found`; the faults of the rest."""
+
+    def base() -> None:
+        section = recipe.model
+        folder = base_folder(section.base, section.revision)
+        identity = base_identity(section.base, section.revision, folder)
+        is_local = local_path(section.base).is_dir()
+        name = f"{section.base}@{section.revision}" if section.revision else section.base
+        found.bases[name] = LockedBase(
+            None if is_local else folder.name, identity.config_hash or "", identity.weights_hash or ""
+        )
+
+    if not missing_base(recipe.model):
+        base()
+    faults = []
+    for split in dict.fromkeys(["train", *task.splits(recipe.data)]):
+        try:
+            examples = task.read(recipe.data, split)
+        except NotFoundError as error:
+            faults.append(str(error))
+        else:
+            found.data.setdefault(task.name, {})[split] = LockedSplit(len(examples), _hash(examples))
+    return faults
+
+
+def _bring_base(section: ModelSection, report: Report) -> None:
+    """Download config, tokenizer and weights of a base on the hub; pickled weights only where there are no others."""
+    if local_path(section.base).is_dir():
+        return
+    from huggingface_hub import snapshot_download
+
+    for patterns in _WEIGHTS:
+        report(Note(f"{section.base}: looking for {patterns[0]}"))
+        try:
+            folder = Path(
+                snapshot_download(
+                    section.base,
+                    revision=section.revision,
+                    allow_patterns=[*_REST, *patterns],
+                    ignore_patterns=["*/*"],
+                )
+            )
+        except Exception as error:  # huggingface_hub and httpx each have errors of their own
+            raise NotFoundError(
+                f"{section.base}: cannot be fetched from the hub: {_first_line(error)}"
+            ) from error
+        if any(folder.glob(patterns[0])):
+            return
+
+
+def _bring_data(recipe: Recipe, task: Task, report: Report) -> None:
+    """Download the original files where the recipe means these. What comes from the hub comes by being read."""
+    section = recipe.data
+    if task.name in ORIGINALS and section.dir is section.train is section.valid is section.test is None:
+        fetch_data([task.name], None, report)
+
+
+def _faults(work: Callable[[], object]) -> list[str]:
+    try:
+        work()
+    except NotFoundError as error:
+        return [str(error)]
+    return []
+
+
+def _hash(examples: Sequence[Any]) -> str:
+    digest = hashlib.sha256()
+    for example in examples:
+        digest.update(json.dumps(asdict(example), sort_keys=True, default=list).encode())
+    return digest.hexdigest()
+
+
+def _short(base: LockedBase) -> str:
+    return f"{(base.revision or 'a folder')[:12]} with weights {base.weights_hash[:12]}"
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,125 @@
+"""Another program's adapter -> an adapter folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lorafit.adapters import (
+    Adapter,
+    AdapterCard,
+    BaseCard,
+    Fingerprint,
+    TaskCard,
+    take_fingerprint,
+    where_base,
+    write_adapter,
+)
+from lorafit.adapters.fingerprint import answers, probe_inputs
+from lorafit.adapters.restore import check_tensors, load_tensors, method_of, model_config
+from lorafit.errors import NotFoundError, RecipeError, did_you_mean
+from lorafit.interop import Foreign, adopt, output_of
+from lorafit.models import (
+    BaseIdentity,
+    base_folder,
+    base_identity,
+    family_of,
+    load_base,
+    load_config,
+    skeleton,
+)
+from lorafit.run.provenance import provenance
+from lorafit.tasks import TASKS
+from lorafit.verbs.export import format_of
+from lorafit.verbs.merge import check_new
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a foreign file does not say of itself: alpha, the task, and which parts of a fused projection it adapts."""
+
+    alpha: float | None = None
+    task: str | None = None
+    targets: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class ImportResult:
+    """The new folder, its card, and what to know about it."""
+
+    folder: Path
+    card: AdapterCard
+    num_tensors: int
+    notes: list[str]
+
+
+def import_adapter(file: Path, output: Path, format_name: str, base: str, given: Given) -> ImportResult:
+    """Read a foreign adapter and write it to the new folder `output`.
+
+    The base's config is enough; where its weights are at hand too, the adapter gets a fingerprint.
+    Raises RecipeError where alpha or the task is missing or wrong, NotFoundError where file or base are not there,
+    AdapterError where they do not fit.
+    """
+    fmt = format_of(format_name)
+    check_new(output)
+    foreign = fmt.read(file)
+    config = load_config(base, local_only=True)
+    task = _task_card(foreign, config.model_type, base, given.task)
+    num_labels = len(task.labels) if task.labels else (1 if task.output == "score" else None)
+    shape = skeleton(load_config(base, num_labels=num_labels, local_only=True), task.output)
+    adopted = adopt(foreign, fmt, shape, given.alpha, given.targets)
+    identity = _identity(base)
+    card = AdapterCard(
+        base=BaseCard(**vars(identity)),
+        method=adopted.method.options(),
+        task=task,
+        provenance=provenance(imported_from=f"{file.name} ({format_name})"),
+    )
+    adapter = Adapter(output, card, adopted.tensors, None)
+    adopted.method.attach_finished(shape)
+    check_tensors(adapter, shape.trained())
+    fingerprint = _fingerprint(adapter) if identity.weights_hash else None
+    card = write_adapter(output, card, adopted.tensors, fingerprint)
+    notes = []
+    if adopted.left_out:
+        notes.append(
+            f"{len(adopted.left_out)} tensors belong to the base, not to the adapter, and were left out, such as "
+            f"{adopted.left_out[0]}"
+        )
+    if not identity.weights_hash:
+        notes.append(f"{base}: no weights at hand, so neither they nor alpha could be checked")
+    return ImportResult(output, card, len(adopted.tensors), notes)
+
+
+def _task_card(foreign: Foreign, model_type: str, base: str, name: str | None) -> TaskCard:
+    """The task that was named, or a nameless one by the shape of the head."""
+    output, num_labels = output_of(foreign, family_of(model_type, base))
+    if name is None:
+        labels = [f"LABEL_{i}" for i in range(num_labels)] if output == "label" and num_labels else None
+        return TaskCard(name="unknown", output=output, labels=labels)
+    if name not in TASKS:
+        raise RecipeError(f"--task {name}: unknown; one of {', '.join(TASKS)}{did_you_mean(name, TASKS)}")
+    task = TASKS[name]
+    if task.output != output or (task.labels and len(task.labels) != num_labels):
+        has = f"a head with {num_labels} outputs" if num_labels else "no head"
+        raise RecipeError(f"--task {name}: does not fit {foreign.path}, which has {has}")
+    return TaskCard(name=name, output=task.output, labels=list(task.labels) if task.labels else None)
+
+
+def _identity(base: str) -> BaseIdentity:
+    """What is at hand of it."""
+    try:
+        return base_identity(base, None, base_folder(base))
+    except NotFoundError:
+        return BaseIdentity(base, None, None, None)
+
+
+def _fingerprint(adapter: Adapter) -> Fingerprint:
+    """What base and adapter answer now, for later loads to be held to."""
+    where, revision = where_base(adapter, None)
+    model = load_base(model_config(adapter, where, revision), where, revision, adapter.card.task.output)
+    inputs = probe_inputs(model.vocab_size)
+    bare = answers(model, inputs)
+    method_of(adapter).attach_finished(model)
+    load_tensors(adapter, model)
+    return take_fingerprint(model, inputs, bare)

@@ -1,0 +1,191 @@
+"""The data themselves: fetch the original files, check them, show rows as the model sees them."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from lorafit.data import EncodedPair, TextPair, encode_pairs
+from lorafit.data.download import base_url, blob_sha1, download
+from lorafit.data.originals import ORIGINALS, DataSet, OriginalFile, Split, data_root
+from lorafit.errors import NotFoundError, RecipeError, did_you_mean
+from lorafit.methods import METHODS
+from lorafit.models import load_config, load_tokenizer
+from lorafit.recipe import ModelSection, find_recipe, read_recipe
+from lorafit.run.events import Downloading, Report
+from lorafit.run.plan import find_task
+from lorafit.tasks import GenerationTask
+
+
+@dataclass(frozen=True)
+class FetchedFile:
+    """A file of the original data, in place; `fresh` if it was downloaded just now."""
+
+    path: Path
+    num_bytes: int
+    fresh: bool
+
+
+def fetch(names: Sequence[str], folder: Path | None, report: Report) -> list[FetchedFile]:
+    """Download the original files of data sets (all of them without names) into `folder`, or to where recipes look.
+
+    Raises RecipeError for an unknown name, NotFoundError when the network or the server fails or a hash is wrong.
+    """
+    root = folder if folder is not None else data_root()
+    wanted = [_data_set(name) for name in names or ORIGINALS]
+    return [_fetch(data_set, file, root, report) for data_set in wanted for file in data_set.files]
+
+
+def _fetch(data_set: DataSet, file: OriginalFile, root: Path, report: Report) -> FetchedFile:
+    name = f"{data_set.folder}/{file.name}"
+    target = root / data_set.folder / file.name
+
+    def told(done: int, total: int | None) -> None:
+        report(Downloading(name, done, total))
+
+    fresh = download(f"{base_url()}/{name}", target, file.blob_sha1, told)
+    return FetchedFile(target, target.stat().st_size, fresh)
+
+
+def _data_set(name: str) -> DataSet:
+    if name not in ORIGINALS:
+        raise RecipeError(
+            f"no data set {name!r}; there are {', '.join(ORIGINALS)}{did_you_mean(name, ORIGINALS)}"
+        )
+    return ORIGINALS[name]
+
+
+@dataclass(frozen=True)
+class VerifiedFile:
+    """What a folder holds of an original file; `path` is where it is, or where it would be."""
+
+    data_set: str
+    split: Split
+    path: Path
+    status: Literal["original", "missing"]
+
+
+def verify(folder: Path | None) -> list[VerifiedFile]:
+    """Compare what a folder holds with the original files: those of one data set, or the tree that `fetch` makes.
+
+    Raises NotFoundError that names every file with another content, or when there is none to compare.
+    """
+    root = folder if folder is not None else data_root()
+    if not root.is_dir():
+        raise NotFoundError(f"{root}: no such folder")
+    files: list[VerifiedFile] = []
+    wrong: list[str] = []
+    for data_set in ORIGINALS.values():
+        for file in data_set.files:
+            path = next((p for p in _original_places(data_set, file, root) if p.is_file()), None)
+            found = blob_sha1(path) if path else None
+            if found not in (None, file.blob_sha1):
+                wrong.append(
+                    f"{path}: not the original file (git blob SHA-1 {found}, not {file.blob_sha1}); "
+                    f"delete it and run `lorafit data fetch {data_set.name}`"
+                )
+            place = path or root / data_set.folder / file.name
+            files.append(VerifiedFile(data_set.name, file.split, place, "original" if path else "missing"))
+    if wrong:
+        raise NotFoundError("\n".join(wrong))
+    if all(file.status == "missing" for file in files):
+        raise NotFoundError(f"{root}: holds none of the original files of {', '.join(ORIGINALS)}")
+    return files
+
+
+def _original_places(data_set: DataSet, file: OriginalFile, root: Path) -> list[Path]:
+    return [folder / file.name for folder in (root, root / data_set.folder, root / data_set.name)]
+
+
+@dataclass(frozen=True)
+class ShownRow:
+    """A row as text, and as what the model is given."""
+
+    index: int
+    pair: TextPair
+    encoded: EncodedPair
+    max_length: int
+
+    def to_json(self) -> dict[str, Any]:
+        """`target_ids[i]` is the token after `input_ids[i]`; it counts in the loss where `target_mask[i]` is true."""
+        ids = [*self.encoded.context_ids, *self.encoded.completion_ids]
+        inputs = self.encoded.inputs(self.max_length)
+        line: dict[str, Any] = {"context": self.pair.context, "completion": self.pair.completion}
+        if self.pair.part:
+            line["part"] = self.pair.part
+        return line | {
+            "context_ids": list(self.encoded.context_ids),
+            "completion_ids": list(self.encoded.completion_ids),
+            "input_ids": inputs,
+            "target_ids": ids[1 : len(inputs) + 1],
+            "target_mask": self.encoded.target_mask(self.max_length),
+        }
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How many tokens something has, over a split."""
+
+    what: str
+    mean: float
+    median: float
+    longest: int
+
+
+@dataclass(frozen=True)
+class ShowResult:
+    """The first rows of a split, and lengths over all of it."""
+
+    split: str
+    num_rows: int
+    num_contexts: int
+    num_cut: int  # rows longer than max_length
+    max_length: int
+    rows: list[ShownRow]
+    lengths: list[Lengths]
+
+
+def show(name_or_path: str, overrides: list[str], split: Split, count: int) -> ShowResult:
+    """The first `count` rows of a recipe's split. Needs the tokenizer and the data, not the weights.
+
+    Raises RecipeError for a task without texts, NotFoundError for data or a tokenizer that is not there.
+    """
+    recipe = read_recipe(find_recipe(name_or_path), overrides, METHODS)
+    task = find_task(recipe)
+    if not isinstance(task, GenerationTask):
+        raise RecipeError(f"{name_or_path}: {task.name} has labels and no completions to show")
+    pairs = task.read(recipe.data, split)
+    encoded = encode_pairs(load_tokenizer(recipe.model.base, recipe.model.revision), pairs)
+    limit = min(recipe.data.max_length, _num_positions(recipe.model, recipe.data.max_length))
+    contexts = [len(e.context_ids) for e in encoded]
+    completions = [len(e.completion_ids) for e in encoded]
+    both = [a + b for a, b in zip(contexts, completions, strict=True)]
+    return ShowResult(
+        split=split,
+        num_rows=len(pairs),
+        num_contexts=len({pair.context for pair in pairs}),
+        num_cut=sum(length > limit for length in both),
+        max_length=limit,
+        rows=[ShownRow(i, pairs[i], encoded[i], limit) for i in range(min(count, len(pairs)))],
+        lengths=[
+            _lengths("context", contexts),
+            _lengths("completion", completions),
+            _lengths("together", both),
+        ],
+    )
+
+
+def _lengths(what: str, counts: Sequence[int]) -> Lengths:
+    return Lengths(what, statistics.fmean(counts), statistics.median(counts), max(counts))
+
+
+def _num_positions(model: ModelSection, default: int) -> int:
+    """Positions of the base; `default` where there is a tokenizer alone."""
+    try:
+        config = load_config(model.base, model.revision, local_only=True)
+    except NotFoundError:
+        return default
+    return int(getattr(config, "max_position_embeddings", default))

@@ -1,0 +1,139 @@
+"""A run that is cut off anywhere and goes on is the run that was never cut off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from lorafit.errors import InterruptedRunError, NotFoundError, RecipeError
+from lorafit.run.train import TrainOptions
+from lorafit.training import World
+from tests.run.conftest import Runner, StopAt, assert_equal_runs
+
+MakeRunner = Callable[..., Runner]
+RESULTS = ("step", "validation", "score", "finished")
+
+
+@pytest.fixture
+def whole(runner: MakeRunner) -> Runner:
+    """The run that nobody stopped."""
+    run = runner("whole")
+    run()
+    return run
+
+
+def test_a_run_stopped_wherever_it_looks_ends_the_same(runner: MakeRunner, whole: Runner) -> None:
+    cut = runner("cut")
+    for looks in (1, 2, 3, 5, 4, 2, 6, 3, 9, 4, 7, 5):
+        with pytest.raises(InterruptedRunError, match="stopped"):
+            cut(world=World(StopAt(looks)))
+    cut()
+    assert_equal_runs(cut, whole, RESULTS)
+    assert any("resumed from" in note for note in cut.notes)
+
+
+@pytest.mark.parametrize("looks", [4, 8, 9, 17, 20])
+def test_stopped_once(runner: MakeRunner, whole: Runner, looks: int) -> None:
+    cut = runner("cut")
+    with pytest.raises(InterruptedRunError):
+        cut(world=World(StopAt(looks)))
+    cut(TrainOptions(resume="must"))
+    assert_equal_runs(cut, whole, RESULTS)
+
+
+def test_steps_are_logged_without_gap_or_double(whole: Runner) -> None:
+    steps = [line["step"] for line in whole.events("step")]
+    assert steps == list(range(1, 15))
+    assert sorted(p.name for p in (whole.folder / "checkpoints").iterdir()) == ["step-12", "step-14"]
+
+
+def test_a_finished_run_is_shown_and_not_repeated(whole: Runner) -> None:
+    before = whole.events()
+    assert whole().already_finished
+    assert whole(TrainOptions(resume="must")).already_finished
+    assert whole.events() == before
+    assert not whole(TrainOptions(resume="never")).already_finished
+    assert whole.events() == before
+
+
+def test_a_damaged_checkpoint_is_named_and_passed_over(runner: MakeRunner, whole: Runner) -> None:
+    cut = runner("cut")
+    with pytest.raises(InterruptedRunError):
+        cut(world=World(StopAt(9)))
+    folders = sorted((cut.folder / "checkpoints").iterdir(), key=lambda p: int(p.name.removeprefix("step-")))
+    state = folders[-1] / "state.pt"
+    content = bytearray(state.read_bytes())
+    content[len(content) // 2] ^= 1
+    state.write_bytes(content)
+    cut()
+    assert any(str(state) in note for note in cut.notes)
+    assert any(str(folders[-2]) in note for note in cut.notes if "resumed" in note)
+    assert_equal_runs(cut, whole, RESULTS)
+
+
+def test_must_and_never(runner: MakeRunner, whole: Runner) -> None:
+    cut = runner("cut")
+    with pytest.raises(NotFoundError, match="no checkpoint"):
+        cut(TrainOptions(resume="must"))
+    with pytest.raises(InterruptedRunError):
+        cut(world=World(StopAt(9)))
+    cut(TrainOptions(resume="never"))
+    assert not any("resumed" in note for note in cut.notes)
+    assert_equal_runs(cut, whole)
+
+
+def test_a_changed_recipe_is_refused_by_its_keys(whole: Runner) -> None:
+    with pytest.raises(RecipeError, match=r"train\.learning_rate: 0\.01 -> 0\.02"):
+        whole(train__learning_rate=0.02)
+    assert whole(train__micro_batch_size=2, train__checkpoint_every=7).already_finished
+
+
+def test_extend_plans_the_schedule_anew(whole: Runner) -> None:
+    with pytest.raises(RecipeError, match=r"--extend.*train\.epochs: 2.0 -> 3.0"):
+        whole(train__epochs=3)
+    extend = TrainOptions(extend=True)
+    with pytest.raises(RecipeError, match=r"train\.seed"):
+        whole(extend, train__epochs=3, train__seed=5)
+    assert not whole(extend, train__epochs=3).already_finished
+    assert any("extended from 14 to 21 steps" in note for note in whole.notes)
+    steps = whole.events("step")
+    assert [line["step"] for line in steps] == list(range(1, 22))
+    assert steps[14]["learning_rate"] == pytest.approx(0.01 * (21 - 14) / (21 - 2))
+    assert whole(extend, train__epochs=3).already_finished
+
+
+def test_init_from_takes_the_weights_alone(runner: MakeRunner, whole: Runner) -> None:
+    heir = runner("heir", train__init_from=whole.folder / "adapter", train__max_steps=1)
+    heir(train__learning_rate=1e-9)
+    from lorafit.adapters import read_adapter
+
+    theirs = read_adapter(whole.folder / "adapter").tensors
+    for name, tensor in read_adapter(heir.folder / "adapter").tensors.items():
+        torch.testing.assert_close(tensor, theirs[name], rtol=0, atol=1e-6)
+    assert heir.checkpoint.position.step == 1
+
+
+def test_base_scores_are_made_once(runner: MakeRunner) -> None:
+    whole, cut = runner("whole", eval__score_base="true"), runner("cut", eval__score_base="true")
+    whole()
+    with pytest.raises(InterruptedRunError, match="before training"):
+        cut(world=World(StopAt(1)))
+    with pytest.raises(InterruptedRunError):
+        cut(world=World(StopAt(30)))
+    cut()
+    assert_equal_runs(cut, whole, RESULTS)
+    assert [line["model"] for line in cut.events("score")] == ["base", "adapter"]
+
+
+def test_another_base_is_noticed(runner: MakeRunner, make_base: Callable[..., object]) -> None:
+    cut = runner("cut")
+    cut.base = make_base("gpt2")
+    with pytest.raises(InterruptedRunError):
+        cut(world=World(StopAt(9)))
+    (cut.base / "model.safetensors").write_bytes(
+        (make_base("gpt2", seed=1) / "model.safetensors").read_bytes()
+    )
+    with pytest.raises(RecipeError, match="not the ones that this run began with"):
+        cut()
