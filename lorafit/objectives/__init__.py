@@ -54,7 +54,7 @@ class BaseFacts:
     @property
     def pad_id(self) -> int:
         """What fills up a padded row; attention does not see it."""
-        return int(self.config.pad_token_id or 0)
+        return int(getattr(self.config, "pad_token_id", None) or 0)
 
 
 @dataclass(frozen=True)

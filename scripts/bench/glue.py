@@ -74,8 +74,7 @@ def run_lorafit(args: argparse.Namespace, seed: int) -> Measured:
     from lorafit.run import events
     from lorafit.run.plan import load_plan
     from lorafit.run.train import TrainOptions, train
-    from lorafit.training import ProcessGroup
-    from lorafit.training import Stepped
+    from lorafit.training import ProcessGroup, Stepped
 
     measured = Measured()
 

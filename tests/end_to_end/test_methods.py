@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from transformers import AutoModelForCausalLM
 
-from lorafit.adapters import read_adapter
+from lorafit.adapters import BaseChoice, read_adapter, restore
 from lorafit.decoding import Greedy, generate_all
 from lorafit.errors import NotMergeableError
 from lorafit.methods import METHODS, Adapter, BitFit, Full, Method, Prefix, Top2
@@ -17,9 +17,7 @@ from lorafit.recipe import EvalSection, Recipe, find_recipe, read_recipe
 from lorafit.run.plan import Plan, make_plan
 from lorafit.run.train import TrainOptions, train
 from lorafit.training import ProcessGroup
-from lorafit.adapters import BaseChoice
 from lorafit.verbs.evaluate import EvaluateOptions, evaluate
-from lorafit.adapters import restore
 from lorafit.verbs.merge import merge
 from tests.conftest import recipe_overrides
 

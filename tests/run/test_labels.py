@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from lorafit.adapters import BaseChoice
 from lorafit.errors import AdapterError, DivergedError, NotFoundError, RecipeError
 from lorafit.methods import METHODS
 from lorafit.recipe import EvalSection
@@ -18,7 +19,6 @@ from lorafit.run import events
 from lorafit.run.plan import load_plan
 from lorafit.run.train import TrainOptions, TrainResult, train
 from lorafit.training import ProcessGroup
-from lorafit.adapters import BaseChoice
 from lorafit.verbs.evaluate import EvaluateOptions, evaluate
 from tests.support.glue_recipes import write_recipe
 from tests.support.tiny_encoders import save_encoder, write_rte, write_sst2

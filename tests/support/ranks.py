@@ -15,10 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import lorafit.run.text
 import torch
 
-import lorafit.run.train  # noqa: F401
 from lorafit.__main__ import main
 
 
