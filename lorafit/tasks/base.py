@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from lorafit.data.rows import RawRow, Row
-from lorafit.metrics import Kind
+from lorafit.errors import lookup
+from lorafit.metrics import Kind, Metric
 from lorafit.recipe import Split, TaskSection
 
 
@@ -46,10 +47,23 @@ class Task(TaskSection, ABC):
     def num_outputs(self) -> int | None:
         """Outputs of the model's head; None where it writes texts."""
 
-    @property
     @abstractmethod
+    def find_metrics(self, names: Sequence[str] | None) -> Sequence[Metric[Any, Any]]:
+        """The metrics by which predictions are scored: the task's own (None), or those named.
+
+        Raises RecipeError where there is no such metric, or it compares something else.
+        """
+
+    @property
     def headline_score(self) -> str:
-        """`headline`, or what it is without one."""
+        """`headline`, or what it is without one. Raises RecipeError for one that the metrics do not give."""
+        metrics = self.find_metrics(None)
+        keys = [key for metric in metrics for key in metric.keys]
+        if self.headline is None:
+            return keys[0] if keys else metrics[0].name
+        if all(metric.keys for metric in metrics):  # those of a foreign library are known when it is computed
+            lookup(dict.fromkeys(keys), self.headline.rpartition(".")[2], "score", where="[task] headline")
+        return self.headline
 
     @abstractmethod
     def columns(self, split: Split) -> tuple[str, ...]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 from typing_extensions import override
 
 from lorafit.data.rows import RawRow, TextRow
-from lorafit.metrics import Kind
+from lorafit.errors import did_you_mean
+from lorafit.metrics import Kind, TextMetric
+from lorafit.metrics.scorers import SCORERS
+from lorafit.metrics.scoring import text_metrics
 from lorafit.recipe import Split
 from lorafit.tasks.base import Task
 from lorafit.tasks.template import parse_template
@@ -26,8 +29,9 @@ class Generation(Task):
     """Column of the prompt, or a template of columns such as "Q: {question}\\nA:"; `{{` is a brace."""
     completion: str = "completion"
     """Column of the text that shall follow, or a template of columns."""
-    scorer: str = "plain"
-    """The program by whose rules texts are scored: plain, e2e-metrics, webnlg-challenge, generation-eval."""
+    scorer: Annotated[
+        str, Field(description=f"The program by whose rules texts are scored: {', '.join(SCORERS)}.")
+    ] = "plain"
     separator: Literal["none", "eos"] = "none"
     """Token between prompt and completion. eos: the tokenizer's end-of-text, as in the paper's code."""
     completion_prefix: str = " "
@@ -43,6 +47,14 @@ class Generation(Task):
         parse_template(value)
         return value
 
+    @field_validator("scorer")
+    @classmethod
+    def _is_a_scorer(cls, value: str) -> str:
+        if value not in SCORERS:
+            hint = did_you_mean(value, SCORERS) or ";"
+            raise ValueError(f"no scorer {value!r}{hint} there are {', '.join(SCORERS)}")
+        return value
+
     @property
     def labels(self) -> None:
         """None: a text has no classes."""
@@ -53,10 +65,10 @@ class Generation(Task):
     def num_outputs(self) -> None:
         return
 
-    @property
     @override
-    def headline_score(self) -> str:
-        return self.headline or "bleu"
+    def find_metrics(self, names: Sequence[str] | None) -> list[TextMetric]:
+        """Those of the scorer, unless the task or the caller names others."""
+        return text_metrics(SCORERS[self.scorer], self.metrics if names is None else names)
 
     @override
     def columns(self, split: Split) -> tuple[str, ...]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import field_validator
 from typing_extensions import override
 
 from lorafit.data.rows import LabelRow, RawRow
+from lorafit.metrics import Metric
+from lorafit.metrics.scoring import find_metric
 from lorafit.recipe import Split
 from lorafit.tasks.base import Task
 from lorafit.tasks.template import text_of
@@ -36,10 +39,9 @@ class LabelTask(Task):
         """The columns of the texts, in the order in which the model reads them."""
         return (self.text,) if isinstance(self.text, str) else self.text
 
-    @property
     @override
-    def headline_score(self) -> str:
-        return self.headline or self.usual_metrics()[0]
+    def find_metrics(self, names: Sequence[str] | None) -> list[Metric[Any, Any]]:
+        return [find_metric(name, self.output) for name in (self.usual_metrics() if names is None else names)]
 
     @abstractmethod
     def usual_metrics(self) -> tuple[str, ...]:

@@ -18,8 +18,7 @@ import tomli_w
 from lorafit.data.rows import Row
 from lorafit.errors import NotFoundError
 from lorafit.files import local_path, write_text
-from lorafit.models import base_folder, base_identity, load_tokenizer
-from lorafit.models.identity import weight_files
+from lorafit.models import base_folder, base_identity, missing_files
 from lorafit.recipe import ModelSection
 from lorafit.run.events import Note, Report
 from lorafit.run.recipes import Recipe, open_recipe
@@ -43,7 +42,7 @@ class LockedBase:
 
 @dataclass(frozen=True)
 class LockedSplit:
-    """The rows of a split; the hash is over the rows themselves, however their files are laid out."""
+    """The examples of a split; the hash is over the examples themselves, however their files are laid out."""
 
     rows: int
     sha256: str
@@ -128,7 +127,7 @@ def fetch(
         if not check:
             faults += _faults(lambda recipe=recipe: _bring_base(recipe.model, report))  # type: ignore[misc]
             faults += _faults(lambda recipe=recipe: _bring_data(recipe, report))  # type: ignore[misc]
-        faults += missing_base(recipe.model)
+        faults += missing_files(recipe.model.base, recipe.model.revision)
         faults += _look(recipe, found)
     faults = list(dict.fromkeys(faults))
     differences = lock.differences(found)
@@ -141,17 +140,6 @@ def fetch(
             report(Note(f"changed since {lock_path} was written: {line}"))
         lock.updated(found).write(lock_path)
     return FetchResult(lock_path, found, check)
-
-
-def missing_base(section: ModelSection) -> list[str]:
-    """What of a base is not at hand: a line for its config, its tokenizer, its weights. Nothing is downloaded."""
-    try:
-        folder = base_folder(section.base, section.revision)
-    except NotFoundError as error:
-        return [str(error)]
-    faults = [] if (folder / "config.json").is_file() else [f"{folder}: no config.json there"]
-    faults += _faults(lambda: load_tokenizer(str(folder)))
-    return faults + _faults(lambda: weight_files(folder))
 
 
 def _look(recipe: Recipe, found: Lock) -> list[str]:
@@ -167,7 +155,7 @@ def _look(recipe: Recipe, found: Lock) -> list[str]:
             None if is_local else folder.name, identity.config_hash or "", identity.weights_hash or ""
         )
 
-    if not missing_base(recipe.model):
+    if not missing_files(recipe.model.base, recipe.model.revision):
         base()
     try:
         rows = load_rows(recipe.task, recipe.data)

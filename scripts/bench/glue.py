@@ -73,8 +73,8 @@ def run_lorafit(args: argparse.Namespace, seed: int) -> Measured:
     """The product as a user runs it: `lorafit train`."""
     from lorafit.run import events
     from lorafit.run.plan import load_plan
-    from lorafit.run.train import train
-    from lorafit.training import Stepped
+    from lorafit.run.train import TrainOptions, train
+    from lorafit.training import ProcessGroup, Stepped
 
     measured = Measured()
 
@@ -90,7 +90,7 @@ def run_lorafit(args: argparse.Namespace, seed: int) -> Measured:
     with tempfile.TemporaryDirectory() as folder:
         recipe = Path(folder) / "bench.toml"
         recipe.write_text(recipe_text(args, seed))
-        train(load_plan(str(recipe), []), Path(folder) / "run", report)
+        train(load_plan(str(recipe), []), Path(folder) / "run", report, TrainOptions(), ProcessGroup())
     return measured
 
 
@@ -100,7 +100,7 @@ def run_peft(args: argparse.Namespace, seed: int) -> Measured:
     import torch
     import transformers
 
-    from lorafit.evaluation import Labelled, decide, score_labelled
+    from lorafit.metrics.scoring import score_by
     from lorafit.tasks import load_rows, make_data, make_task
 
     loaded = load_rows(make_task(args.task), make_data(args.task, dir=args.data))
@@ -122,9 +122,11 @@ def run_peft(args: argparse.Namespace, seed: int) -> Measured:
         ]
 
     def scores(prediction: Any) -> dict[str, float]:
-        decided = decide(task, torch.as_tensor(prediction.predictions))
-        labelled = [Labelled(row, value) for row, value in zip(rows["valid"], decided, strict=True)]
-        return {name: value or 0.0 for name, value in score_labelled(task, labelled).all.items()}
+        outputs = torch.as_tensor(prediction.predictions)
+        decided = (outputs.argmax(dim=1) if task.labels else outputs[:, 0]).tolist()
+        labels = [row.label for row in rows["valid"]]
+        scores = score_by(task.find_metrics(None), decided, labels)
+        return {name: value or 0.0 for name, value in scores.all.items()}
 
     transformers.set_seed(seed)
     num_labels = len(task.labels) if task.labels else 1

@@ -54,12 +54,12 @@ Steps = Iterator[int]
 def lorafit_steps(setting: Setting) -> Steps:
     """The product's own training, from rows to optimizer step."""
     import torch
+    from lorafit.run.text import TextTraining
 
     from lorafit.methods import LoRA
     from lorafit.models import Model, family_of, fuse_activations
     from lorafit.recipe import TrainSection
     from lorafit.run.placement import Placement
-    from lorafit.run.text import TextTraining
     from lorafit.training import AdamW, Schedule, Stepped, fit, parameter_groups
 
     net, tokenizer, pairs = _start(setting)
@@ -156,7 +156,7 @@ def padded_steps(setting: Setting) -> Steps:
     import loralib
     import torch
 
-    from lorafit.data import encode_pairs
+    from lorafit.data.encode import encode_pairs
 
     net, tokenizer, pairs = _start(setting)
     width = net.config.n_embd

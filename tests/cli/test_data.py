@@ -72,7 +72,7 @@ def test_a_changed_file_is_named(cli: Callable[..., Any], mirror: Path) -> None:
 
 
 def test_nothing_to_fetch_or_verify(cli: Callable[..., Any], mirror: Path, tmp_path: Path) -> None:
-    assert "no data set 'webnl'; there are e2e, dart, webnlg; did you mean 'webnlg'?" in (
+    assert "no data set 'webnl'; did you mean 'webnlg'? there are e2e, dart, webnlg" in (
         cli("data", "fetch", "webnl", code=2).stderr
     )
     (mirror / "train.txt").unlink()

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from lorafit import lora
-from lorafit.adapters import read_adapter, restore, write_adapter
+from lorafit.adapters import BaseChoice, read_adapter, restore, write_adapter
 from lorafit.adapters.fingerprint import answers
 from lorafit.errors import AdapterError, LorafitError, NotAppliedError, RecipeError
 from lorafit.interop import hf_merged
@@ -23,7 +23,6 @@ from lorafit.methods import Full, LoRA
 from lorafit.models import stored
 from lorafit.tasks import Classification
 from lorafit.verbs import merge as workflow
-from lorafit.verbs.evaluate import BaseChoice
 from lorafit.verbs.merge import merge, parse_size
 from tests.support.adapter_fixtures import make_adapter, run_here
 

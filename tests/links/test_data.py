@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from transformers import GPT2Tokenizer, PreTrainedTokenizerBase
 
-from lorafit.data import EncodedPair, TextRow, encode_pairs, pack
+from lorafit.data import TextRow
+from lorafit.data.batches import pack
+from lorafit.data.encode import EncodedPair, encode_pairs
 from tests.support.rows import read_texts, rows_of
 
 # The first two rows of each validation file, in the files' own form.
@@ -117,7 +119,7 @@ def test_targets_are_the_originals(encoded_rows: list[dict[str, list[int]]], max
 
 
 def digest(encoded: Sequence[EncodedPair]) -> str:
-    rows = ([list(row.context_ids), list(row.completion_ids)] for row in encoded)
+    rows = ([list(row.prompt_ids), list(row.completion_ids)] for row in encoded)
     text = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -128,5 +130,5 @@ def test_whole_validation_files(task: str, digests: dict[str, Any], shared: Path
     pairs = rows_of(task, dir=str(shared / "data" / task)).rows("valid")
     encoded = encode_pairs(tokenizer, pairs)
     assert len(encoded) == digests[task]["rows"]
-    assert sum(len(e.context_ids) + len(e.completion_ids) for e in encoded) == digests[task]["tokens"]
+    assert sum(len(e.prompt_ids) + len(e.completion_ids) for e in encoded) == digests[task]["tokens"]
     assert digest(encoded) == digests[task]["sha256_of_lines"]

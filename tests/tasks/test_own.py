@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -202,7 +203,7 @@ def test_a_share_of_the_training_rows(tmp_path: Path) -> None:
     splits = {split: [row.to_json()["context"] for row in found.rows(split)] for split in found.splits}
     assert [round(len(prompts) / 400, 1) for prompts in splits.values()] == [0.7, 0.1, 0.2]
     assert sum(len(set(prompts)) for prompts in splits.values()) == 200
-    assert sorted(sum(splits.values(), [])) == sorted(row["prompt"] for row in rows)
+    assert sorted(itertools.chain(*splits.values())) == sorted(row["prompt"] for row in rows)
     assert found.splits_of_run == ["train", "valid", "test"]
     assert found.num_train_rows() == len(splits["train"])
     assert len(set(found.identities().values())) == 3

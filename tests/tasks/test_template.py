@@ -38,7 +38,7 @@ def test_a_template(text: str, columns: tuple[str, ...], rendered: str) -> None:
     ],
 )
 def test_what_is_no_template(text: str, words: str) -> None:
-    with pytest.raises(ValueError, match="template|column") as caught:
+    with pytest.raises(ValueError, match=r"template|column") as caught:
         parse_template(text)
     assert words in str(caught.value)
 

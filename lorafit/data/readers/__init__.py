@@ -13,7 +13,7 @@ from lorafit.data.readers.jsonl import JsonLines
 from lorafit.data.readers.parquet import Parquet
 from lorafit.data.readers.tsv import Tsv
 from lorafit.data.readers.webnlg import WebNLG
-from lorafit.errors import NotFoundError, RecipeError, did_you_mean
+from lorafit.errors import NotFoundError, lookup
 
 READERS: dict[str, type[Reader]] = {
     reader.name: reader for reader in (Csv, Tsv, JsonArray, JsonLines, Parquet, E2E, Dart, WebNLG)
@@ -28,11 +28,7 @@ def reader_for(path: Path, name: str | None = None, columns: tuple[str, ...] = (
     `columns` names the columns of a table without a header line; other formats name them themselves. Raises
     RecipeError for an unknown name, NotFoundError for an unknown suffix.
     """
-    if name is not None and name not in READERS:
-        raise RecipeError(
-            f"[data] format: no format {name!r}{did_you_mean(name, READERS)}; there are {', '.join(READERS)}"
-        )
-    reader = READERS[name] if name is not None else _by_suffix(path)
+    reader = _by_suffix(path) if name is None else lookup(READERS, name, "format", where="[data] format")
     return reader(columns)
 
 
