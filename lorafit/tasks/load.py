@@ -127,7 +127,14 @@ def load_rows(task: Task, data: DataSection) -> Rows:
 
     def train_rows() -> Iterator[RawRow]:
         for file in sources.get("train", no_place("train")).open():
-            yield from (row for row in _with_columns(task, data, file, "train") if not row.fault)
+            faults = []
+            for row in _with_columns(task, data, file, "train"):
+                if row.fault:
+                    faults.append((row.line, row.fault))
+                else:
+                    yield row
+            if faults and data.on_bad_row == "error":
+                raise NotFoundError(_faults_message(file, faults))
 
     return Rows(task.resolve(train_rows()), data, sources)
 
