@@ -62,9 +62,9 @@ class Rows:
         return self._read[split]
 
     def num_train_rows(self) -> int | None:
-        """Training rows where they are at hand; else the number of the original data.
+        """Training rows where they are at hand; else None, and the preset knows how many the original data have.
 
-        Raises NotFoundError for a file that is named and is not there, and where nothing is known.
+        Raises NotFoundError for a file that is named and is not there, and for a task that is no preset.
         """
         source = self._source("train")
         preset = PRESETS.get(self.task.name)
