@@ -93,10 +93,14 @@ class Task(TaskSection, ABC):
         return label
 
     def part_of(self, row: RawRow) -> str:
-        """The part of the split to which a row belongs."""
+        """The part of the split to which a row belongs. Raises ValueError for "all"."""
         if self.part is None:
             return row.part
         value = row.fields.get(self.part)
+        if value == "all":
+            raise ValueError(
+                f"{self.part} is 'all', which scores call everything; give the part another name"
+            )
         return "" if value is None else str(value)
 
     def options(self) -> dict[str, Any]:

@@ -54,7 +54,7 @@ class Regression(LabelTask):
         low, high = self.range or (-math.inf, math.inf)
         try:
             score = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             score = math.nan
         if isinstance(value, bool) or not low <= score <= high or math.isinf(score):
             bounds = f" from {low:g} to {high:g}" if self.range else ""

@@ -54,7 +54,9 @@ def text_of(column: str, value: Any) -> str:
 
     Raises ValueError for anything else, and for a text that cannot be written as UTF-8.
     """
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, float) and math.isfinite(value):
         return str(value)
     if not isinstance(value, str):
         raise ValueError(f"{column}: expected a text, found {value!r}")
