@@ -20,14 +20,6 @@ class SplitName(StrEnum):
     test = "test"
 
 
-class DtypeName(StrEnum):
-    """A number format of merged weights."""
-
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-    float16 = "float16"
-
-
 BatchSize = Annotated[int, typer.Option(min=1, help="Examples decoded at once; changes no result.")]
 
 
@@ -58,11 +50,11 @@ def evaluate(
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Predict and score a split of an adapter's task."""
+    from lorafit.adapters import BaseChoice
     from lorafit.display import Display
     from lorafit.display.adapters import show_evaluation
     from lorafit.recipe import EvalSection
     from lorafit.run.work import missing_by_name
-    from lorafit.verbs.evaluate import BaseChoice
     from lorafit.verbs.evaluate import evaluate as carry_out
 
     section = EvalSection(metrics=tuple(metric) if metric else None, batch_size=batch_size)
@@ -103,9 +95,10 @@ def predict(
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Write a text for each context of your own."""
+    from lorafit.adapters import BaseChoice
     from lorafit.display import Display
     from lorafit.display.adapters import show_predictions
-    from lorafit.verbs.evaluate import BaseChoice, Sampling
+    from lorafit.verbs.evaluate import Sampling
     from lorafit.verbs.evaluate import predict as carry_out
 
     given = contexts if contexts is not None else [line.rstrip("\n") for line in sys.stdin if line.strip()]

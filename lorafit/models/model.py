@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +14,9 @@ from lorafit.models.families import Family
 
 OutputKind = Literal["text", "label", "score"]
 """text: a causal language model; label: one of n classes; score: one real number."""
+
+TrainedSet = Mapping[str, nn.Parameter]
+"""What trains, by parameter name."""
 
 
 @dataclass(frozen=True)

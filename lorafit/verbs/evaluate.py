@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lorafit import lora
-from lorafit.adapters import Adapter, read_adapter, restore
+from lorafit.adapters import Adapter, BaseChoice, read_adapter, restore
 from lorafit.data import Split
 from lorafit.decoding import Greedy, Sample, Strategy
 from lorafit.errors import AdapterError, RecipeError, did_you_mean
@@ -33,14 +33,6 @@ class EvaluateResult:
     scores: dict[str, Any]
     folder: Path
     samples: list[dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class BaseChoice:
-    """Which base an adapter is put on: its own, or another path to it; `force` allows one with other hashes."""
-
-    base: str | None = None
-    force: bool = False
 
 
 @dataclass(frozen=True)
