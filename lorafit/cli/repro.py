@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lorafit.cli.options import Debug, Json, Overrides
+from lorafit.cli.options import Debug, Json, Overrides, Unset, all_overrides
 
 if TYPE_CHECKING:
     from lorafit.display import Display
@@ -43,6 +43,7 @@ def repro(
         typer.Option(help="Where the run folders are. [default: runs, or runs-quick]", show_default=False),
     ] = None,
     overrides: Overrides = None,
+    unset: Unset = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Every run's messages.")] = False,
     json: Json = False,
     debug: Debug = False,  # noqa: ARG001
@@ -59,7 +60,7 @@ def repro(
     chosen_seeds = _seeds(seeds) or ((0,) if quick else ())
     wanted = Wanted(_parts(rows), _parts(tasks), chosen_seeds)
     adjust = QuickTable(runs_dir / "quick").overrides if quick else None
-    planned = plan_jobs(number, wanted, runs_dir, overrides=overrides or (), adjust=adjust)
+    planned = plan_jobs(number, wanted, runs_dir, overrides=all_overrides(overrides, unset), adjust=adjust)
     display = Display(json=json)
     if dry_run:
         show_estimates(display, estimate(planned))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lorafit.cli.options import Debug, Json, Overrides, RecipeArgument
+from lorafit.cli.options import Debug, Json, Overrides, RecipeArgument, Unset, all_overrides
 
 if TYPE_CHECKING:
     from lorafit.run.plan import Plan
@@ -25,6 +25,7 @@ class Resume(StrEnum):
 def train(
     recipe: RecipeArgument,
     overrides: Overrides = None,
+    unset: Unset = None,
     seed: Annotated[
         int | None, typer.Option(help="Short for --set train.seed=N.", show_default=False)
     ] = None,
@@ -94,7 +95,7 @@ def train(
     from lorafit.run.work import missing_by_name
     from lorafit.training import open_world
 
-    chosen = list(overrides or [])
+    chosen = all_overrides(overrides, unset)
     chosen += [f"train.init_from={init_from}"] if init_from is not None else []
     chosen += [_longer(extend)] if extend is not None else []
     limit_s = parse_duration(time_limit) - process_age_s() if time_limit is not None else None

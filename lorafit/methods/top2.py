@@ -28,6 +28,7 @@ class Top2(Method):
     name: ClassVar[str] = "top2"
 
     num_layers: PositiveInt = 2
+    """How many of the last blocks are trained."""
 
     @override
     def attach(self, model: Model, generator: torch.Generator | None = None) -> TrainedSet:

@@ -73,7 +73,7 @@ def test_every_package_has_a_layer() -> None:
     assert modules <= rows
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["recipes"], ["train", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["recipes", "--table", "2"], ["train", "--help"]])
 def test_light_start(arguments: list[str]) -> None:
     """Help and the list of recipes import neither torch nor transformers (nor anything that takes seconds)."""
     code = (
