@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from transformers import AutoModelForCausalLM
 
-from lorafit.adapters import read_adapter
+from lorafit.adapters import BaseChoice, read_adapter, restore
 from lorafit.decoding import Greedy, generate_all
 from lorafit.errors import NotMergeableError
 from lorafit.methods import METHODS, Adapter, BitFit, Full, Method, Prefix, Top2
 from lorafit.recipe import EvalSection, Recipe, find_recipe, read_recipe
 from lorafit.run.plan import Plan, make_plan
 from lorafit.run.train import train
-from lorafit.verbs.evaluate import BaseChoice, evaluate, restore
+from lorafit.verbs.evaluate import evaluate
 from lorafit.verbs.merge import merge
 from tests.conftest import recipe_overrides
 

@@ -15,15 +15,15 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from lorafit import lora
-from lorafit.adapters import TaskCard, read_adapter, restore, write_adapter
+from lorafit.adapters import BaseChoice, TaskCard, read_adapter, restore, write_adapter
 from lorafit.adapters.fingerprint import answers
+from lorafit.cli.options import parse_size
 from lorafit.errors import AdapterError, LorafitError, NotAppliedError, RecipeError
-from lorafit.interop import hf_merged
+from lorafit.interop.models import hf_folder
 from lorafit.methods import Full, LoRA
 from lorafit.models import stored
 from lorafit.verbs import merge as workflow
-from lorafit.verbs.evaluate import BaseChoice
-from lorafit.verbs.merge import merge, parse_size
+from lorafit.verbs.merge import merge
 from tests.support.adapter_fixtures import make_adapter, run_here
 
 HEAD = TaskCard(name="x", output="label", labels=["no", "yes", "maybe"])
@@ -258,9 +258,9 @@ def test_a_merge_that_computes_something_else_is_refused(adapter, tmp_path):
 
 def test_a_full_disk_is_noticed_before_anything_is_written(adapter, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(hf_merged.shutil, "disk_usage", lambda _: usage._replace(free=100_000))
+    monkeypatch.setattr(hf_folder.shutil, "disk_usage", lambda _: usage._replace(free=100_000))
     written: list[Path] = []
-    monkeypatch.setattr(hf_merged, "write_file", lambda path, _: written.append(path))
+    monkeypatch.setattr(hf_folder, "write_file", lambda path, _: written.append(path))
     with pytest.raises(LorafitError, match=r"only 0\.00 GB are free; nothing was written"):
         _merge(adapter, tmp_path / "merged")
     assert not written
@@ -298,7 +298,7 @@ def test_what_is_no_size_is_refused(text):
 
 def test_every_block_size_and_way_of_copying_gives_the_same(adapter, tmp_path, monkeypatch):
     _merge(adapter, tmp_path / "one")
-    monkeypatch.setattr("lorafit.interop.safetensors_stream._COPY_BYTES", 1000)
+    monkeypatch.setattr("lorafit.interop.models.safetensors_stream._COPY_BYTES", 1000)
     _merge(adapter, tmp_path / "many")
     monkeypatch.delattr("os.copy_file_range", raising=False)
     _merge(adapter, tmp_path / "slow")
@@ -306,14 +306,14 @@ def test_every_block_size_and_way_of_copying_gives_the_same(adapter, tmp_path, m
     assert whole == (tmp_path / "many" / "model.safetensors").read_bytes()
     assert whole == (tmp_path / "slow" / "model.safetensors").read_bytes()
     monkeypatch.setattr(
-        "lorafit.interop.safetensors_stream._BLOCK_BYTES", 700
+        "lorafit.interop.models.safetensors_stream._BLOCK_BYTES", 700
     )  # products round by their shape
     _merge(adapter, tmp_path / "small")
     torch.testing.assert_close(_weights(tmp_path / "small"), _weights(tmp_path / "one"))
 
 
 def test_a_mapped_net_answers_as_a_loaded_one(make_base: Callable[..., Path]):
-    from lorafit.interop.hf_merged import parameter_names
+    from lorafit.interop.models.source import parameter_names
     from lorafit.models import load_base, load_config, skeleton
     from lorafit.models.mapped import map_weights
 

@@ -11,13 +11,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from lorafit.adapters import BaseChoice
 from lorafit.errors import AdapterError, DivergedError, NotFoundError, RecipeError
 from lorafit.methods import METHODS
 from lorafit.recipe import EvalSection
 from lorafit.run import events
 from lorafit.run.plan import load_plan
 from lorafit.run.train import TrainResult, train
-from lorafit.verbs.evaluate import BaseChoice, evaluate
+from lorafit.verbs.evaluate import evaluate
 from tests.support.glue_recipes import write_recipe
 from tests.support.tiny_encoders import save_encoder, write_rte, write_sst2
 

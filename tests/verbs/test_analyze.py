@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lorafit.adapters import read_adapter, restore
+from lorafit.adapters import BaseChoice, read_adapter, restore
 from lorafit.errors import RecipeError
 from lorafit.lora.subspace import similarity
 from lorafit.run.plan import load_plan
 from lorafit.run.train import train
 from lorafit.verbs.analyze import analyze
-from lorafit.verbs.evaluate import BaseChoice
 from tests.conftest import recipe_overrides
 
 
