@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class BaseChoice:
-    """The base that the adapter was trained on, or another path to it; `force` allows one with other hashes."""
+    """The adapter's own base, or another path to it; `force` allows one with other hashes."""
 
     base: str | None = None
     force: bool = False
