@@ -91,7 +91,7 @@ def _read(folder: Path) -> Adapter:
     if not untouched:
         raise DamagedError(
             f"{folder / CARD_FILE}: was edited after it was written (its seal does not fit); train or import again, "
-            f"or use --base to name the base elsewhere"
+            f"or give the base's new place when the adapter is loaded"
         )
     fingerprint = contents.get(FINGERPRINT_FILE)
     return Adapter(folder, card, tensors, _read_fingerprint(folder / FINGERPRINT_FILE, fingerprint))

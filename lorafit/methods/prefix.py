@@ -72,18 +72,18 @@ class Prefix(Method):
     @override
     def saved_tensors(self, model: Model) -> dict[str, Tensor]:
         """The prefix itself, and the head."""
-        from lorafit.methods.prefix_modules import prefix_values
+        from lorafit.methods.prefix_modules import reader_of
 
         name = _name(model)
         others = {n: p for n, p in model.trained().items() if not n.startswith(f"{name}.")}
-        return {**others, f"{name}.table.values": prefix_values(model.net, name)}
+        return {**others, f"{name}.table.values": reader_of(model.net).table().detach()}
 
     @override
     def finish(self, model: Model) -> None:
         """The prefix itself in the place of its reparameterisation."""
-        from lorafit.methods.prefix_modules import finish_prefix
+        from lorafit.methods.prefix_modules import reader_of
 
-        finish_prefix(model.net, _name(model))
+        reader_of(model.net).finish()
 
     def _check(self, model: Model, *, is_causal: bool) -> None:
         family, positions = model.family, model.net.config.max_position_embeddings
