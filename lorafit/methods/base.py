@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lorafit.errors import NotMergeableError
 from lorafit.models import Model
@@ -48,6 +48,11 @@ class Method(MethodSection, ABC):
 
         `generator` draws the initial values. Raises RecipeError where the architecture does not have what is asked for.
         """
+
+    def always_reached(self, model: Model) -> dict[str, nn.Parameter]:
+        """What a gradient reaches in every step, by parameter name: mostly all that trains."""
+        unreached = set(model.without_gradient())
+        return {name: parameter for name, parameter in model.trained().items() if name not in unreached}
 
     def saved_tensors(self, model: Model) -> dict[str, Tensor]:
         """What the adapter folder holds of a model in training, by parameter name: everything that trains.

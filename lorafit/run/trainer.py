@@ -135,7 +135,7 @@ class Run:
     def _fit(self) -> None:
         """Train; validate after every epoch; keep the best adapter and the last."""
         train, steps = self.recipe.train, self.training.steps(self.schedule.num_steps)
-        movement = Movement(self.model.trained(), exempt=self.model.without_gradient())
+        movement = Movement(self.plan.method.always_reached(self.model))
         self.tell(self._start_event())
         self.model.net.train()
         with self.placement.autocast():
