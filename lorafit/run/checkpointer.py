@@ -17,13 +17,14 @@ from lorafit.adapters import (
     write_adapter,
 )
 from lorafit.errors import LorafitError, RecipeError
+from lorafit.lora import Draws
 from lorafit.methods import Method
 from lorafit.models import Model
 from lorafit.run.checkpoint import Checkpoint, prune, write_checkpoint
 from lorafit.run.events import Note, Report, Saved
 from lorafit.run.folder import EventLog, RunFolder
 from lorafit.run.work import Validation
-from lorafit.training import Position, World, rng_state, set_rng_state
+from lorafit.training import Position, World
 
 
 @dataclass
@@ -61,9 +62,11 @@ class Keeper:
         method: Method,
         card: AdapterCard,
         sample: Sample,
+        draws: Draws,
         world: World,
         tell: Report,
     ) -> None:
+        self.draws = draws
         self.run, self.model, self.method, self.world, self.tell = run, model, method, world, tell
         self.card, self.sample = card, sample
         self._written: tuple[int, int] | None = None  # (step, validated step) of the newest checkpoint
@@ -94,7 +97,7 @@ class Keeper:
         Raises LorafitError when there is no room; the one before is then still there.
         """
         moment = (position.step, progress.validated_step)
-        rng = self.world.gather(rng_state())
+        rng = self.world.gather(self.draws.state())
         if moment == self._written or log is None:
             return
         started = time.monotonic()
@@ -134,7 +137,7 @@ class Keeper:
                 parameter.copy_(checkpoint.trained[name])
         optimizer.load_state_dict(checkpoint.optimizer)
         if len(checkpoint.rng) == self.world.size:
-            set_rng_state(checkpoint.rng[self.world.rank])
+            self.draws.set_state(checkpoint.rng[self.world.rank])
         else:
             self.tell(
                 Note(

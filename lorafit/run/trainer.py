@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from lorafit.adapters import read_adapter, record_scores
 from lorafit.adapters.fingerprint import NUM_INPUTS, answers
 from lorafit.adapters.folder import TENSOR_FILE
@@ -14,6 +12,7 @@ from lorafit.adapters.restore import load_tensors
 from lorafit.data import Split
 from lorafit.errors import DivergedError, InterruptedRunError
 from lorafit.files import local_path
+from lorafit.lora import Draws, draw_from
 from lorafit.models import Model
 from lorafit.recipe import Recipe
 from lorafit.run.checkpoint import Checkpoint, num_bytes
@@ -39,7 +38,6 @@ from lorafit.training import (
     fit,
     parameter_groups,
     recompute_activations,
-    seed_all,
     shard_frozen,
 )
 
@@ -63,6 +61,7 @@ class Run:
         self.scored = plan.task.scored_split
         self.training = training_of(plan.task, model, examples, self.recipe)
         self.placement = Placement.of(self.recipe.model.dtype)
+        self.draws = Draws(self.recipe.train.seed, world.rank)
 
     def carry_out(self, found: Found) -> dict[str, Any]:
         """Score the bare base if asked, train, and score the best adapter. Returns the scores.
@@ -72,7 +71,9 @@ class Run:
         inputs = self.training.fingerprint_inputs(NUM_INPUTS)
         sample = Sample(inputs, answers(self.model, inputs))
         card = adapter_card(self.plan.recipe, self.plan.method, self.plan.task)
-        self.keeper = Keeper(self.folder, self.model, self.plan.method, card, sample, self.world, self.tell)
+        self.keeper = Keeper(
+            self.folder, self.model, self.plan.method, card, sample, self.draws, self.world, self.tell
+        )
         self.schedule = make_schedule(self.recipe, self.training.num_train)
         self.position = Position(
             micro_batch_size=self.recipe.train.micro_batch_size, oom_retries=self.recipe.train.max_oom_retries
@@ -92,12 +93,13 @@ class Run:
         if recipe.eval.score_base and self.scored in self.examples and found.checkpoint is None:
             self.placement.move(self.model)
             self.progress.base_scores = self._score("base").get("scores")
-        self.plan.method.attach(self.model, torch.Generator().manual_seed(recipe.train.seed))
+        self.plan.method.attach(self.model, self.draws.init())
         if found.checkpoint is None:
             self._take_start()
         if recipe.train.gradient_checkpointing:
-            recompute_activations(self.model.net)
+            recompute_activations(self.model.net, self.draws)
         self.placement.place(self.model)
+        draw_from(self.model.net, self.draws)
         self._spread()
         self.optimizer = self._optimizer()
         if found.checkpoint is not None:
@@ -113,12 +115,10 @@ class Run:
             self.tell(Note(line))
 
     def _spread(self) -> None:
-        """Over several processes: the same start for all, dropout of its own for each, and a shard of the base."""
+        """Over several processes: the same start for all, and for each a shard of the base."""
         if self.world.size == 1:
             return
         self.world.same_start(list(self.model.trained().values()))
-        if not self.world.leads:
-            seed_all(self.recipe.train.seed + 1_000_003 * self.world.rank)
         if self.recipe.train.parallel == "fsdp":
             shard_frozen(self.model.net, self.world, self.placement.device)
 

@@ -6,7 +6,7 @@ from lorafit.training.loop import Batch, EpochEnded, MemoryRanOut, Position, Ste
 from lorafit.training.loss import cross_entropy_sum, label_loss_sum, language_model_loss
 from lorafit.training.optim import AdamW, parameter_groups
 from lorafit.training.recompute import recompute_activations
-from lorafit.training.rng import RngState, rng_state, seed_all, set_rng_state
+from lorafit.training.rng import seed_all
 from lorafit.training.schedule import Schedule, count_steps, count_warmup, warmup_factor
 from lorafit.training.sharding import check_shardable, shard_frozen
 from lorafit.training.world import ALONE, World
@@ -19,7 +19,6 @@ __all__ = [
     "MemoryRanOut",
     "Movement",
     "Position",
-    "RngState",
     "Schedule",
     "Stepped",
     "Steps",
@@ -35,9 +34,7 @@ __all__ = [
     "open_world",
     "parameter_groups",
     "recompute_activations",
-    "rng_state",
     "seed_all",
-    "set_rng_state",
     "shard_frozen",
     "warmup_factor",
 ]

@@ -126,7 +126,7 @@ def test_those_that_chance_may_pass_over_are_not_expected_to_move() -> None:
     method = Adapter(variant="adapterdrop", size=4, drop_layers=1, drop_at_random=True)
     model = attached("bert", method)
     depth = model.net.bert.encoder.layer[1].output.depth
-    depth.drops = lambda layer: layer < 2
+    depth.drops = lambda layer, _draws: layer < 2
     model.net.train()
     outputs(model).square().sum().backward()
     reached = {name for name, p in model.trained().items() if p.grad is not None and p.grad.any()}
