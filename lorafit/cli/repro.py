@@ -73,17 +73,19 @@ def _carry_out(display: Display, planned: list[Job], num_processes: int, verbose
     from lorafit.display.repro import show_job, show_outcome
     from lorafit.paper.parallel import run_in_processes
     from lorafit.paper.repro import run_jobs
+    from lorafit.run.stop import StopRequest
+    from lorafit.training import ProcessGroup
 
     def started(number: int, job: Job) -> None:
         show_job(display, number, len(planned), job)
 
     report = display.report if verbose else display.report_progress
     outcomes = []
-    with display:
+    with display, StopRequest() as stop:
         ended = (
             run_in_processes(planned, num_processes, started)
             if num_processes > 1
-            else run_jobs(planned, report, started)
+            else run_jobs(planned, report, started, ProcessGroup(stop))
         )
         for outcome in ended:
             show_outcome(display, outcome)

@@ -1,10 +1,11 @@
 """Base models: loading them, knowing their parts, telling one from another."""
 
 from lorafit.models.activations import fuse_activations
+from lorafit.models.at_hand import missing_files
 from lorafit.models.families import FAMILIES, LOGICAL_TARGETS, Family, family_of
 from lorafit.models.identity import BaseIdentity, base_identity
 from lorafit.models.load import base_folder, load_base, load_config, load_tokenizer, skeleton
-from lorafit.models.model import Model, OutputKind
+from lorafit.models.model import Model
 from lorafit.models.packing import PackedRow, take_packed_rows
 from lorafit.models.stored import MappedFile, Stored, stored_tensors, weight_files
 
@@ -15,7 +16,6 @@ __all__ = [
     "Family",
     "MappedFile",
     "Model",
-    "OutputKind",
     "PackedRow",
     "Stored",
     "base_folder",
@@ -25,6 +25,7 @@ __all__ = [
     "load_base",
     "load_config",
     "load_tokenizer",
+    "missing_files",
     "skeleton",
     "stored_tensors",
     "take_packed_rows",

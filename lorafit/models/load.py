@@ -25,9 +25,10 @@ from transformers import (
 
 from lorafit.errors import NotFoundError, RecipeError
 from lorafit.files import ASSET_PREFIX, local_path
+from lorafit.metrics import Kind
 from lorafit.models.activations import fuse_activations
 from lorafit.models.families import family_of
-from lorafit.models.model import Model, OutputKind
+from lorafit.models.model import Model
 from lorafit.models.shapes import KNOWN_SHAPES
 
 
@@ -92,7 +93,7 @@ def load_tokenizer(base: str, revision: str | None = None) -> PreTrainedTokenize
 
 
 def load_base(
-    config: PretrainedConfig, base: str, revision: str | None, output: OutputKind, *, head_seed: int = 0
+    config: PretrainedConfig, base: str, revision: str | None, output: Kind, *, head_seed: int = 0
 ) -> Model:
     """The base with its weights in float32 and its tokenizer.
 
@@ -142,7 +143,7 @@ def draw_head(net: PreTrainedModel, names: Iterable[str], generator: torch.Gener
             parameter.fill_(0.0 if name.endswith("bias") else 1.0)
 
 
-def skeleton(config: PretrainedConfig, output: OutputKind, *, with_buffers: bool = False) -> Model:
+def skeleton(config: PretrainedConfig, output: Kind, *, with_buffers: bool = False) -> Model:
     """The model's shape alone, on the meta device: for counting and for checking targets.
 
     `with_buffers`: what is computed and not stored is real, so that the net runs once it has weights.
@@ -181,7 +182,7 @@ def base_folder(base: str, revision: str | None = None) -> Path:
         raise _not_found("files", base, revision, error) from error
 
 
-def _auto_class(output: OutputKind) -> Any:
+def _auto_class(output: Kind) -> Any:
     return AutoModelForCausalLM if output == "text" else AutoModelForSequenceClassification
 
 

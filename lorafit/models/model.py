@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from lorafit.metrics import Kind
 from lorafit.models.families import Family
-
-OutputKind = Literal["text", "label", "score"]
-"""text: a causal language model; label: one of n classes; score: one real number."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +20,7 @@ class Model:
     net: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase | None  # None where only the shape matters
     family: Family
-    output: OutputKind
+    output: Kind
 
     def head_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Everything outside the encoder: what the paper trains along with any method on GLUE (paper's run_glue.py)."""
@@ -45,6 +42,12 @@ class Model:
         if key is None or key.num_slices > 1:
             return []
         return [n for n, _ in self.net.named_parameters() if n.endswith(f"{key.module}.bias")]
+
+    def require_tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer of a model that was loaded, not only shaped."""
+        if self.tokenizer is None:
+            raise ValueError("a model's shape has no tokenizer")
+        return self.tokenizer
 
     def trained(self) -> dict[str, nn.Parameter]:
         """The trainable set by parameter name: what trains is what is saved is what is loaded."""

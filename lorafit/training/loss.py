@@ -2,34 +2,57 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from lorafit.data.batches import PackedBatch
+from lorafit.data.batches import SequenceBatch
 from lorafit.models.packing import PackedRow
 
 _CHUNK_ELEMENTS = 1 << 23  # logits held at once: 32 MB in float32
 
 
-def language_model_loss(net: PreTrainedModel, batch: PackedBatch, label_smoothing: float) -> Tensor:
-    """Sum over the batch's targets of (1 - eps) nll + eps mean_vocab(-log p) (paper's model.py, `label_smooth`).
+def language_model_loss_sums(
+    net: PreTrainedModel, batch: SequenceBatch, label_smoothing: Sequence[float]
+) -> Tensor:
+    """[members]: the sum over a member's targets of (1 - eps) nll + eps mean_vocab(-log p) (paper's model.py).
 
-    The net must `take_packed_rows`. Returns a scalar; divide by the global number of targets.
+    `label_smoothing`: eps of each member. A net that is given packed rows must `take_packed_rows`.
     """
-    row = PackedRow.of(batch.lengths, batch.input_ids.device)
-    backbone = net.base_model
-    hidden = backbone(
-        input_ids=batch.input_ids, position_ids=batch.position_ids, packed_row=row, use_cache=False
-    ).last_hidden_state
-    at_targets = hidden[0].index_select(0, batch.target_places)
+    hidden = hidden_states(net, batch).flatten(0, 1).index_select(0, batch.target_places)
+    ends = itertools.accumulate(batch.num_targets)
+    stretches = [slice(end - count, end) for count, end in zip(batch.num_targets, ends, strict=True)]
+    return torch.stack(
+        [
+            _loss_sum(net, hidden[rows] if len(stretches) > 1 else hidden, batch.targets[rows], epsilon)
+            for rows, epsilon in zip(stretches, label_smoothing, strict=True)
+        ]
+    )
+
+
+def hidden_states(net: PreTrainedModel, batch: SequenceBatch) -> Tensor:
+    """What the backbone gives for every token, [1, T, d] or [n, longest, d]."""
+    ids, positions = batch.input_ids, batch.position_ids
+    if positions is None:
+        outputs = net.base_model(input_ids=ids, attention_mask=batch.attention_mask, use_cache=False)
+    else:
+        row = PackedRow.of(batch.lengths, ids.device)
+        outputs = net.base_model(input_ids=ids, position_ids=positions, packed_row=row, use_cache=False)
+    states: Tensor = outputs.last_hidden_state
+    return states
+
+
+def _loss_sum(net: PreTrainedModel, hidden: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
+    """hidden [N, d], targets [N] -> scalar."""
     head = net.get_output_embeddings()
     if _is_plain(head, net):
-        weight = head.weight
-        return FusedCrossEntropy.apply(at_targets, weight, batch.targets, label_smoothing)
-    return cross_entropy_sum(head(at_targets), batch.targets, label_smoothing)
+        loss: Tensor = FusedCrossEntropy.apply(hidden, head.weight, targets, label_smoothing)
+        return loss
+    return cross_entropy_sum(head(hidden), targets, label_smoothing)
 
 
 def cross_entropy_sum(logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
@@ -44,6 +67,14 @@ def label_loss_sum(outputs: Tensor, labels: Tensor, label_smoothing: float) -> T
     if outputs.shape[1] == 1:
         return (outputs[:, 0].float() - labels).square().sum()
     return cross_entropy_sum(outputs, labels.long(), label_smoothing)
+
+
+def label_loss_sums(
+    outputs: Tensor, labels: Tensor, counts: Sequence[int], label_smoothing: Sequence[float]
+) -> Tensor:
+    """[members]: label_loss_sum of each member's `counts` examples."""
+    parts = zip(outputs.split(list(counts)), labels.split(list(counts)), label_smoothing, strict=True)
+    return torch.stack([label_loss_sum(*part) for part in parts])
 
 
 def _is_plain(head: nn.Module, net: PreTrainedModel) -> bool:

@@ -54,13 +54,13 @@ Steps = Iterator[int]
 def lorafit_steps(setting: Setting) -> Steps:
     """The product's own training, from rows to optimizer step."""
     import torch
+    from lorafit.run.text import TextTraining
 
     from lorafit.lora import Draws, draw_from
     from lorafit.methods import LoRA
     from lorafit.models import Model, family_of, fuse_activations
     from lorafit.recipe import TrainSection
     from lorafit.run.placement import Placement
-    from lorafit.run.text import TextTraining
     from lorafit.training import AdamW, Schedule, Stepped, fit, parameter_groups
 
     net, tokenizer, pairs = _start(setting)
@@ -106,7 +106,7 @@ def trainer_steps(setting: Setting) -> Steps:
     examples = [
         {
             "input_ids": [
-                *tokenizer(pair.context).input_ids,
+                *tokenizer(pair.prompt).input_ids,
                 eos,
                 *tokenizer(" " + pair.completion).input_ids,
                 eos,

@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from lorafit.data import EncodedPair, EncodedText, pack
-from lorafit.evaluation.labels import collate, label_outputs
+from lorafit.data import EncodedPair, EncodedText, pack, pack_labelled
 from lorafit.lora import Draws, draw_from
 from lorafit.methods import Adapter, BitFit, Full, LoRA, Method, Prefix, Top2
 from lorafit.models import FAMILIES, Model, take_packed_rows
-from lorafit.training import label_loss_sum, language_model_loss, recompute_activations
+from lorafit.objectives.classification import label_outputs
+from lorafit.training import label_loss_sum, language_model_loss_sums, recompute_activations
 from tests.support.tiny_models import outputs, tiny_model
 
 P = 0.3
@@ -48,8 +48,8 @@ def _padded_loss(model: Model) -> Tensor:
 
 def _packed_loss(model: Model) -> Tensor:
     if model.output == "text":
-        return language_model_loss(model.net, pack(PAIRS, 64), 0.1)
-    batch = collate(model, TEXTS)
+        return language_model_loss_sums(model.net, pack(PAIRS, 64), [0.1])[0]
+    batch = pack_labelled(TEXTS, model.family.first_position(model.net.config))
     return label_loss_sum(label_outputs(model, batch), batch.labels, 0.0)
 
 

@@ -12,7 +12,7 @@ from lorafit.decoding import BeamSearch, Greedy, generate_all, session
 from lorafit.methods import Adapter, BitFit, Full, LoRA, Method, Prefix, Top2
 from lorafit.models import Model, take_packed_rows
 from lorafit.run.placement import Placement
-from lorafit.training import language_model_loss
+from lorafit.training import language_model_loss_sums
 from tests.support.tiny_models import tiny_model
 
 METHODS_OF_TEXT: list[Method] = [
@@ -68,7 +68,7 @@ def test_the_packed_loss_and_its_gradient_are_those_of_one_text_at_a_time(
     expected = gradients(model, one_by_one)
 
     take_packed_rows(model.net)
-    packed = language_model_loss(model.net, pack(EXAMPLES, 64), 0.0)
+    packed = language_model_loss_sums(model.net, pack(EXAMPLES, 64), [0.0])[0]
     torch.testing.assert_close(packed, one_by_one, atol=1e-4, rtol=1e-5)
     for name, gradient in gradients(model, packed).items():
         torch.testing.assert_close(gradient, expected[name], atol=2e-3, rtol=1e-3, msg=name)
@@ -80,11 +80,11 @@ def test_the_base_may_be_in_bfloat16(model_type: str, method: Method) -> None:
     model = trained(model_type, method)
     take_packed_rows(model.net)
     batch = pack(EXAMPLES, 64)
-    expected = language_model_loss(model.net, batch, 0.0)
+    expected = language_model_loss_sums(model.net, batch, [0.0])[0]
     placement = Placement(torch.device("cpu"), torch.bfloat16)
     placement.place(model)
     with placement.autocast():
-        loss = language_model_loss(model.net, batch, 0.0)
+        loss = language_model_loss_sums(model.net, batch, [0.0])[0]
         greedy = generate_all(model.net, PROMPTS[:2], Greedy(max_new_tokens=2, eos_token_ids=()))
     assert all(gradient.dtype == torch.float32 for gradient in gradients(model, loss).values())
     torch.testing.assert_close(loss, expected, atol=0.0, rtol=0.1)

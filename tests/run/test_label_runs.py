@@ -12,10 +12,10 @@ from transformers import AutoConfig, AutoModelForMaskedLM
 from lorafit.adapters import read_adapter
 from lorafit.errors import InterruptedRunError
 from lorafit.run.plan import load_plan
-from lorafit.run.train import train
-from lorafit.training import ALONE, World
+from lorafit.run.train import TrainOptions, train
+from lorafit.training import ProcessGroup
 from tests.conftest import save_tokenizer
-from tests.run.conftest import StopAt
+from tests.support.stops import StopAt
 
 ROWS = [
     (f"{name} is {how} .", f"so {name} is {other} .", label)
@@ -89,9 +89,10 @@ class Job:
         folder.mkdir()
         self.recipe.write_text(RECIPE.format(base=base, data=data, task=task, start=start))
 
-    def run(self, *overrides: str, world: World = ALONE) -> None:
+    def run(self, *overrides: str, group: ProcessGroup | None = None) -> None:
         """Train."""
-        train(load_plan(str(self.recipe), list(overrides)), self.folder, lambda _: None, world=world)
+        plan = load_plan(str(self.recipe), list(overrides))
+        train(plan, self.folder, lambda _: None, TrainOptions(), group or ProcessGroup())
 
     def events(self, *kinds: str) -> list[dict[str, object]]:
         """The lines of metrics.jsonl of these kinds, without what is measured."""
@@ -111,7 +112,7 @@ def test_a_run_that_was_cut_off_ends_the_same(base: Path, data: Path, tmp_path: 
     whole.run()
     for looks in (3, 6, 2, 7):
         with pytest.raises(InterruptedRunError):
-            cut.run(world=World(StopAt(looks)))
+            cut.run(group=ProcessGroup(StopAt(looks)))
     cut.run()
     kinds = ("step", "validation", "score")
     assert cut.events(*kinds) == whole.events(*kinds)

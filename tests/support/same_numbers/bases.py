@@ -26,20 +26,9 @@ BERT_SPECIALS = ("[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]")
 
 # Words that are one token where a space precedes them (their beginnings are tokens too); all else is bytes.
 WORDS = (
-    "serves",
-    "food",
-    "in",
-    "the",
-    "area",
-    "centre",
-    "riverside",
-    "French",
-    "Italian",
-    "place",
-    "film",
-    "lovely",
+    *("serves", "food", "in", "the", "area", "centre", "riverside", "French", "Italian", "place"),
+    *("film", "lovely", "dreadful", "saw", "is", "name"),
 )
-WORDS += ("dreadful", "saw", "is", "name")
 
 _SIZES: dict[str, Any] = {
     "hidden_size": 32,

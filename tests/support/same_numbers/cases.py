@@ -255,7 +255,9 @@ def analyze(place: Place) -> Facts:
 def compare(place: Place) -> Facts:
     """Two runs, example by example."""
     runs = [place.trained(name, TRAINED[name]) for name in ("text_lora", "text_full")]
-    return Facts(numbers=_all_numbers(place.json("compare", *runs, "--samples", "100")))
+    comparison = place.json("compare", *runs, "--samples", "100")
+    assert comparison.pop("num_left_out", 0) == 0  # not on record: added later
+    return Facts(numbers=_all_numbers(comparison))
 
 
 def _all_numbers(value: Any, prefix: str = "") -> dict[str, list[float]]:

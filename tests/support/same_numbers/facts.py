@@ -41,7 +41,7 @@ class Facts:
             "tolerance": self.tolerance,
             "exact": json.loads(json.dumps(self.exact)),
             "numbers": self.numbers,
-            "rough": self.rough,
+            "rough": {name: [float(f"{n:.8g}") for n in numbers] for name, numbers in self.rough.items()},
             "tensors": {name: _tensor_record(tensor) for name, tensor in sorted(self.tensors.items())},
         }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from tests.support.same_numbers.facts import Facts, flat_numbers
 from tests.support.same_numbers.place import Outcome, Place, Recipe, add_predictions, run_facts, tensors_of
@@ -17,8 +18,8 @@ from tests.support.same_numbers.recipes import LORA, label, text
 
 KEPT = Path(__file__).resolve().parents[2] / "assets" / "same_numbers" / "kept"
 
-_SMALL = LORA | {"r": 1, "alpha": 4}
-_LONG = {"train__epochs": 5, "train__keep_checkpoints": 1}
+_SMALL: dict[str, Any] = LORA | {"r": 1, "alpha": 4}
+_LONG: dict[str, Any] = {"train__epochs": 5, "train__keep_checkpoints": 1}
 
 ADAPTERS: dict[str, Recipe] = {"kept_text": text(_SMALL), "kept_label": label(_SMALL, "bert", "rte")}
 FINISHED: dict[str, Recipe] = {"kept_finished": text(_SMALL, train__keep_checkpoints=1)}

@@ -24,7 +24,7 @@ def prefix(variant: str, hidden: int) -> dict[str, Any]:
 
 # A large epsilon: where a gradient is nothing but rounding, Adam does not blow it up, so that another CPU comes to
 # nearly the same parameters.
-_TRAIN = {
+_TRAIN: dict[str, Any] = {
     "epochs": 2,
     "batch_size": 6,
     "learning_rate": 0.01,
@@ -101,7 +101,7 @@ EVERY_METHOD: dict[str, Recipe] = {
     "regression_prefix_layer": label(prefix("layer", 0), "bert", "stsb"),
 }
 
-_ALL_PARTS = LORA | {"targets": ["query", "key", "value", "output", "up", "down"]}
+_ALL_PARTS: dict[str, Any] = LORA | {"targets": ["query", "key", "value", "output", "up", "down"]}
 
 EVERY_ARCHITECTURE: dict[str, Recipe] = {
     "llama": text(_ALL_PARTS, "llama"),
@@ -153,9 +153,9 @@ WARM_STARTS: dict[str, tuple[Recipe, str]] = {
     "warm_bitfit": (label(BITFIT, train__init_from="out/label_bitfit/adapter"), "label_bitfit"),
 }
 
-_DROPOUT = LORA | {"dropout": 0.2}
-_BASE = {"model__dropout": 0.1}
-_HEAD = {"model__dropout": 0.1, "model__head_dropout": 0.1}
+_DROPOUT: dict[str, Any] = LORA | {"dropout": 0.2}
+_BASE: dict[str, Any] = {"model__dropout": 0.1}
+_HEAD: dict[str, Any] = {"model__dropout": 0.1, "model__head_dropout": 0.1}
 
 WITH_DROPOUT: dict[str, Recipe] = {
     "dropout_text_lora": text(_DROPOUT),
@@ -177,7 +177,7 @@ WITH_DROPOUT: dict[str, Recipe] = {
     },
 }
 
-_LONG = {"train__epochs": 4, "train__checkpoint_every": 2, "train__micro_batch_size": 2}
+_LONG: dict[str, Any] = {"train__epochs": 4, "train__checkpoint_every": 2, "train__micro_batch_size": 2}
 
 # Trained in one process, and in two.
 IN_PROCESSES: dict[str, Recipe] = {"long_text": text(LORA, **_LONG), "long_label": label(LORA, **_LONG)}
