@@ -67,6 +67,18 @@ class Adapter(Method):
             replace(model.net, place, module.train(model.net.training))
         return train_only(model, {name for name, _ in model.net.named_parameters()} - before)
 
+    def always_reached(self, model: Model) -> dict[str, nn.Parameter]:
+        """Where adapters are dropped at random, of all of them only the last one."""
+        reached = super().always_reached(model)
+        if not self.drop_at_random:
+            return reached
+        blocks, last = model.family.block_prefix(model.net), model.family.num_blocks(model.net) - 1
+        return {
+            name: parameter
+            for name, parameter in reached.items()
+            if name.startswith(f"{blocks}.{last}.") or not name.startswith(f"{blocks}.")
+        }
+
     def _modules(self, model: Model, generator: torch.Generator | None) -> dict[str, nn.Module]:
         """Name of a module of the base -> what takes its place."""
         from transformers.models.gpt2.modeling_gpt2 import GPT2Block
