@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,11 @@ class Adapter:
     card: AdapterCard
     tensors: dict[str, Tensor]
     fingerprint: Fingerprint | None
+
+    def on(self, base: str, revision: str | None) -> Adapter:
+        """The same adapter, whose card names its base by another path or id."""
+        card = self.card.base.model_copy(update={"id": base, "revision": revision})
+        return replace(self, card=self.card.model_copy(update={"base": card}))
 
 
 def write_adapter(
@@ -97,7 +102,7 @@ def _read(folder: Path) -> Adapter:
     if not untouched:
         raise DamagedError(
             f"{folder / CARD_FILE}: was edited after it was written (its seal does not fit); train or import again, "
-            f"or use --base to name the base elsewhere"
+            f"or give the base's new place when the adapter is loaded"
         )
     fingerprint = contents.get(FINGERPRINT_FILE)
     return Adapter(folder, card, tensors, _read_fingerprint(folder / FINGERPRINT_FILE, fingerprint))

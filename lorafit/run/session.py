@@ -16,6 +16,7 @@ from lorafit.data import Split
 from lorafit.data.batches import epoch_order
 from lorafit.errors import NotFoundError
 from lorafit.files import local_path
+from lorafit.lora import Draws, draw_from
 from lorafit.methods import Method
 from lorafit.models import Model, load_base, load_config, missing_files
 from lorafit.objectives import AnyObjective
@@ -110,15 +111,15 @@ def attach(
     base: LoadedBase, method: Method, section: TrainSection, schedule: Schedule, group: ProcessGroup
 ) -> Session:
     """Put the method on the base, place the model on its device, and make the member that trains."""
-    method.attach(base.model, torch.Generator().manual_seed(section.seed))
+    draws = Draws(section.seed, group.rank)
+    method.attach(base.model, draws.init())
     if section.gradient_checkpointing:
-        recompute_activations(base.model.net)
+        recompute_activations(base.model.net, draws)
     base.placement.place(base.model)
+    draw_from(base.model.net, draws)
     if section.parallel == "fsdp" and group.size > 1:
         group = group.in_lockstep()
         shard_frozen(base.model.net, group.size, base.placement.device)
-    if not group.is_leader:
-        seed_all(section.seed + 1_000_003 * group.rank)
     trained = base.model.trained()
     groups = parameter_groups(trained, base.model.net, section.weight_decay, section.decay_exempt)
     betas = (section.adam_beta1, section.adam_beta2)
@@ -130,6 +131,7 @@ def attach(
         Position(micro_batch_size=section.micro_batch_size, oom_retries=section.max_oom_retries),
         section.max_grad_norm,
         section.label_smoothing,
+        draws,
     )
     return Session(base, method, member, group)
 
@@ -157,7 +159,7 @@ def _order(base: LoadedBase, section: TrainSection) -> Callable[[int], list[list
 def take_start(session: Session, section: TrainSection) -> list[str]:
     """Start from the weights of another adapter: all of them, or all but its head (a warm start); in words.
 
-    Afterwards every process has the leader's values, and draws dropout of its own.
+    Afterwards every process has the leader's values.
     """
     model, group = session.base.model, session.group
     if section.init_from is not None:

@@ -56,6 +56,7 @@ def lorafit_steps(setting: Setting) -> Steps:
     import torch
     from lorafit.run.text import TextTraining
 
+    from lorafit.lora import Draws, draw_from
     from lorafit.methods import LoRA
     from lorafit.models import Model, family_of, fuse_activations
     from lorafit.recipe import TrainSection
@@ -65,7 +66,9 @@ def lorafit_steps(setting: Setting) -> Steps:
     net, tokenizer, pairs = _start(setting)
     fuse_activations(net)
     model = Model(net, tokenizer, family_of("gpt2", "gpt2"), "text")
-    LoRA(r=RANK, alpha=ALPHA, dropout=DROPOUT).attach(model, torch.Generator().manual_seed(0))
+    draws = Draws(seed=0)
+    LoRA(r=RANK, alpha=ALPHA, dropout=DROPOUT).attach(model, draws.init())
+    draw_from(net, draws)
     section = TrainSection(epochs=1000, batch_size=BATCH_SIZE, learning_rate=2e-4, label_smoothing=SMOOTHING)
     placement = Placement(torch.device(setting.device), getattr(torch, setting.dtype))
     placement.place(model)

@@ -23,8 +23,9 @@ _OTHERS = {
     "intermediate_size": 24,
     "max_position_embeddings": 66,
 }
+_GROUPED = {"num_key_value_heads": 2, "head_dim": 4}
 _MORE: dict[str, dict[str, Any]] = {
-    "llama": {"num_key_value_heads": 2, "head_dim": 4},
+    **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3"), _GROUPED),
     "deberta-v2": {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "pooler_hidden_size": 16},
 }
 
@@ -34,7 +35,7 @@ def tiny_model(model_type: str, **changes: Any) -> Model:
     sizes = _GPT2 if model_type == "gpt2" else _OTHERS | _MORE.get(model_type, {})
     tokens = {"vocab_size": VOCAB_SIZE, "pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0}
     config = AutoConfig.for_model(model_type, **(sizes | tokens | changes))
-    is_decoder = model_type in DECODERS
+    is_decoder = not FAMILIES[model_type].is_encoder
     torch.manual_seed(0)
     if is_decoder:
         net = AutoModelForCausalLM.from_config(config)
