@@ -11,9 +11,9 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
-from lorafit.data.readers import reader_for
+from lorafit.data.readers import Reader, reader_for
 from lorafit.data.rows import RawRow
 from lorafit.errors import NotFoundError
 
@@ -73,9 +73,7 @@ class Files:
         """Each file with its reader."""
         for path, part in self.paths.items():
             reader = reader_for(path, self.format.name, self.format.columns)
-            where = str(path)
-            rows = _read(path, lambda stream, read=reader.read, where=where: read(stream, where))  # type: ignore[misc]
-            yield RowFile(where, rows, reader.unit, reader.has_header).of_part(part)
+            yield RowFile(str(path), _read(path, reader), reader.unit, reader.has_header).of_part(part)
 
     def identity(self) -> str:
         """sha256 of the file, or over the hashes of the files."""
@@ -181,13 +179,14 @@ def _place(row: RawRow, key: Callable[[RawRow], str]) -> float:
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
-def _read(path: Path, read: Callable[[BinaryIO], Iterator[RawRow]]) -> Iterator[RawRow]:
+def _read(path: Path, reader: Reader) -> Iterator[RawRow]:
     """The rows of a file, unzipped if it is gzipped. Raises NotFoundError where it cannot be read."""
     try:
         with path.open("rb") as stream:
             is_zipped = stream.read(len(_GZIP_MARK)) == _GZIP_MARK
             stream.seek(0)
-            yield from read(io.BytesIO(gzip.decompress(stream.read())) if is_zipped else stream)
+            unzipped = io.BytesIO(gzip.decompress(stream.read())) if is_zipped else stream
+            yield from reader.read(unzipped, str(path))
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise NotFoundError(f"{path}: not a readable gzip file: {error}") from None
     except OSError as error:
