@@ -12,7 +12,8 @@ from huggingface_hub import constants
 from lorafit.adapters import AdapterCard, read_adapter
 from lorafit.adapters.fingerprint import NUM_INPUTS, answers
 from lorafit.adapters.restore import load_tensors
-from lorafit.data import Split, epoch_order
+from lorafit.data import Split
+from lorafit.data.batches import epoch_order
 from lorafit.errors import NotFoundError
 from lorafit.files import local_path
 from lorafit.lora import Draws, draw_from
@@ -25,7 +26,7 @@ from lorafit.run.placement import Placement
 from lorafit.run.plan import Plan
 from lorafit.run.provenance import adapter_card
 from lorafit.run.warm_start import warm_start
-from lorafit.tasks import Task
+from lorafit.tasks import Rows, Task
 from lorafit.training import (
     AdamW,
     Member,
@@ -76,7 +77,7 @@ class Session:
 def load(plan: Plan, report: Report) -> LoadedBase:
     """The base, and the rows of every split. Raises NotFoundError with a line for everything that is missing."""
     recipe = plan.recipe
-    rows, faults = _read_splits(plan.task, recipe, report)
+    rows, faults = _read_splits(plan.rows, report)
     if constants.HF_HUB_OFFLINE:
         faults += missing_files(recipe.model.base, recipe.model.revision)
     if faults:
@@ -100,7 +101,7 @@ def load(plan: Plan, report: Report) -> LoadedBase:
         train.examples,
         valid_rows,
         valid,
-        adapter_card(recipe, plan.method, plan.task),
+        adapter_card(recipe, plan.method, plan.task, plan.rows.identities()),
         FingerprintSample(inputs, answers(model, inputs)),
         Placement.of(recipe.model.dtype),
     )
@@ -168,18 +169,18 @@ def take_start(session: Session, section: TrainSection) -> list[str]:
     return notes
 
 
-def _read_splits(task: Task, recipe: Recipe, report: Report) -> tuple[dict[Split, Sequence[Any]], list[str]]:
-    """Every split that the recipe names, of which train is required; and what is wrong with those that are missing."""
-    data = recipe.data
-    wanted: list[Split] = ["train", *(split for split in task.splits(data) if split != "train")]
-    rows: dict[Split, Sequence[Any]] = {}
+def _read_splits(rows: Rows, report: Report) -> tuple[dict[Split, Sequence[Any]], list[str]]:
+    """Every split that the run needs; and what is wrong with those that are missing."""
+    found: dict[Split, Sequence[Any]] = {}
     faults: list[str] = []
-    for split in wanted:
+    for split in rows.splits_of_run:
         try:
-            rows[split] = task.read(data, split, lambda text: report(Note(text)))
+            found[split] = rows.rows(split)
         except NotFoundError as error:
             faults.append(str(error))
-    return rows, faults
+    for note in rows.notes:
+        report(Note(note))
+    return found, faults
 
 
 def _load_model(task: Task, recipe: Recipe) -> Model:

@@ -34,7 +34,7 @@ def plan_warm_start(method: Method, shape: Model) -> str | None:
     adapter = read_adapter(folder)
     _check_method(method, adapter)
     _check_tensors(adapter, shape)
-    return f"LoRA starts from {folder} (task {adapter.card.task.name})"
+    return f"LoRA starts from {folder} (task {adapter.card.task['name']})"
 
 
 def warm_start(method: Method, model: Model, base: BaseCard) -> list[str]:
@@ -59,7 +59,7 @@ def warm_start(method: Method, model: Model, base: BaseCard) -> list[str]:
     along = f" and {model.family.kept_head}" if kept else ""
     fresh = {model.family.head_module(n) for n, _ in model.head_parameters() if n not in kept}
     head = f", head fresh ({', '.join(sorted(fresh))})" if fresh else ""
-    return [f"LoRA{along} from {folder} (task {adapter.card.task.name}){head}"]
+    return [f"LoRA{along} from {folder} (task {adapter.card.task['name']}){head}"]
 
 
 def _is_kept(name: str, model: Model) -> bool:

@@ -159,7 +159,7 @@ def padded_steps(setting: Setting) -> Steps:
     import loralib
     import torch
 
-    from lorafit.data import encode_pairs
+    from lorafit.data.encode import encode_pairs
 
     net, tokenizer, pairs = _start(setting)
     width = net.config.n_embd
@@ -216,14 +216,14 @@ def _start(setting: Setting, dropout: float | None = 0.0) -> tuple[Any, Any, lis
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
 
-    from lorafit.tasks import TASKS
+    from lorafit.tasks import load_rows, make_data, make_task
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
     rates = {} if dropout is None else dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), dropout)
     net = GPT2LMHeadModel(GPT2Config(vocab_size=VOCAB_SIZE, **SHAPES[setting.shape], **rates))
     tokenizer = GPT2Tokenizer.from_pretrained(setting.tokenizer)
-    pairs = TASKS["e2e"].read_file(setting.rows)  # type: ignore[attr-defined]
+    pairs = load_rows(make_task("e2e"), make_data("e2e", train=str(setting.rows))).rows("train")
     return net, tokenizer, pairs
 
 
