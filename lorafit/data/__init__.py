@@ -1,6 +1,6 @@
 """Rows from files, examples as ids and targets, batches in a reproducible order."""
 
-from lorafit.data.batches import PackedBatch, epoch_order, num_batches, pack, split_evenly
+from lorafit.data.batches import PackedBatch, epoch_order, num_batches, pack, pad, split_evenly
 from lorafit.data.encode import EncodedPair, TextPair, encode_contexts, encode_pairs
 from lorafit.data.labelled import (
     EncodedText,
@@ -30,6 +30,7 @@ __all__ = [
     "num_batches",
     "pack",
     "pack_labelled",
+    "pad",
     "pad_labelled",
     "split_evenly",
     "split_path",

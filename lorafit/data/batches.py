@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 import torch
@@ -85,17 +85,19 @@ def split_evenly(batch: Sequence[Item], micro_batch_size: int | None) -> list[li
 
 @dataclass(frozen=True)
 class PackedBatch:
-    """Examples end to end in one row of T tokens; N of the tokens have a target.
+    """Examples end to end in one row [1, T], or padded on the right [n, longest]; N of the tokens have a target.
 
-    `input_ids` and `position_ids` [1, T], positions restart with every example; `lengths` of the examples;
-    `target_places` [N] indices into the row; `targets` [N] the tokens to predict there.
+    `position_ids` [1, T] restart with every example and are there in a packed batch only, `attention_mask`
+    [n, longest] in a padded one; `lengths` of the examples; `target_places` [N] indices into the flattened input;
+    `targets` [N] the tokens to predict there.
     """
 
     input_ids: Tensor
-    position_ids: Tensor
     lengths: list[int]
     target_places: Tensor
     targets: Tensor
+    position_ids: Tensor | None = None
+    attention_mask: Tensor | None = None
 
     @property
     def num_targets(self) -> int:
@@ -103,7 +105,7 @@ class PackedBatch:
 
     @property
     def num_tokens(self) -> int:
-        return self.input_ids.numel()
+        return sum(self.lengths)
 
     @property
     def num_places(self) -> int:
@@ -111,13 +113,8 @@ class PackedBatch:
 
     def to(self, device: torch.device) -> PackedBatch:
         """The same batch on another device."""
-        return PackedBatch(
-            self.input_ids.to(device, non_blocking=True),
-            self.position_ids.to(device, non_blocking=True),
-            self.lengths,
-            self.target_places.to(device, non_blocking=True),
-            self.targets.to(device, non_blocking=True),
-        )
+        moved = {k: v.to(device, non_blocking=True) for k, v in vars(self).items() if isinstance(v, Tensor)}
+        return replace(self, **moved)  # type: ignore[arg-type]
 
 
 def pack(examples: Sequence[EncodedPair], max_length: int) -> PackedBatch:
@@ -132,4 +129,20 @@ def pack(examples: Sequence[EncodedPair], max_length: int) -> PackedBatch:
         lengths=lengths,
         target_places=mask.nonzero().flatten(),
         targets=torch.tensor(targets, dtype=torch.long),
+    )
+
+
+def pad(examples: Sequence[EncodedPair], max_length: int, pad_id: int) -> PackedBatch:
+    """The same examples one below the other, as wide as the longest: for models in which they cannot share a row."""
+    row = pack(examples, max_length)
+    longest = max(row.lengths)
+    places = torch.tensor([i * longest + t for i, n in enumerate(row.lengths) for t in range(n)])
+    ids = row.input_ids.new_full((len(examples) * longest,), pad_id).scatter(0, places, row.input_ids[0])
+    real = torch.zeros_like(ids).index_fill(0, places, 1)
+    return PackedBatch(
+        input_ids=ids.view(-1, longest),
+        lengths=row.lengths,
+        target_places=places[row.target_places],
+        targets=row.targets,
+        attention_mask=real.view(-1, longest),
     )

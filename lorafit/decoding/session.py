@@ -19,13 +19,8 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicCache
 
 from lorafit.decoding.cache import SlotLayer
+from lorafit.models.families import family_of
 from lorafit.models.packing import PACKED_ATTENTION
-
-# Position enters by `position_ids` alone, and the attention obeys a mask [n, 1, queries, keys] as given.
-TREE_MODEL_TYPES = frozenset(
-    {"gemma", "gpt2", "gpt_neox", "llama", "mistral", "olmo2", "phi3", "qwen2", "qwen3"}
-)
-
 
 _OBEY_MASKS = ("sdpa", "eager", PACKED_ATTENTION)
 
@@ -48,11 +43,9 @@ def open_session(net: PreTrainedModel) -> Session:
 
 
 def beams_can_share_a_row(net: PreTrainedModel) -> bool:
-    """Whether `TreeSession` is right for `net`: a known architecture, masks obeyed, no sliding window."""
+    """Whether `TreeSession` is right for `net`: its architecture allows it, and its attention obeys masks."""
     config = net.config
-    if config.model_type not in TREE_MODEL_TYPES or config._attn_implementation not in _OBEY_MASKS:
-        return False
-    return not any(DynamicCache(config=config).is_sliding)
+    return config._attn_implementation in _OBEY_MASKS and family_of(config).can_share_cache(config)
 
 
 class TreeSession:

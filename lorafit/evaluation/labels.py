@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lorafit.data import EncodedText, LabelBatch, LabelledText, encode_labelled, pack_labelled, pad_labelled
 from lorafit.metrics import Kind, Scores, find_metric
-from lorafit.models import Model, PackedRow
+from lorafit.models import Model
 from lorafit.tasks import LabelTask
 
 _TOKENS_AT_ONCE = 4096  # padding included
@@ -21,34 +21,28 @@ def encode_for(model: Model, examples: Sequence[LabelledText], max_length: int) 
     """Token ids of at most `max_length`, or as many as the base has positions."""
     assert model.tokenizer is not None
     config = model.net.config
-    room = config.max_position_embeddings - model.family.first_position(config)
+    room = model.family.num_positions(config)
     num_types = getattr(config, "type_vocab_size", 0)
-    return encode_labelled(model.tokenizer, examples, min(max_length, room), num_types)
+    longest = max_length if room is None else min(max_length, room)
+    return encode_labelled(model.tokenizer, examples, longest, num_types)
 
 
 def collate(model: Model, examples: Sequence[EncodedText]) -> LabelBatch:
     """One packed row where the architecture takes it, else padded rows."""
-    if model.family.packs:
+    if model.family.can_pack(model.net.config):
         return pack_labelled(examples, model.family.first_position(model.net.config))
     return pad_labelled(examples, model.net.config.pad_token_id or 0)
 
 
 def label_outputs(model: Model, batch: LabelBatch) -> Tensor:
     """The head's outputs, [n, classes] or [n, 1]. A net that is given packed rows must `take_packed_rows`."""
-    if batch.position_ids is None:
-        return model.net(
-            input_ids=batch.input_ids,
-            attention_mask=batch.attention_mask,
-            token_type_ids=batch.token_type_ids,
-        ).logits
-    row = PackedRow.of(batch.lengths, batch.input_ids.device)
-    hidden = model.net.base_model(
-        input_ids=batch.input_ids,
+    return model.head_outputs(
+        batch.input_ids,
+        batch.lengths,
+        attention_mask=batch.attention_mask,
         position_ids=batch.position_ids,
         token_type_ids=batch.token_type_ids,
-        packed_row=row,
-    ).last_hidden_state
-    return model.apply_head(hidden[0].index_select(0, batch.starts)[:, None])
+    )
 
 
 Each = Callable[[Sequence[Any], Callable[[Any], Any]], Iterable[Any]]

@@ -13,13 +13,7 @@ from lorafit import lora
 from lorafit.errors import AdapterError, RecipeError
 from lorafit.interop.base import Factors, Foreign, Format, Slices
 from lorafit.methods import LoRA
-from lorafit.models import Family, Model, OutputKind
-
-# The alpha of the released checkpoints (paper's scripts), since no file of loralib's holds it.
-PAPER_ALPHAS = {"roberta": 16, "deberta-v2": 32, "gpt2": 32}
-
-# What the paper's code saves of the base beside the adapter: poolers without use, tied heads, mask buffers.
-_OF_BASE = re.compile(r"(^|\.)(pooler\.dense\.\w+|lm_head\.\S+|attn\.(masked_)?bias|position_ids)$")
+from lorafit.models import Family, Model, OutputKind, family_of
 
 
 @dataclass(frozen=True)
@@ -36,18 +30,15 @@ def output_of(foreign: Foreign, family: Family) -> tuple[OutputKind, int | None]
 
     Raises AdapterError for an encoder without a head.
     """
-    heads = {n: t for n, t in foreign.others.items() if re.search(r"(^|\.)(classifier|score)\.", n)}
-    heads = {n: t for n, t in heads.items() if not n.startswith(f"{family.backbone}.")}
-    last = [
-        t for n, t in heads.items() if n.endswith(("out_proj.weight", "classifier.weight", "score.weight"))
-    ]
-    if not last and family.head_dropout:
+    head = family.heads.get("label")
+    weight = foreign.others.get(f"{head.output}.weight") if head is not None else None
+    if weight is None and "text" not in family.heads:
         raise AdapterError(
             f"{foreign.path}: holds no classification head, without which a {family.model_type} is no use"
         )
-    if not last:
+    if weight is None:
         return "text", None
-    rows = last[0].shape[0]
+    rows = weight.shape[0]
     return ("score", 1) if rows == 1 else ("label", rows)
 
 
@@ -79,8 +70,8 @@ def adopt(
 
 def expected_alpha(config: PretrainedConfig) -> str:
     """The hint for a missing alpha."""
-    alpha = PAPER_ALPHAS.get(config.model_type)
-    return f"; the paper's {config.model_type} checkpoints have --alpha {alpha}" if alpha else ""
+    alpha = family_of(config).loralib_alpha
+    return f"; the paper's {config.model_type} checkpoints have --alpha {alpha:g}" if alpha else ""
 
 
 def _module_name(given: str, shape: Model, modules: Mapping[str, nn.Module]) -> str | None:
@@ -97,7 +88,7 @@ def _others(foreign: Foreign, shape: Model) -> tuple[dict[str, Tensor], list[str
     for name, tensor in foreign.others.items():
         if name in head:
             tensors[name] = tensor
-        elif name in base or f"{shape.family.backbone}.{name}" in base or _OF_BASE.search(name):
+        elif name in base or f"{shape.family.backbone}.{name}" in base or shape.family.is_left_over(name):
             left_out.append(name)
         else:
             raise AdapterError(

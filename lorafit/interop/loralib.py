@@ -45,7 +45,7 @@ class Loralib(Format):
                     f"{name}: loralib has no layer for an update of rank r of a kernel; use merge"
                 )
         tensors: dict[str, Any] = OrderedDict(adapter.tensors)
-        if shape.family.model_type == "gpt2":
+        if shape.family.loralib_wrapped:
             tensors = {_WRAPPER: OrderedDict((f"module.{name}", t) for name, t in tensors.items())}
         torch.save(tensors, folder / FILE)
 

@@ -46,6 +46,7 @@ class Prefix(Method):
     def attach(self, model: Model, generator: torch.Generator | None = None) -> None:
         """Put the prefix before everything the net will read. Raises RecipeError where the architecture has no way."""
         net, family = model.net, model.family
+        self._check_architecture(model)
         attentions = family.attentions(net)
         self._check(model, is_causal=bool(getattr(attentions[0], "is_causal", False)))
         take_packed_rows(net)
@@ -71,13 +72,15 @@ class Prefix(Method):
         """The prefix itself in the place of its reparameterisation."""
         _reader(model).finish()
 
-    def _check(self, model: Model, *, is_causal: bool) -> None:
-        family, positions = model.family, model.net.config.max_position_embeddings
-        if not family.packs:
+    def _check_architecture(self, model: Model) -> None:
+        if not model.family.can_pack(model.net.config):
             raise RecipeError(
-                f"[method] name: a prefix has no way into the attention of {family.model_type!r}; "
+                f"[method] name: a prefix has no way into the attention of this {model.family.model_type!r}; "
                 f"choose another method"
             )
+
+    def _check(self, model: Model, *, is_causal: bool) -> None:
+        family, positions = model.family, model.net.config.max_position_embeddings
         if self.variant == "embedding" and not is_causal:
             raise RecipeError(
                 f'[method] variant: "embedding" needs a causal decoder, and {family.model_type!r} reads both ways; '

@@ -1,10 +1,10 @@
 """Base models: loading them, knowing their parts, telling one from another."""
 
 from lorafit.models.activations import fuse_activations
-from lorafit.models.families import FAMILIES, LOGICAL_TARGETS, Family, family_of
+from lorafit.models.families import FAMILIES, LOGICAL_TARGETS, Family, Head, OutputKind, family_of
 from lorafit.models.identity import BaseIdentity, base_identity
-from lorafit.models.load import base_folder, load_base, load_config, load_tokenizer, skeleton
-from lorafit.models.model import Model, OutputKind
+from lorafit.models.load import base_folder, load_base, load_config, load_tokenizer, set_pad_token, skeleton
+from lorafit.models.model import Model
 from lorafit.models.packing import PackedRow, take_packed_rows
 from lorafit.models.stored import MappedFile, Stored, stored_tensors, weight_files
 
@@ -13,6 +13,7 @@ __all__ = [
     "LOGICAL_TARGETS",
     "BaseIdentity",
     "Family",
+    "Head",
     "MappedFile",
     "Model",
     "OutputKind",
@@ -25,6 +26,7 @@ __all__ = [
     "load_base",
     "load_config",
     "load_tokenizer",
+    "set_pad_token",
     "skeleton",
     "stored_tensors",
     "take_packed_rows",

@@ -46,7 +46,7 @@ class LabelTraining:
         data: DataSection,
     ) -> LabelTraining:
         """Encode the train and valid splits. Of a valid split in parts, the headline's part chooses the best epoch."""
-        if model.family.packs:
+        if model.family.can_pack(model.net.config):
             take_packed_rows(model.net)
         part = task.headline.rpartition(".")[0]
         valid = [example for example in examples.get("valid", []) if example.part in ("", part)]
@@ -130,7 +130,7 @@ def evaluate_labels(
     job: Job,
 ) -> Evaluation:
     """Classify or score every example, and score the predictions where there are labels."""
-    if model.family.packs:
+    if model.family.can_pack(model.net.config):
         take_packed_rows(model.net)
     encoded = encode_for(model, examples, max_length)
 

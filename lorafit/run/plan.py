@@ -139,18 +139,15 @@ def find_task(recipe: Recipe) -> Task:
 
 
 def _check_kind(recipe: Recipe, task: Task, config: PretrainedConfig) -> None:
-    """A text needs a decoder, a label an encoder."""
+    """The base must have a head for what the task asks for."""
     base = recipe.model.base
-    is_encoder = family_of(config.model_type, base).is_encoder
-    if is_encoder and task.output == "text":
-        raise RecipeError(
-            f"[model] base: {base} ({config.model_type}) is an encoder and writes no text, as {task.name} asks for"
-        )
-    if not is_encoder and task.output != "text":
-        raise RecipeError(
-            f"[model] base: {base} ({config.model_type}) is not an encoder, as {task.name} asks for; take one of "
-            f"{', '.join(name for name, family in FAMILIES.items() if family.is_encoder)}"
-        )
+    if task.output in family_of(config).heads:
+        return
+    able = ", ".join(name for name, family in FAMILIES.items() if task.output in family.heads)
+    gives = "writes no text" if task.output == "text" else "has no head for labels"
+    raise RecipeError(
+        f"[model] base: {base} ({config.model_type}) {gives}, as {task.name} asks for; take one of {able}"
+    )
 
 
 def _check_lengths(recipe: Recipe, task: Task, config: PretrainedConfig, num_taken: int) -> None:

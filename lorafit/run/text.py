@@ -18,6 +18,7 @@ from lorafit.data import (
     encode_pairs,
     epoch_order,
     pack,
+    pad,
 )
 from lorafit.errors import NotFoundError
 from lorafit.evaluation import Generated, decode_texts, score_generated
@@ -62,7 +63,8 @@ class TextTraining:
             raise NotFoundError(
                 f"[data] max_length: {limit} tokens leave no room for a completion in any training row"
             )
-        take_packed_rows(model.net)
+        if model.family.can_pack(model.net.config):
+            take_packed_rows(model.net)
         return TextTraining(
             model, train, encode_pairs(model.tokenizer, pairs.get("valid", [])), section, limit
         )
@@ -79,7 +81,7 @@ class TextTraining:
 
     def steps(self, total: int) -> Steps:
         """The data of every step."""
-        return Steps(self._order, self._pack, total)
+        return Steps(self._order, self._collate, total)
 
     def _order(self, epoch: int) -> list[list[int]]:
         section = self.section
@@ -93,8 +95,14 @@ class TextTraining:
             lengths=self._lengths() if section.batch_order == "bucketed" else None,
         )
 
-    def _pack(self, indices: Sequence[int]) -> PackedBatch:
-        return pack([self.train[i] for i in indices], self.max_length)
+    def _collate(self, indices: Sequence[int]) -> PackedBatch:
+        return self._batch([self.train[i] for i in indices])
+
+    def _batch(self, examples: Sequence[EncodedPair]) -> PackedBatch:
+        config = self.model.net.config
+        if self.model.family.can_pack(config):
+            return pack(examples, self.max_length)
+        return pad(examples, self.max_length, self.model.family.text_config(config).pad_token_id or 0)
 
     def _lengths(self) -> list[int]:
         return [len(e.context_ids) + len(e.completion_ids) for e in self.train]
@@ -115,7 +123,7 @@ class TextTraining:
 
     def _validation_loss(self, row: Sequence[EncodedPair]) -> tuple[float, int]:
         """The summed loss of a few examples, and over how many targets."""
-        batch = pack(row, self.max_length)
+        batch = self._batch(row)
         loss = language_model_loss(self.model.net, batch.to(self.model.device), 0.0)
         return loss.item(), batch.num_targets
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from lorafit.data.batches import PackedBatch
+from lorafit.models import family_of
 from lorafit.models.packing import PackedRow
 
 _CHUNK_ELEMENTS = 1 << 23  # logits held at once: 32 MB in float32
@@ -17,16 +18,21 @@ _CHUNK_ELEMENTS = 1 << 23  # logits held at once: 32 MB in float32
 def language_model_loss(net: PreTrainedModel, batch: PackedBatch, label_smoothing: float) -> Tensor:
     """Sum over the batch's targets of (1 - eps) nll + eps mean_vocab(-log p) (paper's model.py, `label_smooth`).
 
-    The net must `take_packed_rows`. Returns a scalar; divide by the global number of targets.
+    A net that is given packed rows must `take_packed_rows`. Returns a scalar; divide by the global number of targets.
     """
-    row = PackedRow.of(batch.lengths, batch.input_ids.device)
-    backbone = net.base_model
-    hidden = backbone(
-        input_ids=batch.input_ids, position_ids=batch.position_ids, packed_row=row, use_cache=False
-    ).last_hidden_state
-    at_targets = hidden[0].index_select(0, batch.target_places)
+    inputs: dict[str, object] = {"input_ids": batch.input_ids, "use_cache": False}
+    if batch.position_ids is None:
+        inputs["attention_mask"] = batch.attention_mask
+    else:
+        inputs["position_ids"] = batch.position_ids
+        inputs["packed_row"] = PackedRow.of(batch.lengths, batch.input_ids.device)
+    if not family_of(net.config).has_bare_output(net.config):
+        logits = net(**inputs).logits.flatten(0, 1).index_select(0, batch.target_places)
+        return cross_entropy_sum(logits, batch.targets, label_smoothing)
+    hidden = net.base_model(**inputs).last_hidden_state
+    at_targets = hidden.flatten(0, 1).index_select(0, batch.target_places)
     head = net.get_output_embeddings()
-    if _is_plain(head, net):
+    if type(head) is nn.Linear and head.bias is None:  # without an adapter
         weight = head.weight
         return FusedCrossEntropy.apply(at_targets, weight, batch.targets, label_smoothing)
     return cross_entropy_sum(head(at_targets), batch.targets, label_smoothing)
@@ -44,15 +50,6 @@ def label_loss_sum(outputs: Tensor, labels: Tensor, label_smoothing: float) -> T
     if outputs.shape[1] == 1:
         return (outputs[:, 0].float() - labels).square().sum()
     return cross_entropy_sum(outputs, labels.long(), label_smoothing)
-
-
-def _is_plain(head: nn.Module, net: PreTrainedModel) -> bool:
-    """A bare matrix product: no bias, no adapter, no soft-capping of logits."""
-    return (
-        type(head) is nn.Linear
-        and head.bias is None
-        and not getattr(net.config, "final_logit_softcapping", None)
-    )
 
 
 class FusedCrossEntropy(torch.autograd.Function):

@@ -21,6 +21,7 @@ from lorafit.errors import NotFoundError, RecipeError, did_you_mean
 from lorafit.interop import Foreign, adopt, output_of
 from lorafit.models import (
     BaseIdentity,
+    Family,
     base_folder,
     base_identity,
     family_of,
@@ -64,7 +65,7 @@ def import_adapter(file: Path, output: Path, format_name: str, base: str, given:
     check_new(output)
     foreign = fmt.read(file)
     config = load_config(base, local_only=True)
-    task = _task_card(foreign, config.model_type, base, given.task)
+    task = _task_card(foreign, family_of(config), given.task)
     num_labels = len(task.labels) if task.labels else (1 if task.output == "score" else None)
     shape = skeleton(load_config(base, num_labels=num_labels, local_only=True), task.output)
     adopted = adopt(foreign, fmt, shape, given.alpha, given.targets)
@@ -91,9 +92,9 @@ def import_adapter(file: Path, output: Path, format_name: str, base: str, given:
     return ImportResult(output, card, len(adopted.tensors), notes)
 
 
-def _task_card(foreign: Foreign, model_type: str, base: str, name: str | None) -> TaskCard:
+def _task_card(foreign: Foreign, family: Family, name: str | None) -> TaskCard:
     """The task that was named, or a nameless one by the shape of the head."""
-    output, num_labels = output_of(foreign, family_of(model_type, base))
+    output, num_labels = output_of(foreign, family)
     if name is None:
         labels = [f"LABEL_{i}" for i in range(num_labels)] if output == "label" and num_labels else None
         return TaskCard(name="unknown", output=output, labels=labels)
