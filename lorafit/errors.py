@@ -1,4 +1,4 @@
-"""The errors a user can cause, the exit code each one leads to, and the did-you-mean helper.
+"""The errors a user can cause, the exit code each one leads to, and the lookup of names that a user gives.
 
 LorafitError                1
 ├── RecipeError             2   a recipe, an override or a command line that cannot be used
@@ -17,8 +17,10 @@ LorafitError                1
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import ClassVar
+from collections.abc import Iterable, Mapping
+from typing import ClassVar, TypeVar
+
+V = TypeVar("V")
 
 
 class LorafitError(Exception):
@@ -99,3 +101,25 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         return ""
     original = next(k for k in known if k.lower() == near[0])
     return f"; did you mean {original!r}?"
+
+
+def lookup(
+    registry: Mapping[str, V],
+    name: str,
+    what: str,
+    *,
+    where: str = "",
+    more: str = "",
+    error: type[LorafitError] = RecipeError,
+) -> V:
+    """The entry of that name, or an error that offers the nearest name and lists all of them.
+
+    lookup(METRICS, "blue", "metric", where="[eval] metrics")
+        -> [eval] metrics: no metric 'blue'; did you mean 'bleu'? there are accuracy, f1, ...
+    `more` is said behind the names: what else would do.
+    """
+    if name in registry:
+        return registry[name]
+    place = f"{where}: " if where else ""
+    hint = did_you_mean(name, registry) or ";"
+    raise error(f"{place}no {what} {name!r}{hint} there are {', '.join(registry)}{more}")

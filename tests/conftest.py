@@ -12,6 +12,7 @@ os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,6 +131,14 @@ def lorafit() -> Callable[..., subprocess.CompletedProcess[str]]:
         return done
 
     return run
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """How exactly the recorded numbers of tests/links/test_same_numbers.py were compared."""
+    reports = terminalreporter.stats.get("passed", [])
+    ways = Counter(how for each in reports for name, how in each.user_properties if name == "same_numbers")
+    for how, count in ways.items():
+        terminalreporter.write_line(f"same numbers: {count} recorded cases compared {how}")
 
 
 @dataclass(frozen=True)

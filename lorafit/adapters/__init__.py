@@ -1,5 +1,6 @@
 """The adapter folder: what training leaves, and all that `eval`, `merge` and `export` need."""
 
+from lorafit.adapters.base_choice import BaseChoice
 from lorafit.adapters.card import AdapterCard, BaseCard, FileCard, Provenance, TaskCard
 from lorafit.adapters.check import Agreement, check_answers
 from lorafit.adapters.fingerprint import Fingerprint, take_fingerprint
@@ -11,6 +12,7 @@ __all__ = [
     "AdapterCard",
     "Agreement",
     "BaseCard",
+    "BaseChoice",
     "FileCard",
     "Fingerprint",
     "Provenance",

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from lorafit.metrics import Kind
 from lorafit.recipe import DataSection, DecodeSection
 
 FORMAT_VERSION: Literal[1] = 1
@@ -33,7 +34,7 @@ class TaskCard(Card):
     """What the adapter was trained for. `labels` in the order of the classifier's outputs; None for text."""
 
     name: str
-    output: Literal["text", "label", "score"]
+    output: Kind
     labels: list[str] | None = None
 
 

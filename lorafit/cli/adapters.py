@@ -58,25 +58,21 @@ def evaluate(
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Predict and score a split of an adapter's task."""
+    from lorafit.adapters import BaseChoice
     from lorafit.display import Display
     from lorafit.display.adapters import show_evaluation
     from lorafit.recipe import EvalSection
-    from lorafit.run.work import missing_by_name
-    from lorafit.verbs.evaluate import BaseChoice
-    from lorafit.verbs.evaluate import evaluate as carry_out
+    from lorafit.run.stop import StopRequest
+    from lorafit.run.train import missing_by_name
+    from lorafit.training import ProcessGroup
+    from lorafit.verbs.evaluate import EvaluateOptions
+    from lorafit.verbs.evaluate import evaluate as evaluate_adapter
 
     section = EvalSection(metrics=tuple(metric) if metric else None, batch_size=batch_size)
-    display = Display(json=json)
-    with display:
-        result = carry_out(
-            adapter,
-            BaseChoice(base, force),
-            split.value,
-            data,
-            output,
-            section,
-            display.report,
-            glue_submission,
+    options = EvaluateOptions(split.value, data, output, glue_submission)
+    with Display(json=json) as display, StopRequest() as stop:
+        result = evaluate_adapter(
+            adapter, BaseChoice(base, force), options, section, display.report, ProcessGroup(stop)
         )
     show_evaluation(display, result)
     if missing_by_name(metric or None, result.scores):
@@ -103,15 +99,20 @@ def predict(
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Write a text for each context of your own."""
+    from lorafit.adapters import BaseChoice
     from lorafit.display import Display
     from lorafit.display.adapters import show_predictions
-    from lorafit.verbs.evaluate import BaseChoice, Sampling
-    from lorafit.verbs.evaluate import predict as carry_out
+    from lorafit.run.stop import StopRequest
+    from lorafit.training import ProcessGroup
+    from lorafit.verbs.predict import Sampling
+    from lorafit.verbs.predict import predict as predict_texts
 
     given = contexts if contexts is not None else [line.rstrip("\n") for line in sys.stdin if line.strip()]
     sampling = Sampling(strategy, temperature, top_p, max_new_tokens, seed)
     display = Display(json=json)
-    texts = dict(carry_out(adapter, BaseChoice(base, force), given, sampling, batch_size))
+    with StopRequest() as stop:
+        choice = BaseChoice(base, force)
+        texts = dict(predict_texts(adapter, choice, given, sampling, batch_size, ProcessGroup(stop)))
     show_predictions(display, [(context, texts[i]) for i, context in enumerate(given)])
 
 

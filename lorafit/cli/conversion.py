@@ -48,9 +48,9 @@ def merge(
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Write base + adapter as a plain Hugging Face model folder, and prove that it computes the same."""
+    from lorafit.adapters import BaseChoice
     from lorafit.display import Display
     from lorafit.display.adapters import show_merge
-    from lorafit.verbs.evaluate import BaseChoice
     from lorafit.verbs.merge import merge as carry_out
     from lorafit.verbs.merge import parse_size
 
@@ -76,10 +76,10 @@ def export(
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Write the adapter in another program's format."""
+    from lorafit.adapters import BaseChoice
     from lorafit.display import Display
     from lorafit.display.adapters import show_export
     from lorafit.interop.hub import Upload
-    from lorafit.verbs.evaluate import BaseChoice
     from lorafit.verbs.export import export as carry_out
 
     upload = Upload(push_to_hub, private) if push_to_hub else None

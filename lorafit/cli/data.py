@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lorafit.cli.adapters import SplitName
-from lorafit.cli.options import Debug, Json, Overrides, RecipeArgument
+from lorafit.cli.options import Debug, Json, Overrides, RecipeArgument, Unset, all_overrides
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -69,6 +69,7 @@ def verify(
 def show(
     recipe: RecipeArgument,
     overrides: Overrides = None,
+    unset: Unset = None,
     split: Annotated[SplitName, typer.Option(help="Which split.")] = SplitName.train,
     count: Annotated[int, typer.Option("-n", "--count", min=0, help="How many rows.")] = 3,
     json: Annotated[
@@ -81,4 +82,4 @@ def show(
     from lorafit.display.data import show_rows
     from lorafit.verbs.inspect import show as carry_out
 
-    show_rows(Display(json=json), carry_out(recipe, overrides or [], split.value, count))
+    show_rows(Display(json=json), carry_out(recipe, all_overrides(overrides, unset), split.value, count))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lorafit.cli.options import Debug, Json, Overrides
+from lorafit.cli.options import Debug, Json, Overrides, Unset, all_overrides
 
 
 def fetch(
@@ -18,6 +18,7 @@ def fetch(
         ),
     ],
     overrides: Overrides = None,
+    unset: Unset = None,
     lock: Annotated[Path, typer.Option(help="Where to write down what was brought.")] = Path("lorafit.lock"),
     check: Annotated[
         bool,
@@ -33,5 +34,5 @@ def fetch(
 
     display = Display(json=json)
     with display:
-        result = carry_out(recipes, overrides or [], lock, display.report, check=check)
+        result = carry_out(recipes, all_overrides(overrides, unset), lock, display.report, check=check)
     show_fetch(display, result)

@@ -47,3 +47,17 @@ Overrides = Annotated[
         show_default=False,
     ),
 ]
+Unset = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--unset",
+        metavar="SECTION.KEY",
+        help="Remove a key of the recipe, so that it has its default; may be given often.",
+        show_default=False,
+    ),
+]
+
+
+def all_overrides(assigned: list[str] | None, unset: list[str] | None) -> list[str]:
+    """`--set` and `--unset` as the overrides that a recipe is read with."""
+    return [*(f"unset={key}" for key in unset or ()), *(assigned or ())]

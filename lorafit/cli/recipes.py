@@ -1,14 +1,65 @@
-"""`lorafit recipes`."""
+"""`lorafit recipes`, and `lorafit recipe`: what a recipe may say."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
 from lorafit.cli.options import Debug, Json
 
+if TYPE_CHECKING:
+    from lorafit.recipe.read import NamedSections
 
-def recipes(json: Json = False, debug: Debug = False) -> None:  # noqa: ARG001
-    """List the shipped recipes with their task, base and the paper row they stand for."""
+app = typer.Typer(no_args_is_help=True, help="What a recipe may say: every key, for people and for editors.")
+
+
+def recipes(
+    table: Annotated[
+        str | None, typer.Option(help="Only a table of the paper, such as 2.", show_default=False)
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="Only a task, such as rte.", show_default=False)] = None,
+    method: Annotated[
+        str | None, typer.Option(help="Only a method, such as lora.", show_default=False)
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(help="Only bases with this in their name, such as roberta-large.", show_default=False),
+    ] = None,
+    json: Json = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """List the shipped recipes with their task, base and the paper row they stand for.
+
+    `lorafit train` takes what is in the first column, or the name at its end.
+    """
     from lorafit.display import Display
     from lorafit.display.recipes import show_recipes
-    from lorafit.recipe import list_recipes
+    from lorafit.recipe import select_recipes
 
-    show_recipes(Display(json=json), list_recipes())
+    number = table.lower().removeprefix("table").strip() if table is not None else None
+    show_recipes(Display(json=json), select_recipes(table=number, task=task, method=method, base=base))
+
+
+@app.command("schema")
+def schema(debug: Debug = False) -> None:  # noqa: ARG001
+    """Print the JSON schema of a recipe; editors that know Taplo find it by `#:schema PATH` in the first line."""
+    from lorafit.display import Display
+    from lorafit.recipe.reference import schema
+
+    Display(json=True).print_json(schema(_named_sections()))
+
+
+@app.command("reference")
+def reference(debug: Debug = False) -> None:  # noqa: ARG001
+    """Print every key with its values, its default and its meaning, as Markdown."""
+    from lorafit.recipe.reference import reference
+
+    typer.echo(reference(_named_sections()), nl=False)
+
+
+def _named_sections() -> NamedSections:
+    """The sections whose `name` decides which keys they have."""
+    from lorafit.methods import METHODS
+
+    return {"method": METHODS}

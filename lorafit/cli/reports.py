@@ -88,10 +88,10 @@ def analyze(
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Compare what adapters have learnt: the subspaces and amplification of the paper's section 7."""
+    from lorafit.adapters import BaseChoice
     from lorafit.display import Display
     from lorafit.display.analyze import show_analysis
     from lorafit.verbs.analyze import analyze as carry_out
-    from lorafit.verbs.evaluate import BaseChoice
 
     choice = BaseChoice(base, force)
     result = carry_out(adapters, output, choice, with_base=amplification, most=max_directions)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lorafit.cli.options import Debug, Json, Overrides
+from lorafit.cli.options import Debug, Json, Overrides, Unset, all_overrides
 
 if TYPE_CHECKING:
     from lorafit.display import Display
@@ -43,6 +43,7 @@ def repro(
         typer.Option(help="Where the run folders are. [default: runs, or runs-quick]", show_default=False),
     ] = None,
     overrides: Overrides = None,
+    unset: Unset = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Every run's messages.")] = False,
     json: Json = False,
     debug: Debug = False,  # noqa: ARG001
@@ -59,7 +60,7 @@ def repro(
     chosen_seeds = _seeds(seeds) or ((0,) if quick else ())
     wanted = Wanted(_parts(rows), _parts(tasks), chosen_seeds)
     adjust = QuickTable(runs_dir / "quick").overrides if quick else None
-    planned = plan_jobs(number, wanted, runs_dir, overrides=overrides or (), adjust=adjust)
+    planned = plan_jobs(number, wanted, runs_dir, overrides=all_overrides(overrides, unset), adjust=adjust)
     display = Display(json=json)
     if dry_run:
         show_estimates(display, estimate(planned))
@@ -72,17 +73,19 @@ def _carry_out(display: Display, planned: list[Job], num_processes: int, verbose
     from lorafit.display.repro import show_job, show_outcome
     from lorafit.paper.parallel import run_in_processes
     from lorafit.paper.repro import run_jobs
+    from lorafit.run.stop import StopRequest
+    from lorafit.training import ProcessGroup
 
     def started(number: int, job: Job) -> None:
         show_job(display, number, len(planned), job)
 
     report = display.report if verbose else display.report_progress
     outcomes = []
-    with display:
+    with display, StopRequest() as stop:
         ended = (
             run_in_processes(planned, num_processes, started)
             if num_processes > 1
-            else run_jobs(planned, report, started)
+            else run_jobs(planned, report, started, ProcessGroup(stop))
         )
         for outcome in ended:
             show_outcome(display, outcome)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lorafit.cli.options import Debug, Json, Overrides, RecipeArgument
+from lorafit.cli.options import Debug, Json, Overrides, RecipeArgument, Unset, all_overrides
 
 if TYPE_CHECKING:
     from lorafit.run.plan import Plan
@@ -25,6 +25,7 @@ class Resume(StrEnum):
 def train(
     recipe: RecipeArgument,
     overrides: Overrides = None,
+    unset: Unset = None,
     seed: Annotated[
         int | None, typer.Option(help="Short for --set train.seed=N.", show_default=False)
     ] = None,
@@ -89,26 +90,25 @@ def train(
     from lorafit.display.training import show_plan, show_seeds, show_train_result
     from lorafit.run.seeds import train_seeds
     from lorafit.run.stop import StopRequest, parse_duration, process_age_s
-    from lorafit.run.train import TrainOptions, TrainResult
-    from lorafit.run.train import train as carry_out
-    from lorafit.run.work import missing_by_name
-    from lorafit.training import open_world
+    from lorafit.run.train import TrainOptions, TrainResult, missing_by_name
+    from lorafit.run.train import train as train_plan
+    from lorafit.training import open_process_group
 
-    chosen = list(overrides or [])
+    chosen = all_overrides(overrides, unset)
     chosen += [f"train.init_from={init_from}"] if init_from is not None else []
     chosen += [_longer(extend)] if extend is not None else []
     limit_s = parse_duration(time_limit) - process_age_s() if time_limit is not None else None
     options = TrainOptions(resume.value, extend is not None)
-    with StopRequest(limit_s) as stop, open_world(stop) as world:
-        plans = world.leader_first(lambda: _plans(recipe, chosen, seed, seeds))
+    with StopRequest(limit_s) as stop, open_process_group(stop) as group:
+        plans = group.leader_first(lambda: _plans(recipe, chosen, seed, seeds))
         plan = next(iter(plans.values()))
-        display = Display(json=json, log_every=plan.recipe.train.log_every, quiet=not world.leads)
+        display = Display(json=json, log_every=plan.recipe.train.log_every, quiet=not group.is_leader)
         if dry_run:
             show_plan(display, plan)
             return
 
         def run(plan: Plan, folder: Path | None) -> TrainResult:
-            return carry_out(plan, folder, display.report, options, world)
+            return train_plan(plan, folder, display.report, options, group)
 
         if seeds is not None:
             with display:
@@ -120,7 +120,7 @@ def train(
                 results = [run(plan, output)]
             show_train_result(display, plan, results[0])
         missing = any(missing_by_name(plan.recipe.eval.metrics, each.scores) for each in results)
-        if world.from_leader(lambda: missing):
+        if group.on_leader(lambda: missing):
             raise typer.Exit(3)
 
 

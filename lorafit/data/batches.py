@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,6 +15,11 @@ from lorafit.data.encode import EncodedPair
 
 LastBatch = Literal["short", "fill", "drop"]
 Item = TypeVar("Item")
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+BatchT = TypeVar("BatchT", bound="DataclassInstance")
 
 _POOL_BATCHES = 50  # sorted by length together, as transformers' LengthGroupedSampler does
 _FILL_SEED = 911  # data_utils.py of the paper's code fills its last batch with rows drawn from Random(911)
@@ -84,65 +90,96 @@ def split_evenly(batch: Sequence[Item], micro_batch_size: int | None) -> list[li
 
 
 @dataclass(frozen=True)
-class PackedBatch:
-    """Examples end to end in one row [1, T], or padded on the right [n, longest]; N of the tokens have a target.
+class SequenceBatch:
+    """Examples of one or more members, either end to end in one row [1, T] or padded on the right [n, longest].
 
-    `position_ids` [1, T] restart with every example and are there in a packed batch only, `attention_mask`
-    [n, longest] in a padded one; `lengths` of the examples; `target_places` [N] indices into the flattened input;
-    `targets` [N] the tokens to predict there.
+    `input_ids`; `position_ids` [1, T] restart with every example and are there in a packed batch only,
+    `attention_mask` [n, longest] in a padded one; `lengths` of the examples; `target_places` [N] indices into the
+    flattened input; `targets` [N] the tokens to predict there; `num_targets` and `num_tokens` by member.
     """
 
     input_ids: Tensor
     lengths: list[int]
     target_places: Tensor
     targets: Tensor
+    num_targets: tuple[int, ...]
+    num_tokens: tuple[int, ...]
     position_ids: Tensor | None = None
     attention_mask: Tensor | None = None
-
-    @property
-    def num_targets(self) -> int:
-        return self.targets.numel()
-
-    @property
-    def num_tokens(self) -> int:
-        return sum(self.lengths)
 
     @property
     def num_places(self) -> int:
         return self.input_ids.numel()
 
-    def to(self, device: torch.device) -> PackedBatch:
+    def to(self, device: torch.device) -> SequenceBatch:
         """The same batch on another device."""
-        moved = {k: v.to(device, non_blocking=True) for k, v in vars(self).items() if isinstance(v, Tensor)}
-        return replace(self, **moved)  # type: ignore[arg-type]
+        return to_device(self, device)
 
 
-def pack(examples: Sequence[EncodedPair], max_length: int) -> PackedBatch:
-    """Lay examples end to end; the last token of each is a target only, never an input."""
-    inputs = [example.inputs(max_length) for example in examples]
+def pack(
+    examples: Sequence[EncodedPair], max_length: int, counts: Sequence[int] | None = None
+) -> SequenceBatch:
+    """Lay examples end to end; the last token of each is a target only, never an input.
+
+    `counts`: how many of the examples belong to each member, in order; None where there is one member.
+    """
+    inputs, mask, targets, shares = _contents(examples, max_length, counts)
     lengths = [len(ids) for ids in inputs]
-    mask = torch.tensor([is_target for example in examples for is_target in example.target_mask(max_length)])
-    targets = [token for example in examples for token in example.targets(max_length)]
-    return PackedBatch(
+    return SequenceBatch(
         input_ids=torch.tensor([[token for ids in inputs for token in ids]]),
-        position_ids=torch.cat([torch.arange(length) for length in lengths])[None],
         lengths=lengths,
-        target_places=mask.nonzero().flatten(),
+        target_places=torch.tensor([is_target for row in mask for is_target in row]).nonzero().flatten(),
         targets=torch.tensor(targets, dtype=torch.long),
+        num_targets=shares[0],
+        num_tokens=shares[1],
+        position_ids=torch.cat([torch.arange(length) for length in lengths])[None],
     )
 
 
-def pad(examples: Sequence[EncodedPair], max_length: int, pad_id: int) -> PackedBatch:
-    """The same examples one below the other, as wide as the longest: for models in which they cannot share a row."""
-    row = pack(examples, max_length)
-    longest = max(row.lengths)
-    places = torch.tensor([i * longest + t for i, n in enumerate(row.lengths) for t in range(n)])
-    ids = row.input_ids.new_full((len(examples) * longest,), pad_id).scatter(0, places, row.input_ids[0])
-    real = torch.zeros_like(ids).index_fill(0, places, 1)
-    return PackedBatch(
-        input_ids=ids.view(-1, longest),
-        lengths=row.lengths,
-        target_places=places[row.target_places],
-        targets=row.targets,
-        attention_mask=real.view(-1, longest),
+def pad(
+    examples: Sequence[EncodedPair], max_length: int, pad_id: int, counts: Sequence[int] | None = None
+) -> SequenceBatch:
+    """The same examples one below the other, as wide as the longest: for models that cannot share a row."""
+    inputs, mask, targets, shares = _contents(examples, max_length, counts)
+    longest = max(map(len, inputs))
+    wide_mask = [[*row, *[False] * (longest - len(row))] for row in mask]
+    return SequenceBatch(
+        input_ids=padded(inputs, pad_id),
+        lengths=[len(ids) for ids in inputs],
+        target_places=torch.tensor(wide_mask).flatten().nonzero().flatten(),
+        targets=torch.tensor(targets, dtype=torch.long),
+        num_targets=shares[0],
+        num_tokens=shares[1],
+        attention_mask=padded([[1] * len(ids) for ids in inputs], 0),
     )
+
+
+def padded(rows: Sequence[Sequence[int]], filling: int) -> Tensor:
+    """Rows of several lengths -> [n, longest], filled up on the right."""
+    longest = max(map(len, rows))
+    return torch.tensor([[*row, *[filling] * (longest - len(row))] for row in rows])
+
+
+def shares_of(values: Sequence[int], counts: Sequence[int] | None) -> tuple[int, ...]:
+    """Sums of consecutive values, `counts` of them for each member."""
+    if counts is None:
+        return (sum(values),)
+    ends = list(itertools.accumulate(counts))
+    return tuple(sum(values[end - count : end]) for count, end in zip(counts, ends, strict=True))
+
+
+def to_device(batch: BatchT, device: torch.device) -> BatchT:
+    """A frozen dataclass with every tensor in it on another device."""
+    moved = {k: v.to(device, non_blocking=True) for k, v in vars(batch).items() if isinstance(v, Tensor)}
+    return replace(batch, **moved)
+
+
+def _contents(
+    examples: Sequence[EncodedPair], max_length: int, counts: Sequence[int] | None
+) -> tuple[list[list[int]], list[list[bool]], list[int], tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Inputs, which of them have a target, the targets, and the numbers of targets and tokens by member."""
+    inputs = [example.inputs(max_length) for example in examples]
+    mask = [example.target_mask(max_length) for example in examples]
+    targets = [token for example in examples for token in example.targets(max_length)]
+    shares = (shares_of([sum(row) for row in mask], counts), shares_of([len(ids) for ids in inputs], counts))
+    return inputs, mask, targets, shares

@@ -1,73 +1,118 @@
-"""Text pairs -> token ids and which of them are targets (paper's gpt2_encode.py and data_utils.py)."""
+"""Prompt and completion -> token ids and which of them are targets (paper's gpt2_encode.py and data_utils.py)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from transformers import PreTrainedTokenizerBase
 
+from lorafit.data.rows import TextRow
 from lorafit.errors import NotFoundError
+
+Separator = Literal["eos", "none"]
+PromptStart = Literal["none", "tokenizer"]
 
 
 @dataclass(frozen=True)
-class TextPair:
-    """A context and the text that shall follow it; `part` is the part of the split, such as WebNLG's "seen"."""
+class TextFormat:
+    """What stands around the texts: token ids before a prompt and behind it, and a text before the completion.
 
-    context: str
-    completion: str
-    part: str = ""
+    The paper's code has none before the prompt, end-of-text behind it, and a blank before the completion
+    (`--add_bos --add_eos`).
+    """
+
+    start_ids: tuple[int, ...]
+    separator_ids: tuple[int, ...]
+    completion_prefix: str
+    end_id: int
+
+    @staticmethod
+    def of(
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        separator: Separator = "eos",
+        completion_prefix: str = " ",
+        prompt_start: PromptStart = "none",
+    ) -> TextFormat:
+        """Raises NotFoundError when the tokenizer has no end-of-text token."""
+        end = end_of_text(tokenizer)
+        return TextFormat(
+            start_ids=start_of_text(tokenizer) if prompt_start == "tokenizer" else (),
+            separator_ids=(end,) if separator == "eos" else (),
+            completion_prefix=completion_prefix,
+            end_id=end,
+        )
 
 
 @dataclass(frozen=True)
 class EncodedPair:
-    """`context_ids` and `completion_ids`, each ending with end-of-text; loss is taken on the completion only."""
+    """`prompt_ids` and `completion_ids`, the latter ending with end-of-text; loss is taken on the completion only."""
 
-    context_ids: tuple[int, ...]
+    prompt_ids: tuple[int, ...]
     completion_ids: tuple[int, ...]
+
+    @property
+    def length(self) -> int:
+        """Tokens of both."""
+        return len(self.prompt_ids) + len(self.completion_ids)
 
     def inputs(self, max_length: int) -> list[int]:
         """What the model reads: everything but the last token of what `max_length` leaves."""
-        return [*self.context_ids, *self.completion_ids][: self._num_inputs(max_length)]
+        return [*self.prompt_ids, *self.completion_ids][: self._num_inputs(max_length)]
 
     def target_mask(self, max_length: int) -> list[bool]:
         """For each input, whether the token after it is a target: those of the completion and its end-of-text."""
-        first = len(self.context_ids) - 1
+        first = max(len(self.prompt_ids), 1) - 1
         return [i >= first for i in range(self._num_inputs(max_length))]
 
     def targets(self, max_length: int) -> list[int]:
         """The tokens to be predicted, one for each true place of `target_mask`."""
-        ids = [*self.context_ids, *self.completion_ids]
-        return ids[len(self.context_ids) : self._num_inputs(max_length) + 1]
+        ids = [*self.prompt_ids, *self.completion_ids]
+        return ids[max(len(self.prompt_ids), 1) : self._num_inputs(max_length) + 1]
 
     def _num_inputs(self, max_length: int) -> int:
-        return min(len(self.context_ids) + len(self.completion_ids), max_length) - 1
+        return min(self.length, max_length) - 1
 
 
 def end_of_text(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The token that ends a context and a completion. Raises NotFoundError when the tokenizer has none."""
+    """The token that ends a completion. Raises NotFoundError when the tokenizer has none."""
     if tokenizer.eos_token_id is None:
         raise NotFoundError(f"{tokenizer.name_or_path}: its tokenizer has no end-of-text token (eos_token)")
     return int(tokenizer.eos_token_id)
 
 
-def encode_pairs(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[TextPair]) -> list[EncodedPair]:
-    """BPE(context) + [eos] and BPE(" " + completion) + [eos] for every pair (paper's `--add_bos --add_eos`)."""
-    if not pairs:
+def start_of_text(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """The tokens that the tokenizer puts before a text: `<bos>` of Gemma and Llama, none of GPT-2."""
+    bare = _ids(tokenizer, ["a"])[0]
+    whole = list(tokenizer("a", verbose=False)["input_ids"])
+    place = next((i for i in range(len(whole)) if whole[i : i + len(bare)] == bare), 0)
+    return tuple(whole[:place])
+
+
+def encode_pairs(
+    tokenizer: PreTrainedTokenizerBase, rows: Sequence[TextRow], form: TextFormat | None = None
+) -> list[EncodedPair]:
+    """BPE(prompt) + separator and BPE(prefix + completion) + end-of-text for every row; `form` None: the paper's."""
+    if not rows:
         return []
-    eos = end_of_text(tokenizer)
-    contexts = _ids(tokenizer, [pair.context for pair in pairs])
-    completions = _ids(tokenizer, [" " + pair.completion for pair in pairs])
+    form = form or TextFormat.of(tokenizer)
+    prompts = encode_prompts(tokenizer, [row.prompt for row in rows], form)
+    completions = _ids(tokenizer, [form.completion_prefix + row.completion for row in rows])
     return [
-        EncodedPair((*context, eos), (*completion, eos))
-        for context, completion in zip(contexts, completions, strict=True)
+        EncodedPair(tuple(prompt), (*completion, form.end_id))
+        for prompt, completion in zip(prompts, completions, strict=True)
     ]
 
 
-def encode_contexts(tokenizer: PreTrainedTokenizerBase, contexts: Sequence[str]) -> list[list[int]]:
-    """BPE(context) + [eos]: what decoding starts from."""
-    eos = end_of_text(tokenizer)
-    return [[*ids, eos] for ids in _ids(tokenizer, list(contexts))] if contexts else []
+def encode_prompts(
+    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], form: TextFormat | None = None
+) -> list[list[int]]:
+    """BPE(prompt) + separator: what decoding starts from."""
+    form = form or TextFormat.of(tokenizer)
+    ids = _ids(tokenizer, list(prompts)) if prompts else []
+    return [[*form.start_ids, *each, *form.separator_ids] for each in ids]
 
 
 def _ids(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:

@@ -9,7 +9,6 @@ reordered after every step. It is slower, and right for every architecture.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from typing import Any, Protocol, cast
 
@@ -19,7 +18,7 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicCache
 
 from lorafit.decoding.cache import SlotLayer
-from lorafit.models.families import family_of
+from lorafit.models import accepted, family_of
 from lorafit.models.packing import PACKED_ATTENTION
 
 _OBEY_MASKS = ("sdpa", "eager", PACKED_ATTENTION)
@@ -111,7 +110,6 @@ class ReorderSession:
 
     def __init__(self, net: PreTrainedModel) -> None:
         self.net = net
-        self.accepted = inspect.signature(net.forward).parameters.keys()
         self.cache = DynamicCache(config=net.config)
         self.width = 1
 
@@ -134,13 +132,13 @@ class ReorderSession:
         return self._forward(tokens.reshape(-1, 1), positions).view(num_rows, width, -1)
 
     def _forward(self, ids: Tensor, positions: Tensor) -> Tensor:
-        options = {"position_ids": positions, "logits_to_keep": 1}
+        options = accepted(self.net, position_ids=positions, logits_to_keep=1)
         logits = self.net(
             input_ids=ids,
             attention_mask=self.real,
             past_key_values=self.cache,
             use_cache=True,
-            **{name: value for name, value in options.items() if name in self.accepted},
+            **options,
         ).logits
         return logits[:, -1:]
 

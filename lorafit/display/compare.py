@@ -30,6 +30,8 @@ def show_comparison(display: Display, result: CompareResult, num_examples: int) 
         f"\nof {comparison.num_examples:,} examples B is better on {comparison.num_better:,}, worse on "
         f"{comparison.num_worse:,} and the same on {comparison.num_same:,} ({comparison.measure})"
     )
+    if comparison.num_left_out:
+        display.print(f"{comparison.num_left_out:,} texts have no reference and are left out")
     for example in comparison.examples[:num_examples]:
         display.print(f"\nexample {example.index} ({example.gain:+.3f})", style="bold")
         expected = example.expected if isinstance(example.expected, list) else [example.expected]
@@ -64,6 +66,7 @@ def _json(result: CompareResult) -> dict[str, Any]:
         "task": result.task,
         "kind": comparison.kind,
         "num_examples": comparison.num_examples,
+        "num_left_out": comparison.num_left_out,
         "better": comparison.num_better,
         "worse": comparison.num_worse,
         "same": comparison.num_same,

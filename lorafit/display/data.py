@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 from rich.table import Table
@@ -14,7 +14,7 @@ from lorafit.display.display import Display
 from lorafit.display.format import size
 
 if TYPE_CHECKING:
-    from lorafit.verbs.inspect import FetchedFile, ShownRow, ShowResult, VerifiedFile
+    from lorafit.verbs.inspect import FetchedFile, ShowResult, VerifiedFile
 
 
 def show_fetched(display: Display, files: Sequence[FetchedFile]) -> None:
@@ -47,34 +47,40 @@ def show_verified(display: Display, files: Sequence[VerifiedFile]) -> None:
 
 def show_rows(display: Display, result: ShowResult) -> None:
     """Rows (one JSON object a line where asked), then lengths."""
-    for row in result.rows:
+    for number, row in enumerate(result.rows, start=1):
         if display.json:
-            sys.stdout.write(json.dumps(row.to_json(), ensure_ascii=False) + "\n")
+            sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
         else:
-            _show_row(display, row)
+            _show_row(display, number, row)
     table = Table("tokens", "mean", "median", "longest", box=None, header_style="bold")
     for lengths in result.lengths:
         table.add_row(lengths.what, f"{lengths.mean:.1f}", f"{lengths.median:g}", str(lengths.longest))
+    different = f", {result.num_items:,} different contexts" if result.num_items < result.num_rows else ""
+    without = f", {result.num_without_target:,} of them every target" if result.num_without_target else ""
     display.print(
-        f"{result.split}: {result.num_rows:,} rows, {result.num_contexts:,} different contexts; "
-        f"{result.num_cut:,} rows are longer than {result.max_length} tokens and lose their end"
+        f"{result.split}: {result.num_rows:,} rows{different}; {result.num_cut:,} rows are longer than "
+        f"{result.max_length} tokens and lose their end{without}"
     )
     display.print(table)
 
 
-def _show_row(display: Display, row: ShownRow) -> None:
-    line = row.to_json()
-    part = f", {line['part']}" if "part" in line else ""
-    num_targets = sum(line["target_mask"])
-    display.print(
-        f"row {row.index + 1}{part}: {len(line['input_ids'])} input tokens, {num_targets} of the next ones are targets"
-    )
-    display.print(f"  context     {escape(line['context'])}")
-    display.print(f"  completion  {escape(line['completion'])}", style="bold")
-    first = line["input_ids"][0]
+def _show_row(display: Display, number: int, row: Mapping[str, Any]) -> None:
+    part = f", {row['part']}" if "part" in row else ""
+    head = f"row {number}{part}: {len(row['input_ids'])} input tokens"
+    if "target_mask" not in row:
+        display.print(head)
+        for name, value in row.items():
+            shown = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+            display.print(f"  {name:<14}{escape(shown)}")
+        return
+    num_targets = sum(row["target_mask"])
+    display.print(f"{head}, {num_targets} of the next ones are targets")
+    display.print(f"  context     {escape(row['context'])}")
+    display.print(f"  completion  {escape(row['completion'])}", style="bold")
+    first = row["input_ids"][0]
     ids = [
         f"[bold]{token}[/bold]" if is_target else str(token)
-        for token, is_target in zip(line["target_ids"], line["target_mask"], strict=True)
+        for token, is_target in zip(row["target_ids"], row["target_mask"], strict=True)
     ]
     boundary = len(ids) - num_targets
     display.print(f"  ids         {' '.join([str(first), *ids[:boundary], '|', *ids[boundary:]])}")

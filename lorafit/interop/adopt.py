@@ -13,7 +13,8 @@ from lorafit import lora
 from lorafit.errors import AdapterError, RecipeError
 from lorafit.interop.base import Factors, Foreign, Format, Slices
 from lorafit.methods import LoRA
-from lorafit.models import Family, Model, OutputKind, family_of
+from lorafit.metrics import Kind
+from lorafit.models import Family, Model, family_of
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Adopted:
     left_out: list[str]
 
 
-def output_of(foreign: Foreign, family: Family) -> tuple[OutputKind, int | None]:
+def output_of(foreign: Foreign, family: Family) -> tuple[Kind, int | None]:
     """What the adapter is for, by its head: text where there is none; else one score, or as many labels as rows.
 
     Raises AdapterError for an encoder without a head.

@@ -42,13 +42,17 @@ class Adapter(Method):
     name: ClassVar[str] = "adapter"
 
     variant: Literal["houlsby", "pfeiffer", "lin", "adapterdrop"] = "houlsby"
-    size: PositiveInt = 64  # values in the bottleneck (r in the paper)
-    activation: Literal["relu", "swish", "gelu", "tanh"] | None = None  # None: swish for houlsby, else relu
+    """Where the adapters are, as listed above."""
+    size: PositiveInt = 64
+    """Values in the bottleneck (r in the paper)."""
+    activation: Literal["relu", "swish", "gelu", "tanh"] | None = None
+    """Between the two layers of an adapter. Without it: swish for houlsby, else relu."""
     init_std: PositiveFloat = 0.02
-    drop_layers: NonNegativeInt = 0  # adapterdrop: lower layers without adapter, in training and afterwards
-    drop_at_random: bool = (
-        False  # adapterdrop: further lower layers go without in training, as many as chance says
-    )
+    """Standard deviation of the initial weights."""
+    drop_layers: NonNegativeInt = 0
+    """adapterdrop: how many of the lowest layers have no adapter, in training and afterwards."""
+    drop_at_random: bool = False
+    """adapterdrop: in every training pass, a random number of further lower layers goes without adapter."""
 
     @model_validator(mode="after")
     def _dropping_is_adapterdrop(self) -> Adapter:

@@ -22,11 +22,19 @@ class LoRA(Method):
     name: ClassVar[str] = "lora"
 
     r: PositiveInt = 8
+    """The rank: rows of A and columns of B."""
     alpha: PositiveFloat = 16.0
-    dropout: Probability = 0.0  # on the input of A
+    """Scale of the update: B A is multiplied by alpha / r."""
+    dropout: Probability = 0.0
+    """Dropout on the input of A, as a probability."""
     targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("query", "value")
+    """Which matrices get an adapter: query, key, value, output, up, down, or patterns of module names such as
+    "attn.c_*". Each must match."""
     init: Literal["loralib", "paper-gpt2", "gaussian"] = "loralib"
-    init_from: str | None = None  # an adapter folder whose LoRA tensors are the start; the head stays fresh
+    """Initial values. loralib: A kaiming-uniform, B zero; gaussian: A from N(0, 0.02), B zero; paper-gpt2: A and B from
+    N(0, 0.02), as the archived code of the paper's GPT-2 runs does, so that training does not start at the base."""
+    init_from: str | None = None
+    """An adapter folder whose LoRA tensors are the start; the head stays fresh."""
 
     def attach(self, model: Model, generator: torch.Generator | None = None) -> None:
         """Swap every targeted module for its LoRA layer; the base weights stay where they are, frozen."""

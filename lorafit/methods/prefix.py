@@ -35,8 +35,11 @@ class Prefix(Method):
     name: ClassVar[str] = "prefix"
 
     variant: Literal["layer", "embedding"] = "layer"
-    length: PositiveInt = 5  # virtual tokens
-    hidden: NonNegativeInt = 512  # width of the reparameterisation; 0 trains the prefix itself
+    """What a virtual token is made of, as listed above."""
+    length: PositiveInt = 5
+    """Number of virtual tokens."""
+    hidden: NonNegativeInt = 512
+    """Width of the network that the prefix trains through. 0 trains the prefix itself."""
 
     @property
     def num_positions(self) -> int:

@@ -23,6 +23,7 @@ class Top2(Method):
     name: ClassVar[str] = "top2"
 
     num_layers: PositiveInt = 2
+    """How many of the last blocks are trained."""
 
     def attach(self, model: Model, generator: torch.Generator | None = None) -> None:  # noqa: ARG002
         """The parameters of the last blocks require a gradient."""

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from lorafit.errors import NotFoundError
-from lorafit.metrics.bleu import Bleu, by_position
-from lorafit.metrics.protocols import PROTOCOLS, find_protocol, lay_out
-from lorafit.metrics.registry import METRICS
-from lorafit.metrics.significance import Difference, Statistic, mcnemar, paired_bootstrap
+from lorafit.metrics import METRICS, Kind, Metric
+from lorafit.metrics.scorers import Scorer
+from lorafit.metrics.scoring import text_metrics
+from lorafit.metrics.significance import Difference
 
 Prediction = dict[str, Any]
-Kind = Literal["text", "label", "score"]
-Correlation = Callable[[NDArray[Any], NDArray[Any]], float]
+
+_SCORES: dict[Kind, tuple[str, ...]] = {
+    "text": ("bleu", "chrf"),
+    "label": ("accuracy", "matthews"),
+    "score": ("pearson", "spearman"),
+}
+"""The scores that two systems are compared by, each by the test that the metric brings."""
+_SINGLE: dict[Kind, str] = {"text": "chrf", "label": "accuracy", "score": "mae"}
+"""The metric that says which of two systems does better on an example."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,14 @@ class ExampleDifference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The result. `examples` are those that differ, the greatest differences first; `measure` is theirs."""
+    """The result. `examples` are those that differ, the greatest differences first; `measure` is theirs.
+
+    `num_examples` are those that could be compared: a text without any reference is left out, as it is not scored.
+    """
 
     kind: Kind
     num_examples: int
+    num_left_out: int
     num_better: int
     num_worse: int
     num_same: int
@@ -70,18 +77,48 @@ def read_predictions(path: Path) -> list[Prediction]:
 
 
 def compare_predictions(
-    a: Sequence[Prediction], b: Sequence[Prediction], task: str, *, num_samples: int = 1000
+    a: Sequence[Prediction], b: Sequence[Prediction], scorer: Scorer, *, num_samples: int = 1000
 ) -> Comparison:
-    """Compare predictions for the same examples, in the same order.
+    """Compare predictions for the same examples, in the same order; texts as `scorer` prepares them.
 
-    Texts: paired bootstrap of the task's BLEU and chrF. Labels: exact McNemar. Real numbers: paired bootstrap of both
-    correlations. Raises NotFoundError where the examples are not the same ones.
+    Raises NotFoundError where the examples are not the same ones, or have no labels or references.
     """
     _check_same_examples(a, b)
     kind = _kind(a[0])
+    names = _SCORES[kind]
+    metrics: Sequence[Metric[Any, Any]]
+    num_all = len(a)
+    indices = [i for i, line in enumerate(a) if kind != "text" or any(map(str.strip, line["references"]))]
+    if not indices:
+        raise NotFoundError("no text has a reference, so neither run can be called better")
+    a, b = ([side[i] for i in indices] for side in (a, b))
     if kind == "text":
-        return _compare_texts(a, b, task, num_samples)
-    return _compare_labels(a, b, num_samples) if kind == "label" else _compare_scores(a, b, num_samples)
+        metrics = text_metrics(scorer, names)
+        references = scorer.lay_out([line["references"] for line in a])
+        one, other = ([scorer.prepare(line["prediction"]) for line in side] for side in (a, b))
+    else:
+        references = [_label(line, number) for number, line in enumerate(a, start=1)]
+        one, other = ([line["prediction"] for line in side] for side in (a, b))
+        metrics = [METRICS[name] for name in names if name != "matthews" or len(set(references)) == 2]
+    differences = [metric.compare(one, other, references, num_samples) for metric in metrics]
+
+    single = METRICS[_SINGLE[kind]]
+    before, after = (single.per_example(side, references) for side in (one, other))
+    sign = 1 if single.higher_is_better else -1
+    gains = [sign * (y - x) for x, y in zip(before, after, strict=True)]
+    order = sorted((i for i, gain in enumerate(gains) if gain), key=lambda i: -abs(gains[i]))
+    better, worse = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
+    return Comparison(
+        kind=kind,
+        num_examples=len(a),
+        num_left_out=num_all - len(a),
+        num_better=better,
+        num_worse=worse,
+        num_same=len(a) - better - worse,
+        measure=single.measure,
+        differences=tuple(differences),
+        examples=tuple(_example(indices[i], gains[i], a[i], b[i]) for i in order),
+    )
 
 
 def _check_same_examples(a: Sequence[Prediction], b: Sequence[Prediction]) -> None:
@@ -101,119 +138,13 @@ def _kind(line: Prediction) -> Kind:
     return "score" if isinstance(line["prediction"], float) else "label"
 
 
-def _summary(
-    kind: Kind,
-    gains: Sequence[float],
-    measure: str,
-    differences: Sequence[Difference],
-    lines: tuple[Sequence[Prediction], Sequence[Prediction]],
-) -> Comparison:
-    a, b = lines
-    order = sorted((i for i, gain in enumerate(gains) if gain), key=lambda i: -abs(gains[i]))
-    examples = tuple(
-        ExampleDifference(
-            i,
-            gains[i],
-            a[i].get("input"),
-            a[i]["prediction"],
-            b[i]["prediction"],
-            a[i].get("references", a[i].get("label")),
-        )
-        for i in order
-    )
-    better, worse = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
-    return Comparison(
-        kind, len(a), better, worse, len(a) - better - worse, measure, tuple(differences), examples
-    )
+def _label(line: Prediction, number: int) -> Any:
+    label = line.get("label")
+    if label is None:
+        raise NotFoundError(f"prediction {number} has no label, so neither run can be called better there")
+    return label
 
 
-# ---- texts
-
-
-def _compare_texts(
-    a: Sequence[Prediction], b: Sequence[Prediction], task: str, num_samples: int
-) -> Comparison:
-    from sacrebleu.metrics import BLEU, CHRF
-
-    known = (task, "paper") in PROTOCOLS
-    protocol = find_protocol(task if known else "e2e", "paper")
-    metric = next(METRICS[name] for name in protocol.metrics if isinstance(METRICS[name], Bleu))
-    assert isinstance(metric, Bleu)
-    groups = lay_out(protocol, [line["references"] for line in a])
-    texts = [[protocol.prepare(line["prediction"]) for line in lines] for lines in (a, b)]
-    missing = None if metric.empty_reference == "dropped" else ""
-    bleu = BLEU(tokenize=metric.tokenize, lowercase=metric.lowercase, force=True)
-    chrf = CHRF(word_order=2, eps_smoothing=True)
-    differences = []
-    for name, scorer, gap, factor in (("bleu", bleu, missing, 1.0), ("chrf", chrf, None, 0.01)):
-        streams = by_position(groups, gap)
-        one, other = (_corpus_statistic(scorer, side, streams, factor) for side in texts)
-        differences.append(paired_bootstrap(name, one, other, len(a), num_samples=num_samples))
-    per_text = [
-        [
-            chrf.sentence_score(text, [r for r in group if r]).score / 100
-            for text, group in zip(side, groups, strict=True)
-        ]
-        for side in texts
-    ]
-    gains = [y - x if one != other else 0.0 for x, y, one, other in zip(*per_text, *texts, strict=True)]
-    return _summary("text", gains, "chrF++ of the text", differences, (a, b))
-
-
-def _corpus_statistic(
-    scorer: Any, texts: Sequence[str], streams: Sequence[Sequence[Any]], factor: float
-) -> Statistic:
-    """The corpus score as a function of the examples drawn: sacrebleu's counts of each text are added up."""
-    counts = np.array(scorer._extract_corpus_statistics(list(texts), [list(stream) for stream in streams]))
-
-    def score(positions: NDArray[np.intp]) -> float:
-        total = counts[positions].sum(axis=0)
-        return float(scorer._compute_score_from_stats(total.tolist()).score) * factor
-
-    return score
-
-
-# ---- labels and real numbers
-
-
-def _compare_labels(a: Sequence[Prediction], b: Sequence[Prediction], num_samples: int) -> Comparison:
-    labels = np.array([line["label"] for line in a])
-    sides = [np.array([line["prediction"] for line in lines]) for lines in (a, b)]
-    right = [side == labels for side in sides]
-    differences = [mcnemar("accuracy", right[0].tolist(), right[1].tolist())]
-    if len(set(labels.tolist())) == 2:
-        from sklearn.metrics import matthews_corrcoef
-
-        one, other = (_quiet(matthews_corrcoef, labels, side) for side in sides)
-        differences.append(paired_bootstrap("matthews", one, other, len(a), num_samples=num_samples))
-    gains = [float(y) - float(x) for x, y in zip(*right, strict=True)]
-    return _summary("label", gains, "right (1) or wrong (0)", differences, (a, b))
-
-
-def _compare_scores(a: Sequence[Prediction], b: Sequence[Prediction], num_samples: int) -> Comparison:
-    from scipy.stats import pearsonr, spearmanr
-
-    wanted = np.array([line["label"] for line in a], dtype=float)
-    sides = [np.array([line["prediction"] for line in lines], dtype=float) for lines in (a, b)]
-    differences = []
-    functions: dict[str, Correlation] = {
-        "pearson": lambda x, y: float(pearsonr(x, y)[0]),
-        "spearman": lambda x, y: float(spearmanr(x, y)[0]),
-    }
-    for name, function in functions.items():
-        one, other = (_quiet(function, wanted, side) for side in sides)
-        differences.append(paired_bootstrap(name, one, other, len(a), num_samples=num_samples))
-    gains = (np.abs(sides[0] - wanted) - np.abs(sides[1] - wanted)).tolist()
-    return _summary("score", gains, "how much nearer to the label", differences, (a, b))
-
-
-def _quiet(function: Correlation, wanted: NDArray[Any], given: NDArray[Any]) -> Statistic:
-    """A correlation of a sample; 0 where the sample has only one value."""
-
-    def score(positions: NDArray[np.intp]) -> float:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            value = float(function(wanted[positions], given[positions]))
-        return value if np.isfinite(value) else 0.0
-
-    return score
+def _example(index: int, gain: float, a: Prediction, b: Prediction) -> ExampleDifference:
+    expected = a.get("references", a.get("label"))
+    return ExampleDifference(index, gain, a.get("input"), a["prediction"], b["prediction"], expected)

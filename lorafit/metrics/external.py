@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, Protocol
 
 from lorafit.errors import NotFoundError
-from lorafit.metrics.score import Kind, Metric, Score, present
+from lorafit.metrics.score import Metric, Score, present
 
 _PREFIX = "evaluate:"
 _OPTIONS: dict[str, dict[str, str]] = {
@@ -24,16 +24,23 @@ def is_external(name: str) -> bool:
     return name.startswith(_PREFIX) or name.endswith(".py")
 
 
+class EvaluateModule(Protocol):
+    """What this file uses of a metric of the evaluate library."""
+
+    @property
+    def features(self) -> Mapping[str, object] | list[Mapping[str, object]]: ...
+    def compute(self, **arguments: object) -> Mapping[str, Any]: ...
+
+
 @dataclass(frozen=True)
-class External(Metric):
+class External(Metric[Any, Any]):
     """Whatever a metric of the evaluate library gives.
 
     A number becomes a score, a list of numbers its mean, called by the metric's own name where there is but
     one or where the metric calls it so, else "bertscore_f1". Naming a metric means running its script.
     """
 
-    kind: Kind  # type: ignore[misc]  # of every other metric a fact, here what the task compares
-    keys: ClassVar[tuple[str, ...]] = ()  # known only when computed
+    keys: tuple[str, ...] = ()  # known only when computed
 
     @property
     def short_name(self) -> str:
@@ -72,7 +79,7 @@ class External(Metric):
             for name, value in self._figures(results).items()
         ]
 
-    def load(self) -> Any:
+    def load(self) -> EvaluateModule:
         """The metric's module. Worth a try before a long decoding begins.
 
         Raises:
@@ -84,11 +91,12 @@ class External(Metric):
 
         path = str(Path(self.name).resolve()) if self._is_script else self.name.removeprefix(_PREFIX)
         try:
-            return evaluate.load(path, keep_in_memory=True)
+            module: EvaluateModule = evaluate.load(path, keep_in_memory=True)
         except Exception as fault:  # offline, misspelt, a script's missing import, a broken script
             hint = "" if self._is_script else "; without a network, give the path of a local script (.py)"
             what = f"{type(fault).__name__}: {_first_line(fault)}"
             raise NotFoundError(f"metric {self.name!r} cannot be loaded ({what}){hint}") from fault
+        return module
 
     def _figures(self, results: Mapping[str, Any]) -> dict[str, float]:
         figures: dict[str, float] = {}
@@ -103,7 +111,7 @@ class External(Metric):
         }
 
 
-def _takes_groups(module: Any) -> bool:
+def _takes_groups(module: EvaluateModule) -> bool:
     """Whether the metric compares a text with several references."""
     from datasets import Value
 

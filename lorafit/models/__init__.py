@@ -1,10 +1,11 @@
 """Base models: loading them, knowing their parts, telling one from another."""
 
 from lorafit.models.activations import fuse_activations
-from lorafit.models.families import FAMILIES, LOGICAL_TARGETS, Family, Head, OutputKind, family_of
+from lorafit.models.at_hand import missing_files
+from lorafit.models.families import FAMILIES, LOGICAL_TARGETS, Family, Head, family_of
 from lorafit.models.identity import BaseIdentity, base_identity
 from lorafit.models.load import base_folder, load_base, load_config, load_tokenizer, set_pad_token, skeleton
-from lorafit.models.model import Model
+from lorafit.models.model import Model, accepted
 from lorafit.models.packing import PackedRow, take_packed_rows
 from lorafit.models.stored import MappedFile, Stored, stored_tensors, weight_files
 
@@ -16,9 +17,9 @@ __all__ = [
     "Head",
     "MappedFile",
     "Model",
-    "OutputKind",
     "PackedRow",
     "Stored",
+    "accepted",
     "base_folder",
     "base_identity",
     "family_of",
@@ -26,6 +27,7 @@ __all__ = [
     "load_base",
     "load_config",
     "load_tokenizer",
+    "missing_files",
     "set_pad_token",
     "skeleton",
     "stored_tensors",

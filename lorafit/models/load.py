@@ -24,8 +24,9 @@ from transformers import (
 from lorafit.errors import NotFoundError, RecipeError
 from lorafit.files import ASSET_PREFIX, local_path
 from lorafit.lora.dropout import cheapen_dropouts
+from lorafit.metrics import Kind
 from lorafit.models.activations import fuse_activations
-from lorafit.models.families import OutputKind, family_of
+from lorafit.models.families import family_of
 from lorafit.models.model import Model
 from lorafit.models.shapes import KNOWN_SHAPES
 
@@ -99,7 +100,7 @@ def load_tokenizer(base: str, revision: str | None = None) -> PreTrainedTokenize
 
 
 def load_base(
-    config: PretrainedConfig, base: str, revision: str | None, output: OutputKind, *, head_seed: int = 0
+    config: PretrainedConfig, base: str, revision: str | None, output: Kind, *, head_seed: int = 0
 ) -> Model:
     """The base with its weights in float32 and its tokenizer.
 
@@ -136,7 +137,7 @@ def load_base(
     return Model(net.eval(), tokenizer, family, output)
 
 
-def set_pad_token(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase, output: OutputKind) -> None:
+def set_pad_token(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase, output: Kind) -> None:
     """A head that reads the last token must know which are padding: a base without such a token gets its tokenizer's,
     or its end of text. Raises NotFoundError where the tokenizer has neither.
     """
@@ -165,7 +166,7 @@ def draw_head(net: PreTrainedModel, names: Iterable[str], generator: torch.Gener
             parameter.fill_(0.0 if name.endswith("bias") else 1.0)
 
 
-def skeleton(config: PretrainedConfig, output: OutputKind, *, with_buffers: bool = False) -> Model:
+def skeleton(config: PretrainedConfig, output: Kind, *, with_buffers: bool = False) -> Model:
     """The model's shape alone, on the meta device: for counting and for checking targets.
 
     `with_buffers`: what is computed and not stored is real, so that the net runs once it has weights.

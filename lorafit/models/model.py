@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from lorafit.models.families import Family, Head, OutputKind
+from lorafit.metrics import Kind
+from lorafit.models.families import Family, Head
 from lorafit.models.packing import PackedRow
 
 
@@ -21,7 +22,7 @@ class Model:
     net: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase | None  # None where only the shape matters
     family: Family
-    output: OutputKind
+    output: Kind
 
     @property
     def head(self) -> Head:
@@ -64,11 +65,9 @@ class Model:
 
     def _hidden_states(self, input_ids: Tensor, lengths: Sequence[int], inputs: dict[str, Tensor]) -> Tensor:
         backbone = self.net.base_model
-        options: dict[str, object] = {}
+        options = accepted(backbone, use_cache=False)
         if "position_ids" in inputs:
             options["packed_row"] = PackedRow.of(list(lengths), input_ids.device)
-        if "use_cache" in inspect.signature(backbone.forward).parameters:
-            options["use_cache"] = False
         hidden: Tensor = backbone(input_ids=input_ids, **inputs, **options).last_hidden_state
         return hidden
 
@@ -78,6 +77,12 @@ class Model:
             return []
         end = f"{self.family.places['key'].module}.bias"
         return [name for name, _ in self.net.named_parameters() if name.endswith(end)]
+
+    def require_tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer of a model that was loaded, not only shaped."""
+        if self.tokenizer is None:
+            raise ValueError("a model's shape has no tokenizer")
+        return self.tokenizer
 
     def trained(self) -> dict[str, nn.Parameter]:
         """The trainable set by parameter name: what trains is what is saved is what is loaded."""
@@ -93,3 +98,9 @@ class Model:
     @property
     def device(self) -> torch.device:
         return next(self.net.parameters()).device
+
+
+def accepted(module: nn.Module, **options: object) -> dict[str, object]:
+    """Those options that a net's forward pass names: not every architecture has them all."""
+    names = inspect.signature(module.forward).parameters.keys()
+    return {name: value for name, value in options.items() if name in names}

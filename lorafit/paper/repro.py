@@ -15,7 +15,8 @@ from lorafit.paper.table import find_table, recipes_by_cell
 from lorafit.recipe import Recipe, differing_keys, find_recipe, read_recipe
 from lorafit.run.events import Report
 from lorafit.run.plan import load_plan
-from lorafit.run.train import train
+from lorafit.run.train import TrainOptions, train
+from lorafit.training import ProcessGroup
 
 SEEDS = {"median": (0, 1, 2, 3, 4), "mean": (0, 1, 2)}  # as many as the paper has; it does not name them
 
@@ -151,7 +152,9 @@ def _chosen(option: str, wanted: Sequence[str], known: Sequence[str]) -> list[st
     return [k for k in known if k in chosen]
 
 
-def run_jobs(jobs: Sequence[Job], report: Report, started: Callable[[int, Job], None]) -> Iterator[Outcome]:
+def run_jobs(
+    jobs: Sequence[Job], report: Report, started: Callable[[int, Job], None], group: ProcessGroup
+) -> Iterator[Outcome]:
     """Carry the jobs out one after the other, in this process; `started` is told of each that has to be run.
 
     A failed run ends nothing but the runs that need it. Raises InterruptedRunError when a run is interrupted.
@@ -168,7 +171,7 @@ def run_jobs(jobs: Sequence[Job], report: Report, started: Callable[[int, Job], 
                 yield Outcome(job, "finished before")
                 continue
             started(number, job)
-            train(load_plan(job.recipe, job.settings()), job.output, report)
+            train(load_plan(job.recipe, job.settings()), job.output, report, TrainOptions(), group)
         except InterruptedRunError:
             raise
         except LorafitError as error:

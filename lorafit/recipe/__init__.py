@@ -1,7 +1,9 @@
 """Recipes: TOML files, checked at the door, as frozen values."""
 
-from lorafit.recipe.library import RecipeSummary, find_recipe, list_recipes, shipped_recipes
-from lorafit.recipe.read import differing_keys, parse_assignment, read_recipe, recipe_hash, to_toml
+from lorafit.recipe.layers import parse_assignment, read_layers
+from lorafit.recipe.library import find_recipe, shipped_recipes
+from lorafit.recipe.listing import RecipeSummary, list_recipes, select_recipes
+from lorafit.recipe.read import differing_keys, read_recipe, recipe_hash, to_toml
 from lorafit.recipe.sections import (
     DataSection,
     DecodeSection,
@@ -31,8 +33,10 @@ __all__ = [
     "find_recipe",
     "list_recipes",
     "parse_assignment",
+    "read_layers",
     "read_recipe",
     "recipe_hash",
+    "select_recipes",
     "shipped_recipes",
     "to_toml",
 ]

@@ -1,9 +1,10 @@
-"""TOML and `--set section.key=value` -> Recipe, and back to TOML. Every fault in a recipe is reported at once."""
+"""A recipe's document -> Recipe, and back to TOML. Every fault in a recipe is reported at once."""
 
 from __future__ import annotations
 
 import hashlib
-import tomllib
+import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from lorafit.errors import RecipeError, did_you_mean
+from lorafit.recipe.layers import UNSET, Document, Key, Layers, read_layers
 from lorafit.recipe.sections import MethodSection, Recipe, Section
 
 # What other programs call a key -> what we call it, so that "did you mean" understands people who come from there.
@@ -44,8 +46,6 @@ SYNONYMS = {
     "mid_dim": "hidden",
 }
 
-Document = dict[str, Any]
-
 # Keys that say how the work is done and not what comes out: a run may be resumed with other values of these.
 INCIDENTAL = {
     ("train", "micro_batch_size"),
@@ -60,41 +60,17 @@ INCIDENTAL = {
 
 
 def read_recipe(path: Path, overrides: Sequence[str], methods: Mapping[str, type[MethodSection]]) -> Recipe:
-    """Read a recipe file, apply `section.key=value` overrides, and check everything.
+    """Read a recipe file, with what it extends and with overrides, and check everything.
 
-    `methods` maps a method's name to the section that holds its keys.
-    Raises RecipeError with one line per fault: `file [section] key: what; what to do`.
+    An override reads `section.key=value`, or `unset=section.key`; `methods` maps a method's name to the section that
+    holds its keys. Raises RecipeError with one line per fault: `file [section] key: what; what to do`.
     """
-    document = _read_toml(path)
-    assigned = [parse_assignment(text) for text in overrides]
-    for section, key, value in assigned:
-        table = document.setdefault(section, {})
-        if not isinstance(table, dict):
-            raise RecipeError(f"--set {section}.{key}: '{section}' in {path} is a value, not a section")
-        table[key] = value
-    document.setdefault("name", path.stem)
-    recipe, faults = _validate(document, methods)
+    layers = read_layers(path, overrides)
+    document = {"name": path.stem, **layers.document}
+    recipe, faults = _validate(document, {"method": methods})
     if recipe is None:
-        overridden = {(section, key) for section, key, _ in assigned}
-        raise RecipeError("\n".join(_place(path, place, overridden) + what for place, what in faults))
+        raise RecipeError("\n".join(_line(layers, *place, what) for place, what in faults))
     return recipe
-
-
-def parse_assignment(text: str) -> tuple[str, str, Any]:
-    """'train.seed=1' -> ("train", "seed", 1). The value is TOML; what is not TOML is a string."""
-    name, equals, value = text.partition("=")
-    section, dot, key = name.strip().partition(".")
-    if not (equals and dot and section and key):
-        raise RecipeError(f"--set {text}: must read section.key=value, such as train.learning_rate=1e-4")
-    try:
-        parsed = tomllib.loads(f"value = {value.strip()}")["value"]
-    except (tomllib.TOMLDecodeError, KeyError):
-        parsed = value.strip()
-    if not isinstance(
-        parsed, bool | int | float | str | list | dict
-    ):  # a date is meant as the name it looks like
-        parsed = value.strip()
-    return section, key, parsed
 
 
 def to_toml(recipe: Recipe) -> str:
@@ -135,23 +111,13 @@ def _without_none(value: Any) -> Any:
     return [_without_none(v) for v in value] if isinstance(value, list | tuple) else value
 
 
-def _read_toml(path: Path) -> Document:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{path}: not valid TOML: {error}") from None
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{path}: not UTF-8 text (byte {error.start})") from None
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from None
+Fault = tuple[Key, str]  # where, what is wrong
+
+NamedSections = Mapping[str, Mapping[str, type[Section]]]
+"""Sections whose `name` decides which keys they have: section -> name -> class."""
 
 
-Fault = tuple[tuple[str, str], str]  # (section, key), what is wrong
-
-
-def _validate(
-    document: Document, methods: Mapping[str, type[MethodSection]]
-) -> tuple[Recipe | None, list[Fault]]:
+def _validate(document: Document, named: NamedSections) -> tuple[Recipe | None, list[Fault]]:
     """Every section is checked on its own, so that one fault does not hide another."""
     document = _tuples(document)
     faults: list[Fault] = []
@@ -165,9 +131,9 @@ def _validate(
             faults.append(((section, ""), f"must be a section '[{section}]', not a value"))
             continue
         model: Any = Recipe.model_fields[section].annotation
-        if section == "method":
+        if section in named:
             table = dict(table)
-            model = _method_section(table, methods, faults)
+            model = _named_section(section, table, named[section], faults)
         if model is not None:
             values[section] = _section(section, model, table, faults)
     if faults:
@@ -175,16 +141,18 @@ def _validate(
     return Recipe.model_construct(**values), []
 
 
-def _method_section(
-    table: Document, methods: Mapping[str, type[MethodSection]], faults: list[Fault]
-) -> type[MethodSection] | None:
+def _named_section(
+    section: str, table: Document, choices: Mapping[str, type[Section]], faults: list[Fault]
+) -> type[Section] | None:
+    """The class of a section whose `name` decides which keys it has; the name is taken out of the table."""
     name = table.pop("name", None)
-    if name is None:
-        faults.append((("method", "name"), f"missing; one of {', '.join(methods)}"))
-    elif name not in methods:
-        hint = did_you_mean(str(name), methods)
-        faults.append((("method", "name"), f"unknown method {name!r}; one of {', '.join(methods)}{hint}"))
-    return methods.get(name) if isinstance(name, str) else None
+    if isinstance(name, str) and name in choices:
+        return choices[name]
+    known = ", ".join(choices)
+    hint = did_you_mean(str(name), choices)
+    what = "missing" if name is None else f"unknown {section} {name!r}"
+    faults.append(((section, "name"), f"{what}; one of {known}{hint if name is not None else ''}"))
+    return None
 
 
 def _section(section: str, model: type[Section], table: Document, faults: list[Fault]) -> Section | None:
@@ -226,7 +194,14 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
 
 
-def _place(path: Path, place: tuple[str, str], overridden: set[tuple[str, str]]) -> str:
-    section, key = place
-    where = f"--set {section}.{key}" if place in overridden else f"{path} [{section}] {key}".rstrip()
-    return f"{where}: "
+def _line(layers: Layers, section: str, key: str, what: str) -> str:
+    """A fault with its place. Where keys do not go together, it says how to get rid of one that is inherited."""
+    said = (
+        [] if key else [name for name in re.findall(r"'(\w+)'", what) if layers.is_inherited(section, name)]
+    )
+    hint = (
+        f"; {UNSET} = {json.dumps([f'{section}.{name}' for name in said])} drops what is inherited"
+        if said
+        else ""
+    )
+    return f"{layers.where(section, key)}: {what}{hint}"

@@ -1,7 +1,7 @@
 """The sections of a recipe: frozen pydantic models in which an unknown key is an error.
 
-Keys, fields and variables are spelt alike. A key that is left out has the default written here; `None` means
-"as the base model or the task has it".
+Keys, fields and variables are spelt alike. A key that is left out has the default written here. The text below a field
+is its description in docs/recipe.md and in recipes/schema.json; it says what None stands for.
 """
 
 from __future__ import annotations
@@ -28,74 +28,107 @@ AdamBeta = Annotated[float, Field(ge=0.0, lt=1.0)]
 class Section(BaseModel):
     """A frozen table of a recipe; unknown keys and values of the wrong type are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
 
 class ModelSection(Section):
     """Which base model, and how it is held in memory."""
 
-    base: str  # a hub id, or a local folder
-    revision: str | None = None  # a hub branch, tag or commit
-    dtype: Literal["auto", "float32", "bfloat16"] = (
-        "auto"  # auto: bfloat16 on a GPU that has it, else float32
-    )
-    dropout: Probability | None = None  # every dropout inside the base; None keeps the base's own
-    head_dropout: Probability | None = None  # before the classifier (`cls_dropout` in the original scripts)
+    base: str
+    """The base model: a Hugging Face hub id, or a local folder."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub. Without it: the hub's main branch."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Number format of the base's weights. auto: bfloat16 on a GPU that has it, else float32."""
+    dropout: Probability | None = None
+    """Every dropout inside the base, as a probability. Without it: the base's own."""
+    head_dropout: Probability | None = None
+    """Dropout before the classifier (`cls_dropout` in the original scripts). Without it: the base's own."""
 
 
 class MethodSection(Section):
-    """What is trained. Each method is a subclass in `lorafit/methods/` whose fields are the method's own keys."""
+    """What is trained, by the name of the method; each method has keys of its own."""
 
 
 class TaskSection(Section):
     """What the examples are and how predictions are scored."""
 
     name: str
+    """Which task, such as "e2e" or "mnli"."""
 
 
 class DataSection(Section):
-    """Where the rows are. `train`, `valid`, `test` name files one by one and win over `dir`."""
+    """Where the rows are, and how long an example may be."""
 
     dir: str | None = None
+    """Folder of the data files, in the layout of the task's original download. Without it: lorafit's own data folder
+    for E2E, DART and WebNLG, the Hugging Face hub for GLUE."""
     train: str | None = None
+    """File of the training rows; wins over `dir`."""
     valid: str | None = None
+    """File of the validation rows; wins over `dir`."""
     test: str | None = None
-    max_length: PositiveInt = 512  # tokens; longer examples lose their end, as in the original code
-    on_bad_row: Literal["error", "skip"] = "error"  # skip: malformed rows are left out, and counted
+    """File of the test rows; wins over `dir`."""
+    max_length: PositiveInt = 512
+    """Longest example, in tokens; longer ones lose their end, as in the original code."""
+    on_bad_row: Literal["error", "skip"] = "error"
+    """Malformed rows. error: they are named, and nothing starts; skip: they are left out and counted."""
 
 
 class TrainSection(Section):
-    """The optimizer, its schedule, and the order of the data."""
+    """The optimizer (AdamW), its schedule, and the order of the data."""
 
     epochs: PositiveFloat | None = None
-    max_steps: PositiveInt | None = (
-        None  # optimizer steps; ends training early, and plans the schedule for that end
-    )
-    batch_size: PositiveInt = 8  # examples per optimizer step, over all processes and micro-batches together
-    micro_batch_size: PositiveInt | None = None  # examples held in memory at once; None means batch_size
+    """Passes over the training rows, such as 3 or 0.5. Either this or `max_steps` is needed."""
+    max_steps: PositiveInt | None = None
+    """Optimizer steps: ends training early, and the schedule is planned for that end."""
+    batch_size: PositiveInt = 8
+    """Examples per optimizer step, over all processes and micro-batches together."""
+    micro_batch_size: PositiveInt | None = None
+    """Examples held in memory at once; the result does not depend on it. Without it: `batch_size`."""
     learning_rate: PositiveFloat
+    """The peak; it rises linearly over the warm-up and then falls linearly to 0."""
     warmup_steps: NonNegativeInt | None = None
-    warmup_ratio: Fraction | None = None  # of all optimizer steps, rounded up
+    """Optimizer steps until the peak. Excludes `warmup_ratio`; without both there is no warm-up."""
+    warmup_ratio: Fraction | None = None
+    """Warm-up as a share of all optimizer steps, rounded up. Excludes `warmup_steps`."""
     weight_decay: NonNegativeFloat = 0.0
-    decay_exempt: Literal["none", "bias_and_norm"] = "none"  # which trained parameters are never decayed
+    """AdamW's decoupled weight decay, of trained parameters only."""
+    decay_exempt: Literal["none", "bias_and_norm"] = "none"
+    """Which trained parameters are never decayed. bias_and_norm: biases and normalization layers."""
     label_smoothing: Probability = 0.0
-    max_grad_norm: NonNegativeFloat = 0.0  # 0 turns clipping off
+    """Share of the target's probability that is spread over all classes or tokens."""
+    max_grad_norm: NonNegativeFloat = 0.0
+    """Gradients are scaled down to this norm where theirs is larger. 0 turns clipping off."""
     adam_beta1: AdamBeta = 0.9
+    """Decay of AdamW's mean of the gradients."""
     adam_beta2: AdamBeta = 0.999
+    """Decay of AdamW's mean of their squares."""
     adam_epsilon: PositiveFloat = 1e-8
+    """Added to AdamW's denominator."""
     seed: NonNegativeInt = 0
+    """Seed of every random draw: initial values, order of the data, dropout."""
     shuffle: bool = True
-    last_batch: Literal["short", "fill", "drop"] = "short"  # fill: rows drawn again, as the paper's code does
-    batch_order: Literal["random", "bucketed"] = "random"  # bucketed: examples of like length share a batch
-    log_every: PositiveInt = 10  # optimizer steps
-    checkpoint_every: PositiveInt = 500  # optimizer steps; the end of every epoch comes on top
-    keep_checkpoints: PositiveInt = 2  # the newest ones
-    max_oom_retries: NonNegativeInt = 3  # how often the micro-batch is halved when memory runs out
-    parallel: Literal["ddp", "fsdp"] = (
-        "ddp"  # of several processes: each has the whole base, or a shard of it
-    )
-    gradient_checkpointing: bool = False  # less memory, about a third more time, the same losses
-    init_from: str | None = None  # an adapter folder: every trained tensor starts as it is there
+    """Whether every epoch has an order of its own; else the order is that of the file."""
+    last_batch: Literal["short", "fill", "drop"] = "short"
+    """The last batch of an epoch, where too few rows are left. short: it is smaller; fill: rows are drawn again, as the
+    paper's code does; drop: it is left out."""
+    batch_order: Literal["random", "bucketed"] = "random"
+    """bucketed: examples of similar length share a batch, which saves padding but changes the batches."""
+    log_every: PositiveInt = 10
+    """Optimizer steps from one line of progress to the next."""
+    checkpoint_every: PositiveInt = 500
+    """Optimizer steps from one checkpoint to the next; the end of every epoch has one too."""
+    keep_checkpoints: PositiveInt = 2
+    """How many checkpoints are kept: the newest ones."""
+    max_oom_retries: NonNegativeInt = 3
+    """How often the micro-batch is halved when memory runs out."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """How several processes share the work. ddp: each holds the whole base; fsdp: each holds a shard of it."""
+    gradient_checkpointing: bool = False
+    """Less memory for about a third more time, with the same losses."""
+    init_from: str | None = None
+    """An adapter folder: every trained tensor starts as it is there."""
 
     @model_validator(mode="after")
     def _one_of_each(self) -> TrainSection:
@@ -111,35 +144,47 @@ class TrainSection(Section):
 
 
 class DecodeSection(Section):
-    """How text is generated. The rules are the paper's own beam search (`lorafit.decoding`)."""
+    """How text is generated. The rules are those of the paper's own beam search."""
 
     num_beams: PositiveInt = 10
+    """Width of the beam search. 1 is greedy decoding."""
     length_penalty: float = 1.0
-    no_repeat_ngram_size: NonNegativeInt = 0  # 0 allows repetition
+    """A text's score is its log-probability divided by `length ** length_penalty`: more than 0 favours long texts."""
+    no_repeat_ngram_size: NonNegativeInt = 0
+    """No text holds the same n tokens in a row twice, for this n. 0 allows repetition."""
     max_new_tokens: PositiveInt = 64
-    eos_token_ids: tuple[NonNegativeInt, ...] | None = None  # None: the tokenizer's end-of-text token
+    """Longest text, in tokens."""
+    eos_token_ids: tuple[NonNegativeInt, ...] | None = None
+    """Ids of the tokens that end a text. Without it: the tokenizer's end-of-text token."""
 
 
 class EvalSection(Section):
     """How predictions are scored."""
 
-    metrics: tuple[str, ...] | None = None  # None: the task's own
+    metrics: tuple[str, ...] | None = None
+    """Metrics by name, such as "bleu". Without it: the task's own."""
     batch_size: PositiveInt = 16
-    score_base: bool = False  # also score the bare base, before training
+    """Examples scored or decoded at once; the result does not depend on it."""
+    score_base: bool = False
+    """Also score the bare base, before training."""
 
 
 class PaperSection(Section):
-    """The published row that the recipe stands for. Read by reports only; nothing depends on it."""
+    """The published row that the recipe stands for. Only reports read it; no recipe inherits it."""
 
     table: str | None = None
+    """Number of the table in the LoRA paper."""
     row: str | None = None
+    """Label of the row."""
     scores: dict[str, float] = {}
+    """The published scores, by the names that lorafit's scores have."""
 
 
 class Recipe(Section):
     """One experiment: every value resolved, nothing looked up."""
 
     name: str
+    """What the run is called. Without it: the file's name without ".toml"."""
     model: ModelSection
     method: SerializeAsAny[MethodSection]
     task: TaskSection

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from lorafit.errors import LorafitError
 from lorafit.files import new_folder
-from lorafit.training.loop import Position
+from lorafit.training.member import Position
 from lorafit.training.rng import RngState
 
 FORMAT_VERSION = 1
@@ -40,13 +40,13 @@ class DamagedCheckpointError(LorafitError):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A run at one moment. `rng` holds a state for each process, `progress` is JSON."""
+    """A run at one moment. `rng`: the generators of each process; `state`: what the run remembers, as JSON."""
 
     position: Position
     trained: dict[str, Tensor]
     optimizer: dict[str, Any]
     rng: list[RngState]
-    progress: dict[str, Any] = field(default_factory=dict)
+    state: dict[str, Any] = field(default_factory=dict)
     best: Path | None = None  # the best adapter's folder
 
 
@@ -56,14 +56,14 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> int:
     The best adapter is linked, not copied, where the file system can. Raises LorafitError when it cannot be written;
     what was there before is then still there.
     """
-    state = {
+    tensors = {
         "trained": checkpoint.trained,
         "optimizer": checkpoint.optimizer,
         "rng": checkpoint.rng,
     }
-    progress = {"position": asdict(checkpoint.position), **checkpoint.progress}
+    progress = {"position": asdict(checkpoint.position), **checkpoint.state}
     with new_folder(folder) as temporary:
-        _save_state(temporary / STATE_FILE, state)
+        _save_state(temporary / STATE_FILE, tensors)
         (temporary / PROGRESS_FILE).write_text(json.dumps(progress, indent=2, allow_nan=False) + "\n")
         if checkpoint.best is not None:
             copy_linked(checkpoint.best, temporary / BEST_FOLDER)
@@ -77,13 +77,13 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     """Read and check a whole checkpoint. Raises DamagedCheckpointError that names the damaged file."""
     _check_files(folder)
     try:
-        state = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
+        tensors = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
         progress = json.loads((folder / PROGRESS_FILE).read_text(encoding="utf-8"))
         position = Position(**progress.pop("position"))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError) as error:
         raise DamagedCheckpointError(f"{folder}: cannot be read: {error}") from None
     best = folder / BEST_FOLDER
-    return Checkpoint(position, **state, progress=progress, best=best if best.is_dir() else None)
+    return Checkpoint(position, **tensors, state=progress, best=best if best.is_dir() else None)
 
 
 def newest_checkpoint(root: Path) -> tuple[Path | None, Checkpoint | None, list[str]]:

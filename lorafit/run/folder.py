@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
-from lorafit.errors import LorafitError, NotFoundError, RecipeError
+from lorafit.errors import NotFoundError, RecipeError
 from lorafit.files import new_folder, tidy, write_json, write_jsonl, write_text
 from lorafit.methods import METHODS
 from lorafit.recipe import Recipe, differing_keys, read_recipe, to_toml
 from lorafit.run.checkpoint import Checkpoint, copy_linked, newest_checkpoint
-from lorafit.run.events import Event, to_json
 from lorafit.run.lock import LOCK_FILE
 
 Resume = Literal["auto", "must", "never"]
@@ -70,9 +67,9 @@ class RunFolder:
     def predictions(self, split: str) -> Path:
         return self.path / "predictions" / f"{split}.jsonl"
 
-    def decoding(self, split: str) -> Path:
-        """Of a decoding that is under way."""
-        return self.path / "decoding" / f"{split}.jsonl"
+    def predicting(self, split: str) -> Path:
+        """Predictions that are being made."""
+        return self.path / "predicting" / f"{split}.jsonl"
 
     def check(self, recipe: Recipe, *, extend: bool = False) -> bool:
         """Whether `recipe` makes the run that lies here longer; mostly not. Nothing is changed.
@@ -129,7 +126,7 @@ class RunFolder:
 
     def write_scores(self, scores: dict[str, Any]) -> None:
         """Written last: a run with scores.json is finished."""
-        shutil.rmtree(self.path / "decoding", ignore_errors=True)
+        shutil.rmtree(self.path / "predicting", ignore_errors=True)
         write_json(self.scores, scores)
 
     def _put_back_best(self, checkpoint: Checkpoint) -> None:
@@ -148,46 +145,3 @@ class RunFolder:
 
     def _has_strange_files(self) -> bool:
         return any(path.name != LOCK_FILE for path in self.path.iterdir())
-
-
-class EventLog:
-    """metrics.jsonl: one JSON object per event, on disk as it happens; steps every `log_every`.
-
-    It is cut to `num_bytes` first: what was logged after a checkpoint will be logged again.
-    """
-
-    def __init__(self, path: Path, log_every: int, num_bytes: int = 0) -> None:
-        self.path = path
-        self.log_every = log_every
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._stream: IO[str] = path.open("a", encoding="utf-8", buffering=1)
-            self._stream.truncate(min(num_bytes, path.stat().st_size))
-        except OSError as error:
-            raise self._cannot(error) from error
-
-    def __call__(self, event: Event) -> None:
-        """Log an event that has a line."""
-        line = to_json(event)
-        if line is None or (line["event"] == "step" and line["step"] % self.log_every):
-            return
-        try:
-            self._stream.write(json.dumps(line, allow_nan=False) + "\n")
-        except OSError as error:
-            raise self._cannot(error) from error
-
-    def sync(self) -> int:
-        """Make sure that everything is on disk. Returns the size in bytes."""
-        try:
-            self._stream.flush()
-            os.fsync(self._stream.fileno())
-        except OSError as error:
-            raise self._cannot(error) from error
-        return self.path.stat().st_size
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):  # a line that found no room; told when it was written
-            self._stream.close()
-
-    def _cannot(self, error: OSError) -> LorafitError:
-        return LorafitError(f"{self.path}: cannot be written: {error.strerror}")

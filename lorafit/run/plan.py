@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 from transformers import PretrainedConfig
 
-from lorafit.data import num_batches
-from lorafit.errors import RecipeError, did_you_mean
+from lorafit.data import Split, num_batches
+from lorafit.errors import RecipeError
 from lorafit.methods import METHODS, Method
-from lorafit.metrics import check_metric_names
-from lorafit.models import FAMILIES, Model, family_of, load_config, skeleton
-from lorafit.recipe import Recipe, find_recipe, read_recipe
+from lorafit.models import FAMILIES, Family, Model, family_of, load_config, skeleton
+from lorafit.objectives import AnyObjective, BaseFacts, Settings, objective_for
+from lorafit.recipe import Recipe, TrainSection, find_recipe, read_recipe
 from lorafit.run.warm_start import plan_warm_start
-from lorafit.tasks import TASKS, Task
+from lorafit.tasks import Task, find_task
 from lorafit.training import Schedule, check_shardable, count_steps, count_warmup
 
 
@@ -37,12 +37,12 @@ class Plan:
     recipe: Recipe
     method: Method
     task: Task
+    objective: AnyObjective
+    scored_split: Split
     config: PretrainedConfig
     parameters: list[ParameterGroup]
     num_trained: int  # of the method, as the adapter holds it; the head is counted apart
-    num_dropped: (
-        int  # what training needs besides and drops in the end, such as a prefix's reparameterisation
-    )
+    num_dropped: int  # what training needs and drops in the end, such as a prefix's reparameterisation
     num_head: int
     num_total: int
     num_train_rows: int
@@ -62,21 +62,20 @@ def make_plan(recipe: Recipe) -> Plan:
     Raises RecipeError where parts of the recipe do not fit each other, NotFoundError where the base's config is not
     at hand.
     """
-    task = find_task(recipe)
-    check_metric_names(task.name, recipe.eval.metrics)
-    method = recipe.method
+    task, method = find_task(recipe.task.name), recipe.method
     assert isinstance(method, Method)
-    model_section = recipe.model
+    task.find_metrics(recipe.eval.metrics)  # an unknown name is said before anything begins
     config = load_config(
-        model_section.base,
-        model_section.revision,
-        dropout=model_section.dropout,
-        head_dropout=model_section.head_dropout,
-        num_labels=num_outputs(task),
+        recipe.model.base,
+        recipe.model.revision,
+        dropout=recipe.model.dropout,
+        head_dropout=recipe.model.head_dropout,
+        num_labels=task.num_outputs,
         local_only=True,
     )
-    _check_kind(recipe, task, config)
-    _check_lengths(recipe, task, config, method.num_positions)
+    facts = BaseFacts(config, family_of(config), method.num_positions)
+    _check_kind(facts.family, task, recipe.model.base)
+    objective = objective_for(task, facts, Settings(recipe.data, recipe.decode, recipe.eval))
     shape = skeleton(copy.deepcopy(config), task.output)  # a method may change what it is given
     num_base = sum(p.numel() for p in shape.net.parameters())
     head = {name for name, _ in shape.head_parameters()}
@@ -84,8 +83,7 @@ def make_plan(recipe: Recipe) -> Plan:
     start = plan_warm_start(method, shape)
     if recipe.train.parallel == "fsdp":
         check_shardable(shape.net)
-    parameters = _groups(shape)
-    training = shape.trained()
+    parameters, training = _groups(shape), shape.trained()
     method.finish(shape)
     saved = shape.trained()
     num_head = sum(p.numel() for name, p in saved.items() if name in head)
@@ -95,6 +93,8 @@ def make_plan(recipe: Recipe) -> Plan:
         recipe=recipe,
         method=method,
         task=task,
+        objective=objective,
+        scored_split=task.scored_split,
         config=config,
         parameters=parameters,
         num_trained=sum(p.numel() for p in saved.values()) - num_head,
@@ -103,14 +103,13 @@ def make_plan(recipe: Recipe) -> Plan:
         num_total=num_base,
         num_train_rows=num_rows,
         rows_known=counted is not None,
-        schedule=make_schedule(recipe, num_rows),
+        schedule=make_schedule(recipe.train, num_rows),
         notes=(start,) if start else (),
     )
 
 
-def make_schedule(recipe: Recipe, num_train_rows: int) -> Schedule:
+def make_schedule(train: TrainSection, num_train_rows: int) -> Schedule:
     """Steps, warm-up and peak for a number of training rows."""
-    train = recipe.train
     steps_per_epoch = num_batches(num_train_rows, train.batch_size, train.last_batch)
     if steps_per_epoch == 0:
         raise RecipeError(
@@ -123,42 +122,15 @@ def make_schedule(recipe: Recipe, num_train_rows: int) -> Schedule:
     )
 
 
-def num_outputs(task: Task) -> int | None:
-    """Outputs of the classification head; None where there is no head."""
-    return len(task.labels) if task.labels else (1 if task.output == "score" else None)
-
-
-def find_task(recipe: Recipe) -> Task:
-    """The recipe's task. Raises RecipeError when there is none of that name."""
-    name = recipe.task.name
-    if name not in TASKS:
-        raise RecipeError(
-            f"[task] name: unknown task {name!r}; one of {', '.join(TASKS)}{did_you_mean(name, TASKS)}"
-        )
-    return TASKS[name]
-
-
-def _check_kind(recipe: Recipe, task: Task, config: PretrainedConfig) -> None:
+def _check_kind(family: Family, task: Task, base: str) -> None:
     """The base must have a head for what the task asks for."""
-    base = recipe.model.base
-    if task.output in family_of(config).heads:
+    if task.output in family.heads:
         return
-    able = ", ".join(name for name, family in FAMILIES.items() if task.output in family.heads)
+    able = ", ".join(name for name, other in FAMILIES.items() if task.output in other.heads)
     gives = "writes no text" if task.output == "text" else "has no head for labels"
     raise RecipeError(
-        f"[model] base: {base} ({config.model_type}) {gives}, as {task.name} asks for; take one of {able}"
+        f"[model] base: {base} ({family.model_type}) {gives}, as {task.name} asks for; take one of {able}"
     )
-
-
-def _check_lengths(recipe: Recipe, task: Task, config: PretrainedConfig, num_taken: int) -> None:
-    positions = getattr(config, "max_position_embeddings", None)
-    if task.output != "text" or positions is None:
-        return
-    if recipe.decode.max_new_tokens >= positions - num_taken:
-        raise RecipeError(
-            f"[decode] max_new_tokens: {recipe.decode.max_new_tokens} leaves no room for a prompt in the "
-            f"{positions - num_taken} positions of {recipe.model.base}"
-        )
 
 
 def _groups(shape: Model) -> list[ParameterGroup]:

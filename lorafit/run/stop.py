@@ -18,7 +18,7 @@ _SPARE_S = 2.0  # for the end of the process itself
 
 
 class StopRequest:
-    """Called with the seconds that a save takes, it says why the run should stop now; None while it should not.
+    """A StopCheck: called, it says why the run should stop now; None while it should go on.
 
     While entered it takes the signals; a second SIGINT ends the process at once. Time is up at `time_limit_s` seconds
     after the entry, or at SLURM_JOB_END_TIME: the run stops as much earlier as a save and the slowest step yet take.
@@ -30,6 +30,7 @@ class StopRequest:
         self._deadline: float | None = None
         self._looked: float | None = None
         self._longest_s = 0.0  # between two looks
+        self._save_s = 0.0  # the slowest save yet
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -45,17 +46,21 @@ class StopRequest:
             signal.signal(number, handler)
         self._before = {}
 
-    def __call__(self, seconds_to_save: float) -> str | None:
+    def __call__(self) -> str | None:
         if self.signal is not None:
             return self.signal.name
         now = time.time()
         if self._looked is not None:
             self._longest_s = max(self._longest_s, now - self._looked)
         self._looked = now
-        needed = 2 * seconds_to_save + self._longest_s + _SPARE_S
+        needed = 2 * self._save_s + self._longest_s + _SPARE_S
         if self._deadline is not None and self._deadline - now < needed:
             return "the time limit"
         return None
+
+    def save_took(self, seconds: float) -> None:
+        """Leave time for another save of this length."""
+        self._save_s = max(self._save_s, seconds)
 
     def _take(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         if number == signal.SIGINT and self.signal == signal.SIGINT:

@@ -1,29 +1,30 @@
-"""Recipe -> run folder: train, validate, keep the best, score. A run that was cut off goes on where it was."""
+"""Plan -> run folder: train, validate, keep the best, score. A run that was cut off goes on where it was."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import constants
 
-from lorafit.data import Split
-from lorafit.errors import NotFoundError, OutOfMemoryError
-from lorafit.models import Model, load_base, load_config
+from lorafit.errors import InterruptedRunError, OutOfMemoryError
 from lorafit.recipe import Recipe
+from lorafit.run.checkpointer import Checkpointer
+from lorafit.run.evaluator import Evaluator, notes_on_metrics
+from lorafit.run.event_log import EventLog
 from lorafit.run.events import Event, Note, Report
-from lorafit.run.folder import EventLog, Found, Resume, RunFolder
+from lorafit.run.folder import Found, Resume, RunFolder
 from lorafit.run.lock import locked
-from lorafit.run.plan import Plan, num_outputs
-from lorafit.run.trainer import Run
-from lorafit.run.work import notes_on_metrics
-from lorafit.tasks import Task
-from lorafit.training import ALONE, World, seed_all
-from lorafit.verbs.fetch import missing_base
+from lorafit.run.plan import Plan, make_schedule
+from lorafit.run.scorer import Scorer
+from lorafit.run.session import LoadedBase, attach, load
+from lorafit.run.state import RunState
+from lorafit.run.trainer import Trainer
+from lorafit.training import ProcessGroup
 
 
 @dataclass(frozen=True)
@@ -45,36 +46,75 @@ class TrainOptions:
     extend: bool = False
 
 
-USUAL = TrainOptions()
-
-
 def train(
-    plan: Plan,
-    output: Path | None,
-    report: Report,
-    options: TrainOptions = USUAL,
-    world: World = ALONE,
+    plan: Plan, output: Path | None, report: Report, options: TrainOptions, group: ProcessGroup
 ) -> TrainResult:
-    """Carry out a plan. A run that is finished is left alone and its result returned; an unfinished one goes on.
+    """Execute a plan. A run that is finished is left alone and its result returned; an unfinished one goes on.
 
     Raises the LorafitError of whatever goes wrong; what is wrong with data or base leaves nothing behind.
     """
     recipe, folder = plan.recipe, RunFolder.of(plan.recipe, output)
-    finished = world.from_leader(lambda: _result(folder, recipe, options))
+    finished = group.on_leader(lambda: _result(folder, recipe, options))
     if finished is not None:
-        return TrainResult(
-            folder.path, folder.adapter, finished, _samples(folder, plan.task), already_finished=True
-        )
-    for note in world.from_leader(lambda: notes_on_metrics(plan.task, recipe.eval)):
+        return _train_result(folder, finished, plan.scored_split, already_finished=True)
+    for note in group.on_leader(lambda: notes_on_metrics(plan.objective)):
         report(note)
     with contextlib.ExitStack() as stack:
-        world.from_leader(lambda: stack.enter_context(locked(folder.path)))
-        loaded = world.leader_first(lambda: _load(plan, report))
-        found = world.from_leader(lambda: folder.begin(recipe, options.resume))
+        group.on_leader(lambda: stack.enter_context(locked(folder.path)))
+        base = group.leader_first(lambda: load(plan, report))
+        found = group.on_leader(lambda: folder.begin(recipe, options.resume))
         for fault in found.faults:
             report(Note(f"a damaged checkpoint is passed over: {fault}"))
-        scores = _carry_out(plan, folder, found, loaded, report, world)
-    return TrainResult(folder.path, folder.adapter, scores, _samples(folder, plan.task))
+        log = _open_log(folder, recipe, found) if group.is_leader else None
+        stack.callback(lambda: log.close() if log is not None else None)
+        scores = _run(plan, base, folder, found, _Reporter(log, report), group)
+    return _train_result(folder, scores, plan.scored_split)
+
+
+def _run(
+    plan: Plan, base: LoadedBase, folder: RunFolder, found: Found, reporter: _Reporter, group: ProcessGroup
+) -> dict[str, Any]:
+    """Score the bare base if asked, train, and score the best adapter. Returns the scores."""
+    section, schedule = plan.recipe.train, make_schedule(plan.recipe.train, len(base.train))
+    state = RunState(schedule.num_steps, weights_hash=base.card.base.weights_hash or "")
+    scorer = Scorer(Evaluator(base.objective, reporter, group), base, folder, plan.scored_split)
+    try:
+        group.stop_if_asked()
+        if plan.recipe.eval.score_base and scorer.has_rows and found.checkpoint is None:
+            base.placement.move(base.model)
+            state.base_scores = scorer.score("base").get("scores", {})
+    except InterruptedRunError as error:
+        reason = group.stop() or error
+        raise InterruptedRunError(
+            f"{folder.path}: stopped before training ({reason}); nothing is lost"
+        ) from None
+    try:
+        session = attach(base, plan.method, section, schedule, group)
+        checkpointer = Checkpointer(session, folder, state, reporter.log, reporter)
+        return Trainer(session, folder, state, checkpointer, scorer, reporter).run(section, found)
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemoryError(
+            f"{folder.path}: out of GPU memory; lower eval.batch_size or train.micro_batch_size (the result stays the "
+            f"same) and run the same command again"
+        ) from error
+
+
+@dataclass(frozen=True)
+class _Reporter:
+    """Writes events to the log and shows them; only the leader has a log, and only it speaks."""
+
+    log: EventLog | None
+    show: Report
+
+    def __call__(self, event: Event) -> None:
+        if self.log is not None:
+            self.log(event)
+            self.show(event)
+
+
+def missing_by_name(asked: Sequence[str] | None, scores: Mapping[str, Any]) -> list[str]:
+    """The scores that were asked for by name and could not be computed."""
+    return [] if asked is None else list(scores.get("reasons") or {})
 
 
 def _result(folder: RunFolder, recipe: Recipe, options: TrainOptions) -> dict[str, Any] | None:
@@ -83,76 +123,19 @@ def _result(folder: RunFolder, recipe: Recipe, options: TrainOptions) -> dict[st
     return None if longer or options.resume == "never" else folder.result()
 
 
-def _carry_out(
-    plan: Plan,
-    folder: RunFolder,
-    found: Found,
-    loaded: tuple[Model, dict[Split, list[Any]]],
-    report: Report,
-    world: World,
-) -> dict[str, Any]:
-    """Only the leading process writes and speaks."""
-    if not world.leads:
-        return Run(plan, folder, *loaded, None, lambda _: None, world).carry_out(found)
-    progress = found.checkpoint.progress if found.checkpoint else {}
-    log = EventLog(folder.metrics, plan.recipe.train.log_every, progress.get("metrics_bytes", 0))
-
-    def tell(event: Event) -> None:
-        log(event)
-        report(event)
-
-    try:
-        return Run(plan, folder, *loaded, log, tell, world).carry_out(found)
-    except torch.OutOfMemoryError as error:
-        raise OutOfMemoryError(
-            f"{folder.path}: out of GPU memory; lower eval.batch_size or train.micro_batch_size (the result stays the "
-            f"same) and run the same command again"
-        ) from error
-    finally:
-        log.close()
+def _open_log(folder: RunFolder, recipe: Recipe, found: Found) -> EventLog:
+    state = found.checkpoint.state if found.checkpoint else {}
+    return EventLog(folder.metrics, recipe.train.log_every, state.get("metrics_bytes", 0))
 
 
-def _load(plan: Plan, report: Report) -> tuple[Model, dict[Split, list[Any]]]:
-    """The base, and the examples of every split. Raises NotFoundError with a line for everything that is missing."""
-    examples, faults = _read_splits(plan, report)
-    if constants.HF_HUB_OFFLINE:
-        faults += missing_base(plan.recipe.model)
-    if faults:
-        raise NotFoundError("\n".join(faults))
-    seed_all(plan.recipe.train.seed)
-    return _load_model(plan), examples
+def _train_result(
+    folder: RunFolder, scores: dict[str, Any], split: str, *, already_finished: bool = False
+) -> TrainResult:
+    return TrainResult(folder.path, folder.adapter, scores, _samples(folder, split), already_finished)
 
 
-def _read_splits(plan: Plan, report: Report) -> tuple[dict[Split, list[Any]], list[str]]:
-    """Every split that the recipe names, of which train is required; and what is wrong with those not to be had."""
-    data, task = plan.recipe.data, plan.task
-    wanted: list[Split] = ["train", *(split for split in task.splits(data) if split != "train")]
-    examples: dict[Split, list[Any]] = {}
-    faults: list[str] = []
-    for split in wanted:
-        try:
-            examples[split] = task.read(data, split, lambda text: report(Note(text)))
-        except NotFoundError as error:
-            faults.append(str(error))
-    return examples, faults
-
-
-def _load_model(plan: Plan) -> Model:
-    section = plan.recipe.model
-    config = load_config(
-        section.base,
-        section.revision,
-        dropout=section.dropout,
-        head_dropout=section.head_dropout,
-        num_labels=num_outputs(plan.task),
-    )
-    return load_base(
-        config, section.base, section.revision, plan.task.output, head_seed=plan.recipe.train.seed
-    )
-
-
-def _samples(folder: RunFolder, task: Task, count: int = 3) -> list[dict[str, Any]]:
-    path = folder.predictions(task.scored_split)
+def _samples(folder: RunFolder, split: str, count: int = 3) -> list[dict[str, Any]]:
+    path = folder.predictions(split)
     if not path.is_file():
         return []
     with path.open(encoding="utf-8") as lines:

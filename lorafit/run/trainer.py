@@ -1,276 +1,162 @@
-"""One run under way: log and show what happens, validate when due, keep the best, checkpoint when due."""
+"""The run itself: a loop over what `fit` yields. Log it, checkpoint when due, validate, keep the best, score."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from lorafit.adapters import read_adapter, record_scores
-from lorafit.adapters.fingerprint import NUM_INPUTS, answers
-from lorafit.adapters.folder import TENSOR_FILE
 from lorafit.adapters.restore import load_tensors
-from lorafit.data import Split
 from lorafit.errors import DivergedError, InterruptedRunError
-from lorafit.files import local_path
-from lorafit.models import Model
-from lorafit.recipe import Recipe
-from lorafit.run.checkpoint import Checkpoint, num_bytes
-from lorafit.run.checkpointer import Keeper, Progress, Sample
-from lorafit.run.decode_cache import Kept
-from lorafit.run.events import Finished, Note, Report, Saved, Scored, Started, Validated
-from lorafit.run.folder import EventLog, Found, RunFolder
-from lorafit.run.placement import Placement
-from lorafit.run.plan import Plan, make_schedule
-from lorafit.run.provenance import adapter_card
-from lorafit.run.warm_start import warm_start
-from lorafit.run.work import Job, evaluate_split, training_of
-from lorafit.training import (
-    AdamW,
-    EpochEnded,
-    MemoryRanOut,
-    Movement,
-    Position,
-    Schedule,
-    Stepped,
-    World,
-    all_finite,
-    fit,
-    parameter_groups,
-    recompute_activations,
-    seed_all,
-    shard_frozen,
-)
+from lorafit.recipe import TrainSection
+from lorafit.run.checkpointer import Checkpointer
+from lorafit.run.events import Finished, Note, Report, Started, Validated
+from lorafit.run.folder import Found, RunFolder
+from lorafit.run.scorer import Scorer
+from lorafit.run.session import Session, take_start
+from lorafit.run.state import RunState
+from lorafit.training import EpochEnded, FitEvent, MemoryRanOut, Movement, Schedule, Stepped, all_finite, fit
 
 
-class Run:
-    """One run under way."""
+class Trainer:
+    """Trains the session's member into a run folder, and scores the best adapter."""
 
     def __init__(
         self,
-        plan: Plan,
+        session: Session,
         folder: RunFolder,
-        model: Model,
-        examples: dict[Split, list[Any]],
-        log: EventLog | None,
-        tell: Report,
-        world: World,
+        state: RunState,
+        checkpointer: Checkpointer,
+        scorer: Scorer,
+        report: Report,
     ) -> None:
-        self.plan, self.folder, self.model, self.examples = plan, folder, model, examples
-        self.log, self.tell, self.world = log, tell, world
-        self.recipe: Recipe = plan.recipe
-        self.scored = plan.task.scored_split
-        self.training = training_of(plan.task, model, examples, self.recipe)
-        self.placement = Placement.of(self.recipe.model.dtype)
+        self.session, self.folder, self.state = session, folder, state
+        self.checkpointer, self.scorer, self.report = checkpointer, scorer, report
 
-    def carry_out(self, found: Found) -> dict[str, Any]:
-        """Score the bare base if asked, train, and score the best adapter. Returns the scores.
+    def run(self, section: TrainSection, found: Found) -> dict[str, Any]:
+        """Start, or go on from the checkpoint that was found; train to the end; score. Returns the scores.
 
-        Raises InterruptedRunError when it was asked to stop; a checkpoint is then written.
+        Raises InterruptedRunError when the run is asked to stop; a checkpoint is then written.
         """
-        inputs = self.training.fingerprint_inputs(NUM_INPUTS)
-        sample = Sample(inputs, answers(self.model, inputs))
-        card = adapter_card(self.plan.recipe, self.plan.method, self.plan.task)
-        self.keeper = Keeper(self.folder, self.model, self.plan.method, card, sample, self.world, self.tell)
-        self.schedule = make_schedule(self.recipe, self.training.num_train)
-        self.position = Position(
-            micro_batch_size=self.recipe.train.micro_batch_size, oom_retries=self.recipe.train.max_oom_retries
-        )
-        self.progress = Progress(self.schedule.num_steps, weights_hash=card.base.weights_hash or "")
         try:
-            self._begin(found)
-            self._fit()
+            self._begin(section, found)
+            self._fit(section)
             return self._finish()
         except InterruptedRunError as error:
-            raise self._interrupted(error) from None
+            reason = self.session.group.stop() or str(error)
+            self.checkpointer.save(section.keep_checkpoints)  # while scoring there is nothing new to save
+            raise InterruptedRunError(
+                f"{self.folder.path}: stopped after step {self.session.member.position.step} ({reason}); run the same "
+                f"command again to go on"
+            ) from None
 
-    def _begin(self, found: Found) -> None:
-        """Everything up to the first step, or up to where the checkpoint was written."""
-        recipe = self.recipe
-        self.world.stop_if_asked()
-        if recipe.eval.score_base and self.scored in self.examples and found.checkpoint is None:
-            self.placement.move(self.model)
-            self.progress.base_scores = self._score("base").get("scores")
-        self.plan.method.attach(self.model, torch.Generator().manual_seed(recipe.train.seed))
-        if found.checkpoint is None:
-            self._take_start()
-        if recipe.train.gradient_checkpointing:
-            recompute_activations(self.model.net)
-        self.placement.place(self.model)
-        self._spread()
-        self.optimizer = self._optimizer()
+    def _begin(self, section: TrainSection, found: Found) -> None:
         if found.checkpoint is not None:
-            self._resume(found, found.checkpoint)
-        elif recipe.eval.score_base:
-            self._checkpoint()
-
-    def _take_start(self) -> None:
-        """The weights of another adapter: all of them, or all but its head (a warm start)."""
-        if (whole := self.recipe.train.init_from) is not None:
-            load_tensors(read_adapter(local_path(whole)), self.model)
-        for line in warm_start(self.plan.method, self.model, self.keeper.card.base):
-            self.tell(Note(line))
-
-    def _spread(self) -> None:
-        """Over several processes: the same start for all, dropout of its own for each, and a shard of the base."""
-        if self.world.size == 1:
+            self.checkpointer.resume(found, found.checkpoint)
+            self._extend()
             return
-        self.world.same_start(list(self.model.trained().values()))
-        if not self.world.leads:
-            seed_all(self.recipe.train.seed + 1_000_003 * self.world.rank)
-        if self.recipe.train.parallel == "fsdp":
-            shard_frozen(self.model.net, self.world, self.placement.device)
+        for line in take_start(self.session, section):
+            self.report(Note(line))
+        if self.state.base_scores is not None:
+            self.checkpointer.save(section.keep_checkpoints)
 
-    def _resume(self, found: Found, checkpoint: Checkpoint) -> None:
-        self.position, self.progress = self.keeper.go_on_from(checkpoint, self.optimizer)
-        assert found.folder is not None
-        if self.log is not None:  # its line lay behind the cut
-            self.log(Saved(found.folder, self.position.step, num_bytes(found.folder)))
-        self.tell(Note(f"resumed from {found.folder}"))
-        if self.progress.num_steps != self.schedule.num_steps:
-            self.tell(_extension_note(self.progress.num_steps, self.schedule, self.position.step))
-            self.progress.num_steps = self.schedule.num_steps
+    def _extend(self) -> None:
+        """A longer run than the checkpoint's: the learning rate is planned anew."""
+        member, planned = self.session.member, self.state.num_steps
+        if planned != member.schedule.num_steps:
+            self.report(_extension_note(planned, member.schedule, member.position.step))
+            self.state.num_steps = member.schedule.num_steps
 
-    def _fit(self) -> None:
-        """Train; validate after every epoch; keep the best adapter and the last."""
-        train, steps = self.recipe.train, self.training.steps(self.schedule.num_steps)
-        movement = Movement(self.model.trained(), exempt=self.model.without_gradient())
-        self.tell(self._start_event())
-        self.model.net.train()
-        with self.placement.autocast():
-            events = fit(
-                list(self.model.trained().values()),
-                steps,
-                self.training.loss_sum,
-                self.optimizer,
-                self.schedule,
-                train.max_grad_norm,
-                position=self.position,
-                world=self.world,
-            )
+    def _fit(self, section: TrainSection) -> None:
+        base, member, group = self.session.base, self.session.member, self.session.group
+        movement = Movement(member.trained, exempt=base.model.without_gradient())
+        self.report(self._start_event())
+        base.model.net.train()
+        with base.placement.autocast():
             try:
-                for event in events:
-                    self._deal_with(event, movement)
+                for event in fit(base.model, [member], base.objective, group):
+                    self._handle(event, section, movement)
             except DivergedError as error:
                 raise (self._diverged(error) if movement.passed else error) from None
 
-    def _deal_with(self, event: Stepped | EpochEnded | MemoryRanOut, movement: Movement) -> None:
+    def _handle(self, event: FitEvent, section: TrainSection, movement: Movement) -> None:
         match event:
             case Stepped():
-                self.tell(event)
+                self.report(event)
                 movement.stepped(event.step, event.learning_rate)
-                if event.step % self.recipe.train.checkpoint_every == 0:
-                    self._checkpoint()
-                self.world.stop_if_asked()
-            case EpochEnded() if event.step > self.progress.validated_step:
-                self._validate_and_keep(event)
-                self._checkpoint()
-                self.world.stop_if_asked()
+                if event.step % section.checkpoint_every == 0:
+                    self.checkpointer.save(section.keep_checkpoints)
+                self.session.group.stop_if_asked()
+            case EpochEnded() if event.step > self.state.validated_step:
+                self._validate(event)
+                self.checkpointer.save(section.keep_checkpoints)
+                self.session.group.stop_if_asked()
             case MemoryRanOut():
-                self.tell(_less_memory_note(event))
+                self.report(
+                    Note(
+                        f"step {event.step}: out of memory; it goes on with micro-batches of {event.micro_batch_size}, "
+                        f"and the batch of a step stays the same"
+                    )
+                )
+
+    def _validate(self, ended: EpochEnded) -> None:
+        """Best is the greatest validation quality; without a validation split, the last."""
+        base, state, validation = self.session.base, self.state, None
+        if base.valid:
+            validation = base.objective.validate(base.model, base.valid_rows, base.valid, self.session.group)
+        best = state.is_best(validation)
+        if validation is not None:
+            self.report(Validated(ended.epoch, ended.step, validation.loss, validation.scores, best))
+            for note in validation.notes:
+                self.report(Note(f"epoch {ended.epoch}: {note}"))
+        self.checkpointer.save_adapter(best=best)
+        if best and validation is not None:
+            state.best_quality = validation.quality
+        state.validated_step = ended.step
 
     def _diverged(self, error: DivergedError) -> DivergedError:
         """What is still good stays on disk: the parameters as they were before the step that failed."""
-        if all_finite(self.model.trained().values()):
-            self.keeper.keep_adapter(self.position.step, best=False)
+        if all_finite(self.session.member.parameters):
+            self.checkpointer.save_adapter(best=False)
         folders = (self.folder.adapter, self.folder.last_adapter)
         kept = " and ".join(str(folder) for folder in folders if folder.is_dir())
         return DivergedError(f"{error}; the last good adapter is in {kept}" if kept else str(error))
 
-    def _validate_and_keep(self, ended: EpochEnded) -> None:
-        """Best is the greatest validation quality; without a validation split, the last."""
-        validation = self.training.validate(self.world) if self.training.has_valid else None
-        best = self.progress.is_best(validation)
-        if validation is not None:
-            self.tell(Validated(ended.epoch, ended.step, validation.loss, validation.scores, best))
-            for note in validation.notes:
-                self.tell(Note(f"epoch {ended.epoch}: {note}"))
-        self.keeper.keep_adapter(ended.step, best=best)
-        if best and validation is not None:
-            self.progress.best_quality = validation.quality
-        self.progress.validated_step = ended.step
-
     def _finish(self) -> dict[str, Any]:
-        """Score the best adapter and write the result."""
+        """Score the best adapter and write the result: a run with scores is finished."""
         scores: dict[str, Any] = {}
-        if self.scored in self.examples:
-            self.plan.method.finish(self.model)
-            if self.world.leads:
-                load_tensors(read_adapter(self.folder.adapter), self.model)
-            self.world.same_start(list(self.model.trained().values()))
-            scores = self._score("adapter")
+        if self.scorer.has_rows:
+            self._restore_best()
+            scores = self.scorer.score("adapter")
         else:
-            self.tell(Note(f"no {self.scored} split is given, so nothing is scored"))
-        if self.progress.base_scores is not None:
-            scores["base"] = self.progress.base_scores
-        self.tell(Finished(self.position.step, self.keeper.seconds()))
-        if self.world.leads:
+            self.report(Note(f"no {self.scorer.split} split is given, so nothing is scored"))
+        if self.state.base_scores is not None:
+            scores["base"] = self.state.base_scores
+        self.report(Finished(self.session.member.position.step, self.checkpointer.seconds()))
+        if self.session.group.is_leader:
             if "scores" in scores:
                 record_scores(self.folder.adapter, scores["scores"])
             self.folder.write_scores(scores)
         return scores
 
-    def _checkpoint(self) -> None:
-        keep = self.recipe.train.keep_checkpoints
-        self.keeper.checkpoint(self.position, self.progress, self.optimizer, self.log, keep)
-
-    def _interrupted(self, error: InterruptedRunError) -> InterruptedRunError:
-        """The run as it stands is saved. While scoring there is nothing new to save: the last epoch's end was."""
-        reason = self.world.reason() or str(error)
-        if not hasattr(self, "optimizer"):
-            return InterruptedRunError(
-                f"{self.folder.path}: stopped before training ({reason}); nothing is lost"
-            )
-        self._checkpoint()
-        return InterruptedRunError(
-            f"{self.folder.path}: stopped after step {self.position.step} ({reason}); run the same command again to "
-            f"go on"
-        )
-
-    def _score(self, who: str) -> dict[str, Any]:
-        name = self.scored if who == "adapter" else f"{self.scored}-base"
-        kept = self._kept(who, name)
-        with self.placement.autocast():
-            evaluation = evaluate_split(
-                self.plan.task,
-                self.model,
-                self.examples[self.scored],
-                data=self.recipe.data,
-                decode=self.recipe.decode,
-                section=self.recipe.eval,
-                job=Job(self.tell, self.world, kept),
-            )
-        if evaluation is None or not self.world.leads:
-            return {}
-        self.folder.write_predictions(name, evaluation.predictions)
-        kept.drop()
-        result = evaluation.scores.to_json()
-        self.tell(Scored(self.scored, who, result["scores"], result["signatures"]))
-        return result
-
-    def _kept(self, who: str, name: str) -> Kept:
-        """What is decoded already, with these very weights, settings and examples."""
-        weights = [self.keeper.card.base.weights_hash]
-        if who == "adapter" and self.world.leads:
-            weights.append(read_adapter(self.folder.adapter).card.files[TENSOR_FILE].sha256)
-        examples = [repr(example) for example in self.examples[self.scored]]
-        decode, size = self.recipe.decode.model_dump(mode="json"), self.recipe.eval.batch_size
-        return Kept(self.folder.decoding(name), [weights, decode, size, examples])
-
-    def _optimizer(self) -> AdamW:
-        train = self.recipe.train
-        groups = parameter_groups(
-            self.model.trained(), self.model.net, train.weight_decay, train.decay_exempt
-        )
-        betas = (train.adam_beta1, train.adam_beta2)
-        return AdamW(groups, lr=train.learning_rate, betas=betas, eps=train.adam_epsilon)
+    def _restore_best(self) -> None:
+        """The best adapter on the model, as an adapter folder is loaded."""
+        model, group = self.session.base.model, self.session.group
+        self.session.method.finish(model)
+        if group.is_leader:
+            load_tensors(read_adapter(self.folder.adapter), model)
+        group.broadcast_tensors(list(model.trained().values()))
 
     def _start_event(self) -> Started:
-        num_trained = sum(p.numel() for p in self.model.trained().values())
-        device, dtype = str(self.placement.device), str(self.placement.dtype).removeprefix("torch.")
-        num_steps, first = self.schedule.num_steps, self.position.step
-        return Started(num_steps, self.training.num_train, num_trained, device, dtype, first)
+        base, member = self.session.base, self.session.member
+        return Started(
+            num_steps=member.schedule.num_steps,
+            num_examples=len(base.train),
+            num_trained=sum(p.numel() for p in member.parameters),
+            device=str(base.placement.device),
+            dtype=str(base.placement.dtype).removeprefix("torch."),
+            first_step=member.position.step,
+        )
 
 
 def _extension_note(planned: int, schedule: Schedule, step: int) -> Note:
@@ -278,11 +164,4 @@ def _extension_note(planned: int, schedule: Schedule, step: int) -> Note:
     return Note(
         f"extended from {planned:,} to {schedule.num_steps:,} steps; the learning rate is planned anew for that "
         f"length: at step {step + 1:,} it is {schedule.learning_rate(step):.2e} instead of {before:.2e}"
-    )
-
-
-def _less_memory_note(event: MemoryRanOut) -> Note:
-    return Note(
-        f"step {event.step}: out of memory; it goes on with micro-batches of {event.micro_batch_size}, and the batch "
-        f"of a step stays the same"
     )

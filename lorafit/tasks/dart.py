@@ -8,8 +8,9 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from lorafit.data.encode import TextPair
 from lorafit.data.originals import ORIGINALS
+from lorafit.data.rows import TextRow
+from lorafit.metrics.scorers import SCORERS
 from lorafit.tasks.base import GenerationTask
 from lorafit.tasks.records import Record, read_records
 
@@ -33,10 +34,10 @@ _SHAPE = 'a list of {"tripleset": [[subject, relation, object], ...], "annotatio
 class Dart(GenerationTask):
     """A pair for every annotation of every triple set, whatever its source (paper's format_converting_dart.py)."""
 
-    def read_file(self, path: Path) -> list[TextPair]:
+    def read_file(self, path: Path) -> list[TextRow]:
         """All pairs. Raises NotFoundError that names file and entry."""
         return [
-            TextPair(dart_context(entry.tripleset), annotation.text)
+            TextRow(dart_context(entry.tripleset), annotation.text)
             for entry in read_records(path, _FILE, _SHAPE)
             for annotation in entry.annotations
         ]
@@ -51,5 +52,6 @@ DART_TASK = Dart(
     name="dart",
     headline="bleu",
     original=ORIGINALS["dart"],
+    scorer=SCORERS["generation-eval"],
     num_train_rows=62_659,
 )

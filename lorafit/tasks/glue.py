@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lorafit.data import LabelledText, Split
+from lorafit.data import LabelRow, Split
 from lorafit.data.tables import Column, Row
 from lorafit.errors import NotFoundError, RecipeError
 from lorafit.files import local_path
 from lorafit.recipe import DataSection
+from lorafit.tasks.base import Task
 from lorafit.tasks.labels import LabelTask, Source
 
 HUB_ID = "nyu-mll/glue"
@@ -77,7 +78,7 @@ class Glue(LabelTask):
     def _parts(self, split: Split) -> tuple[str, ...]:
         return ("",) if split == "train" else self.parts
 
-    def submission(self, examples: Sequence[LabelledText], predictions: Sequence[float]) -> Mapping[str, str]:
+    def submission(self, examples: Sequence[LabelRow], predictions: Sequence[float]) -> Mapping[str, str]:
         """File name -> content, `index<tab>prediction` lines, as gluebenchmark.com takes them.
 
         Raises RecipeError for a task of two parts whose examples are not of these parts.
@@ -99,6 +100,15 @@ class Glue(LabelTask):
             low, high = self.score_range
             return f"{min(max(label, low), high):.3f}"
         return self.labels[int(label)] if self.submits_names else str(int(label))
+
+
+def glue_submission(
+    task: Task, examples: Sequence[LabelRow], predictions: Sequence[float]
+) -> Mapping[str, str]:
+    """`Glue.submission` of a task. Raises RecipeError for one that is not of GLUE."""
+    if not isinstance(task, Glue):
+        raise RecipeError(f"{task.name} is not a task of GLUE, so there is no submission to write")
+    return task.submission(examples, predictions)
 
 
 def _names_a_place(data: DataSection) -> bool:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lorafit.data import LabelledText, Split
+from lorafit.data import LabelRow, Split
 from lorafit.data.tables import Column, Row, convert_rows, read_table
 from lorafit.errors import NotFoundError
 from lorafit.files import local_path
+from lorafit.metrics import Metric
+from lorafit.metrics.scoring import find_metric
 from lorafit.recipe import DataSection
 from lorafit.tasks.base import Task, Tell, ignore
 
@@ -44,15 +46,15 @@ class LabelTask(Task):
     def sources(self, data: DataSection, split: Split) -> Iterator[Source]:
         """Where the rows of a split are. Raises NotFoundError when they are not there."""
 
-    def read(self, data: DataSection, split: Split, tell: Tell = ignore) -> list[LabelledText]:
+    def read(self, data: DataSection, split: Split, tell: Tell = ignore) -> list[LabelRow]:
         """The examples of all sources, in order. In the test split a label may be missing."""
 
-        def example(fields: dict[str, Any], part: str) -> LabelledText:
+        def example(fields: dict[str, Any], part: str) -> LabelRow:
             label = fields.get(self.label.name)
             unknown = split == "test" and label in _UNLABELLED
-            return LabelledText(self._texts(fields), None if unknown else self.parse_label(label), part)
+            return LabelRow(self._texts(fields), None if unknown else self.parse_label(label), part)
 
-        examples: list[LabelledText] = []
+        examples: list[LabelRow] = []
         for source in self.sources(data, split):
             examples += convert_rows(
                 source.where,
@@ -62,6 +64,10 @@ class LabelTask(Task):
                 tell=tell,
             )
         return examples
+
+    def find_metrics(self, names: Sequence[str] | None) -> list[Metric[Any, Any]]:
+        """Those of the task, or those named."""
+        return [find_metric(name, self.output) for name in (self.metrics if names is None else names)]
 
     def parse_label(self, value: Any) -> float:
         """The index of a class by its name or number, or a score. Raises ValueError for anything else."""

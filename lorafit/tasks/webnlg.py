@@ -8,8 +8,9 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from lorafit.data.encode import TextPair
 from lorafit.data.originals import ORIGINALS
+from lorafit.data.rows import TextRow
+from lorafit.metrics.scorers import SCORERS
 from lorafit.tasks.base import GenerationTask
 from lorafit.tasks.records import Record, read_records
 
@@ -65,10 +66,10 @@ _SHAPE = (
 class WebNLG(GenerationTask):
     """A pair for every text that the annotators called good (paper's format_converting_webnlg.py)."""
 
-    def read_file(self, path: Path) -> list[TextPair]:
+    def read_file(self, path: Path) -> list[TextRow]:
         """All pairs, their part being "seen" or "unseen". Raises NotFoundError that names file and entry."""
         return [
-            TextPair(webnlg_context(entry.modifiedtripleset), text.lex, webnlg_part(entry.category))
+            TextRow(webnlg_context(entry.modifiedtripleset), text.lex, webnlg_part(entry.category))
             for numbered in read_records(path, _FILE, _SHAPE).entries
             for entry in numbered.values()
             for text in entry.lexicalisations
@@ -90,5 +91,6 @@ WEBNLG_TASK = WebNLG(
     name="webnlg",
     headline="all.bleu",
     original=ORIGINALS["webnlg"],
+    scorer=SCORERS["generation-eval"],
     num_train_rows=18_025,
 )

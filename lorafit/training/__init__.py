@@ -1,29 +1,34 @@
 """Loss, optimizer, schedule, the loop and its checkpoints."""
 
-from lorafit.training.distributed import open_world
+from lorafit.training.distributed import open_process_group
 from lorafit.training.health import Movement, all_finite
-from lorafit.training.loop import Batch, EpochEnded, MemoryRanOut, Position, Stepped, Steps, fit
-from lorafit.training.loss import cross_entropy_sum, label_loss_sum, language_model_loss
+from lorafit.training.loop import Batch, EpochEnded, FitEvent, Loss, MemoryRanOut, Stepped, fit
+from lorafit.training.loss import cross_entropy_sum, label_loss_sum, label_loss_sums, language_model_loss_sums
+from lorafit.training.member import Member, Position, Steps
 from lorafit.training.optim import AdamW, parameter_groups
+from lorafit.training.process_group import NeverStop, ProcessGroup, StopCheck
 from lorafit.training.recompute import recompute_activations
 from lorafit.training.rng import RngState, rng_state, seed_all, set_rng_state
 from lorafit.training.schedule import Schedule, count_steps, count_warmup, warmup_factor
 from lorafit.training.sharding import check_shardable, shard_frozen
-from lorafit.training.world import ALONE, World
 
 __all__ = [
-    "ALONE",
     "AdamW",
     "Batch",
     "EpochEnded",
+    "FitEvent",
+    "Loss",
+    "Member",
     "MemoryRanOut",
     "Movement",
+    "NeverStop",
     "Position",
+    "ProcessGroup",
     "RngState",
     "Schedule",
     "Stepped",
     "Steps",
-    "World",
+    "StopCheck",
     "all_finite",
     "check_shardable",
     "count_steps",
@@ -31,8 +36,9 @@ __all__ = [
     "cross_entropy_sum",
     "fit",
     "label_loss_sum",
-    "language_model_loss",
-    "open_world",
+    "label_loss_sums",
+    "language_model_loss_sums",
+    "open_process_group",
     "parameter_groups",
     "recompute_activations",
     "rng_state",

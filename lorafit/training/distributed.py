@@ -1,8 +1,8 @@
-"""Several processes that carry out one run together, started by `torchrun` or `srun`.
+"""Several processes that train one run together, started by `torchrun` or `srun`.
 
 Only what is trained travels: every process computes its part of a step, the gradients of the trained parameters are
-added up, and all make the same update. Loss, counts and requests to stop are agreed upon over gloo, so that the end
-of a process is noticed at once; gradients on GPUs travel over nccl.
+summed, and all make the same update. Losses, counts and stop requests travel over gloo, which notices at once when
+a process ends; gradients on GPUs travel over nccl.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from typing_extensions import override
 
 from lorafit.errors import (
     DivergedError,
@@ -25,7 +26,7 @@ from lorafit.errors import (
     LorafitError,
     OutOfMemoryError,
 )
-from lorafit.training.world import Item, Made, Result, StopReason, World, never
+from lorafit.training.process_group import Item, ProcessGroup, Result, StopCheck
 
 _PATIENCE = dt.timedelta(hours=24)  # one process may download, or score, while the others wait
 _BUCKET = 1 << 25  # gradient elements sent at once: 128 MB in float32
@@ -33,8 +34,8 @@ _EVERYWHERE = (DivergedError, InterruptedRunError, OutOfMemoryError)  # all proc
 
 
 @dataclass(frozen=True)
-class Place:
-    """Which process this is, among all and on its machine; `address` of the first one where torchrun gives none."""
+class Rank:
+    """Which process this is, among all and on its machine; `address` of the leader where torchrun gives none."""
 
     rank: int
     size: int
@@ -42,40 +43,41 @@ class Place:
     address: tuple[str, int] | None = None
 
     @staticmethod
-    def of_environment() -> Place | None:
+    def of_environment() -> Rank | None:
         """As torchrun or srun say; None for a process on its own."""
         env = os.environ
         if int(env.get("WORLD_SIZE", 1)) > 1:
-            return Place(int(env["RANK"]), int(env["WORLD_SIZE"]), int(env["LOCAL_RANK"]))
+            return Rank(int(env["RANK"]), int(env["WORLD_SIZE"]), int(env["LOCAL_RANK"]))
         # Set by srun alone; SLURM_NTASKS is there in a batch script too, which is one process.
         if int(env.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
             port = 20_000 + (int(env["SLURM_JOB_ID"]) * 31 + int(env.get("SLURM_STEP_ID", 0))) % 20_000
             address = (first_host(env["SLURM_STEP_NODELIST"]), port)
             rank, size = int(env["SLURM_PROCID"]), int(env["SLURM_STEP_NUM_TASKS"])
-            return Place(rank, size, int(env["SLURM_LOCALID"]), address)
+            return Rank(rank, size, int(env["SLURM_LOCALID"]), address)
         return None
 
 
 def first_host(nodes: str) -> str:
     """'gpu[07-09,12],login' -> 'gpu07' (Slurm's way to write lists of machines)."""
     match = re.match(r"([^\[,]+)(?:\[(\d+)[^\]]*\]([^,]*))?", nodes)
-    assert match is not None, nodes
+    if match is None:
+        raise LorafitError(f"SLURM_STEP_NODELIST: {nodes!r} is not a list of machines")
     return match[1] + (match[2] or "") + (match[3] or "")
 
 
 @contextlib.contextmanager
-def open_world(stop_reason: StopReason = never) -> Iterator[World]:
+def open_process_group(stop: StopCheck) -> Iterator[ProcessGroup]:
     """The processes of this run, for the length of the block.
 
-    An error that all processes raise together is left to the leading one to tell; the others end with its exit code.
+    The leader tells an error that all processes raise together; the others end with its exit code.
     """
-    place = Place.of_environment()
+    place = Rank.of_environment()
     if place is None:
-        yield World(stop_reason)
+        yield ProcessGroup(stop)
         return
     _join(place)
     try:
-        yield Processes(place, stop_reason)
+        yield DistributedGroup(stop, place.rank, place.size)
     except _EVERYWHERE as error:
         if place.rank == 0:
             raise
@@ -85,7 +87,7 @@ def open_world(stop_reason: StopReason = never) -> Iterator[World]:
             dist.destroy_process_group()
 
 
-def _join(place: Place) -> None:
+def _join(place: Rank) -> None:
     if torch.cuda.is_available():
         torch.cuda.set_device(place.local_rank % torch.cuda.device_count())
     options: dict[str, Any] = {}
@@ -100,38 +102,36 @@ def _join(place: Place) -> None:
         raise LorafitError(f"process {place.rank} of {place.size} finds no others{where}: {error}") from error
 
 
-class Processes(World):
-    """Several processes; with `in_step` all run every forward pass together, for each holds a shard of the base."""
+@dataclass(frozen=True)
+class DistributedGroup(ProcessGroup):
+    """Several processes; see `ProcessGroup` for what each method does."""
 
-    def __init__(self, place: Place, stop_reason: StopReason) -> None:
-        super().__init__(stop_reason)
-        self.rank, self.size = place.rank, place.size
-
-    def each(self, items: Sequence[Item], work: Callable[[Item], Result]) -> Iterator[Result]:
-        """See `World`. In step, every process does every item."""
-        if not self.in_step:
-            yield from super().each(items, work)
+    @override
+    def map(self, items: Sequence[Item], work: Callable[[Item], Result]) -> Iterator[Result]:
+        if not self.lockstep:
+            yield from super().map(items, work)
             return
-        for item in items:
+        for item in items:  # every process does every item
             self.stop_if_asked()
             yield work(item)
 
-    def rounds(self, count: int) -> int:
-        """See `World`."""
-        return max(self.gather(count)) if self.in_step else count
+    @override
+    def num_forward_passes(self, count: int) -> int:
+        return max(self.all_gather(count)) if self.lockstep else count
 
+    @override
     def stop_if_asked(self) -> None:
-        """See `World`."""
-        reason = self.reason()
-        if self.sum([float(reason is not None)])[0]:
+        reason = self.stop()
+        if self.all_reduce_sum([float(reason is not None)])[0]:
             raise InterruptedRunError(reason or "another process was asked to stop")
 
-    def should_stop(self) -> bool:
-        """See `World`: here the others wait, so a process stops between items only."""
-        return False
+    @override
+    def should_stop_within_item(self) -> bool:
+        return False  # the others wait, so a process stops between items only
 
-    def sum(self, values: Sequence[float]) -> list[float]:
-        """See `World`. Added up in the order of ranks, so that all processes have the same bits."""
+    @override
+    def all_reduce_sum(self, values: Sequence[float]) -> list[float]:
+        """See `ProcessGroup`. Added up in the order of ranks, so that all processes have the same bits."""
         mine = torch.tensor(values, dtype=torch.float64)
         every = [torch.empty_like(mine) for _ in range(self.size)]
         with self._together():
@@ -141,16 +141,17 @@ class Processes(World):
             total = total + other
         return [float(value) for value in total]
 
-    def gather(self, value: Item) -> list[Item]:
-        """See `World`."""
-        every: list[Any] = [None] * self.size
+    @override
+    def all_gather(self, value: Item) -> list[Item]:
+        every: list[Item] = [value] * self.size
         with self._together():
             dist.all_gather_object(every, value)
         return every
 
-    def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """See `World`. A parameter that has a gradient nowhere stays without one."""
-        has = self.sum([float(p.grad is not None) for p in parameters])
+    @override
+    def all_reduce_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """See `ProcessGroup`. A parameter that has a gradient nowhere stays without one."""
+        has = self.all_reduce_sum([float(p.grad is not None) for p in parameters])
         used = [p for p, count in zip(parameters, has, strict=True) if count]
         for bucket in _buckets(used):
             flat = torch.cat([_gradient(p).reshape(-1) for p in bucket])
@@ -159,41 +160,45 @@ class Processes(World):
             for p, total in zip(bucket, flat.split([p.numel() for p in bucket]), strict=True):
                 p.grad = total.view_as(p).clone()
 
-    def same_start(self, tensors: Sequence[Tensor]) -> None:
-        """See `World`."""
+    @override
+    def broadcast_tensors(self, tensors: Sequence[Tensor]) -> None:
         with torch.no_grad(), self._together():
             for tensor in tensors:
                 dist.broadcast(tensor, src=0)
 
-    def from_leader(self, make: Callable[[], Made]) -> Made:
-        """See `World`."""
-        made: Made | None = None
+    @override
+    def on_leader(self, make: Callable[[], Result]) -> Result:
+        made: list[Result] = []
         error: Exception | None = None
-        if self.leads:
+        if self.is_leader:
             try:
-                made = make()
+                made = [make()]
             except Exception as raised:
                 error = raised
         code = getattr(error, "exit_code", 1) if error is not None else None
-        told: list[Any] = [(made, code) if self.leads else None]
+        sent: list[tuple[list[Result], int | None]] = [(made, code)]
         with self._together():
-            dist.broadcast_object_list(told, src=0)
+            dist.broadcast_object_list(sent, src=0)
         if error is not None:
             raise error
-        value, code = told[0]
+        received, code = sent[0]
         if code is not None:
             raise SystemExit(code)
-        return value if not self.leads else made  # type: ignore[return-value]
+        return made[0] if self.is_leader else received[0]
 
-    def leader_first(self, make: Callable[[], Made]) -> Made:
-        """See `World`."""
-        mine: list[Made] = []
-        self.from_leader(lambda: mine.append(make()))
-        return mine[0] if self.leads else make()
+    @override
+    def leader_first(self, make: Callable[[], Result]) -> Result:
+        mine: list[Result] = []
+
+        def make_here() -> None:
+            mine.append(make())
+
+        self.on_leader(make_here)
+        return mine[0] if self.is_leader else make()
 
     @contextlib.contextmanager
     def _together(self) -> Iterator[None]:
-        """The end of another process, told clearly."""
+        """Say clearly that another process has ended."""
         try:
             yield
         except RuntimeError as error:

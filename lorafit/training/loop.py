@@ -3,37 +3,56 @@
 from __future__ import annotations
 
 import gc
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from lorafit.data import split_evenly
+from lorafit.data.batches import split_evenly
 from lorafit.errors import DivergedError, OutOfMemoryError
-from lorafit.training.schedule import Schedule
-from lorafit.training.world import ALONE, World
+from lorafit.training.member import Example, Member, Position
+from lorafit.training.process_group import ProcessGroup
 
 
 class Batch(Protocol):
-    """What the loop must know of a micro-batch."""
+    """What the loop must know of a micro-batch, which holds a part of each member."""
 
     @property
-    def num_targets(self) -> int: ...
+    def num_targets(self) -> Sequence[int]:
+        """Targets of the loss, by member."""
+        ...
+
     @property
-    def num_tokens(self) -> int: ...
+    def num_tokens(self) -> Sequence[int]:
+        """Real tokens, by member."""
+        ...
+
     @property
     def num_places(self) -> int:
-        """Tokens with padding."""
+        """Tokens of all members together, with padding."""
         ...
 
 
-_COUNTS = ("num_targets", "num_tokens", "num_places")
+BatchT = TypeVar("BatchT", bound=Batch)
+ExampleIn = TypeVar("ExampleIn", contravariant=True)
+ModelT = TypeVar("ModelT")
+ModelIn = TypeVar("ModelIn", contravariant=True)
 
-LossSum = Callable[[Batch], Tensor]
-"""Sum of the loss over the batch's targets, on the right device."""
+
+class Loss(Protocol[ModelIn, ExampleIn, BatchT]):
+    """What the loop needs of an objective: examples to a batch, a batch to a sum of losses for each member."""
+
+    def collate(self, parts: Sequence[Sequence[ExampleIn]]) -> BatchT:
+        """One part a member -> a batch."""
+        ...
+
+    def loss_sums(self, model: ModelIn, batch: BatchT, label_smoothing: Sequence[float]) -> Tensor:
+        """[members]: the loss of each member, summed over its targets. `label_smoothing` of each."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -47,6 +66,7 @@ class Stepped:
     num_tokens: int
     seconds: float
     num_places: int = 0  # tokens with padding
+    member: int = 0
 
     @property
     def padding(self) -> float:
@@ -60,6 +80,7 @@ class EpochEnded:
 
     epoch: int
     step: int
+    member: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,86 +89,67 @@ class MemoryRanOut:
 
     step: int
     micro_batch_size: int
+    member: int = 0
 
 
-@dataclass(frozen=True)
-class Steps:
-    """The data of every optimizer step: which examples, a pure function of the epoch; and how they become a batch."""
-
-    order: Callable[
-        [int], Sequence[Sequence[int]]
-    ]  # epoch, from 0 -> the example indices of each of its steps
-    collate: Callable[[Sequence[int]], Batch]
-    total: int
-
-
-@dataclass
-class Position:
-    """How far the loop is. `fit` moves it on, a checkpoint keeps it, and `fit` goes on from it."""
-
-    step: int = 0  # optimizer steps done
-    epoch: int = 0  # the epoch under way, from 0
-    step_in_epoch: int = 0  # optimizer steps done in it
-    micro_batch_size: int | None = (
-        None  # examples in memory at once; None: all that the process has of a step
-    )
-    oom_retries: int = 0  # how often the micro-batch may still be halved
+FitEvent = Stepped | EpochEnded | MemoryRanOut
 
 
 def fit(
-    trained: Sequence[nn.Parameter],
-    steps: Steps,
-    loss_sum: LossSum,
-    optimizer: torch.optim.Optimizer,
-    schedule: Schedule,
-    max_grad_norm: float = 0.0,
-    *,
-    position: Position | None = None,
-    world: World = ALONE,
-) -> Iterator[Stepped | EpochEnded | MemoryRanOut]:
-    """Train from `position` until `steps.total`, yielding after every optimizer step and at the end of every epoch.
+    model: ModelT,
+    members: Sequence[Member[Example]],
+    objective: Loss[ModelT, Example, BatchT],
+    group: ProcessGroup,
+) -> Iterator[FitEvent]:
+    """Train every member from its position until its last step, and yield after every step and every epoch.
 
-    The loss is a sum over target tokens divided by the step's number of target tokens, so neither micro-batches nor
-    the number of processes change anything. The position stays at the end of an epoch while `EpochEnded` is dealt
-    with: a run that is resumed from there hears of that end again.
+    Members make their steps together: a micro-batch holds a part of each. A member's loss is a sum over its targets
+    divided by the step's number of its targets, so neither micro-batches, nor the number of processes, nor the other
+    members change it. A position stays at the end of an epoch while `EpochEnded` is dealt with: a run that is resumed
+    from there hears of that end again.
     Raises DivergedError before an update whose loss is NaN or infinite, so that the parameters stay good, and
     OutOfMemoryError when even the smallest micro-batch is too large.
     """
-    at = position or Position()
-    while at.step < steps.total or at.step_in_epoch:
-        for indices in steps.order(at.epoch)[at.step_in_epoch :]:
-            if at.step == steps.total:
-                break
-            started = time.perf_counter()
-            learning_rate = _set_learning_rate(optimizer, schedule, at.step)
-            while (sums := _add_gradients(trained, steps, indices, loss_sum, at, world)) is None:
-                optimizer.zero_grad(set_to_none=True)
-                yield _with_less_memory(at, len(world.part(indices)))
-            _check_finite(sums.loss, at.step + 1)
-            if max_grad_norm > 0:
-                nn.utils.clip_grad_norm_(trained, max_grad_norm)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            at.step += 1
-            at.step_in_epoch += 1
-            seconds = time.perf_counter() - started
-            yield Stepped(
-                at.step,
-                sums.loss,
-                learning_rate,
-                sums.num_targets,
-                sums.num_tokens,
-                seconds,
-                sums.num_places,
-            )
-        yield EpochEnded(at.epoch + 1, at.step)
-        at.epoch += 1
-        at.step_in_epoch = 0
+    while True:
+        for number, member in enumerate(members):
+            if not member.is_finished and member.is_at_epoch_end:
+                yield EpochEnded(member.position.epoch + 1, member.position.step, number)
+                member.begin_epoch()
+        active = {number: member for number, member in enumerate(members) if not member.is_finished}
+        if not active:
+            return
+        yield from _step(active, _Step(model, list(active.values()), objective, group))
+
+
+def _step(active: dict[int, Member[Example]], step: _Step[ModelT, Example, BatchT]) -> Iterator[FitEvent]:
+    """One optimizer step of every active member."""
+    started = time.perf_counter()
+    learning_rates = [member.begin_step() for member in active.values()]
+    while (sums := step.add_gradients()) is None:
+        for number, member in active.items():
+            member.optimizer.zero_grad(set_to_none=True)
+            size = len(step.group.shard(member.next_batch()))
+            yield MemoryRanOut(member.position.step + 1, _halve_micro_batch(member.position, size), number)
+    for member, each in zip(active.values(), sums, strict=True):
+        _check_finite(each.loss, member.position.step + 1)
+        member.end_step()
+    seconds = time.perf_counter() - started
+    for number, rate, each in zip(active, learning_rates, sums, strict=True):
+        yield Stepped(
+            active[number].position.step,
+            each.loss,
+            rate,
+            each.num_targets,
+            each.num_tokens,
+            seconds,
+            each.num_places,
+            number,
+        )
 
 
 @dataclass(frozen=True)
 class _Sums:
-    """Of a step, over all micro-batches and processes; `loss` is already divided by the number of targets."""
+    """Of a member's step, over all micro-batches and processes; `loss` is already divided by the number of targets."""
 
     loss: float
     num_targets: int
@@ -155,40 +157,71 @@ class _Sums:
     num_places: int
 
 
-def _add_gradients(
-    trained: Sequence[nn.Parameter],
-    steps: Steps,
-    indices: Sequence[int],
-    loss_sum: LossSum,
-    at: Position,
-    world: World,
-) -> _Sums | None:
-    """Backward through every micro-batch of a step. None when a process ran out of memory."""
-    batches = [steps.collate(part) for part in split_evenly(world.part(indices), at.micro_batch_size) if part]
-    num_targets, num_tokens, num_places = map(
-        int, world.sum([sum(getattr(b, what) for b in batches) for what in _COUNTS])
-    )
-    idle = [steps.collate(indices[:1])] * (world.rounds(len(batches)) - len(batches))
-    total = torch.zeros((), dtype=torch.float64)
-    failed = False
-    try:
-        for batch in batches:
-            loss = loss_sum(batch) / max(num_targets, 1)
-            loss.backward()
-            total += loss.detach().double().cpu()
-        for batch in idle:
-            (0.0 * loss_sum(batch)).backward()
-    except torch.OutOfMemoryError:
-        failed = True
-    loss_of_all, num_failed = world.sum([total.item(), float(failed)])
-    if num_failed:
-        return None
-    world.sum_gradients(trained)
-    return _Sums(loss_of_all, num_targets, num_tokens, num_places)
+@dataclass(frozen=True)
+class _Step(Generic[ModelT, Example, BatchT]):
+    """The next step of some members, whose examples share micro-batches."""
+
+    model: ModelT
+    members: Sequence[Member[Example]]
+    objective: Loss[ModelT, Example, BatchT]
+    group: ProcessGroup
+
+    def add_gradients(self) -> list[_Sums] | None:
+        """Backward through every micro-batch of the step. None when a process ran out of memory."""
+        count, group = len(self.members), self.group
+        batches = [self.objective.collate(parts) for parts in self._micro_batches()]
+        targets = [sum(batch.num_targets[i] for batch in batches) for i in range(count)]
+        tokens = [sum(batch.num_tokens[i] for batch in batches) for i in range(count)]
+        places = sum(batch.num_places for batch in batches)
+        counts = group.all_reduce_sum([*targets, *tokens, places])
+        targets, tokens = list(map(int, counts[:count])), list(map(int, counts[count:-1]))
+        idle = group.num_forward_passes(len(batches)) - len(batches)
+        losses, ran_out = self._backward(batches, idle, targets)
+        *totals, failures = group.all_reduce_sum([*losses, float(ran_out)])
+        if failures:
+            return None
+        for member in self.members:
+            group.all_reduce_gradients(member.parameters)
+        return [
+            _Sums(total, num_targets, num_tokens, int(counts[-1]))
+            for total, num_targets, num_tokens in zip(totals, targets, tokens, strict=True)
+        ]
+
+    def _micro_batches(self) -> list[list[list[Example]]]:
+        """This process's share of the step: micro-batches, each with a part of every member (perhaps an empty one)."""
+        split = []
+        for member in self.members:
+            mine = split_evenly(self.group.shard(member.next_batch()), member.position.micro_batch_size)
+            split.append([[member.steps.examples[i] for i in part] for part in mine if part])
+        rounds = max(map(len, split))
+        return [[parts[i] if i < len(parts) else [] for parts in split] for i in range(rounds)]
+
+    def _backward(
+        self, batches: Sequence[BatchT], num_idle: int, num_targets: Sequence[int]
+    ) -> tuple[list[float], bool]:
+        """The loss of each member over this process's micro-batches, and whether memory ran out."""
+        smoothing = [member.label_smoothing for member in self.members]
+        divisors = [max(count, 1) for count in num_targets]
+        totals = [0.0] * len(self.members)
+        try:
+            for batch in batches:
+                sums = self.objective.loss_sums(self.model, batch, smoothing)
+                losses = [total / divisor for total, divisor in zip(sums.unbind(), divisors, strict=True)]
+                torch.stack(losses).sum().backward() if len(losses) > 1 else losses[0].backward()
+                totals = [t + loss.item() for t, loss in zip(totals, losses, strict=True)]
+            for _ in range(num_idle):  # in lockstep the others still make a pass
+                sums = self.objective.loss_sums(self.model, self._first_examples(), smoothing)
+                (0.0 * sums.sum()).backward()
+        except torch.OutOfMemoryError:
+            return totals, True
+        return totals, False
+
+    def _first_examples(self) -> BatchT:
+        return self.objective.collate([[m.steps.examples[m.next_batch()[0]]] for m in self.members])
 
 
-def _with_less_memory(at: Position, num_examples: int) -> MemoryRanOut:
-    """Halve the micro-batch. Raises OutOfMemoryError when that is not possible."""
+def _halve_micro_batch(at: Position, num_examples: int) -> int:
+    """The new size. Raises OutOfMemoryError when the micro-batch cannot be halved."""
     size = min(at.micro_batch_size or num_examples, num_examples)
     if size <= 1 or at.oom_retries == 0:
         raise OutOfMemoryError(
@@ -200,18 +233,11 @@ def _with_less_memory(at: Position, num_examples: int) -> MemoryRanOut:
     gc.collect()  # what the failed pass held
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    return MemoryRanOut(at.step + 1, at.micro_batch_size)
-
-
-def _set_learning_rate(optimizer: torch.optim.Optimizer, schedule: Schedule, step: int) -> float:
-    learning_rate = schedule.learning_rate(step)
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate
-    return learning_rate
+    return at.micro_batch_size
 
 
 def _check_finite(loss: float, step: int) -> None:
-    if not torch.isfinite(torch.tensor(loss)):
+    if not math.isfinite(loss):
         raise DivergedError(
             f"step {step}: the loss is {loss}; lower train.learning_rate, lengthen train.warmup_steps, "
             f"or use model.dtype=float32"

@@ -2,40 +2,64 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from lorafit.data.batches import PackedBatch
-from lorafit.models import family_of
+from lorafit.data.batches import SequenceBatch
+from lorafit.models import accepted, family_of
 from lorafit.models.packing import PackedRow
 
 _CHUNK_ELEMENTS = 1 << 23  # logits held at once: 32 MB in float32
 
 
-def language_model_loss(net: PreTrainedModel, batch: PackedBatch, label_smoothing: float) -> Tensor:
-    """Sum over the batch's targets of (1 - eps) nll + eps mean_vocab(-log p) (paper's model.py, `label_smooth`).
+def language_model_loss_sums(
+    net: PreTrainedModel, batch: SequenceBatch, label_smoothing: Sequence[float]
+) -> Tensor:
+    """[members]: the sum over a member's targets of (1 - eps) nll + eps mean_vocab(-log p) (paper's model.py).
 
-    A net that is given packed rows must `take_packed_rows`. Returns a scalar; divide by the global number of targets.
+    `label_smoothing`: eps of each member. A net that is given packed rows must `take_packed_rows`.
     """
-    inputs: dict[str, object] = {"input_ids": batch.input_ids, "use_cache": False}
+    is_bare = family_of(net.config).has_bare_output(net.config)
+    states = hidden_states(net, batch) if is_bare else net(**_inputs(net, batch)).logits
+    loss_sum = partial(_loss_sum, net) if is_bare else cross_entropy_sum
+    at_targets = states.flatten(0, 1).index_select(0, batch.target_places)
+    ends = itertools.accumulate(batch.num_targets)
+    stretches = [slice(end - count, end) for count, end in zip(batch.num_targets, ends, strict=True)]
+    return torch.stack(
+        [
+            loss_sum(at_targets[rows] if len(stretches) > 1 else at_targets, batch.targets[rows], epsilon)
+            for rows, epsilon in zip(stretches, label_smoothing, strict=True)
+        ]
+    )
+
+
+def hidden_states(net: PreTrainedModel, batch: SequenceBatch) -> Tensor:
+    """What the backbone gives for every token, [1, T, d] or [n, longest, d]."""
+    states: Tensor = net.base_model(**_inputs(net, batch)).last_hidden_state
+    return states
+
+
+def _inputs(net: PreTrainedModel, batch: SequenceBatch) -> dict[str, object]:
+    inputs = {"input_ids": batch.input_ids, **accepted(net, use_cache=False)}
     if batch.position_ids is None:
-        inputs["attention_mask"] = batch.attention_mask
-    else:
-        inputs["position_ids"] = batch.position_ids
-        inputs["packed_row"] = PackedRow.of(batch.lengths, batch.input_ids.device)
-    if not family_of(net.config).has_bare_output(net.config):
-        logits = net(**inputs).logits.flatten(0, 1).index_select(0, batch.target_places)
-        return cross_entropy_sum(logits, batch.targets, label_smoothing)
-    hidden = net.base_model(**inputs).last_hidden_state
-    at_targets = hidden.flatten(0, 1).index_select(0, batch.target_places)
+        return inputs | {"attention_mask": batch.attention_mask}
+    row = PackedRow.of(batch.lengths, batch.input_ids.device)
+    return inputs | {"position_ids": batch.position_ids, "packed_row": row}
+
+
+def _loss_sum(net: PreTrainedModel, hidden: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
+    """hidden [N, d], targets [N] -> scalar."""
     head = net.get_output_embeddings()
-    if type(head) is nn.Linear and head.bias is None:  # without an adapter
-        weight = head.weight
-        return FusedCrossEntropy.apply(at_targets, weight, batch.targets, label_smoothing)
-    return cross_entropy_sum(head(at_targets), batch.targets, label_smoothing)
+    if type(head) is nn.Linear and head.bias is None:  # and without an adapter
+        loss: Tensor = FusedCrossEntropy.apply(hidden, head.weight, targets, label_smoothing)
+        return loss
+    return cross_entropy_sum(head(hidden), targets, label_smoothing)
 
 
 def cross_entropy_sum(logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
@@ -50,6 +74,14 @@ def label_loss_sum(outputs: Tensor, labels: Tensor, label_smoothing: float) -> T
     if outputs.shape[1] == 1:
         return (outputs[:, 0].float() - labels).square().sum()
     return cross_entropy_sum(outputs, labels.long(), label_smoothing)
+
+
+def label_loss_sums(
+    outputs: Tensor, labels: Tensor, counts: Sequence[int], label_smoothing: Sequence[float]
+) -> Tensor:
+    """[members]: label_loss_sum of each member's `counts` examples."""
+    parts = zip(outputs.split(list(counts)), labels.split(list(counts)), label_smoothing, strict=True)
+    return torch.stack([label_loss_sum(*part) for part in parts])
 
 
 class FusedCrossEntropy(torch.autograd.Function):

@@ -11,7 +11,6 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from lorafit.errors import RecipeError
-from lorafit.training.world import World
 
 
 def check_shardable(net: PreTrainedModel) -> None:
@@ -23,15 +22,15 @@ def check_shardable(net: PreTrainedModel) -> None:
         )
 
 
-def shard_frozen(net: PreTrainedModel, world: World, device: torch.device) -> None:
-    """Shard the frozen parameters of every block over the processes, which run in step from now on.
+def shard_frozen(net: PreTrainedModel, num_processes: int, device: torch.device) -> None:
+    """Shard the frozen parameters of every block over the processes, which must run in lockstep from now on.
 
     The embeddings and the head stay whole, since the loss reads the head's weight itself.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import FSDPModule, fully_shard  # slow to import, and seldom needed
 
-    mesh = init_device_mesh(device.type, (world.size,))
+    mesh = init_device_mesh(device.type, (num_processes,))
     trained = {p for p in net.parameters() if p.requires_grad}
     blocks = _blocks(net)
     for block in blocks:
@@ -40,7 +39,6 @@ def shard_frozen(net: PreTrainedModel, world: World, device: torch.device) -> No
         assert isinstance(block, FSDPModule)
         block.unshard()  # its buffers are made here: made in inference mode, they could not be trained through
         block.reshard()
-    world.in_step = True
 
 
 def _blocks(net: PreTrainedModel) -> list[nn.Module]:

@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 
 from lorafit import lora
-from lorafit.adapters import Adapter, read_adapter, restore
+from lorafit.adapters import Adapter, BaseChoice, read_adapter, restore
 from lorafit.errors import RecipeError
 from lorafit.files import write_bytes, write_text
 from lorafit.lora.subspace import Amplification, Matrix, amplification, similarity
 from lorafit.models import LOGICAL_TARGETS
-from lorafit.verbs.evaluate import BaseChoice
 
 NO_PLOTS = "no figures, since matplotlib is not installed: pip install 'lorafit[plots]'; the CSV files hold all of it"
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lorafit.errors import NotFoundError
 from lorafit.metrics.comparison import Comparison, compare_predictions, read_predictions
+from lorafit.metrics.scorers import PROTOCOLS_BY_TASK, SCORERS, find_scorer
 
 _PREFERRED = ("test", "valid")
 
@@ -29,8 +30,9 @@ def compare(a: Path, b: Path, split: str | None, num_samples: int) -> CompareRes
     """
     file_a, file_b = _files(a, b, split)
     task = _task(a) or _task(b) or ""
+    scorer = find_scorer(task, "paper") if task in PROTOCOLS_BY_TASK else SCORERS["plain"]
     comparison = compare_predictions(
-        read_predictions(file_a), read_predictions(file_b), task, num_samples=num_samples
+        read_predictions(file_a), read_predictions(file_b), scorer, num_samples=num_samples
     )
     return CompareResult(file_a, file_b, task, comparison)
 

@@ -1,27 +1,23 @@
-"""Adapter folder -> scores and predictions; and -> texts for contexts of one's own."""
+"""Adapter folder -> scores and predictions of a split."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lorafit import lora
-from lorafit.adapters import Adapter, read_adapter, restore
+from lorafit.adapters import Adapter, BaseChoice, read_adapter, restore
 from lorafit.data import Split
-from lorafit.decoding import Greedy, Sample, Strategy
-from lorafit.errors import AdapterError, RecipeError, did_you_mean
-from lorafit.evaluation import decode_texts
-from lorafit.evaluation.generation import beam_search
+from lorafit.errors import RecipeError
 from lorafit.files import write_json, write_jsonl, write_text
-from lorafit.metrics import check_metric_names
 from lorafit.models import Model
-from lorafit.recipe import DecodeSection, EvalSection
+from lorafit.objectives.restored import objective_of
+from lorafit.recipe import EvalSection
+from lorafit.run.evaluator import Evaluator, notes_on_metrics
 from lorafit.run.events import Note, Report, Scored
 from lorafit.run.placement import Placement
-from lorafit.run.work import Job, evaluate_split, notes_on_metrics
-from lorafit.tasks import TASKS, GenerationTask, Glue, Task
+from lorafit.tasks import find_task, glue_submission
+from lorafit.training import ProcessGroup
 
 
 @dataclass(frozen=True)
@@ -36,113 +32,58 @@ class EvaluateResult:
 
 
 @dataclass(frozen=True)
-class BaseChoice:
-    """Which base an adapter is put on: its own, or another path to it; `force` allows one with other hashes."""
+class EvaluateOptions:
+    """Which split; another file in its place; where to write; a folder for the files of GLUE's server."""
 
-    base: str | None = None
-    force: bool = False
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How `predict` chooses tokens: "beam" as the adapter was trained, "greedy" or "sample"."""
-
-    strategy: str = "beam"
-    temperature: float = 1.0
-    top_p: float = 1.0
-    max_new_tokens: int | None = None
-    seed: int = 0
-
-    def of(self, model: Model, decode: DecodeSection) -> Strategy:
-        """The decoding strategy. Raises RecipeError for an unknown one."""
-        beam = beam_search(model, decode)
-        num_tokens = self.max_new_tokens or decode.max_new_tokens
-        match self.strategy:
-            case "beam":
-                return replace(beam, max_new_tokens=num_tokens)
-            case "greedy":
-                return Greedy(max_new_tokens=num_tokens, eos_token_ids=beam.eos_token_ids)
-            case "sample":
-                return Sample(
-                    max_new_tokens=num_tokens,
-                    eos_token_ids=beam.eos_token_ids,
-                    temperature=self.temperature,
-                    top_p=self.top_p,
-                    seed=self.seed,
-                )
-        known = ("beam", "greedy", "sample")
-        hint = did_you_mean(self.strategy, known)
-        raise RecipeError(f"--strategy {self.strategy}: unknown; one of {', '.join(known)}{hint}")
+    split: Split = "test"
+    data_file: Path | None = None
+    output: Path | None = None
+    submission: Path | None = None
 
 
 def evaluate(
     folder: Path,
     base: BaseChoice,
-    split: Split,
-    data_file: Path | None,
-    output: Path | None,
+    options: EvaluateOptions,
     section: EvalSection,
     report: Report,
-    submission: Path | None = None,
+    group: ProcessGroup,
 ) -> EvaluateResult:
-    """Score an adapter on a split of the data it was trained on, or on `data_file` of the same format.
+    """Score an adapter on a split of the data it was trained on, or on a file of the same format.
 
-    Predictions and scores go to `output`, by default the folder `eval` beside the adapter folder; `submission` names a
-    folder for the files that gluebenchmark.com takes.
+    Predictions and scores go to `options.output`, by default the folder `eval` beside the adapter folder;
+    `options.submission` names a folder for the files that gluebenchmark.com takes.
     """
-    adapter = read_adapter(folder)
-    task = task_of(adapter)
-    if submission is not None and not (isinstance(task, Glue) and split == "test"):
-        raise RecipeError("--glue-submission: needs --split test and an adapter of a GLUE task")
-    check_metric_names(task.name, section.metrics)
+    adapter, split = read_adapter(folder), options.split
+    task = find_task(adapter.card.task.name, str(adapter.folder))
+    if options.submission is not None and split != "test":
+        raise RecipeError("a GLUE submission needs the test split")
+    task.find_metrics(section.metrics)  # an unknown name is said before anything begins
     data = adapter.card.data
-    if data_file is not None:
-        data = data.model_copy(update={split: str(data_file)})
-    examples = task.read(data, split, lambda text: report(Note(text)))
-    for note in notes_on_metrics(task, section):
+    if options.data_file is not None:
+        data = data.model_copy(update={split: str(options.data_file)})
+    objective = objective_of(adapter, task, base.base, data, section)
+    rows = task.read(data, split, lambda text: report(Note(text)))
+    for note in notes_on_metrics(objective):
         report(note)
-    model = _placed(adapter, base)
-    evaluation = evaluate_split(
-        task, model, examples, data=data, decode=adapter.card.decode, section=section, job=Job(report)
-    )
-    assert evaluation is not None  # this process leads
-    result, lines = evaluation.scores.to_json(), evaluation.predictions
+    evaluation = Evaluator(objective, report, group).evaluate(restored(adapter, base), rows)
+    if evaluation is None:
+        raise RecipeError("eval runs as one process; start it without torchrun or srun")
+    result, lines = evaluation.scores.to_json(), evaluation.lines
     report(Scored(split, "adapter", result["scores"], result["signatures"]))
-    target = output or folder.resolve().parent / "eval" / split
+    target = options.output or folder.resolve().parent / "eval" / split
     write_jsonl(target / "predictions.jsonl", lines)
     write_json(target / "scores.json", {"split": split, **result})
-    if submission is not None and isinstance(task, Glue):
-        for name, text in task.submission(examples, evaluation.decisions).items():
-            write_text(submission / name, text)
-            report(Note(f"wrote {submission / name}"))
+    if options.submission is not None:
+        decisions = [float(prediction.value) for prediction in evaluation.predictions]
+        for name, text in glue_submission(task, rows, decisions).items():
+            write_text(options.submission / name, text)
+            report(Note(f"wrote {options.submission / name}"))
     return EvaluateResult(folder, split, result, target, lines[:3])
 
 
-def predict(
-    folder: Path, base: BaseChoice, contexts: Sequence[str], sampling: Sampling, batch_size: int
-) -> Iterator[tuple[int, str]]:
-    """(index, text) for every context, as batches are done."""
-    adapter = read_adapter(folder)
-    if not isinstance(task_of(adapter), GenerationTask):
-        raise RecipeError(f"{folder}: trained for {adapter.card.task.name}, which writes no text; use eval")
-    model = _placed(adapter, base)
-    with lora.merged(model.net):
-        yield from decode_texts(
-            model, contexts, sampling.of(model, adapter.card.decode), batch_size=batch_size
-        )
-
-
-def task_of(adapter: Adapter) -> Task:
-    """The adapter's task. Raises AdapterError when this lorafit has none of that name."""
-    name = adapter.card.task.name
-    if name not in TASKS:
-        raise AdapterError(
-            f"{adapter.folder}: trained for task {name!r}, unknown here{did_you_mean(name, TASKS)}"
-        )
-    return TASKS[name]
-
-
-def _placed(adapter: Adapter, base: BaseChoice) -> Model:
+def restored(adapter: Adapter, base: BaseChoice) -> Model:
+    """The model on its device, as it was trained."""
     model = restore(adapter, base=base.base, force=base.force)
     Placement.of("float32").place(model)
     return model

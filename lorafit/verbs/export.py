@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from lorafit.adapters import check_base, read_adapter, where_base
+from lorafit.adapters import BaseChoice, check_base, read_adapter, where_base
 from lorafit.adapters.model_card import model_card
 from lorafit.adapters.restore import check_tensors, method_of, model_config
 from lorafit.errors import RecipeError, did_you_mean
@@ -13,7 +13,6 @@ from lorafit.files import new_folder
 from lorafit.interop import FORMATS, Format
 from lorafit.interop.hub import Upload, upload_folder
 from lorafit.models import skeleton
-from lorafit.verbs.evaluate import BaseChoice
 from lorafit.verbs.merge import check_new
 
 

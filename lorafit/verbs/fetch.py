@@ -20,12 +20,10 @@ from lorafit.data.originals import ORIGINALS
 from lorafit.errors import NotFoundError
 from lorafit.files import local_path, write_text
 from lorafit.methods import METHODS
-from lorafit.models import base_folder, base_identity, load_tokenizer
-from lorafit.models.identity import weight_files
+from lorafit.models import base_folder, base_identity, missing_files
 from lorafit.recipe import ModelSection, Recipe, find_recipe, read_recipe
 from lorafit.run.events import Note, Report
-from lorafit.run.plan import find_task
-from lorafit.tasks import Task
+from lorafit.tasks import Task, find_task
 from lorafit.verbs.inspect import fetch as fetch_data
 
 LOCK_FILE = Path("lorafit.lock")
@@ -127,11 +125,11 @@ def fetch(
     found, faults = Lock(), list[str]()
     for name in recipes:
         recipe = read_recipe(find_recipe(name), overrides, METHODS)
-        task = find_task(recipe)
+        task = find_task(recipe.task.name)
         if not check:
             faults += _faults(lambda recipe=recipe: _bring_base(recipe.model, report))  # type: ignore[misc]
             faults += _faults(lambda recipe=recipe, task=task: _bring_data(recipe, task, report))  # type: ignore[misc]
-        faults += missing_base(recipe.model)
+        faults += missing_files(recipe.model.base, recipe.model.revision)
         faults += _look(recipe, task, found)
     faults = list(dict.fromkeys(faults))
     differences = lock.differences(found)
@@ -144,17 +142,6 @@ def fetch(
             report(Note(f"changed since {lock_path} was written: {line}"))
         lock.updated(found).write(lock_path)
     return FetchResult(lock_path, found, check)
-
-
-def missing_base(section: ModelSection) -> list[str]:
-    """What of a base is not at hand: a line for its config, its tokenizer, its weights. Nothing is downloaded."""
-    try:
-        folder = base_folder(section.base, section.revision)
-    except NotFoundError as error:
-        return [str(error)]
-    faults = [] if (folder / "config.json").is_file() else [f"{folder}: no config.json there"]
-    faults += _faults(lambda: load_tokenizer(str(folder)))
-    return faults + _faults(lambda: weight_files(folder))
 
 
 def _look(recipe: Recipe, task: Task, found: Lock) -> list[str]:
@@ -170,7 +157,7 @@ def _look(recipe: Recipe, task: Task, found: Lock) -> list[str]:
             None if is_local else folder.name, identity.config_hash or "", identity.weights_hash or ""
         )
 
-    if not missing_base(recipe.model):
+    if not missing_files(recipe.model.base, recipe.model.revision):
         base()
     faults = []
     for split in dict.fromkeys(["train", *task.splits(recipe.data)]):

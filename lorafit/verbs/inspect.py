@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from lorafit.data import EncodedPair, TextPair, encode_pairs
+from transformers import PretrainedConfig
+
 from lorafit.data.download import base_url, blob_sha1, download
 from lorafit.data.originals import ORIGINALS, DataSet, OriginalFile, Split, data_root
 from lorafit.errors import NotFoundError, RecipeError, did_you_mean
 from lorafit.methods import METHODS
-from lorafit.models import load_config, load_tokenizer
+from lorafit.models import FAMILIES, family_of, load_config, load_tokenizer
+from lorafit.objectives import BaseFacts, Settings, objective_for
 from lorafit.recipe import ModelSection, find_recipe, read_recipe
 from lorafit.run.events import Downloading, Report
-from lorafit.run.plan import find_task
-from lorafit.tasks import GenerationTask
+from lorafit.tasks import find_task
 
 
 @dataclass(frozen=True)
@@ -101,31 +102,6 @@ def _original_places(data_set: DataSet, file: OriginalFile, root: Path) -> list[
 
 
 @dataclass(frozen=True)
-class ShownRow:
-    """A row as text, and as what the model is given."""
-
-    index: int
-    pair: TextPair
-    encoded: EncodedPair
-    max_length: int
-
-    def to_json(self) -> dict[str, Any]:
-        """`target_ids[i]` is the token after `input_ids[i]`; it counts in the loss where `target_mask[i]` is true."""
-        ids = [*self.encoded.context_ids, *self.encoded.completion_ids]
-        inputs = self.encoded.inputs(self.max_length)
-        line: dict[str, Any] = {"context": self.pair.context, "completion": self.pair.completion}
-        if self.pair.part:
-            line["part"] = self.pair.part
-        return line | {
-            "context_ids": list(self.encoded.context_ids),
-            "completion_ids": list(self.encoded.completion_ids),
-            "input_ids": inputs,
-            "target_ids": ids[1 : len(inputs) + 1],
-            "target_mask": self.encoded.target_mask(self.max_length),
-        }
-
-
-@dataclass(frozen=True)
 class Lengths:
     """How many tokens something has, over a split."""
 
@@ -137,44 +113,44 @@ class Lengths:
 
 @dataclass(frozen=True)
 class ShowResult:
-    """The first rows of a split, and lengths over all of it."""
+    """The first rows of a split as the model sees them, as JSON, and lengths over all of it."""
 
     split: str
     num_rows: int
-    num_contexts: int
+    num_items: int  # what gets one prediction each: rows, or different contexts
     num_cut: int  # rows longer than max_length
+    num_without_target: int
     max_length: int
-    rows: list[ShownRow]
+    rows: list[Mapping[str, Any]]
     lengths: list[Lengths]
 
 
 def show(name_or_path: str, overrides: list[str], split: Split, count: int) -> ShowResult:
     """The first `count` rows of a recipe's split. Needs the tokenizer and the data, not the weights.
 
-    Raises RecipeError for a task without texts, NotFoundError for data or a tokenizer that is not there.
+    Raises NotFoundError for data or a tokenizer that is not there.
     """
     recipe = read_recipe(find_recipe(name_or_path), overrides, METHODS)
-    task = find_task(recipe)
-    if not isinstance(task, GenerationTask):
-        raise RecipeError(f"{name_or_path}: {task.name} has labels and no completions to show")
-    pairs = task.read(recipe.data, split)
-    encoded = encode_pairs(load_tokenizer(recipe.model.base, recipe.model.revision), pairs)
-    limit = min(recipe.data.max_length, _num_positions(recipe.model, recipe.data.max_length))
-    contexts = [len(e.context_ids) for e in encoded]
-    completions = [len(e.completion_ids) for e in encoded]
-    both = [a + b for a, b in zip(contexts, completions, strict=True)]
+    task = find_task(recipe.task.name)
+    facts = _facts(recipe.model)
+    objective = objective_for(task, facts, Settings(recipe.data, recipe.decode, recipe.eval))
+    rows = task.read(recipe.data, split)
+    encoder = objective.encoder(load_tokenizer(recipe.model.base, recipe.model.revision))
+    encoded = encoder.encode(rows)
+    parts = [encoder.part_lengths(example) for example in encoded.examples]
+    of_parts = [_lengths(name, [each[name] for each in parts]) for name in parts[0]]
+    whole = [_lengths("together", encoded.lengths)] if len(of_parts) > 1 else []
     return ShowResult(
         split=split,
-        num_rows=len(pairs),
-        num_contexts=len({pair.context for pair in pairs}),
-        num_cut=sum(length > limit for length in both),
-        max_length=limit,
-        rows=[ShownRow(i, pairs[i], encoded[i], limit) for i in range(min(count, len(pairs)))],
-        lengths=[
-            _lengths("context", contexts),
-            _lengths("completion", completions),
-            _lengths("together", both),
+        num_rows=len(rows),
+        num_items=objective.num_items(rows),
+        num_cut=len(encoded.cut),
+        num_without_target=len(encoded.without_target),
+        max_length=encoder.max_length,
+        rows=[
+            encoder.show(row, example) for row, example in zip(rows[:count], encoded.examples, strict=False)
         ],
+        lengths=[*of_parts, *whole],
     )
 
 
@@ -182,10 +158,10 @@ def _lengths(what: str, counts: Sequence[int]) -> Lengths:
     return Lengths(what, statistics.fmean(counts), statistics.median(counts), max(counts))
 
 
-def _num_positions(model: ModelSection, default: int) -> int:
-    """Positions of the base; `default` where there is a tokenizer alone."""
+def _facts(model: ModelSection) -> BaseFacts:
+    """Those of the base; where there is a tokenizer alone, those of a GPT-2 without a limit of positions."""
     try:
         config = load_config(model.base, model.revision, local_only=True)
     except NotFoundError:
-        return default
-    return int(getattr(config, "max_position_embeddings", default))
+        return BaseFacts(PretrainedConfig(), FAMILIES["gpt2"])
+    return BaseFacts(config, family_of(config))

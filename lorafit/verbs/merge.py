@@ -13,12 +13,11 @@ from typing import Any
 
 import torch
 
-from lorafit.adapters import check_base, read_adapter, where_base
+from lorafit.adapters import BaseChoice, check_base, read_adapter, where_base
 from lorafit.errors import RecipeError
 from lorafit.files import new_folder, write_json
 from lorafit.interop import MergeProof, MergeSource, prove_merge, thrifty, write_merged
 from lorafit.run.provenance import provenance
-from lorafit.verbs.evaluate import BaseChoice
 
 CERTIFICATE_FILE = "merge.json"
 

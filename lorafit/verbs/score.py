@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lorafit.metrics import Scores, read_predictions, read_references, read_splits, score_texts, text_metrics
+from lorafit.metrics.files import read_predictions, read_references, read_splits
+from lorafit.metrics.scorers import find_scorer
+from lorafit.metrics.scoring import Scores, score_texts, text_metrics
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,11 @@ def score(
 
     Raises RecipeError for an unknown task, protocol or metric, NotFoundError for files that do not fit each other.
     """
-    text_metrics(task, protocol, metrics)  # an unknown name is said before any file is read
+    scorer = find_scorer(task, protocol)
+    text_metrics(scorer, metrics)  # an unknown name is said before any file is read
     texts = read_predictions(predictions)
     groups = read_references(references, len(texts))
     splits = read_splits(split_file, len(texts)) if split_file is not None else None
-    scores = score_texts(task, texts, groups, protocol=protocol, metrics=metrics, splits=splits)
+    scores = score_texts(scorer, texts, groups, metrics=metrics, splits=splits)
     missing = tuple(name for name in scores.reasons if metrics is not None)
     return ScoreResult(scores, missing)

@@ -73,8 +73,8 @@ def run_lorafit(args: argparse.Namespace, seed: int) -> Measured:
     """The product as a user runs it: `lorafit train`."""
     from lorafit.run import events
     from lorafit.run.plan import load_plan
-    from lorafit.run.train import train
-    from lorafit.training import Stepped
+    from lorafit.run.train import TrainOptions, train
+    from lorafit.training import ProcessGroup, Stepped
 
     measured = Measured()
 
@@ -90,7 +90,7 @@ def run_lorafit(args: argparse.Namespace, seed: int) -> Measured:
     with tempfile.TemporaryDirectory() as folder:
         recipe = Path(folder) / "bench.toml"
         recipe.write_text(recipe_text(args, seed))
-        train(load_plan(str(recipe), []), Path(folder) / "run", report)
+        train(load_plan(str(recipe), []), Path(folder) / "run", report, TrainOptions(), ProcessGroup())
     return measured
 
 
@@ -99,8 +99,8 @@ def run_peft(args: argparse.Namespace, seed: int) -> Measured:
     import peft
     import torch
     import transformers
-
     from lorafit.evaluation import Labelled, decide, score_labelled
+
     from lorafit.recipe import DataSection
     from lorafit.tasks import TASKS
 

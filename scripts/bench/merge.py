@@ -46,14 +46,14 @@ from lorafit.adapters import AdapterCard, BaseCard, TaskCard, take_fingerprint, 
 from lorafit.adapters.fingerprint import answers, probe_inputs
 from lorafit.interop import FORMATS
 from lorafit.methods import LoRA
-from lorafit.models import Model, base_folder, base_identity, family_of, load_config, skeleton
+from lorafit.models import FAMILIES, Model, base_folder, base_identity, load_config, skeleton
 from lorafit.run.provenance import provenance
 
 base, adapter, exported, layers, width = *map(Path, sys.argv[1:4]), *map(int, sys.argv[4:6])
 torch.manual_seed(0)
 net = GPT2LMHeadModel(GPT2Config(n_layer=layers, n_embd=width, n_head=width // 64))
 net.save_pretrained(base, max_shard_size="9GB")
-model = Model(net.eval(), None, family_of("gpt2", str(base)), "text")
+model = Model(net.eval(), None, FAMILIES["gpt2"], "text")
 inputs = probe_inputs(model.vocab_size)
 bare = answers(model, inputs)
 method = LoRA(r=4, alpha=32.0, targets=("query", "value"))

@@ -54,17 +54,17 @@ Steps = Iterator[int]
 def lorafit_steps(setting: Setting) -> Steps:
     """The product's own training, from rows to optimizer step."""
     import torch
+    from lorafit.run.text import TextTraining
 
     from lorafit.methods import LoRA
-    from lorafit.models import Model, family_of, fuse_activations
+    from lorafit.models import FAMILIES, Model, fuse_activations
     from lorafit.recipe import TrainSection
     from lorafit.run.placement import Placement
-    from lorafit.run.text import TextTraining
     from lorafit.training import AdamW, Schedule, Stepped, fit, parameter_groups
 
     net, tokenizer, pairs = _start(setting)
     fuse_activations(net)
-    model = Model(net, tokenizer, family_of("gpt2", "gpt2"), "text")
+    model = Model(net, tokenizer, FAMILIES["gpt2"], "text")
     LoRA(r=RANK, alpha=ALPHA, dropout=DROPOUT).attach(model, torch.Generator().manual_seed(0))
     section = TrainSection(epochs=1000, batch_size=BATCH_SIZE, learning_rate=2e-4, label_smoothing=SMOOTHING)
     placement = Placement(torch.device(setting.device), getattr(torch, setting.dtype))
@@ -103,7 +103,7 @@ def trainer_steps(setting: Setting) -> Steps:
     examples = [
         {
             "input_ids": [
-                *tokenizer(pair.context).input_ids,
+                *tokenizer(pair.prompt).input_ids,
                 eos,
                 *tokenizer(" " + pair.completion).input_ids,
                 eos,

@@ -20,12 +20,11 @@ read -ra seeds <<<"${SEEDS:-0}"
 list_recipes() {
     "${PYTHON:-python3}" - "$table" <<'PYTHON'
 import sys
-import tomllib
 from pathlib import Path
 
-from lorafit.recipe.library import shipped_recipes
+from lorafit.recipe import read_layers, shipped_recipes
 
-recipes = {name: tomllib.loads(path.read_text()) for name, path in shipped_recipes().items()}
+recipes = {name: read_layers(path).document for name, path in shipped_recipes().items()}
 sources = {}
 for name, recipe in recipes.items():
     if recipe.get("paper", {}).get("table") == sys.argv[1]:

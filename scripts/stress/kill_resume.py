@@ -24,12 +24,13 @@ from typing import Any
 
 import torch
 
-import lorafit.run.text  # noqa: F401 - else every child would import it
+import lorafit.objectives  # noqa: F401 - else every child would import it
 from lorafit.adapters import read_adapter
 from lorafit.run.checkpoint import newest_checkpoint
 from lorafit.run.plan import load_plan
 from lorafit.run.stop import StopRequest
-from lorafit.run.train import train
+from lorafit.run.train import TrainOptions, train
+from lorafit.training import ProcessGroup
 
 MEASURED = {"tokens_per_second", "seconds", "bytes"}
 
@@ -95,7 +96,13 @@ def start(options: argparse.Namespace, folder: Path) -> int:
     code = 1
     try:
         with StopRequest():
-            train(load_plan(options.recipe, options.overrides), folder, lambda _: None)
+            train(
+                load_plan(options.recipe, options.overrides),
+                folder,
+                lambda _: None,
+                TrainOptions(),
+                ProcessGroup(),
+            )
         code = 0
     except BaseException:
         traceback.print_exc()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import pkgutil
 import subprocess
@@ -26,8 +27,8 @@ ROOT = Path(__file__).resolve().parents[2]
 def classes_in(package, base: type) -> set[type]:
     """Every concrete subclass of `base` that a module of the package defines."""
     found = set()
-    for info in pkgutil.iter_modules(package.__path__):
-        module = __import__(f"{package.__name__}.{info.name}", fromlist=["_"])
+    for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        module = importlib.import_module(info.name)
         for _, value in inspect.getmembers(module, inspect.isclass):
             if (
                 issubclass(value, base)
@@ -73,7 +74,7 @@ def test_every_package_has_a_layer() -> None:
     assert modules <= rows
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["recipes"], ["train", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["recipes", "--table", "2"], ["train", "--help"]])
 def test_light_start(arguments: list[str]) -> None:
     """Help and the list of recipes import neither torch nor transformers (nor anything that takes seconds)."""
     code = (

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from lorafit.metrics import score_texts
+from lorafit.metrics.scorers import SCORERS, find_scorer
+from lorafit.metrics.scoring import score_texts
 
 PREDICTIONS = [
     "Blue Spice is a coffee shop .",
@@ -45,7 +46,7 @@ def by_name(names: list[str]) -> list[str]:
 def test_json_has_scores_and_a_signature_for_each(cli: Callable[..., Any], files: dict[str, Any]) -> None:
     done = cli("score", "e2e", files["predictions"], files["groups"], *by_name(NAMES), "--json")
     result = json.loads(done.stdout)
-    wanted = score_texts("e2e", PREDICTIONS, GROUPS, metrics=NAMES)
+    wanted = score_texts(SCORERS["e2e-metrics"], PREDICTIONS, GROUPS, metrics=NAMES)
     assert result["scores"] == wanted.all
     assert set(result["signatures"]) == set(result["scores"]) >= set(NAMES)
     assert done.stderr == ""
@@ -66,7 +67,11 @@ def test_splits_and_protocols(cli: Callable[..., Any], files: dict[str, Any], pr
     result = json.loads(done.stdout)
     assert list(result["scores"]) == ["all", "seen", "unseen"]
     wanted = score_texts(
-        "webnlg", PREDICTIONS, GROUPS, protocol=protocol, metrics=names, splits=["seen", "unseen", "seen"]
+        find_scorer("webnlg", protocol),
+        PREDICTIONS,
+        GROUPS,
+        metrics=names,
+        splits=["seen", "unseen", "seen"],
     )
     assert result["scores"] == wanted.parts
 
@@ -96,7 +101,7 @@ def test_without_java_the_rest_is_scored(
 @pytest.mark.parametrize(
     ("task", "more", "code", "message"),
     [
-        ("e2f", [], 2, "no text task 'e2f' .*did you mean 'e2e'"),
+        ("e2f", [], 2, "no text task 'e2f'; did you mean 'e2e'"),
         ("e2e", ["--metric", "blue"], 2, "no metric 'blue'; did you mean 'bleu'"),
         ("e2e", ["--split-file", "none"], 3, "none: no such file"),
     ],

@@ -137,13 +137,16 @@ def e2e_run(
 ) -> Path:
     """A finished run on E2E, scored by BLEU and by a script."""
     from lorafit.run.plan import load_plan
-    from lorafit.run.train import train
+    from lorafit.run.train import TrainOptions, train
+    from lorafit.training import ProcessGroup
 
     options = recipe_overrides(
         gpt2_base, e2e_dir, train__epochs=12, eval__metrics=["bleu", str(metric_script)]
     )
     plan = load_plan("e2e_gpt2m", [option for option in options if option != "--set"])
-    return train(plan, tmp_path_factory.mktemp("e2e") / "run", lambda _: None).run
+    return train(
+        plan, tmp_path_factory.mktemp("e2e") / "run", lambda _: None, TrainOptions(), ProcessGroup()
+    ).run
 
 
 def test_a_script_of_ones_own_scores_a_run(e2e_run: Path) -> None:

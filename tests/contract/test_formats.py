@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lorafit.adapters import read_adapter
+from lorafit.adapters import BaseChoice, read_adapter
 from lorafit.cli.conversion import FormatName
 from lorafit.interop import FORMATS
-from lorafit.verbs.evaluate import BaseChoice
 from lorafit.verbs.export import export
 from lorafit.verbs.import_ import Given, import_adapter
 from tests.support.adapter_fixtures import make_adapter

@@ -14,8 +14,8 @@ from lorafit.adapters import AdapterCard, BaseCard, Provenance, TaskCard, read_a
 from lorafit.adapters.restore import finished_tensors, load_tensors, method_of
 from lorafit.errors import NotMergeableError, RecipeError
 from lorafit.methods import METHODS, Adapter, BitFit, Full, LoRA, Method, Prefix, Top2
-from lorafit.models import Model, skeleton
-from tests.support.tiny_models import DECODERS, ENCODERS, outputs, tiny_model
+from lorafit.models import FAMILIES, Model, skeleton
+from tests.support.tiny_models import ENCODERS, outputs, tiny_model
 
 EVERYWHERE: list[Method] = [LoRA(r=2, alpha=4.0), Full(), Top2(num_layers=2)]
 HOULSBY, PFEIFFER = Adapter(size=4), Adapter(variant="pfeiffer", size=4)
@@ -27,7 +27,11 @@ DIRECT = Prefix(length=3, hidden=0)
 FOR: dict[str, list[Method]] = {
     "gpt2": [*EVERYWHERE, BitFit(), HOULSBY, LIN, LAYER, EMBEDDING, DIRECT],
     "llama": [*EVERYWHERE, LAYER, EMBEDDING],
+    "mistral": [*EVERYWHERE, LAYER, EMBEDDING],
+    "qwen2": [*EVERYWHERE, BitFit(), LAYER, EMBEDDING],
+    "qwen3": [*EVERYWHERE, LAYER, EMBEDDING],
     "roberta": [*EVERYWHERE, BitFit(), HOULSBY, PFEIFFER, DROPPED, LAYER],
+    "xlm-roberta": [*EVERYWHERE, BitFit(), HOULSBY, PFEIFFER, DROPPED, LAYER],
     "bert": [*EVERYWHERE, BitFit(), HOULSBY, PFEIFFER, DROPPED, LAYER],
     "deberta-v2": [*EVERYWHERE, BitFit(), HOULSBY, PFEIFFER, DROPPED],
 }
@@ -65,7 +69,7 @@ def answers(model: Model) -> Tensor:
 
 def test_every_method_is_tested_and_every_architecture() -> None:
     assert {method.name for methods in FOR.values() for method in methods} == METHODS.keys()
-    assert FOR.keys() == {*DECODERS, *ENCODERS}
+    assert FOR.keys() == FAMILIES.keys()
 
 
 @over_all

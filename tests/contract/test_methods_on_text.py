@@ -12,7 +12,7 @@ from lorafit.decoding import BeamSearch, Greedy, generate_all, session
 from lorafit.methods import Adapter, BitFit, Full, LoRA, Method, Prefix, Top2
 from lorafit.models import Model, take_packed_rows
 from lorafit.run.placement import Placement
-from lorafit.training import language_model_loss
+from lorafit.training import language_model_loss_sums
 from tests.support.tiny_models import tiny_model
 
 METHODS_OF_TEXT: list[Method] = [
@@ -68,7 +68,7 @@ def test_the_packed_loss_and_its_gradient_are_those_of_one_text_at_a_time(
     expected = gradients(model, one_by_one)
 
     take_packed_rows(model.net)
-    packed = language_model_loss(model.net, pack(EXAMPLES, 64), 0.0)
+    packed = language_model_loss_sums(model.net, pack(EXAMPLES, 64), [0.0])[0]
     torch.testing.assert_close(packed, one_by_one, atol=1e-4, rtol=1e-5)
     for name, gradient in gradients(model, packed).items():
         torch.testing.assert_close(gradient, expected[name], atol=2e-3, rtol=1e-3, msg=name)
@@ -80,13 +80,15 @@ def test_recomputed_activations_give_the_same_gradient(model_type: str, method: 
     take_packed_rows(model.net)
     model.net.train()  # with dropout
     torch.manual_seed(0)
-    expected = gradients(model, language_model_loss(model.net, pack(EXAMPLES, 64), 0.0))
+    expected = gradients(model, language_model_loss_sums(model.net, pack(EXAMPLES, 64), [0.0])[0])
     net = model.net
     getattr(net, "activation_checkpointing_enable", net.gradient_checkpointing_enable)(
         {"use_reentrant": False}
     )
     torch.manual_seed(0)
-    for name, gradient in gradients(model, language_model_loss(model.net, pack(EXAMPLES, 64), 0.0)).items():
+    for name, gradient in gradients(
+        model, language_model_loss_sums(model.net, pack(EXAMPLES, 64), [0.0])[0]
+    ).items():
         torch.testing.assert_close(gradient, expected[name], msg=name)
 
 
@@ -96,11 +98,11 @@ def test_the_base_may_be_in_bfloat16(model_type: str, method: Method) -> None:
     model = trained(model_type, method)
     take_packed_rows(model.net)
     batch = pack(EXAMPLES, 64)
-    expected = language_model_loss(model.net, batch, 0.0)
+    expected = language_model_loss_sums(model.net, batch, [0.0])[0]
     placement = Placement(torch.device("cpu"), torch.bfloat16)
     placement.place(model)
     with placement.autocast():
-        loss = language_model_loss(model.net, batch, 0.0)
+        loss = language_model_loss_sums(model.net, batch, [0.0])[0]
         greedy = generate_all(model.net, PROMPTS[:2], Greedy(max_new_tokens=2, eos_token_ids=()))
     assert all(gradient.dtype == torch.float32 for gradient in gradients(model, loss).values())
     torch.testing.assert_close(loss, expected, atol=0.0, rtol=0.1)
@@ -122,7 +124,7 @@ def test_decoding_is_the_plain_forward_pass(
     model_type: str, method: Method, share_rows: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not share_rows:
-        monkeypatch.setattr(session, "TREE_MODEL_TYPES", frozenset())
+        monkeypatch.setattr(session, "beams_can_share_a_row", lambda _: False)
     model = trained(model_type, method)
     expected = [greedy_by_hand(model, prompt) for prompt in PROMPTS]
     greedy = Greedy(max_new_tokens=NUM_NEW, eos_token_ids=())
@@ -142,5 +144,5 @@ def test_beams_are_the_same_in_training_and_afterwards_and_in_any_batch(
     method.finish(model)
     model.net.eval()
     assert generate_all(model.net, PROMPTS, search, batch_size=2) == in_training
-    monkeypatch.setattr(session, "TREE_MODEL_TYPES", frozenset())
+    monkeypatch.setattr(session, "beams_can_share_a_row", lambda _: False)
     assert generate_all(model.net, PROMPTS, search) == in_training

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorafit.data import EncodedPair, epoch_order, num_batches, pack, split_evenly
+from lorafit.data import EncodedPair, epoch_order, num_batches, pack, pad, split_evenly
 
 sizes = {"num_examples": st.integers(1, 50), "batch_size": st.integers(1, 12)}
 
@@ -84,13 +84,38 @@ def test_splitting_into_micro_batches() -> None:
 def test_packing_keeps_every_token_and_target(rows: list[tuple[list[int], list[int]]]) -> None:
     examples = [EncodedPair((*context, 0), (*completion, 0)) for context, completion in rows]
     batch = pack(examples, 512)
+    assert batch.position_ids is not None
     ids, positions = batch.input_ids[0].tolist(), batch.position_ids[0].tolist()
     start = 0
     for example, length in zip(examples, batch.lengths, strict=True):
-        assert ids[start : start + length] == [*example.context_ids, *example.completion_ids][:-1]
+        assert ids[start : start + length] == [*example.prompt_ids, *example.completion_ids][:-1]
         assert positions[start : start + length] == list(range(length))
         start += length
-    assert start == batch.num_tokens
+    assert (start,) == batch.num_tokens
     targets = [token for example in examples for token in example.completion_ids]
     assert batch.targets.tolist() == targets
-    assert batch.num_targets == len(batch.target_places)
+    assert batch.num_targets == (len(batch.target_places),)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), min_size=1, max_size=6),
+    st.integers(2, 9),
+    st.integers(0, 6),
+)
+def test_padding_keeps_what_packing_keeps(
+    sizes: list[tuple[int, int]], max_length: int, num_first: int
+) -> None:
+    examples = [EncodedPair(tuple(range(1, 1 + n)), tuple(range(11, 11 + m))) for n, m in sizes]
+    first = min(num_first, len(examples))
+    counts = [first, len(examples) - first]
+    packed, padded = pack(examples, max_length, counts), pad(examples, max_length, 99, counts)
+    assert padded.attention_mask is not None
+    assert padded.input_ids[padded.attention_mask.bool()].tolist() == packed.input_ids[0].tolist()
+    assert padded.targets.tolist() == packed.targets.tolist()
+    places = [batch.input_ids.flatten()[batch.target_places].tolist() for batch in (packed, padded)]
+    assert places[0] == places[1]
+    assert packed.num_targets == padded.num_targets
+    assert packed.num_tokens == padded.num_tokens
+    assert sum(packed.num_tokens) == packed.num_places
+    alone = [pack(part, max_length) for part in (examples[:first], examples[first:]) if part]
+    assert [n for n in packed.num_tokens if n] == [batch.num_tokens[0] for batch in alone]

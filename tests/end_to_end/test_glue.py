@@ -59,7 +59,7 @@ def test_mistakes(cli: Run, tmp_path: Path) -> None:
     skipped = cli("train", recipe, "--output", tmp_path / "run", *skip).stdout
     assert "1 malformed row was skipped (line 50); 48 are left" in skipped
     refused = cli("eval", tmp_path / "run" / "adapter", "--glue-submission", "x", "--split", "valid", code=2)
-    assert "needs --split test" in refused.stderr
+    assert "needs the test split" in refused.stderr
     offline = write_recipe(tmp_path / "hub.toml", base, data, task__name="rte")
     offline.write_text(offline.read_text().replace(f'dir = "{data}"', ""))
     assert "nyu-mll/glue/rte: not in the Hugging Face cache" in cli("train", offline, code=3).stderr

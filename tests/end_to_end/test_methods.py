@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 from transformers import AutoModelForCausalLM
 
-from lorafit.adapters import read_adapter
+from lorafit.adapters import BaseChoice, read_adapter, restore
 from lorafit.decoding import Greedy, generate_all
 from lorafit.errors import NotMergeableError
 from lorafit.methods import METHODS, Adapter, BitFit, Full, Method, Prefix, Top2
 from lorafit.recipe import EvalSection, Recipe, find_recipe, read_recipe
 from lorafit.run.plan import Plan, make_plan
-from lorafit.run.train import train
-from lorafit.verbs.evaluate import BaseChoice, evaluate, restore
+from lorafit.run.train import TrainOptions, train
+from lorafit.training import ProcessGroup
+from lorafit.verbs.evaluate import EvaluateOptions, evaluate
 from lorafit.verbs.merge import merge
 from tests.conftest import recipe_overrides
 
@@ -42,13 +43,18 @@ def plan_of(method: Method, base: Path, data: Path) -> Plan:
 def test_from_plan_to_predictions(method: Method, gpt2_base: Path, e2e_dir: Path, tmp_path: Path) -> None:
     plan = plan_of(method, gpt2_base, e2e_dir)
     events: list[Any] = []
-    result = train(plan, tmp_path / "run", events.append)
+    result = train(plan, tmp_path / "run", events.append, TrainOptions(), ProcessGroup())
     adapter = read_adapter(result.adapter)
     assert adapter.card.method == json.loads(json.dumps(method.options()))
     assert sum(tensor.numel() for tensor in adapter.tensors.values()) == plan.num_trained
 
     again = evaluate(
-        result.adapter, BASE, "test", None, tmp_path / "eval", EvalSection(metrics=("bleu",)), events.append
+        result.adapter,
+        BASE,
+        EvaluateOptions(output=tmp_path / "eval"),
+        EvalSection(metrics=("bleu",)),
+        events.append,
+        ProcessGroup(),
     )
     assert again.scores["scores"] == result.scores["scores"]
     theirs = (tmp_path / "run" / "predictions" / "test.jsonl").read_text()

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from lorafit.adapters import TaskCard, read_adapter, restore
+from lorafit.adapters import BaseChoice, TaskCard, read_adapter, restore
 from lorafit.errors import AdapterError, DamagedError, NotFoundError, RecipeError
 from lorafit.methods import LoRA
-from lorafit.verbs.evaluate import BaseChoice
 from lorafit.verbs.export import export
 from lorafit.verbs.import_ import Given, import_adapter
 from lorafit.verbs.verify import verify

@@ -15,14 +15,13 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from lorafit import lora
-from lorafit.adapters import TaskCard, read_adapter, restore, write_adapter
+from lorafit.adapters import BaseChoice, TaskCard, read_adapter, restore, write_adapter
 from lorafit.adapters.fingerprint import answers
 from lorafit.errors import AdapterError, LorafitError, NotAppliedError, RecipeError
 from lorafit.interop import hf_merged
 from lorafit.methods import Full, LoRA
 from lorafit.models import stored
 from lorafit.verbs import merge as workflow
-from lorafit.verbs.evaluate import BaseChoice
 from lorafit.verbs.merge import merge, parse_size
 from tests.support.adapter_fixtures import make_adapter, run_here
 

@@ -13,12 +13,11 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from lorafit import lora
-from lorafit.adapters import TaskCard, read_adapter, restore
+from lorafit.adapters import BaseChoice, TaskCard, read_adapter, restore
 from lorafit.errors import AdapterError, DamagedError, NotFoundError, RecipeError
 from lorafit.interop.peft import peft_adapter
 from lorafit.interop.peft_layout import from_peft
 from lorafit.methods import Full, LoRA
-from lorafit.verbs.evaluate import BaseChoice
 from lorafit.verbs.export import export
 from lorafit.verbs.import_ import Given, import_adapter
 from lorafit.verbs.verify import verify

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from transformers import GPT2Tokenizer, PreTrainedTokenizerBase
 
-from lorafit.data import EncodedPair, TextPair, encode_pairs, pack
+from lorafit.data import EncodedPair, TextRow, encode_pairs, pack
 from lorafit.recipe import DataSection
 from lorafit.tasks import TASKS
 
@@ -67,7 +67,7 @@ DART = [
 RAW = {"e2e": E2E, "webnlg": json.dumps(WEBNLG), "dart": json.dumps(DART)}
 
 
-def read(folder: Path, task: str, raw: str) -> list[TextPair]:
+def read(folder: Path, task: str, raw: str) -> list[TextRow]:
     path = folder / "valid"
     path.write_text(raw)
     return TASKS[task].read(DataSection(valid=str(path)), "valid")
@@ -79,7 +79,7 @@ def test_rows_become_the_original_texts_and_ids(
 ) -> None:
     pairs = read(tmp_path, task, RAW[task])
     wanted = digests[task]["first_rows"]
-    assert [(p.context, p.completion) for p in pairs] == [
+    assert [(p.prompt, p.completion) for p in pairs] == [
         (row["context_text"], row["completion_text"]) for row in wanted
     ]
     assert encode_pairs(gpt2_tokenizer, pairs) == [
@@ -118,7 +118,7 @@ def test_targets_are_the_originals(encoded_rows: list[dict[str, list[int]]], max
 
 
 def digest(encoded: Sequence[EncodedPair]) -> str:
-    rows = ([list(row.context_ids), list(row.completion_ids)] for row in encoded)
+    rows = ([list(row.prompt_ids), list(row.completion_ids)] for row in encoded)
     text = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -129,5 +129,5 @@ def test_whole_validation_files(task: str, digests: dict[str, Any], shared: Path
     pairs = TASKS[task].read(DataSection(dir=str(shared / "data" / task)), "valid")
     encoded = encode_pairs(tokenizer, pairs)
     assert len(encoded) == digests[task]["rows"]
-    assert sum(len(e.context_ids) + len(e.completion_ids) for e in encoded) == digests[task]["tokens"]
+    assert sum(len(e.prompt_ids) + len(e.completion_ids) for e in encoded) == digests[task]["tokens"]
     assert digest(encoded) == digests[task]["sha256_of_lines"]

@@ -17,8 +17,9 @@ from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 from transformers import GPT2Tokenizer
 
-from lorafit.metrics import score_texts
-from lorafit.metrics.ptb import ptb_tokens
+from lorafit.metrics.scorers import find_scorer
+from lorafit.metrics.scoring import score_texts
+from lorafit.metrics.text.ptb import ptb_tokens
 
 Corpus = tuple[list[str], list[list[str]]]  # predictions, groups of references
 
@@ -38,7 +39,7 @@ def test_e2e(corpus: Corpus) -> None:
     """tuetschek/e2e-metrics: measure_scores.py -p."""
     predictions, references = corpus
     names = ["bleu", "nist", "rouge_l", "cider"]
-    scores = score_texts("e2e", predictions, references, protocol="paper", metrics=names)
+    scores = score_texts(find_scorer("e2e", "paper"), predictions, references, metrics=names)
     results = {i: [" ".join(ptb_tokens(text))] for i, text in enumerate(predictions)}
     targets = {i: [" ".join(ptb_tokens(text)) for text in group] for i, group in enumerate(references)}
     wanted = {
@@ -57,7 +58,7 @@ def test_webnlg_and_dart(corpus: Corpus, task: str) -> None:
     assert max(map(len, references)) > 6 > min(map(len, references))
     splits = ["seen" if i % 3 else "unseen" for i in range(len(predictions))] if task == "webnlg" else None
     scores = score_texts(
-        task, predictions, references, protocol="paper", metrics=["bleu", "ter"], splits=splits
+        find_scorer(task, "paper"), predictions, references, metrics=["bleu", "ter"], splits=splits
     )
     hypotheses = [_gpt2_decode(text) for text in predictions]
     groups = [[_gpt2_decode(text) for text in [*group, *[group[0]] * 6][:6]] for group in references]

@@ -15,7 +15,7 @@ from lorafit.decoding import Greedy, generate_all
 from lorafit.errors import RecipeError
 from lorafit.methods import Prefix
 from lorafit.models import Model, PackedRow
-from lorafit.training import language_model_loss
+from lorafit.training import language_model_loss_sums
 from tests.support.tiny_models import some_inputs, tiny_model
 
 LENGTH = 3
@@ -63,7 +63,7 @@ def test_the_gradient_reaches_the_reparameterisation_alone(variant: str) -> None
     model, method = attached("gpt2", variant=variant)
     model.net.train()
     batch = pack([EncodedPair((4, 9, 0), (7, 22, 0)), EncodedPair((13, 0), (2, 0))], 64)
-    language_model_loss(model.net, batch, 0.1).backward()
+    language_model_loss_sums(model.net, batch, [0.1]).sum().backward()
     reached = {name for name, p in model.net.named_parameters() if p.grad is not None and p.grad.any()}
     table = "transformer.prefix.table"
     parts = ("embedding", "hidden.weight", "hidden.bias", "out.weight", "out.bias")

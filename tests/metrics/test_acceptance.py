@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
-from lorafit.metrics import METRICS, Scores, read_predictions, read_references, read_splits, score_texts
+from lorafit.metrics import METRICS
+from lorafit.metrics.files import read_predictions, read_references, read_splits
+from lorafit.metrics.scorers import SCORERS
+from lorafit.metrics.scoring import Scores, score_texts
 
 KEYS = {
     "BLEU": "bleu",
@@ -33,8 +36,7 @@ def expected(folder: Path) -> dict[str, Any]:
 
 
 def score(
-    task: str,
-    protocol: str,
+    scorer: str,
     metrics: list[str],
     predictions: Path,
     references: list[Path],
@@ -43,7 +45,7 @@ def score(
     lines = read_predictions(predictions)
     groups = read_references(references, len(lines))
     labels = read_splits(splits, len(lines)) if splits else None
-    return score_texts(task, lines, groups, protocol=protocol, metrics=metrics, splits=labels)
+    return score_texts(SCORERS[scorer], lines, groups, metrics=metrics, splits=labels)
 
 
 def assert_agree(figures: dict[str, float | None], wanted: dict[str, Any], scale: float = 1.0) -> None:
@@ -64,38 +66,38 @@ def assert_agree(figures: dict[str, float | None], wanted: dict[str, Any], scale
 def test_e2e(acceptance: Path, system: str, more: list[str]) -> None:
     folder = acceptance / "e2e"
     metrics = ["bleu", "nist", "nist_perl", "rouge_l", "cider", *more]
-    scores = score("e2e", "official", metrics, folder / f"{system}.pred.txt", [folder / "references.txt"])
+    scores = score("e2e-metrics", metrics, folder / f"{system}.pred.txt", [folder / "references.txt"])
     assert_agree(scores.all, expected(folder)["cases"][system]["scores"], scale=0.01)
 
 
 @pytest.mark.parametrize(
-    ("protocol", "scorer", "metrics"),
+    ("scorer", "key", "metrics"),
     [
-        ("official", "dart_official", ["bleu", "meteor", "ter"]),
-        ("paper", "generationeval", ["bleu", "ter", "chrf"]),
+        ("webnlg-challenge", "dart_official", ["bleu", "meteor", "ter"]),
+        ("generation-eval", "generationeval", ["bleu", "ter", "chrf"]),
     ],
 )
-def test_dart(acceptance: Path, protocol: str, scorer: str, metrics: list[str]) -> None:
+def test_dart(acceptance: Path, scorer: str, key: str, metrics: list[str]) -> None:
     folder = acceptance / "dart"
     references = sorted(folder.glob("reference*"))
-    scores = score("dart", protocol, metrics, folder / "bart-large.pred.txt", references)
-    assert_agree(scores.all, expected(folder)["scores"][scorer])
+    scores = score(scorer, metrics, folder / "bart-large.pred.txt", references)
+    assert_agree(scores.all, expected(folder)["scores"][key])
 
 
 @pytest.mark.parametrize(
-    ("protocol", "scorer", "metrics"),
+    ("scorer", "key", "metrics"),
     [
-        ("official", "challenge_official", ["bleu", "meteor", "ter"]),
-        ("paper", "generationeval_nr3", ["bleu", "ter", "chrf"]),
+        ("webnlg-challenge", "challenge_official", ["bleu", "meteor", "ter"]),
+        ("generation-eval", "generationeval_nr3", ["bleu", "ter", "chrf"]),
     ],
 )
-def test_webnlg(acceptance: Path, protocol: str, scorer: str, metrics: list[str]) -> None:
+def test_webnlg(acceptance: Path, scorer: str, key: str, metrics: list[str]) -> None:
     folder = acceptance / "webnlg17"
     references = sorted(folder.glob("reference*"))
     predictions, splits = folder / "melbourne.pred.txt", folder / "splits.tsv"
-    scores = score("webnlg", protocol, metrics, predictions, references, splits)
+    scores = score(scorer, metrics, predictions, references, splits)
     for part in ("all", "seen", "unseen"):
-        assert_agree(scores.parts[part], expected(folder)["cases"]["melbourne"][scorer][part])
+        assert_agree(scores.parts[part], expected(folder)["cases"]["melbourne"][key][part])
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from lorafit.errors import NotFoundError
-from lorafit.metrics import find_metric, score_texts
+from lorafit.metrics.scorers import SCORERS
+from lorafit.metrics.scoring import find_metric, score_texts
 
 SCRIPT = """
 import datasets
@@ -39,7 +40,10 @@ def script(folder: Path, body: str, references: str = GROUPS) -> str:
 def test_a_local_script_gives_its_numbers_and_the_means_of_its_lists(tmp_path: Path) -> None:
     body = 'return {"words": 3, "sizes": [len(group) for group in references], "hash": "none"}'
     scores = score_texts(
-        "e2e", ["a", "b"], [["x", "y", ""], ["z"]], metrics=["rouge_l", script(tmp_path, body)]
+        SCORERS["e2e-metrics"],
+        ["a", "b"],
+        [["x", "y", ""], ["z"]],
+        metrics=["rouge_l", script(tmp_path, body)],
     )
     assert scores.all == {"rouge_l": 0.0, "lengths_words": 3.0, "lengths_sizes": 1.5}
     assert scores.signatures["lengths_words"].startswith("evaluate:lengths|version:")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lorafit.errors import NotFoundError
-from lorafit.metrics import read_predictions, read_references, read_splits
+from lorafit.metrics.files import read_predictions, read_references, read_splits
 
 
 def write(path: Path, content: str | bytes) -> Path:

@@ -5,17 +5,29 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from typing import Any
 
+import numpy as np
 import pytest
 
 from lorafit.errors import RecipeError
-from lorafit.metrics import METRICS, find_metric
+from lorafit.metrics import METRICS
+from lorafit.metrics.scoring import find_metric
 
 TEXT = [
     name for name, m in METRICS.items() if m.kind == "text" and "meteor" not in name
 ]  # METEOR: test_meteor.py
 LABEL = [name for name, m in METRICS.items() if m.kind != "text"]
-PERFECT = {"bleu": 100.0, "ter": 0.0, "rouge_l": 1.0, "chrf": 1.0}
+PERFECT = {"bleu": 100.0, "ter": 0.0, "rouge_l": 1.0, "chrf": 1.0, "exact_match": 1.0}
+Corpus = tuple[list[Any], list[Any], list[Any]]
+
+
+@pytest.fixture
+def corpus(name: str, predictions: list[str], references: list[list[str]]) -> Corpus:
+    """A good system, a bad one, and what is right."""
+    if METRICS[name].kind == "text":
+        return [*predictions[:3], references[3][2]], ["nothing of this"] * 3 + [""], references
+    return [0, 1, 1, 1], [1, 1, 0, 0], [0, 1, 1, 0]
 
 
 @pytest.mark.parametrize("name", TEXT)
@@ -44,7 +56,7 @@ class TestEveryTextMetric:
             assert a.value == pytest.approx(b.value, rel=1e-12)
 
     def test_garbage_is_worse(self, name: str, predictions: list[str], references: list[list[str]]) -> None:
-        good = METRICS[name].compute(predictions, references)
+        good = METRICS[name].compute([*predictions[:3], references[3][2]], references)
         bad = METRICS[name].compute(["nothing of this"] * 3 + [""], references)
         for a, b in zip(good, bad, strict=True):
             assert a.value is not None
@@ -66,11 +78,50 @@ class TestEveryTextMetric:
 
 @pytest.mark.parametrize("name", LABEL)
 def test_every_label_metric_knows_perfection(name: str) -> None:
-    [score] = METRICS[name].compute([0, 1, 1, 0], [0, 1, 1, 0])
-    assert (score.name, score.value) == (name, pytest.approx(1.0))
-    [worse] = METRICS[name].compute([0, 1, 0, 0], [0, 1, 1, 0])
+    metric = METRICS[name]
+    [score] = metric.compute([0, 1, 1, 0], [0, 1, 1, 0])
+    assert (score.name, score.value) == (name, pytest.approx(1.0 if metric.higher_is_better else 0.0))
+    [worse] = metric.compute([0, 1, 0, 0], [0, 1, 1, 0])
     assert worse.value is not None
-    assert worse.value < 1
+    assert (worse.value < 1) if metric.higher_is_better else (worse.value > 0)
+
+
+@pytest.mark.parametrize("name", [*TEXT, *LABEL])
+class TestEveryMetricForTwoSystems:
+    """What `lorafit compare` asks of a metric."""
+
+    def test_all_examples_drawn_once_have_the_corpus_score(self, name: str, corpus: Corpus) -> None:
+        predictions, _, references = corpus
+        score = METRICS[name].resample(predictions, references)(np.arange(4))
+        assert score == pytest.approx(METRICS[name].compute(predictions, references)[0].value)
+        drawn = np.array([3, 1, 1, 0])
+        wanted = (
+            METRICS[name].compute([predictions[i] for i in drawn], [references[i] for i in drawn])[0].value
+        )
+        assert METRICS[name].resample(predictions, references)(drawn) == pytest.approx(wanted)
+
+    def test_two_systems_have_their_own_scores_and_one_system_differs_by_nothing(
+        self, name: str, corpus: Corpus
+    ) -> None:
+        a, b, references = corpus
+        found = METRICS[name].compare(a, b, references, num_samples=20)
+        assert found.metric == METRICS[name].keys[0]
+        assert found.a == pytest.approx(METRICS[name].compute(a, references)[0].value)
+        assert found.b == pytest.approx(METRICS[name].compute(b, references)[0].value)
+        assert (found.difference < 0) is METRICS[name].higher_is_better
+        same = METRICS[name].compare(a, a, references, num_samples=20)
+        assert (same.difference, same.p_value) == (0, 1)
+
+    def test_a_metric_with_a_measure_knows_every_example(self, name: str, corpus: Corpus) -> None:
+        a, _, references = corpus
+        metric = METRICS[name]
+        if not metric.measure:
+            assert name in {"f1", "matthews", "pearson", "spearman", "nist"}
+            return
+        values = metric.per_example(a, references)
+        assert len(values) == 4
+        if metric.right_or_wrong or name in {"mae", "rouge_l", "cider", "ter"}:
+            assert sum(values) / 4 == pytest.approx(metric.compute(a, references)[0].value)
 
 
 def test_names_are_keys() -> None:

@@ -17,6 +17,7 @@ from lorafit.paper.quick import QuickTable
 from lorafit.paper.repro import Job, Wanted, plan_jobs, run_jobs
 from lorafit.recipe import find_recipe, read_recipe
 from lorafit.run.plan import load_plan
+from lorafit.training import ProcessGroup
 
 E2E_LORA = Wanted(rows=("GPT-2 M (LoRA)",), seeds=(0,))
 
@@ -66,12 +67,12 @@ def test_what_is_finished_stays_and_a_failure_takes_its_dependants_only(tmp_path
     jobs = plan_jobs("3", E2E_LORA, tmp_path, overrides=["eval.metrics=['bleu']"], adjust=quick.overrides)
     lost = Job("e2e_gpt2m", 7, tmp_path / "lost", (*jobs[0].overrides, "model.base=/nowhere"))
     after = Job("e2e_gpt2m", 8, tmp_path / "after", jobs[0].overrides, needs=lost)
-    outcomes = list(run_jobs([lost, after, *jobs], nothing, nothing))
+    outcomes = list(run_jobs([lost, after, *jobs], nothing, nothing, ProcessGroup()))
     assert [outcome.status for outcome in outcomes] == ["failed", "not tried", "done"]
     assert outcomes[0].error is not None
     assert outcomes[0].error.exit_code == 3
     scores = (jobs[0].output / "scores.json").stat().st_mtime_ns
-    assert [o.status for o in run_jobs(jobs, nothing, nothing)] == ["finished before"]
+    assert [o.status for o in run_jobs(jobs, nothing, nothing, ProcessGroup())] == ["finished before"]
     assert (jobs[0].output / "scores.json").stat().st_mtime_ns == scores
     changed = Job("e2e_gpt2m", 0, jobs[0].output, (*jobs[0].overrides, "train.max_steps=1"))
     assert not changed.finished()

@@ -118,13 +118,13 @@ def test_overrides(text: str, parsed: tuple) -> None:
 
 @pytest.mark.parametrize("text", ["train", "train.seed", "=1", "seed=1", ".seed=1", "train.=1"])
 def test_an_override_that_is_none(text: str) -> None:
-    with pytest.raises(RecipeError, match=re.escape(f"--set {text}: must read section.key=value")):
+    with pytest.raises(RecipeError, match=re.escape(f"override {text}: must read section.key=value")):
         parse_assignment(text)
 
 
 def test_a_fault_in_an_override_names_the_override(write) -> None:
     assert faults(write(GOOD), "train.sede=1")[0].startswith(
-        "--set train.sede: unknown key; did you mean 'seed'?"
+        "override train.sede: unknown key; did you mean 'seed'?"
     )
 
 

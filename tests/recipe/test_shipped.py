@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import tomllib
 from typing import Any
 
 import pytest
 
 from lorafit.methods import METHODS
 from lorafit.paper import TABLES
-from lorafit.recipe import read_recipe, shipped_recipes
+from lorafit.recipe import read_layers, shipped_recipes
 from lorafit.run.plan import load_plan
 from lorafit.tasks import TASKS
 
 DOCUMENTS: dict[str, dict[str, Any]] = {
-    name: tomllib.loads(path.read_text(encoding="utf-8"))
-    for name, path in shipped_recipes().items()
-    if name != "quickstart"
+    name: read_layers(path).document for name, path in shipped_recipes().items() if name != "quickstart"
 }
 WARM = ("mrpc", "rte", "stsb")
 
@@ -61,13 +58,6 @@ def one_of_each_row() -> list[str]:
         if known(document):
             chosen.setdefault(document["paper"]["row"], name)
     return sorted(chosen.values())
-
-
-def test_every_recipe_can_be_read() -> None:
-    names = [name for name, document in DOCUMENTS.items() if document["method"]["name"] in METHODS]
-    assert len(names) > 50
-    for name in names:
-        assert read_recipe(shipped_recipes()[name], [], METHODS).name == name
 
 
 @pytest.mark.parametrize("name", one_of_each_row())

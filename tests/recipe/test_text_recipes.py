@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from lorafit.metrics import METRICS
-from lorafit.metrics.protocols import find_protocol
 from lorafit.run.plan import load_plan
 
 STEPS = {"e2e": 26_290, "webnlg": 11_270, "dart": 39_165}  # ceil(rows / 8) * 5 epochs
@@ -29,7 +27,7 @@ def test_the_lora_row(task: str, size: str) -> None:
 @pytest.mark.parametrize("recipe", [f"{task}_{size}" for task in STEPS for size in PARAMETERS])
 def test_published_figures_bear_the_names_that_our_scores_have(recipe: str) -> None:
     plan = load_plan(recipe, [])
-    keys = {key for name in find_protocol(plan.task.name, "paper").metrics for key in METRICS[name].keys}
+    keys = {key for metric in plan.task.find_metrics(None) for key in metric.keys}
     parts = ("all.", "seen.", "unseen.") if plan.task.name == "webnlg" else ("",)
     published = plan.recipe.paper.scores
     assert plan.task.headline in published

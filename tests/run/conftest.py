@@ -13,22 +13,11 @@ from lorafit.adapters import read_adapter
 from lorafit.run.checkpoint import Checkpoint, newest_checkpoint
 from lorafit.run.events import Event, Note
 from lorafit.run.plan import load_plan
-from lorafit.run.train import USUAL, TrainOptions, TrainResult, train
-from lorafit.training import ALONE, World
+from lorafit.run.train import TrainOptions, TrainResult, train
+from lorafit.training import ProcessGroup
 from tests.conftest import recipe_overrides
 
 MEASURED = {"tokens_per_second", "seconds", "bytes"}
-
-
-class StopAt:
-    """Asks the run to stop at the n-th time that it looks."""
-
-    def __init__(self, n: int) -> None:
-        self.left = n
-
-    def __call__(self, _: float) -> str | None:
-        self.left -= 1
-        return "a test" if self.left <= 0 else None
 
 
 class Runner:
@@ -40,10 +29,12 @@ class Runner:
         self.changes = settings | {"eval__metrics": ["bleu"], "method__dropout": 0.3} | changes
         self.notes: list[str] = []
 
-    def __call__(self, options: TrainOptions = USUAL, world: World = ALONE, **more: Any) -> TrainResult:
+    def __call__(
+        self, options: TrainOptions | None = None, group: ProcessGroup | None = None, **more: Any
+    ) -> TrainResult:
         chosen = recipe_overrides(self.base, self.data, **(self.changes | more))
         plan = load_plan("e2e_gpt2m", [text for text in chosen if text != "--set"])
-        return train(plan, self.folder, self.note, options, world)
+        return train(plan, self.folder, self.note, options or TrainOptions(), group or ProcessGroup())
 
     def note(self, event: Event) -> None:
         """Keep the notes."""

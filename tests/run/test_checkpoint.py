@@ -40,7 +40,7 @@ def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "step-3", written)
     read = read_checkpoint(tmp_path / "step-3")
     assert read.position == written.position
-    assert read.progress == written.progress
+    assert read.state == written.state
     assert all(
         torch.equal(read.trained[n], t) and read.trained[n].dtype == t.dtype
         for n, t in written.trained.items()

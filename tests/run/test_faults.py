@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 
+from lorafit.data import SequenceBatch
 from lorafit.errors import DivergedError, InterruptedRunError, LorafitError, RecipeError
 from lorafit.files import tidy, write_text
-from lorafit.run import text
+from lorafit.objectives import generation
 from lorafit.run.events import Event
-from lorafit.training import World
+from lorafit.training import ProcessGroup
 from tests.run.conftest import Runner, assert_equal_runs
+from tests.support.stops import StopWhen
 
 MakeRunner = Callable[..., Runner]
 
@@ -64,18 +66,18 @@ def test_running_out_of_memory_is_told_and_remembered(
 ) -> None:
     roomy, tight = runner("roomy", method__dropout=0.0), runner("tight", method__dropout=0.0)
     roomy()
-    real = text.language_model_loss
+    real = generation.language_model_loss_sums
 
     def loss_with_little_memory(
-        net: torch.nn.Module, batch: text.PackedBatch, smoothing: float
+        net: torch.nn.Module, batch: SequenceBatch, smoothing: Sequence[float]
     ) -> torch.Tensor:
         if net.training and len(batch.lengths) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return real(net, batch, smoothing)
 
-    monkeypatch.setattr(text, "language_model_loss", loss_with_little_memory)
+    monkeypatch.setattr(generation, "language_model_loss_sums", loss_with_little_memory)
     with pytest.raises(InterruptedRunError):
-        tight(world=World(lambda _: "a test" if len(tight.events("step")) == 2 else None))
+        tight(group=ProcessGroup(StopWhen(lambda: "a test" if len(tight.events("step")) == 2 else None)))
     assert sum("out of memory" in note for note in tight.notes) == 2
     tight()
     assert sum("out of memory" in note for note in tight.notes) == 2

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForMaskedLM
+from transformers import AutoModelForMaskedLM
 
 from lorafit.adapters import read_adapter
 from lorafit.errors import InterruptedRunError
+from lorafit.models import FAMILIES
 from lorafit.run.plan import load_plan
-from lorafit.run.train import train
-from lorafit.training import ALONE, World
-from tests.conftest import save_tokenizer
-from tests.run.conftest import StopAt
+from lorafit.run.train import TrainOptions, train
+from lorafit.training import ProcessGroup
+from tests.support.stops import StopAt
 
 ROWS = [
     (f"{name} is {how} .", f"so {name} is {other} .", label)
@@ -56,17 +56,11 @@ checkpoint_every = 4
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random RoBERTa."""
     folder = tmp_path_factory.mktemp("roberta")
-    vocab_size = save_tokenizer(folder, [" ".join(row[:2]) for row in ROWS])
+    tokenizer = FAMILIES["roberta"].tiny_tokenizer([" ".join(row[:2]) for row in ROWS])
+    tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
-    config = AutoConfig.for_model(
-        "roberta",
-        vocab_size=vocab_size,
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=64,
-        pad_token_id=1,
+    config = FAMILIES["roberta"].tiny_config(
+        vocab_size=len(tokenizer), hidden_size=16, num_attention_heads=2, intermediate_size=32
     )
     AutoModelForMaskedLM.from_config(config).save_pretrained(folder)
     return folder
@@ -89,9 +83,10 @@ class Job:
         folder.mkdir()
         self.recipe.write_text(RECIPE.format(base=base, data=data, task=task, start=start))
 
-    def run(self, *overrides: str, world: World = ALONE) -> None:
+    def run(self, *overrides: str, group: ProcessGroup | None = None) -> None:
         """Train."""
-        train(load_plan(str(self.recipe), list(overrides)), self.folder, lambda _: None, world=world)
+        plan = load_plan(str(self.recipe), list(overrides))
+        train(plan, self.folder, lambda _: None, TrainOptions(), group or ProcessGroup())
 
     def events(self, *kinds: str) -> list[dict[str, object]]:
         """The lines of metrics.jsonl of these kinds, without what is measured."""
@@ -111,7 +106,7 @@ def test_a_run_that_was_cut_off_ends_the_same(base: Path, data: Path, tmp_path: 
     whole.run()
     for looks in (3, 6, 2, 7):
         with pytest.raises(InterruptedRunError):
-            cut.run(world=World(StopAt(looks)))
+            cut.run(group=ProcessGroup(StopAt(looks)))
     cut.run()
     kinds = ("step", "validation", "score")
     assert cut.events(*kinds) == whole.events(*kinds)

@@ -11,13 +11,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from lorafit.adapters import BaseChoice
 from lorafit.errors import AdapterError, DivergedError, NotFoundError, RecipeError
 from lorafit.methods import METHODS
 from lorafit.recipe import EvalSection
 from lorafit.run import events
 from lorafit.run.plan import load_plan
-from lorafit.run.train import TrainResult, train
-from lorafit.verbs.evaluate import BaseChoice, evaluate
+from lorafit.run.train import TrainOptions, TrainResult, train
+from lorafit.training import ProcessGroup
+from lorafit.verbs.evaluate import EvaluateOptions, evaluate
 from tests.support.glue_recipes import write_recipe
 from tests.support.tiny_encoders import save_encoder, write_rte, write_sst2
 
@@ -44,7 +46,9 @@ def run(tmp_path: Path, bases: dict[str, Path], glue_dir: Path) -> Train:
     def carry_out(name: str, base: str = "roberta", **changes: Any) -> tuple[TrainResult, list[Any]]:
         recipe = write_recipe(tmp_path / f"{name}.toml", bases[base], glue_dir, **changes)
         seen: list[Any] = []
-        return train(load_plan(str(recipe), []), tmp_path / name, seen.append), seen
+        return train(
+            load_plan(str(recipe), []), tmp_path / name, seen.append, TrainOptions(), ProcessGroup()
+        ), seen
 
     return carry_out
 
@@ -226,9 +230,16 @@ def test_every_method_trains_a_classifier_and_restores_it(
     text = recipe.read_text().replace('name = "lora"\nr = 4\nalpha = 8', f'name = "{method}"')
     recipe.write_text(text)
     plan = load_plan(str(recipe), ["train.max_steps=8"])  # enough for the check that everything has moved
-    result = train(plan, tmp_path / "run", lambda _: None)
+    result = train(plan, tmp_path / "run", lambda _: None, TrainOptions(), ProcessGroup())
     section = EvalSection()
-    again = evaluate(result.adapter, BaseChoice(), "valid", None, tmp_path / "eval", section, lambda _: None)
+    again = evaluate(
+        result.adapter,
+        BaseChoice(),
+        EvaluateOptions("valid", output=tmp_path / "eval"),
+        section,
+        lambda _: None,
+        ProcessGroup(),
+    )
     assert again.scores["scores"] == result.scores["scores"]
     before, after = (
         [json.loads(line) for line in path.read_text().splitlines()]

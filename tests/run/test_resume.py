@@ -9,8 +9,9 @@ import torch
 
 from lorafit.errors import InterruptedRunError, NotFoundError, RecipeError
 from lorafit.run.train import TrainOptions
-from lorafit.training import World
-from tests.run.conftest import Runner, StopAt, assert_equal_runs
+from lorafit.training import ProcessGroup
+from tests.run.conftest import Runner, assert_equal_runs
+from tests.support.stops import StopAt
 
 MakeRunner = Callable[..., Runner]
 RESULTS = ("step", "validation", "score", "finished")
@@ -28,7 +29,7 @@ def test_a_run_stopped_wherever_it_looks_ends_the_same(runner: MakeRunner, whole
     cut = runner("cut")
     for looks in (1, 2, 3, 5, 4, 2, 6, 3, 9, 4, 7, 5):
         with pytest.raises(InterruptedRunError, match="stopped"):
-            cut(world=World(StopAt(looks)))
+            cut(group=ProcessGroup(StopAt(looks)))
     cut()
     assert_equal_runs(cut, whole, RESULTS)
     assert any("resumed from" in note for note in cut.notes)
@@ -38,7 +39,7 @@ def test_a_run_stopped_wherever_it_looks_ends_the_same(runner: MakeRunner, whole
 def test_stopped_once(runner: MakeRunner, whole: Runner, looks: int) -> None:
     cut = runner("cut")
     with pytest.raises(InterruptedRunError):
-        cut(world=World(StopAt(looks)))
+        cut(group=ProcessGroup(StopAt(looks)))
     cut(TrainOptions(resume="must"))
     assert_equal_runs(cut, whole, RESULTS)
 
@@ -61,7 +62,7 @@ def test_a_finished_run_is_shown_and_not_repeated(whole: Runner) -> None:
 def test_a_damaged_checkpoint_is_named_and_passed_over(runner: MakeRunner, whole: Runner) -> None:
     cut = runner("cut")
     with pytest.raises(InterruptedRunError):
-        cut(world=World(StopAt(9)))
+        cut(group=ProcessGroup(StopAt(9)))
     folders = sorted((cut.folder / "checkpoints").iterdir(), key=lambda p: int(p.name.removeprefix("step-")))
     state = folders[-1] / "state.pt"
     content = bytearray(state.read_bytes())
@@ -78,7 +79,7 @@ def test_must_and_never(runner: MakeRunner, whole: Runner) -> None:
     with pytest.raises(NotFoundError, match="no checkpoint"):
         cut(TrainOptions(resume="must"))
     with pytest.raises(InterruptedRunError):
-        cut(world=World(StopAt(9)))
+        cut(group=ProcessGroup(StopAt(9)))
     cut(TrainOptions(resume="never"))
     assert not any("resumed" in note for note in cut.notes)
     assert_equal_runs(cut, whole)
@@ -119,9 +120,9 @@ def test_base_scores_are_made_once(runner: MakeRunner) -> None:
     whole, cut = runner("whole", eval__score_base="true"), runner("cut", eval__score_base="true")
     whole()
     with pytest.raises(InterruptedRunError, match="before training"):
-        cut(world=World(StopAt(1)))
+        cut(group=ProcessGroup(StopAt(1)))
     with pytest.raises(InterruptedRunError):
-        cut(world=World(StopAt(30)))
+        cut(group=ProcessGroup(StopAt(30)))
     cut()
     assert_equal_runs(cut, whole, RESULTS)
     assert [line["model"] for line in cut.events("score")] == ["base", "adapter"]
@@ -131,7 +132,7 @@ def test_another_base_is_noticed(runner: MakeRunner, make_base: Callable[..., ob
     cut = runner("cut")
     cut.base = make_base("gpt2")
     with pytest.raises(InterruptedRunError):
-        cut(world=World(StopAt(9)))
+        cut(group=ProcessGroup(StopAt(9)))
     (cut.base / "model.safetensors").write_bytes(
         (make_base("gpt2", seed=1) / "model.safetensors").read_bytes()
     )

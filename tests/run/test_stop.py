@@ -14,7 +14,7 @@ import pytest
 from lorafit.errors import InterruptedRunError, RecipeError
 from lorafit.run.events import Event
 from lorafit.run.stop import SIGNALS, StopRequest, parse_duration
-from lorafit.training import World
+from lorafit.training import ProcessGroup
 from tests.conftest import ROOT
 from tests.run.conftest import Runner, assert_equal_runs
 
@@ -23,16 +23,16 @@ from tests.run.conftest import Runner, assert_equal_runs
 def test_a_signal_is_taken_and_handlers_are_given_back(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with StopRequest() as stop:
-        assert stop(0.0) is None
+        assert stop() is None
         signal.raise_signal(number)
-        assert stop(0.0) == number.name
+        assert stop() == number.name
     assert signal.getsignal(number) == before
 
 
 def test_a_second_interrupt_ends_at_once() -> None:
     with StopRequest() as stop:
         signal.raise_signal(signal.SIGINT)
-        assert stop(0.0) == "SIGINT"
+        assert stop() == "SIGINT"
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
 
@@ -50,26 +50,30 @@ def test_a_signal_while_training_validating_or_decoding(runner: Callable[..., Ru
 
     cut.note = signal_once  # type: ignore[method-assign]
     with StopRequest() as stop, pytest.raises(InterruptedRunError, match="SIGTERM"):
-        cut(world=World(stop))
+        cut(group=ProcessGroup(stop))
     cut()
     assert_equal_runs(cut, whole, ("step", "validation", "score"))
 
 
 def test_time_is_up_early_enough_to_save(monkeypatch: pytest.MonkeyPatch) -> None:
     with StopRequest(time_limit_s=100.0) as stop:
-        assert stop(10.0) is None
-        assert stop(60.0) == "the time limit"
+        stop.save_took(10.0)
+        assert stop() is None
+        stop.save_took(60.0)
+        assert stop() == "the time limit"
     monkeypatch.setenv("SLURM_JOB_END_TIME", str(int(time.time()) + 50))
     with StopRequest(time_limit_s=100.0) as stop:
-        assert stop(10.0) is None
-        assert stop(30.0) == "the time limit"
+        stop.save_took(10.0)
+        assert stop() is None
+        stop.save_took(30.0)
+        assert stop() == "the time limit"
 
 
 def test_a_slow_step_is_reckoned_with() -> None:
     with StopRequest(time_limit_s=3.0) as stop:
-        assert stop(0.0) is None
+        assert stop() is None
         time.sleep(0.6)
-        assert stop(0.0) == "the time limit"  # 2.4 s are left, and a step and the end take 2.6
+        assert stop() == "the time limit"  # 2.4 s are left, and a step and the end take 2.6
 
 
 def test_durations() -> None:

@@ -17,8 +17,6 @@ from typing import Any
 
 import torch
 
-import lorafit.run.text
-import lorafit.run.train  # noqa: F401
 from lorafit.__main__ import main
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lorafit.models import FAMILIES, Family, Model, OutputKind
+from lorafit.metrics import Kind
+from lorafit.models import FAMILIES, Family, Model
 
 VOCAB_SIZE = 29
 DECODERS = tuple(name for name, family in FAMILIES.items() if "text" in family.heads)
@@ -18,7 +19,7 @@ _SIZES = {"hidden_size": 16, "num_hidden_layers": 3, "intermediate_size": 24, "v
 _TOKENS = {"pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0}
 
 
-def tiny_model(model_type: str, output: OutputKind | None = None, **changes: Any) -> Model:
+def tiny_model(model_type: str, output: Kind | None = None, **changes: Any) -> Model:
     """A model in eval mode, always with the same weights, large enough for its opinions to differ.
 
     `output`: by default text for a decoder, labels for an encoder.
@@ -30,7 +31,7 @@ def tiny_model(model_type: str, output: OutputKind | None = None, **changes: Any
     return random_model(family, output, family.tiny_config(**values))
 
 
-def random_model(family: Family, output: OutputKind, config: Any) -> Model:
+def random_model(family: Family, output: Kind, config: Any) -> Model:
     """A net of that config with random weights."""
     torch.manual_seed(0)
     if output != "text":

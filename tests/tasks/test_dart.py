@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lorafit.data import TextPair
+from lorafit.data import TextRow
 from lorafit.errors import NotFoundError
 from lorafit.tasks import TASKS, group_references
 
@@ -19,7 +19,7 @@ ENTRY = {
 }
 
 
-def read(folder: Path, content: Any) -> list[TextPair]:
+def read(folder: Path, content: Any) -> list[TextRow]:
     path = folder / "train.json"
     path.write_text(json.dumps(content))
     return TASKS["dart"].read_file(path)  # type: ignore[attr-defined]
@@ -29,7 +29,7 @@ def test_a_pair_for_every_annotation_of_whatever_source(tmp_path: Path) -> None:
     second = {"source": "WikiTableQuestions_mturk", "text": ""}
     entry = ENTRY | {"annotations": [*ENTRY["annotations"], second]}  # type: ignore[misc]
     context = "Mars Hill College : joined : 1973 | Mars Hill College : location : Mars Hill"
-    assert read(tmp_path, [entry]) == [TextPair(context, "A school joined in 1973."), TextPair(context, "")]
+    assert read(tmp_path, [entry]) == [TextRow(context, "A school joined in 1973."), TextRow(context, "")]
 
 
 def test_the_same_triples_in_two_entries_are_one_context(tmp_path: Path) -> None:

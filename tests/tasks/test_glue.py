@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from lorafit.data import LabelledText
+from lorafit.data import LabelRow
 from lorafit.errors import NotFoundError, RecipeError
 from lorafit.metrics import METRICS
 from lorafit.recipe import DataSection
@@ -29,7 +29,7 @@ def write(path: Path, *lines: str, end: str = "\n") -> Path:
     return path
 
 
-def read(name: str, path: Path, split: str = "train", **more: str) -> list[LabelledText]:
+def read(name: str, path: Path, split: str = "train", **more: str) -> list[LabelRow]:
     return glue(name).read(DataSection.model_validate({split: str(path), **more}), split)  # type: ignore[arg-type]
 
 
@@ -250,8 +250,8 @@ def test_metrics_fit_the_task(task: Glue) -> None:
     assert task.headline.rpartition(".")[2] == task.metrics[0]
 
 
-def labelled(count: int, part: str = "") -> list[LabelledText]:
-    return [LabelledText({"a": "x"}, None, part)] * count
+def labelled(count: int, part: str = "") -> list[LabelRow]:
+    return [LabelRow({"a": "x"}, None, part)] * count
 
 
 def test_submissions_are_what_gluebenchmark_takes() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lorafit.data import TextPair
+from lorafit.data import TextRow
 from lorafit.errors import NotFoundError
 from lorafit.tasks import TASKS, group_references
 from lorafit.tasks.webnlg import SEEN_CATEGORIES
@@ -26,7 +26,7 @@ def entry(category: str, *texts: tuple[str, str], triples: int = 1) -> dict[str,
     }
 
 
-def read(folder: Path, *entries: Any) -> list[TextPair]:
+def read(folder: Path, *entries: Any) -> list[TextRow]:
     path = folder / "train.json"
     path.write_text(json.dumps({"entries": [{str(i): e} for i, e in enumerate(entries, start=1)]}))
     return TASKS["webnlg"].read_file(path)  # type: ignore[attr-defined]
@@ -37,7 +37,7 @@ def test_only_texts_that_are_good_and_nothing_changed_in_them(tmp_path: Path) ->
         tmp_path, entry("Airport", ("toFix", "bad"), ("good", " It is 2702.0. "), ("", "no"), triples=2)
     )
     triple = "Aarhus_Airport : runwayLength : 2702.0"
-    assert pairs == [TextPair(f"{triple} | {triple}", " It is 2702.0. ", "seen")]
+    assert pairs == [TextRow(f"{triple} | {triple}", " It is 2702.0. ", "seen")]
 
 
 def test_ten_categories_are_seen() -> None:

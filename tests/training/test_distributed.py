@@ -14,8 +14,9 @@ from transformers import AutoModelForCausalLM
 
 from lorafit import lora
 from lorafit.errors import InterruptedRunError, RecipeError
-from lorafit.training import World, check_shardable, shard_frozen
-from lorafit.training.distributed import Place, first_host
+from lorafit.training import ProcessGroup, check_shardable, shard_frozen
+from lorafit.training.distributed import Rank, first_host
+from tests.support.stops import StopWhen
 
 SLURM = {
     "SLURM_STEP_NUM_TASKS": "8",
@@ -41,13 +42,13 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 def test_places(environment: Callable[..., None]) -> None:
-    assert Place.of_environment() is None
+    assert Rank.of_environment() is None
     environment({"SLURM_NTASKS": "8", "SLURM_PROCID": "0"})  # a batch script, outside of srun
-    assert Place.of_environment() is None
+    assert Rank.of_environment() is None
     environment(SLURM)
-    assert Place.of_environment() == Place(5, 8, 1, ("gpu07", 20_000 + 4711 * 31 % 20_000))
+    assert Rank.of_environment() == Rank(5, 8, 1, ("gpu07", 20_000 + 4711 * 31 % 20_000))
     environment({"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"})  # torchrun inside srun
-    assert Place.of_environment() == Place(1, 2, 1)
+    assert Rank.of_environment() == Rank(1, 2, 1)
 
 
 @pytest.mark.parametrize(
@@ -66,28 +67,26 @@ def test_the_first_machine_of_a_list(nodes: str, first: str) -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 7])
 def test_parts_are_the_whole_and_alike(size: int) -> None:
-    worlds = [World() for _ in range(size)]
-    for rank, world in enumerate(worlds):
-        world.rank, world.size = rank, size
+    groups = [ProcessGroup(rank=rank, size=size) for rank in range(size)]
     for count in range(10):
-        parts = [list(world.part(range(count))) for world in worlds]
+        parts = [list(group.shard(range(count))) for group in groups]
         assert [i for part in parts for i in part] == list(range(count))
         assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
 def test_each_asks_before_every_item() -> None:
     done: list[int] = []
-    world = World(lambda _: "enough" if len(done) == 3 else None)
+    group = ProcessGroup(StopWhen(lambda: "enough" if len(done) == 3 else None))
 
     def square(i: int) -> int:
         done.append(i)
         return i * i
 
-    results = world.each(range(5), square)
+    results = group.map(range(5), square)
     assert [next(results) for _ in range(3)] == [0, 1, 4]
     with pytest.raises(InterruptedRunError, match="enough"):
         next(results)
-    assert list(World().each(range(4), square)) == [0, 1, 4, 9]
+    assert list(ProcessGroup().map(range(4), square)) == [0, 1, 4, 9]
 
 
 def test_fsdp_needs_frozen_blocks(gpt2_base: Path) -> None:
@@ -102,15 +101,12 @@ def test_a_process_holds_its_shard_of_what_is_frozen_and_all_of_what_is_trained(
     net = AutoModelForCausalLM.from_pretrained(gpt2_base)
     net.requires_grad_(False)
     lora.attach(net, [lora.Site("transformer.h.0.attn.c_attn")], r=2, alpha=4)
-    world = World()
-    world.size = 2
     dist.init_process_group("fake", rank=0, world_size=2, store=FakeStore())
     try:
-        shard_frozen(net, world, torch.device("cpu"))
+        shard_frozen(net, 2, torch.device("cpu"))
         local = {name: p.to_local() if isinstance(p, DTensor) else p for name, p in net.named_parameters()}
     finally:
         dist.destroy_process_group()
-    assert world.in_step
     layer = "transformer.h.0.attn.c_attn"
     assert local[f"{layer}.weight"].shape == (16, 96)  # of [32, 96]
     assert local[f"{layer}.lora_A"].shape == (2, 32)

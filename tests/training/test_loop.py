@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -12,7 +13,9 @@ from lorafit.errors import DivergedError
 from lorafit.training import (
     AdamW,
     EpochEnded,
+    Member,
     Position,
+    ProcessGroup,
     Schedule,
     Stepped,
     Steps,
@@ -31,16 +34,31 @@ class Points:
         self.x, self.y = x, y
 
     @property
-    def num_targets(self) -> int:
-        return len(self.y)
+    def num_targets(self) -> tuple[int, ...]:
+        return (len(self.y),)
 
     @property
-    def num_tokens(self) -> int:
-        return self.x.numel()
+    def num_tokens(self) -> tuple[int, ...]:
+        return (self.x.numel(),)
 
     @property
     def num_places(self) -> int:
-        return self.num_tokens
+        return self.x.numel()
+
+
+class Regression:
+    """The squared error of a linear map."""
+
+    def __init__(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        self.x, self.y = x, y
+
+    def collate(self, parts: Sequence[Sequence[int]]) -> Points:
+        [rows] = parts
+        return Points(self.x[list(rows)], self.y[list(rows)])
+
+    def loss_sums(self, net: nn.Linear, batch: Points, label_smoothing: Sequence[float]) -> torch.Tensor:
+        assert label_smoothing == [0.0]
+        return ((net(batch.x).squeeze(1) - batch.y) ** 2).sum()[None]
 
 
 def train(
@@ -51,17 +69,15 @@ def train(
     net = nn.Linear(3, 1)
     x = torch.randn(6, 3)
     y = y_scale * (x @ torch.tensor([1.0, -2.0, 0.5]))
-    every = Steps(lambda _: [range(6)] * 2, lambda places: Points(x[list(places)], y[list(places)]), steps)
-    optimizer = AdamW(net.parameters(), lr=0.1)
-    events = fit(
-        list(net.parameters()),
-        every,
-        lambda batch: ((net(batch.x).squeeze(1) - batch.y) ** 2).sum(),
-        optimizer,
+    member = Member(
+        dict(net.named_parameters()),
+        AdamW(net.parameters(), lr=0.1),
         Schedule(steps, 2, 0.1),
+        Steps(lambda _: [range(6)] * 2, range(6), steps),
+        Position(micro_batch_size=micro_batch_size),
         max_grad_norm,
-        position=Position(micro_batch_size=micro_batch_size),
     )
+    events = fit(net, [member], Regression(x, y), ProcessGroup())
     return list(events), net
 
 

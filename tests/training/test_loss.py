@@ -14,7 +14,7 @@ from torch import Tensor
 from lorafit.data import EncodedPair, pack
 from lorafit.methods import LoRA
 from lorafit.models import Model, load_base, load_config, take_packed_rows
-from lorafit.training import cross_entropy_sum, language_model_loss
+from lorafit.training import cross_entropy_sum, language_model_loss_sums
 from lorafit.training.loss import FusedCrossEntropy
 
 EXAMPLES = [
@@ -28,9 +28,9 @@ def plain_loss(model: Model, examples: list[EncodedPair], smoothing: float) -> T
     """Each example on its own through transformers' forward: all logits, no packing, no padding."""
     total = torch.zeros(())
     for example in examples:
-        ids = torch.tensor([[*example.context_ids, *example.completion_ids]])
+        ids = torch.tensor([[*example.prompt_ids, *example.completion_ids]])
         logits = model.net(input_ids=ids[:, :-1]).logits[0]
-        first = len(example.context_ids) - 1
+        first = len(example.prompt_ids) - 1
         total = total + cross_entropy_sum(logits[first:], ids[0, first + 1 :], smoothing)
     return total
 
@@ -45,7 +45,7 @@ def test_packed_equals_plain(make_base: Callable[..., Path], model_type: str, sm
     trained = list(model.trained().values())
     plain = plain_loss(model, EXAMPLES, smoothing)
     expected = torch.autograd.grad(plain, trained)
-    packed = language_model_loss(model.net, pack(EXAMPLES, 128), smoothing)
+    packed = language_model_loss_sums(model.net, pack(EXAMPLES, 128), [smoothing])[0]
     found = torch.autograd.grad(packed, trained)
     torch.testing.assert_close(packed, plain, rtol=1e-5, atol=0)
     for ours, theirs in zip(found, expected, strict=True):

@@ -8,17 +8,21 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lorafit.data import EncodedPair, pack
+from lorafit.data import EncodedPair
 from lorafit.methods import LoRA
 from lorafit.models import take_packed_rows
+from lorafit.objectives import BaseFacts, Settings, objective_for
+from lorafit.recipe import DataSection, DecodeSection, EvalSection
+from lorafit.tasks.e2e import E2E_TASK
 from lorafit.training import (
     AdamW,
+    Member,
     Position,
+    ProcessGroup,
     Schedule,
     Stepped,
     Steps,
     fit,
-    language_model_loss,
     parameter_groups,
 )
 from tests.support.paper_reference import PAPER_DIR, formula_weight, paper_base, training_record
@@ -48,14 +52,17 @@ def test_losses_and_adapter_equal_the_original(micro_batch_size: int) -> None:
     optimizer = AdamW(groups, lr=record["lr"], betas=tuple(record["betas"]), eps=record["eps"])
     schedule = Schedule(record["steps"], record["warmup"], record["lr"])
     model.net.train()
-    events = fit(
-        list(trained.values()),
-        Steps(lambda _: order, lambda indices: pack([examples[i] for i in indices], 512), len(order)),
-        lambda batch: language_model_loss(model.net, batch, shape["label_smooth"]),
+    member = Member(
+        trained,
         optimizer,
         schedule,
-        position=Position(micro_batch_size=micro_batch_size),
+        Steps(lambda _: order, examples, len(order)),
+        Position(micro_batch_size=micro_batch_size),
+        label_smoothing=shape["label_smooth"],
     )
+    facts = BaseFacts(model.net.config, model.family)
+    objective = objective_for(E2E_TASK, facts, Settings(DataSection(), DecodeSection(), EvalSection()))
+    events = fit(model, [member], objective, ProcessGroup())
     losses = [event.loss for event in events if isinstance(event, Stepped)]
 
     assert losses == pytest.approx(record["losses"], rel=1e-5)

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lorafit.adapters import read_adapter, restore
+from lorafit.adapters import BaseChoice, read_adapter, restore
 from lorafit.errors import RecipeError
 from lorafit.lora.subspace import similarity
 from lorafit.run.plan import load_plan
-from lorafit.run.train import train
+from lorafit.run.train import TrainOptions, train
+from lorafit.training import ProcessGroup
 from lorafit.verbs.analyze import analyze
-from lorafit.verbs.evaluate import BaseChoice
 from tests.conftest import recipe_overrides
 
 
@@ -30,7 +30,7 @@ def adapters(gpt2_base: Path, e2e_dir: Path, tmp_path_factory: pytest.TempPathFa
         settings = recipe_overrides(gpt2_base, e2e_dir, method__r=r, train__max_steps=3)[1::2]
         plan = load_plan("e2e_gpt2m", [*settings, "eval.metrics=['bleu']"])
         run = tmp_path_factory.mktemp("analyze") / f"r{r}"
-        found.append(train(plan, run, lambda _: None).adapter)
+        found.append(train(plan, run, lambda _: None, TrainOptions(), ProcessGroup()).adapter)
     return found[0], found[1]
 
 

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from lorafit.errors import NotFoundError
-from lorafit.metrics import score_texts
 from lorafit.metrics.comparison import compare_predictions
+from lorafit.metrics.scorers import SCORERS
+from lorafit.metrics.scoring import score_texts
 from lorafit.verbs.compare import compare
 from tests.support.run_folders import e2e_scores, write_run
 
@@ -51,26 +52,25 @@ def texts(seed: int, noise: float, count: int = 60) -> list[dict[str, Any]]:
     return lines
 
 
-@pytest.mark.parametrize("task", ["e2e", "webnlg"])
-def test_the_scores_are_those_of_the_task_s_own_scorer(task: str) -> None:
+@pytest.mark.parametrize("name", SCORERS)
+def test_the_scores_are_those_of_the_scorer(name: str) -> None:
     a, b = texts(1, 0.5), texts(2, 0.1)
-    found = {d.metric: d for d in compare_predictions(a, b, task, num_samples=100).differences}
+    found = {d.metric: d for d in compare_predictions(a, b, SCORERS[name], num_samples=100).differences}
     for side, lines in (("a", a), ("b", b)):
         predictions, references = [x["prediction"] for x in lines], [x["references"] for x in lines]
-        scores = score_texts(task, predictions, references, protocol="paper", metrics=["bleu", "chrf"]).all
+        scores = score_texts(SCORERS[name], predictions, references, metrics=["bleu", "chrf"]).all
         assert getattr(found["bleu"], side) == pytest.approx(scores["bleu"])
         assert scores["chrf"] is not None
-        if task == "webnlg":  # E2E's scorer has no chrF of its own, so it is taken on the same lines
-            assert getattr(found["chrf"], side) == pytest.approx(scores["chrf"])
+        assert getattr(found["chrf"], side) == pytest.approx(scores["chrf"])
 
 
 def test_better_texts_win_and_the_difference_is_significant() -> None:
-    comparison = compare_predictions(texts(1, 0.5), texts(2, 0.1), "e2e", num_samples=200)
+    comparison = compare_predictions(texts(1, 0.5), texts(2, 0.1), SCORERS["e2e-metrics"], num_samples=200)
     assert comparison.num_better > comparison.num_worse
     assert all(d.difference > 0 and d.p_value < 0.02 for d in comparison.differences)
     gains = [abs(example.gain) for example in comparison.examples]
     assert gains == sorted(gains, reverse=True)
-    same = compare_predictions(texts(1, 0.5), texts(1, 0.5), "e2e", num_samples=100)
+    same = compare_predictions(texts(1, 0.5), texts(1, 0.5), SCORERS["e2e-metrics"], num_samples=100)
     assert (same.num_same, same.examples) == (60, ())
 
 
@@ -78,7 +78,7 @@ def test_labels_and_numbers() -> None:
     labels = [i % 2 for i in range(40)]
     a = [{"input": i, "label": y, "prediction": y if i > 9 else 1 - y} for i, y in enumerate(labels)]
     b = [{"input": i, "label": y, "prediction": y if i else 1 - y} for i, y in enumerate(labels)]
-    found = compare_predictions(a, b, "rte", num_samples=100)
+    found = compare_predictions(a, b, SCORERS["plain"], num_samples=100)
     assert (found.kind, found.num_better, found.num_worse) == ("label", 9, 0)
     accuracy, matthews = found.differences
     assert (accuracy.a, accuracy.b) == (0.75, 0.975)
@@ -87,10 +87,28 @@ def test_labels_and_numbers() -> None:
     wanted = [i / 8 for i in range(40)]
     one = [{"input": i, "label": y, "prediction": y + (-1) ** i} for i, y in enumerate(wanted)]
     two = [{"input": i, "label": y, "prediction": y + 0.001} for i, y in enumerate(wanted)]
-    numbers = compare_predictions(one, two, "stsb", num_samples=100)
+    numbers = compare_predictions(one, two, SCORERS["plain"], num_samples=100)
     assert [d.metric for d in numbers.differences] == ["pearson", "spearman"]
     assert numbers.differences[0].b == pytest.approx(1.0)
     assert numbers.num_better == 40
+
+
+def test_a_text_without_references_is_left_out_as_it_is_not_scored() -> None:
+    a, b = texts(1, 0.5), texts(2, 0.1)
+    empty = {"input": "new", "references": ["", " "], "prediction": "the place"}
+    found = compare_predictions([empty, *a], [empty, *b], SCORERS["plain"], num_samples=50)
+    wanted = compare_predictions(a, b, SCORERS["plain"], num_samples=50)
+    assert (found.num_examples, found.num_left_out) == (60, 1)
+    assert found.differences == wanted.differences
+    assert [e.index for e in found.examples] == [e.index + 1 for e in wanted.examples]
+    with pytest.raises(NotFoundError, match="no text has a reference"):
+        compare_predictions([empty], [empty], SCORERS["plain"])
+
+
+def test_examples_without_labels_cannot_be_compared() -> None:
+    lines = [{"input": i, "label": None, "prediction": 0.5} for i in range(3)]
+    with pytest.raises(NotFoundError, match="prediction 1 has no label"):
+        compare_predictions(lines, lines, SCORERS["plain"])
 
 
 def runs_of(folder: Path, *predictions: list[dict[str, Any]]) -> list[Path]:

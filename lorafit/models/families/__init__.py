@@ -9,7 +9,6 @@ from lorafit.models.families.base import (
     LOGICAL_TARGETS,
     Family,
     Head,
-    OutputKind,
     Place,
 )
 from lorafit.models.families.bert import BERT
@@ -28,7 +27,7 @@ FAMILIES: dict[str, Family] = {
     for family in (GPT2, ROBERTA, XLM_ROBERTA, BERT, DEBERTA_V2, LLAMA, MISTRAL, QWEN2, QWEN3)
 }
 
-__all__ = ["ALL_LINEAR", "FAMILIES", "LOGICAL_TARGETS", "Family", "Head", "OutputKind", "Place", "family_of"]
+__all__ = ["ALL_LINEAR", "FAMILIES", "LOGICAL_TARGETS", "Family", "Head", "Place", "family_of"]
 
 
 def family_of(config: PretrainedConfig) -> Family:

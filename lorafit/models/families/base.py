@@ -24,10 +24,8 @@ from transformers.models.auto.auto_factory import _BaseAutoModelClass
 
 from lorafit import lora
 from lorafit.errors import NotFoundError, RecipeError, did_you_mean
+from lorafit.metrics import Kind
 from lorafit.models.families.tiny import DECODER, Specials, byte_pairs, words
-
-OutputKind = Literal["text", "label", "score"]
-"""text: a causal language model; label: one of n classes; score: one real number."""
 
 LOGICAL_TARGETS = ("query", "key", "value", "output", "up", "down")
 ALL_LINEAR = "all-linear"
@@ -63,7 +61,8 @@ class Head:
     """What leads from the backbone's hidden states [n, length, d] to the outputs of a kind of task.
 
     `reads`: the tokens whose hidden states it reads. `modules`: what is applied to them, in order; where there are
-    none, only the net's own forward pass knows the way. `output`: the linear layer with a row for every output. `trains`: it is drawn anew and trains with every method.
+    none, only the net's own forward pass knows the way. `output`: the linear layer with a row for every output.
+    `trains`: it is drawn anew, and trains with every method.
     """
 
     auto_class: type[_BaseAutoModelClass]
@@ -102,13 +101,13 @@ TEXT = Head(AutoModelForCausalLM, reads="every", output="lm_head", trains=False)
 """The head for words, which belongs to the base."""
 
 
-def decoder_heads() -> dict[OutputKind, Head]:
+def decoder_heads() -> dict[Kind, Head]:
     """Words, or labels from the last token by a bare matrix (transformers' GenericForSequenceClassification)."""
     head = Head(AutoModelForSequenceClassification, "last", ("score",), "score")
     return {"text": TEXT, "label": head, "score": head}
 
 
-def encoder_heads(*modules: str, **facts: Any) -> dict[OutputKind, Head]:
+def encoder_heads(*modules: str, **facts: Any) -> dict[Kind, Head]:
     """Labels from the first token. `facts`: fields of Head besides."""
     head = Head(AutoModelForSequenceClassification, "first", modules, **facts)
     return {"label": head, "score": head}
@@ -134,7 +133,7 @@ class Family:
     backbone: str  # attribute of the task model that holds the pretrained encoder or decoder
     blocks: str  # list of transformer blocks inside the backbone; "" where none was found
     places: Mapping[str, Place]  # logical target -> module inside a block
-    heads: Mapping[OutputKind, Head]
+    heads: Mapping[Kind, Head]
     dropouts: tuple[str, ...]  # config keys of every dropout inside the base
     tiny: Tiny
 
@@ -178,7 +177,7 @@ class Family:
         prefix = self.block_prefix(net)
         return [net.get_submodule(f"{prefix}.{i}.{name}") for i in range(self.num_blocks(net))]
 
-    def is_head(self, name: str, kind: OutputKind) -> bool:
+    def is_head(self, name: str, kind: Kind) -> bool:
         """Whether a parameter belongs to a head that trains (paper's rule: all that lies outside the encoder; BERT's
         pooler counts as head too)."""
         head = self.heads[kind]

@@ -23,7 +23,8 @@ from transformers import (
 from transformers.models.auto.auto_factory import _BaseAutoModelClass
 
 from lorafit import lora
-from lorafit.models.families.base import TEXT, Family, Head, OutputKind, Place, Tiny
+from lorafit.metrics import Kind
+from lorafit.models.families.base import TEXT, Family, Head, Place, Tiny
 
 # Ends of module names, those that are most often meant first. Query, key and value in one module are not looked for:
 # how they lie in it differs from one architecture to the next.
@@ -64,7 +65,7 @@ def _found(model_type: str, document: str) -> Family:
     config = CONFIG_MAPPING[model_type].from_dict(json.loads(document))
     is_encoder = type(config) in MODEL_FOR_MASKED_LM_MAPPING and not getattr(config, "is_decoder", False)
     writer = None if is_encoder else _shape(AutoModelForCausalLM, config)
-    heads: dict[OutputKind, Head] = {} if writer is None else {"text": TEXT}
+    heads: dict[Kind, Head] = {} if writer is None else {"text": TEXT}
     if (head := _label_head(config, "first" if is_encoder else "last")) is not None:
         heads |= {"label": head, "score": head}
     net = writer if writer is not None else _shape(AutoModel, config)

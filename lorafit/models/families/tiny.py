@@ -63,7 +63,7 @@ def words(texts: Sequence[str], specials: Specials) -> PreTrainedTokenizerFast:
     first, end, kind = specials.first, specials.end, specials.second_type
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{first} $A {end}",
-        pair=f"{first} $A {end} {specials.between} $B:{kind} {end}:{kind}",
+        pair=" ".join(f"{first} $A {end} {specials.between} $B:{kind} {end}:{kind}".split()),
         special_tokens=[(token, specials.tokens.index(token)) for token in (first, end)],
     )
     return PreTrainedTokenizerFast(

@@ -1,0 +1,1 @@
+"""Metrics of texts, each as an official scorer computes it."""

@@ -1,0 +1,141 @@
+"""METEOR 1.5 (Denkowski and Lavie 2014), 0 to 1, by the original Java program, which has no equal.
+
+nltk's METEOR is another: 0.79 where the program gives 0.45. pycocoevalcap's wrapper never reads what the program
+complains of, and depends on the locale.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from lorafit.errors import NotFoundError
+from lorafit.metrics.score import Kind, Score, TextMetric, present
+from lorafit.metrics.text import ptb
+
+_SEPARATOR = " ||| "
+
+
+@dataclass(frozen=True)
+class Meteor(TextMetric):
+    """meteor-1.5.jar with `-l en -norm`; the jar comes with pycocoevalcap.
+
+    Starting it takes some 10 s (a paraphrase table of 62 MB), so all parts of a corpus go through one run.
+    """
+
+    kind: Kind = "text"
+    keys: tuple[str, ...] = ("meteor",)
+    measure: str = "METEOR of the text"
+
+    ptb: bool = False  # Treebank tokens first, as the E2E challenge's scorer does
+
+    def unavailable(self) -> str | None:
+        """What is missing of Java and the jar."""
+        if shutil.which("java") is None:
+            return "METEOR 1.5 needs Java: install a Java runtime, 8 or newer (Debian: default-jre-headless)"
+        if find_jar() is None:
+            return "METEOR 1.5 needs meteor-1.5.jar: pip install 'lorafit[e2e]'"
+        return None
+
+    def compute(self, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> list[Score]:
+        """One score, "meteor"; its value is None where Java or the jar is missing or fails."""
+        return self.compute_parts(predictions, references, {"all": range(len(predictions))})["all"]
+
+    def compute_parts(
+        self,
+        predictions: Sequence[str],
+        references: Sequence[Sequence[str]],
+        parts: Mapping[str, Sequence[int]],
+    ) -> dict[str, list[Score]]:
+        """As `compute`, for several parts at the price of one."""
+        signature = f"nrefs:var|tok:{ptb.SIGNATURE if self.ptb else 'none'}|lang:en|norm:yes|jar:1.5"
+        try:
+            values = self._run(predictions, references, parts)
+        except NotFoundError as fault:
+            return {part: [Score("meteor", None, signature, str(fault))] for part in parts}
+        return {part: [Score("meteor", figures[-1], signature)] for part, figures in values.items()}
+
+    def per_example(self, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> list[float]:
+        """METEOR of every text.
+
+        Raises:
+            NotFoundError: Java or the jar is missing or fails.
+        """
+        return self._run(predictions, references, {"all": range(len(predictions))})["all"][:-1]
+
+    def _run(
+        self,
+        predictions: Sequence[str],
+        references: Sequence[Sequence[str]],
+        parts: Mapping[str, Sequence[int]],
+    ) -> dict[str, list[float]]:
+        """Of each part the figures of its texts, and then its own."""
+        if reason := self.unavailable():
+            raise NotFoundError(reason)
+        lines = [
+            _SEPARATOR.join(("SCORE", *map(self._tokenized, (*dict.fromkeys(present(group)), prediction))))
+            for prediction, group in zip(predictions, references, strict=True)
+        ]
+        try:
+            return _run_jar(lines, parts)
+        except (OSError, ValueError) as fault:
+            raise NotFoundError(f"METEOR 1.5 failed: {fault}") from fault
+
+    def _tokenized(self, text: str) -> str:
+        """One line, whatever line ends the text holds, and without the jar's separator."""
+        text = text.replace("|||", "")
+        return " ".join(ptb.ptb_tokens(text) if self.ptb else text.split())
+
+
+def find_jar() -> Path | None:
+    """meteor-1.5.jar of the installed pycocoevalcap, with its paraphrase table; None where there is none."""
+    spec = importlib.util.find_spec("pycocoevalcap")
+    for folder in (spec.submodule_search_locations if spec else None) or ():
+        jar = Path(folder) / "meteor" / "meteor-1.5.jar"
+        if jar.is_file() and (jar.parent / "data" / "paraphrase-en.gz").is_file():
+            return jar
+    return None
+
+
+def _run_jar(lines: Sequence[str], parts: Mapping[str, Sequence[int]]) -> dict[str, list[float]]:
+    """Each line -> its sufficient statistics; the statistics of each part -> the figures of its lines, and its own."""
+    # A locale with a decimal comma, or one that is not UTF-8, must not change the figure.
+    locale = ["-Dfile.encoding=UTF-8", "-Duser.language=en", "-Duser.country=US"]
+    java = ["java", "-Xmx2G", "-XX:+UseSerialGC", *locale]  # that collector: half the memory
+    command = [*java, "-jar", str(find_jar()), "-", "-", "-stdio", "-l", "en", "-norm"]
+    pipe = subprocess.PIPE
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints:
+        try:
+            with subprocess.Popen(
+                command, encoding="utf-8", stdin=pipe, stdout=pipe, stderr=complaints
+            ) as jar:
+                assert jar.stdin is not None and jar.stdout is not None  # noqa: PT018  # both are pipes
+                return _converse(jar.stdin, jar.stdout, lines, parts)
+        except (OSError, ValueError):
+            complaints.seek(0)
+            reason = " ".join(complaints.read().split())
+            raise ValueError(reason or "the Java program ended early") from None
+
+
+def _converse(
+    jar_in: IO[str], jar_out: IO[str], lines: Sequence[str], parts: Mapping[str, Sequence[int]]
+) -> dict[str, list[float]]:
+    """One line goes out before one comes in: pipes hold little, and both sides would wait for ever."""
+
+    def ask(line: str) -> str:
+        jar_in.write(f"{line}\n")
+        jar_in.flush()
+        return jar_out.readline().strip()
+
+    statistics = [ask(line) for line in lines]
+    figures: dict[str, list[float]] = {}
+    for part, positions in parts.items():
+        first = ask(_SEPARATOR.join(("EVAL", *(statistics[i] for i in positions))))
+        figures[part] = [float(line) for line in (first, *(jar_out.readline() for _ in positions))]
+    return figures

@@ -1,0 +1,178 @@
+"""What an objective is: how rows become examples and batches, what is learned of them, and how it is measured.
+
+Everything above this room handles texts and labels alike, through `Objective`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from lorafit.decoding import BeamSearch, Strategy
+from lorafit.metrics.scoring import Scores
+from lorafit.models import Model, take_packed_rows
+from lorafit.training import Batch, ProcessGroup
+
+RowT = TypeVar("RowT")
+RowIn = TypeVar("RowIn", contravariant=True)
+ExampleT = TypeVar("ExampleT")
+BatchT = TypeVar("BatchT", bound=Batch)
+
+
+@dataclass(frozen=True)
+class Encoded(Generic[ExampleT]):
+    """Rows as token ids: `lengths` before anything is cut; indices of rows that are cut, or have no target left."""
+
+    examples: Sequence[ExampleT]
+    lengths: Sequence[int]
+    cut: Sequence[int] = ()
+    without_target: Sequence[int] = ()
+
+
+class Encoder(Protocol[RowIn, ExampleT]):
+    """Needs a tokenizer and no net: planning and `data show` use it too."""
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of an example, at most."""
+        ...
+
+    def encode(self, rows: Sequence[RowIn]) -> Encoded[ExampleT]:
+        """One example a row, in order."""
+        ...
+
+    def part_lengths(self, example: ExampleT) -> Mapping[str, int]:
+        """Tokens of each part of an example, before anything is cut."""
+        ...
+
+    def show(self, row: RowIn, example: ExampleT) -> Mapping[str, Any]:
+        """A row as the model sees it, as JSON: its texts, its ids, what is learned of it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How good the model is on the valid split. The best epoch is the one with the greatest `quality`."""
+
+    loss: float
+    quality: float
+    scores: Mapping[str, float | None] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()  # what is wrong with the model, as far as its answers show
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer to the item of that index: a text, the index of a class, or a score."""
+
+    index: int
+    value: str | float
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """How texts are written. `strategy` makes a strategy of the search that the adapter was trained with."""
+
+    strategy: Callable[[BeamSearch], Strategy]
+    batch_size: int
+
+
+class Objective(ABC, Generic[RowT, ExampleT, BatchT]):
+    """What is learned and how it is measured. It holds settings alone: no tokenizer, no net, no rows.
+
+    An item is what gets one prediction: a row, or a prompt with all its references.
+    """
+
+    progress_name: ClassVar[str]  # what predicting is called while it takes a while
+    packs: bool  # whether examples share a row
+
+    @abstractmethod
+    def encoder(self, tokenizer: PreTrainedTokenizerBase) -> Encoder[RowT, ExampleT]:
+        """The encoder for training and validation."""
+
+    @abstractmethod
+    def collate(self, parts: Sequence[Sequence[ExampleT]]) -> BatchT:
+        """One part a member -> a batch."""
+
+    @abstractmethod
+    def loss_sums(self, model: Model, batch: BatchT, label_smoothing: Sequence[float]) -> Tensor:
+        """[members]: the loss of each member, summed over its targets."""
+
+    @abstractmethod
+    def validation_rows(self, rows: Sequence[RowT]) -> Sequence[RowT]:
+        """The rows of the valid split by which the best epoch is chosen."""
+
+    @abstractmethod
+    def validate(
+        self, model: Model, rows: Sequence[RowT], examples: Sequence[ExampleT], group: ProcessGroup
+    ) -> Validation:
+        """The model as it is now, without dropout, on rows and their examples. The processes share the work.
+
+        Raises InterruptedRunError when a process is asked to stop.
+        """
+
+    @abstractmethod
+    def length(self, example: ExampleT) -> int:
+        """Tokens of an example: examples of like lengths share a batch where the order is bucketed."""
+
+    @abstractmethod
+    def inputs(self, example: ExampleT) -> list[int]:
+        """The token ids that the model reads of an example."""
+
+    @abstractmethod
+    def num_items(self, rows: Sequence[RowT]) -> int:
+        """How many predictions `rows` get."""
+
+    @abstractmethod
+    def prediction_batches(self, model: Model, rows: Sequence[RowT]) -> list[list[int]]:
+        """The items, by index, that `predict` handles together, in its order: the same ones in every attempt."""
+
+    @abstractmethod
+    def predict(
+        self, model: Model, rows: Sequence[RowT], batches: Sequence[Sequence[int]], group: ProcessGroup
+    ) -> Iterator[list[Prediction]]:
+        """The predictions of each batch, as it is done. The processes share the batches, and all get the results.
+
+        Raises InterruptedRunError when a process is asked to stop.
+        """
+
+    @abstractmethod
+    def lines(self, rows: Sequence[RowT], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
+        """One JSON object an item, for predictions/<split>.jsonl. `predictions` has every item, by index."""
+
+    @abstractmethod
+    def score(self, rows: Sequence[RowT], predictions: Sequence[Prediction]) -> Scores:
+        """The scores of all predictions, by index."""
+
+    @abstractmethod
+    def texts(
+        self, model: Model, prompts: Sequence[str], options: TextOptions, should_stop: Callable[[], bool]
+    ) -> Iterator[tuple[int, str]]:
+        """(index, text) for every prompt, as batches are done.
+
+        Raises RecipeError for an objective that writes no text, InterruptedRunError when `should_stop` says so.
+        """
+
+    @abstractmethod
+    def missing_metrics(self) -> Mapping[str, str]:
+        """Scores that cannot be computed here, each with the reason.
+
+        Raises RecipeError for a metric that there is not, or that compares something else, and NotFoundError for a
+        metric of the evaluate library that cannot be loaded.
+        """
+
+    def settings(self) -> Mapping[str, Any]:
+        """What besides the weights decides the predictions, as JSON."""
+        return {}
+
+    def prepare(self, model: Model) -> None:
+        """Let the net take packed rows, where it can."""
+        if self.packs:
+            take_packed_rows(model.net)
+
+
+AnyObjective = Objective[Any, Any, Any]

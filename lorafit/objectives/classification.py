@@ -1,0 +1,239 @@
+"""Giving a class or a score to one text or two: packed or padded rows, the head's loss, predictions, scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+from typing_extensions import override
+
+from lorafit.data import EncodedText, LabelBatch, LabelRow, encode_labelled, pack_labelled, pad_labelled
+from lorafit.errors import RecipeError
+from lorafit.metrics.scoring import Scores, missing_metrics, score_by
+from lorafit.models import Model
+from lorafit.objectives.base import Encoded, Objective, Prediction, TextOptions, Validation
+from lorafit.recipe import EvalSection
+from lorafit.tasks import LabelTask
+from lorafit.training import ProcessGroup, label_loss_sum, label_loss_sums
+
+_TOKENS_AT_ONCE = 4096  # padding included
+
+
+@dataclass(frozen=True)
+class TextEncoder:
+    """One text, or two of which the longer one loses its end until `max_length` tokens fit (paper's run_glue.py)."""
+
+    tokenizer: PreTrainedTokenizerBase
+    max_length: int
+    num_types: int  # the model's type_vocab_size
+
+    def encode(self, rows: Sequence[LabelRow]) -> Encoded[EncodedText]:
+        """One example a row."""
+        whole = encode_labelled(self.tokenizer, rows, self.num_types)
+        lengths = [len(example.ids) for example in whole]
+        cut = [i for i, length in enumerate(lengths) if length > self.max_length]
+        short = encode_labelled(self.tokenizer, [rows[i] for i in cut], self.num_types, self.max_length)
+        examples = list(whole)
+        for index, example in zip(cut, short, strict=True):
+            examples[index] = example
+        return Encoded(examples, lengths, cut)
+
+    def part_lengths(self, example: EncodedText) -> Mapping[str, int]:
+        """Of the text, or of both with what stands between them."""
+        return {"text": len(example.ids)}
+
+    def show(self, row: LabelRow, example: EncodedText) -> Mapping[str, Any]:
+        """The texts by column, the token ids and what is learned of them."""
+        types = {} if example.types is None else {"token_type_ids": list(example.types)}
+        part = {"part": row.part} if row.part else {}
+        return {**row.texts, "label": row.label, **part, "input_ids": list(example.ids), **types}
+
+
+@dataclass(frozen=True)
+class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
+    """A class, or a score where the task has no labels. An item is a row."""
+
+    task: LabelTask
+    max_length: int  # tokens of an example, at most
+    evaluation: EvalSection
+    packs: bool
+    pad_id: int
+    first_position: int  # the position id of an example's first token
+    num_types: int
+
+    progress_name: ClassVar[str] = "evaluating"
+
+    @override
+    def encoder(self, tokenizer: PreTrainedTokenizerBase) -> TextEncoder:
+        return TextEncoder(tokenizer, self.max_length, self.num_types)
+
+    @override
+    def collate(self, parts: Sequence[Sequence[EncodedText]]) -> LabelBatch:
+        examples, counts = [example for part in parts for example in part], [len(part) for part in parts]
+        if self.packs:
+            return pack_labelled(examples, self.first_position, counts)
+        return pad_labelled(examples, self.pad_id, counts)
+
+    @override
+    def loss_sums(self, model: Model, batch: LabelBatch, label_smoothing: Sequence[float]) -> Tensor:
+        """Cross-entropy or squared error."""
+        batch = batch.to(model.device)
+        return label_loss_sums(label_outputs(model, batch), batch.labels, batch.num_targets, label_smoothing)
+
+    @override
+    def validation_rows(self, rows: Sequence[LabelRow]) -> Sequence[LabelRow]:
+        """Of a valid split in parts, those of the headline's part."""
+        part = self.task.headline.rpartition(".")[0]
+        return [row for row in rows if row.part in ("", part)]
+
+    @override
+    def validate(
+        self, model: Model, rows: Sequence[LabelRow], examples: Sequence[EncodedText], group: ProcessGroup
+    ) -> Validation:
+        """Mean loss without label smoothing, and the scores, of which the headline tells the best epoch."""
+        batches = _alike(examples)
+        found = {
+            i: row
+            for indices, rows_ in zip(batches, self._outputs(model, examples, batches, group), strict=True)
+            for i, row in zip(indices, rows_, strict=True)
+        }
+        outputs = torch.stack([found[i] for i in range(len(examples))])
+        labels = torch.tensor([example.label for example in examples])
+        predictions = [Prediction(i, value) for i, value in enumerate(self._decide(outputs))]
+        scores = self._score(rows, predictions, None).all
+        headline = scores[self.task.headline.rpartition(".")[2]]
+        return Validation(
+            loss=label_loss_sum(outputs, labels, 0.0).item() / len(examples),
+            quality=-1.0 if headline is None else headline,
+            scores=scores,
+            notes=self._collapsed(predictions, labels.tolist()),
+        )
+
+    @override
+    def length(self, example: EncodedText) -> int:
+        return len(example.ids)
+
+    @override
+    def inputs(self, example: EncodedText) -> list[int]:
+        return list(example.ids)
+
+    @override
+    def num_items(self, rows: Sequence[LabelRow]) -> int:
+        return len(rows)
+
+    @override
+    def prediction_batches(self, model: Model, rows: Sequence[LabelRow]) -> list[list[int]]:
+        return _alike(self.encoder(model.require_tokenizer()).encode(rows).examples)
+
+    @override
+    def predict(
+        self, model: Model, rows: Sequence[LabelRow], batches: Sequence[Sequence[int]], group: ProcessGroup
+    ) -> Iterator[list[Prediction]]:
+        """The class with the greatest output, or the score itself."""
+        examples = self.encoder(model.require_tokenizer()).encode(rows).examples
+        outputs = self._outputs(model, examples, batches, group)
+        for indices, rows_ in zip(batches, outputs, strict=True):
+            values = self._decide(torch.stack(rows_))
+            yield [Prediction(i, value) for i, value in zip(indices, values, strict=True)]
+
+    @override
+    def texts(
+        self, model: Model, prompts: Sequence[str], options: TextOptions, should_stop: Callable[[], bool]
+    ) -> Iterator[tuple[int, str]]:
+        raise RecipeError(f"an adapter for {self.task.name} writes no text; score it with eval")
+
+    @override
+    def lines(self, rows: Sequence[LabelRow], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
+        return [
+            {
+                "input": dict(row.texts),
+                "label": None if row.label is None else self.task.label_text(row.label),
+                "prediction": self.task.label_text(float(prediction.value)),
+                **({"part": row.part} if row.part else {}),
+            }
+            for row, prediction in zip(rows, predictions, strict=True)
+        ]
+
+    @override
+    def score(self, rows: Sequence[LabelRow], predictions: Sequence[Prediction]) -> Scores:
+        return self._score(rows, predictions, self.evaluation.metrics)
+
+    @override
+    def missing_metrics(self) -> Mapping[str, str]:
+        return missing_metrics(self.task.find_metrics(self.evaluation.metrics))
+
+    def _score(
+        self, rows: Sequence[LabelRow], predictions: Sequence[Prediction], names: Sequence[str] | None
+    ) -> Scores:
+        """The task's metrics, or those named, over all rows and over each part. Without labels there are no scores."""
+        labelled = zip(rows, predictions, strict=True)
+        known = [(row.part, row.label, p.value) for row, p in labelled if row.label is not None]
+        if not known:
+            return Scores({"all": {}}, {}, notes=("this split has no labels, so nothing is scored",))
+        as_kind = int if self.task.labels else float
+        return score_by(
+            self.task.find_metrics(names),
+            [as_kind(value) for _, _, value in known],
+            [as_kind(label) for _, label, _ in known],
+            splits=[part for part, _, _ in known],
+        )
+
+    def _outputs(
+        self,
+        model: Model,
+        examples: Sequence[EncodedText],
+        batches: Sequence[Sequence[int]],
+        group: ProcessGroup,
+    ) -> Iterator[list[Tensor]]:
+        """The head's outputs of every batch, float32 on the CPU, without dropout."""
+
+        @torch.inference_mode()
+        def outputs_of(indices: Sequence[int]) -> list[Tensor]:
+            batch = self.collate([[examples[i] for i in indices]]).to(model.device)
+            return list(label_outputs(model, batch).float().cpu())
+
+        was_training = model.net.training
+        model.net.eval()
+        yield from group.map(batches, outputs_of)
+        model.net.train(was_training)
+
+    def _decide(self, outputs: Tensor) -> list[float]:
+        """[n, classes] -> the class with the greatest output; [n, 1] -> the score itself."""
+        decided: list[float] = (outputs.argmax(dim=1) if self.task.labels else outputs[:, 0]).tolist()
+        return decided
+
+    def _collapsed(self, predictions: Sequence[Prediction], labels: Sequence[float]) -> tuple[str, ...]:
+        """A note when everything gets the same answer, although there is more than one right one."""
+        if len({prediction.value for prediction in predictions}) > 1 or len(set(labels)) == 1:
+            return ()
+        answer = self.task.label_text(float(predictions[0].value))
+        shown = repr(answer) if isinstance(answer, str) else f"{answer:.3f}"
+        return (
+            f"collapsed: the answer to all {len(predictions):,} validation examples is {shown}; a lower "
+            f"train.learning_rate, a longer warm-up or another train.seed may help",
+        )
+
+
+def label_outputs(model: Model, batch: LabelBatch) -> Tensor:
+    """The head's outputs, [n, classes] or [n, 1]. A net that is given packed rows must `take_packed_rows`."""
+    return model.head_outputs(
+        batch.input_ids,
+        batch.lengths,
+        attention_mask=batch.attention_mask,
+        position_ids=batch.position_ids,
+        token_type_ids=batch.token_type_ids,
+    )
+
+
+def _alike(examples: Sequence[EncodedText]) -> list[list[int]]:
+    """Indices by length, so that little is padded, as many at once as `_TOKENS_AT_ONCE` allows."""
+    batches: list[list[int]] = [[]]
+    for index in sorted(range(len(examples)), key=lambda i: len(examples[i].ids)):
+        if batches[-1] and len(examples[index].ids) * (len(batches[-1]) + 1) > _TOKENS_AT_ONCE:
+            batches.append([])
+        batches[-1].append(index)
+    return batches

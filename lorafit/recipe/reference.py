@@ -1,0 +1,184 @@
+"""All keys of a recipe, for people (docs/recipe.md) and for editors (recipes/schema.json); both come from the sections.
+
+`named` holds the sections whose `name` decides which keys they have: section -> name -> class.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lorafit.recipe.layers import EXTENDS, UNSET
+from lorafit.recipe.read import NamedSections
+from lorafit.recipe.sections import Recipe, Section
+
+JsonSchema = dict[str, Any]
+
+_HEAD = """# Recipes, key by key
+
+A recipe is a TOML file. `lorafit train FILE` or `lorafit train NAME` runs it; `--dry-run` shows it as it is resolved,
+with every default in its place. An unknown key or an impossible value is refused before anything starts.
+
+* `--set section.key=value` on the command line wins over the file; `--unset section.key` removes what the file says.
+* A recipe that `extends` another says only what differs: its keys win, and another `name` in a section replaces the
+  whole section. The parent must be a complete recipe; its `[paper]` is not inherited.
+* `lorafit recipe schema > schema.json` writes the JSON schema. With `#:schema schema.json` in a recipe's first line,
+  editors that know Taplo (such as VS Code with Even Better TOML) complete its keys and show their meaning.
+
+`lorafit recipe reference` makes this page.
+"""
+
+_FILE_KEYS: dict[str, JsonSchema] = {
+    EXTENDS: {
+        "type": "string",
+        "description": "The recipe that this one changes: a shipped recipe's name, or a path from this file's folder.",
+    },
+    UNSET: {
+        "type": "array",
+        "items": {"type": "string", "pattern": "^[^.]+[.][^.]+$"},
+        "description": 'Inherited keys to drop, such as "train.warmup_ratio"; each has its default again.',
+    },
+}
+
+
+def reference(named: NamedSections) -> str:
+    """Every key with its values, its default and its meaning, as Markdown."""
+    name = _properties(Recipe)["name"]
+    lines = [_HEAD, "## At the top of the file", "", *_table({**_FILE_KEYS, "name": name}, ())]
+    for section, model in _sections().items():
+        lines += ["", f"## `[{section}]`", "", _meaning(model)]
+        if section not in named:
+            lines += ["", *_table(_properties(model), _required(model))]
+            continue
+        lines += ["", f"`name` is required: {_either(json.dumps(each) for each in named[section])}."]
+        for each, choice in named[section].items():
+            lines += ["", f'### `name = "{each}"`', "", _meaning(choice)]
+            if choice.model_fields:
+                lines += ["", *_table(_properties(choice), _required(choice))]
+    return "\n".join(lines) + "\n"
+
+
+def schema(named: NamedSections) -> JsonSchema:
+    """The JSON schema (draft 7) of a recipe file.
+
+    A recipe that extends another need not be complete: a section without `name` may hold the keys of any name.
+    """
+    properties = {"name": _properties(Recipe)["name"]}
+    complete: dict[str, JsonSchema] = {}
+    for section, model in _sections().items():
+        choices = named.get(section)
+        properties[section] = _object(model) if choices is None else _one_of(model, choices)
+        required = _required(model) if choices is None else ["name"]
+        if required:
+            complete[section] = {"required": required}
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "lorafit recipe",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": _FILE_KEYS | properties,
+        "dependencies": {UNSET: [EXTENDS]},
+        "if": {"required": [EXTENDS]},
+        "else": {"required": list(complete), "properties": complete},
+    }
+
+
+def _sections() -> dict[str, type[Section]]:
+    annotations = {name: field.annotation for name, field in Recipe.model_fields.items()}
+    return {
+        name: kind
+        for name, kind in annotations.items()
+        if inspect.isclass(kind) and issubclass(kind, Section)
+    }
+
+
+def _required(model: type[Section]) -> list[str]:
+    return [name for name, field in model.model_fields.items() if field.is_required()]
+
+
+def _meaning(model: type[Section]) -> str:
+    return inspect.cleandoc(model.__doc__ or "")
+
+
+# ---- the schema
+
+
+def _object(model: type[Section]) -> JsonSchema:
+    return {
+        "type": "object",
+        "description": _meaning(model),
+        "additionalProperties": False,
+        "properties": _properties(model),
+    }
+
+
+def _one_of(model: type[Section], choices: Mapping[str, type[Section]]) -> JsonSchema:
+    """A section by its `name`; the last alternative is the one without, where the parent says the name."""
+    alternatives = []
+    merged: dict[str, list[JsonSchema]] = {}
+    for name, choice in choices.items():
+        keys = _properties(choice)
+        one = {**_object(choice), "title": name, "required": ["name"]}
+        alternatives.append({**one, "properties": {"name": {"const": name}, **keys}})
+        for key, value in keys.items():
+            kinds = merged.setdefault(key, [])
+            kinds += [value] if value not in kinds else []
+    any_name = {key: kinds[0] if len(kinds) == 1 else {"anyOf": kinds} for key, kinds in merged.items()}
+    alternatives.append({"title": "inherited", **_object(model), "properties": any_name})
+    return {"description": _meaning(model), "oneOf": alternatives}
+
+
+def _properties(model: type[Section]) -> dict[str, JsonSchema]:
+    """The keys of a section as JSON schema; TOML has no null, so a key that may be None may be left out."""
+    properties = {}
+    for name, full in model.model_json_schema()["properties"].items():
+        kinds = [kind for kind in full.pop("anyOf", []) if kind != {"type": "null"}]
+        found = full | (kinds[0] if len(kinds) == 1 else {"anyOf": kinds} if kinds else {})
+        found.pop("title", None)
+        if found.get("default", ...) is None:
+            del found["default"]
+        if "description" in found:
+            found["description"] = " ".join(found["description"].split())
+        properties[name] = found
+    return properties
+
+
+# ---- the page
+
+
+def _table(properties: Mapping[str, JsonSchema], required: Iterable[str]) -> list[str]:
+    lines = ["| key | value | default | meaning |", "|---|---|---|---|"]
+    for key, found in properties.items():
+        default = f"`{json.dumps(found['default'])}`" if "default" in found else ""
+        cells = (
+            f"`{key}`",
+            _values(found),
+            "required" if key in required else default,
+            found.get("description", ""),
+        )
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return lines
+
+
+_KINDS = {"string": "string", "integer": "integer", "number": "number", "boolean": "`true` or `false`"}
+_BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+
+
+def _values(found: JsonSchema) -> str:
+    """What may stand there, in words."""
+    if "enum" in found:
+        return _either(json.dumps(value) for value in found["enum"])
+    match found["type"]:
+        case "array":
+            return f"array of: {_values(found['items'])}"
+        case "object":
+            return f"table of: {_values(found['additionalProperties'])}"
+        case kind:
+            bounds = [f"{sign} {found[name]:g}" for name, sign in _BOUNDS.items() if name in found]
+            return " ".join([_KINDS[kind], " and ".join(bounds)]).strip()
+
+
+def _either(values: Iterable[str]) -> str:
+    return ", ".join(f"`{value}`" for value in values)

@@ -1,0 +1,71 @@
+"""Predictions of a split and their scores: of the bare base, of an adapter in training, of an adapter folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lorafit.metrics.scoring import Scores
+from lorafit.models import Model
+from lorafit.objectives import AnyObjective, Prediction
+from lorafit.run.events import Note, Progress, Report
+from lorafit.run.prediction_cache import PredictionCache
+from lorafit.training import ProcessGroup
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Predictions by index, the same as JSON lines, and their scores."""
+
+    predictions: Sequence[Prediction]
+    lines: list[dict[str, Any]]
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """Predicts and scores rows by an objective; `report` hears how far it is."""
+
+    objective: AnyObjective
+    report: Report
+    group: ProcessGroup
+
+    def predict(
+        self, model: Model, rows: Sequence[Any], cache: PredictionCache | None = None
+    ) -> list[Prediction]:
+        """The prediction of every item, by index. What `cache` holds is not predicted again.
+
+        Raises InterruptedRunError when a process is asked to stop.
+        """
+        group, objective = self.group, self.objective
+        objective.prepare(model)
+        batches = objective.prediction_batches(model, rows)
+        done = group.on_leader(lambda: cache.read(batches) if cache else [])
+        found = {prediction.index: prediction for batch in done for prediction in batch}
+        total = sum(map(len, batches))
+        for predictions in objective.predict(model, rows, batches[len(done) :], group):
+            found |= {prediction.index: prediction for prediction in predictions}
+            if cache and group.is_leader:
+                cache.add(predictions)
+            self.report(Progress(objective.progress_name, len(found), total))
+        return [found[index] for index in range(total)]
+
+    def evaluate(
+        self, model: Model, rows: Sequence[Any], cache: PredictionCache | None = None
+    ) -> Evaluation | None:
+        """Predict and score. Only the leader scores; the other processes get None."""
+        predictions = self.predict(model, rows, cache)
+        if not self.group.is_leader:
+            return None
+        lines = self.objective.lines(rows, predictions)
+        return Evaluation(predictions, lines, self.objective.score(rows, predictions))
+
+
+def notes_on_metrics(objective: AnyObjective) -> list[Note]:
+    """What the reader should know before a long run: which scores it will lack, and what to install.
+
+    Raises NotFoundError for a metric of the evaluate library that cannot be loaded.
+    """
+    missing = objective.missing_metrics()
+    return [Note(f"{name} will not be computed: {reason}") for name, reason in missing.items()]

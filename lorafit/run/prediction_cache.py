@@ -1,0 +1,65 @@
+"""Predictions that are not made twice: what is done is on disk, batch by batch, until all is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lorafit.errors import LorafitError
+from lorafit.objectives import Prediction
+
+
+class PredictionCache:
+    """A file of finished batches. `key` says what was predicted with what; results of another key are dropped.
+
+    Batches are the same ones in the same order in every attempt, so that the predictions are too.
+    """
+
+    def __init__(self, path: Path, key: Mapping[str, object]) -> None:
+        self.path = path
+        self.key = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()
+
+    def read(self, batches: Sequence[Sequence[int]]) -> list[list[Prediction]]:
+        """The results of as many of the first batches as are done; the rest of the file is dropped."""
+        done: list[list[Prediction]] = []
+        for batch, predictions in zip(batches, self._finished(), strict=False):
+            if sorted(prediction.index for prediction in predictions) != sorted(batch):
+                break
+            done.append(predictions)
+        self._write("w", "".join(self._line(predictions) for predictions in done))
+        return done
+
+    def add(self, predictions: Sequence[Prediction]) -> None:
+        """Another batch. Raises LorafitError when it cannot be written."""
+        self._write("a", self._line(predictions))
+
+    def drop(self) -> None:
+        """All is done, and the predictions are written elsewhere."""
+        self.path.unlink(missing_ok=True)
+
+    def _line(self, predictions: Sequence[Prediction]) -> str:
+        values = [[prediction.index, prediction.value] for prediction in predictions]
+        return json.dumps({"key": self.key, "predictions": values}) + "\n"
+
+    def _finished(self) -> list[list[Prediction]]:
+        """The batches of this key, up to the first line that is not whole."""
+        finished = []
+        try:
+            for text in self.path.read_text(encoding="utf-8").splitlines():
+                line = json.loads(text)
+                if line["key"] != self.key:
+                    break
+                finished.append([Prediction(index, value) for index, value in line["predictions"]])
+        except (OSError, ValueError, KeyError, TypeError):
+            pass  # not there, or its last line was not finished
+        return finished
+
+    def _write(self, mode: str, text: str) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open(mode, encoding="utf-8") as stream:
+                stream.write(text)
+        except OSError as error:
+            raise LorafitError(f"{self.path}: cannot be written: {error.strerror}") from error

@@ -1,0 +1,192 @@
+"""Everything that a run works with: the base with its rows, then the method on it. Complete once it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from huggingface_hub import constants
+
+from lorafit.adapters import AdapterCard, read_adapter
+from lorafit.adapters.fingerprint import NUM_INPUTS, answers
+from lorafit.adapters.restore import load_tensors
+from lorafit.data import Split, epoch_order
+from lorafit.errors import NotFoundError
+from lorafit.files import local_path
+from lorafit.methods import Method
+from lorafit.models import Model, load_base, load_config, missing_files
+from lorafit.objectives import AnyObjective
+from lorafit.recipe import Recipe, TrainSection
+from lorafit.run.events import Note, Report
+from lorafit.run.placement import Placement
+from lorafit.run.plan import Plan
+from lorafit.run.provenance import adapter_card
+from lorafit.run.warm_start import warm_start
+from lorafit.tasks import Task
+from lorafit.training import (
+    AdamW,
+    Member,
+    Position,
+    ProcessGroup,
+    Schedule,
+    Steps,
+    parameter_groups,
+    recompute_activations,
+    seed_all,
+    shard_frozen,
+)
+
+
+@dataclass(frozen=True)
+class FingerprintSample:
+    """Inputs, and what the bare base answers to them: an adapter's fingerprint is taken on these."""
+
+    inputs: list[list[int]]
+    base_answers: torch.Tensor
+
+
+@dataclass(frozen=True)
+class LoadedBase:
+    """A base without the method, with the rows of every split and the examples to train and validate on."""
+
+    model: Model
+    objective: AnyObjective
+    rows: Mapping[Split, Sequence[Any]]
+    train: Sequence[Any]
+    valid_rows: Sequence[Any]
+    valid: Sequence[Any]
+    card: AdapterCard  # of the adapter that will come of it
+    sample: FingerprintSample
+    placement: Placement
+
+
+@dataclass(frozen=True)
+class Session:
+    """A base with the method on it, and the member that trains."""
+
+    base: LoadedBase
+    method: Method
+    member: Member[Any]
+    group: ProcessGroup
+
+
+def load(plan: Plan, report: Report) -> LoadedBase:
+    """The base, and the rows of every split. Raises NotFoundError with a line for everything that is missing."""
+    recipe = plan.recipe
+    rows, faults = _read_splits(plan.task, recipe, report)
+    if constants.HF_HUB_OFFLINE:
+        faults += missing_files(recipe.model.base, recipe.model.revision)
+    if faults:
+        raise NotFoundError("\n".join(faults))
+    seed_all(recipe.train.seed)
+    model, objective = _load_model(plan.task, recipe), plan.objective
+    objective.prepare(model)
+    encoder = objective.encoder(model.require_tokenizer())
+    train = encoder.encode(rows["train"])
+    if len(train.without_target) == len(train.examples):
+        raise NotFoundError(
+            f"[data] max_length: {recipe.data.max_length} tokens leave no room for a completion in any training row"
+        )
+    valid_rows = objective.validation_rows(rows.get("valid", []))
+    valid = encoder.encode(valid_rows).examples
+    inputs = [objective.inputs(example) for example in (valid or train.examples)[:NUM_INPUTS]]
+    return LoadedBase(
+        model,
+        objective,
+        rows,
+        train.examples,
+        valid_rows,
+        valid,
+        adapter_card(recipe, plan.method, plan.task),
+        FingerprintSample(inputs, answers(model, inputs)),
+        Placement.of(recipe.model.dtype),
+    )
+
+
+def attach(
+    base: LoadedBase, method: Method, section: TrainSection, schedule: Schedule, group: ProcessGroup
+) -> Session:
+    """Put the method on the base, place the model on its device, and make the member that trains."""
+    method.attach(base.model, torch.Generator().manual_seed(section.seed))
+    if section.gradient_checkpointing:
+        recompute_activations(base.model.net)
+    base.placement.place(base.model)
+    if section.parallel == "fsdp" and group.size > 1:
+        group = group.in_lockstep()
+        shard_frozen(base.model.net, group.size, base.placement.device)
+    if not group.is_leader:
+        seed_all(section.seed + 1_000_003 * group.rank)
+    trained = base.model.trained()
+    groups = parameter_groups(trained, base.model.net, section.weight_decay, section.decay_exempt)
+    betas = (section.adam_beta1, section.adam_beta2)
+    member = Member(
+        trained,
+        AdamW(groups, lr=section.learning_rate, betas=betas, eps=section.adam_epsilon),
+        schedule,
+        Steps(_order(base, section), base.train, schedule.num_steps),
+        Position(micro_batch_size=section.micro_batch_size, oom_retries=section.max_oom_retries),
+        section.max_grad_norm,
+        section.label_smoothing,
+    )
+    return Session(base, method, member, group)
+
+
+def _order(base: LoadedBase, section: TrainSection) -> Callable[[int], list[list[int]]]:
+    """Epoch -> the example indices of each of its steps."""
+    lengths = None
+    if section.batch_order == "bucketed":
+        lengths = [base.objective.length(example) for example in base.train]
+
+    def order(epoch: int) -> list[list[int]]:
+        return epoch_order(
+            len(base.train),
+            section.batch_size,
+            seed=section.seed,
+            epoch=epoch,
+            shuffle=section.shuffle,
+            last_batch=section.last_batch,
+            lengths=lengths,
+        )
+
+    return order
+
+
+def take_start(session: Session, section: TrainSection) -> list[str]:
+    """Start from the weights of another adapter: all of them, or all but its head (a warm start); in words.
+
+    Afterwards every process has the leader's values, and draws dropout of its own.
+    """
+    model, group = session.base.model, session.group
+    if section.init_from is not None:
+        load_tensors(read_adapter(local_path(section.init_from)), model)
+    notes = warm_start(session.method, model, session.base.card.base)
+    group.broadcast_tensors(session.member.parameters)
+    return notes
+
+
+def _read_splits(task: Task, recipe: Recipe, report: Report) -> tuple[dict[Split, Sequence[Any]], list[str]]:
+    """Every split that the recipe names, of which train is required; and what is wrong with those that are missing."""
+    data = recipe.data
+    wanted: list[Split] = ["train", *(split for split in task.splits(data) if split != "train")]
+    rows: dict[Split, Sequence[Any]] = {}
+    faults: list[str] = []
+    for split in wanted:
+        try:
+            rows[split] = task.read(data, split, lambda text: report(Note(text)))
+        except NotFoundError as error:
+            faults.append(str(error))
+    return rows, faults
+
+
+def _load_model(task: Task, recipe: Recipe) -> Model:
+    section = recipe.model
+    config = load_config(
+        section.base,
+        section.revision,
+        dropout=section.dropout,
+        head_dropout=section.head_dropout,
+        num_labels=task.num_outputs,
+    )
+    return load_base(config, section.base, section.revision, task.output, head_seed=recipe.train.seed)
