@@ -11,7 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from lorafit.data import EncodedPair, EncodedText, pack, pack_labelled
+from lorafit.data.batches import pack
+from lorafit.data.encode import EncodedPair
+from lorafit.data.labelled import EncodedText, pack_labelled
 from lorafit.lora import Draws, draw_from
 from lorafit.methods import Adapter, BitFit, Full, LoRA, Method, Prefix, Top2
 from lorafit.models import FAMILIES, Model, take_packed_rows
@@ -44,7 +46,9 @@ def methods_of(model_type: str) -> list[Method]:
     family = FAMILIES[model_type]
     methods = [*EVERYWHERE, *(OF_ENCODERS if "text" not in family.heads else [])]
     methods += OF_GPT2 if model_type == "gpt2" else []
-    return methods + ([LAYER] if can_pack(model_type) else []) + ([EMBEDDING] if "text" in family.heads else [])
+    return (
+        methods + ([LAYER] if can_pack(model_type) else []) + ([EMBEDDING] if "text" in family.heads else [])
+    )
 
 
 def _padded_loss(model: Model) -> Tensor:
