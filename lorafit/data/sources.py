@@ -156,14 +156,13 @@ class Renamed:
         return self.source.at_hand()
 
     def _row(self, row: RawRow) -> RawRow:
-        fields = dict(row.fields)
-        for old, new in self.names.items():
-            if old not in fields:
-                continue
-            value = fields.pop(old)
-            if fields.setdefault(new, value) != value:
-                fault = f"{new} is {fields[new]!r}, and {old}, another name of it, is {value!r}"
-                return replace(row, fields={}, fault=fault)
+        fields: dict[str, object] = {}
+        for name, value in row.fields.items():
+            meant = self.names.get(name, name)
+            if fields.setdefault(meant, value) != value:
+                first = next(key for key in row.fields if self.names.get(key, key) == meant)
+                said = f"{first} is {row.fields[first]!r} and {name} is {value!r}"
+                return replace(row, fields={}, fault=f"{said}, and both are names of {meant}")
         return replace(row, fields=fields)
 
 

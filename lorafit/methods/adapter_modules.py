@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
-from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 
 from lorafit.lora import Draws
 
@@ -96,27 +95,26 @@ class RandomDepth:
         return layer < self.num_dropped
 
 
-class AdaptedGPT2Block(GPT2Block):
-    """A GPT-2 block with an adapter behind it: x + up(act(down(LayerNorm(x))))  (Lin et al. 2020)."""
+class AdaptedBlock(nn.Module):
+    """Mixed into the class of a block, an adapter behind it: x + up(act(down(LayerNorm(x))))  (Lin et al. 2020)."""
 
     adapter: Bottleneck
 
-    @classmethod
-    def from_base(cls, block: GPT2Block, adapter: Bottleneck) -> AdaptedGPT2Block:
-        """Take over everything the block has."""
-        self = cls.__new__(cls)
-        nn.Module.__init__(self)
-        self.__dict__.update(
-            {key: value for key, value in vars(block).items() if not isinstance(value, dict)}
-        )
-        for name, child in block.named_children():
-            self.add_module(name, child)
-        self.adapter = adapter
-        return self
-
     def forward(self, *args: object, **kwargs: object) -> Tensor:
-        x = super().forward(*args, **kwargs)  # type: ignore[arg-type]
+        x: Tensor = super().forward(*args, **kwargs)
         return x + self.adapter(x)
+
+
+def adapted_block(block: nn.Module, adapter: Bottleneck) -> AdaptedBlock:
+    """A block of the same class with an adapter behind it, which takes over everything that `block` has."""
+    kind = type(f"Adapted{type(block).__name__}", (AdaptedBlock, type(block)), {})
+    adapted: AdaptedBlock = object.__new__(kind)
+    nn.Module.__init__(adapted)
+    adapted.__dict__.update({key: value for key, value in vars(block).items() if not isinstance(value, dict)})
+    for name, child in block.named_children():
+        adapted.add_module(name, child)
+    adapted.adapter = adapter
+    return adapted
 
 
 def _sum_of_parameters(module: nn.Module) -> Tensor:

@@ -55,6 +55,7 @@ class Prefix(Method):
         from lorafit.models import take_packed_rows
 
         net, family = model.net, model.family
+        self._check_architecture(model)
         attentions = family.attentions(net)
         self._check(model, is_causal=bool(getattr(attentions[0], "is_causal", False)))
         take_packed_rows(net)
@@ -85,13 +86,15 @@ class Prefix(Method):
 
         reader_of(model.net).finish()
 
-    def _check(self, model: Model, *, is_causal: bool) -> None:
-        family, positions = model.family, model.net.config.max_position_embeddings
-        if not family.packs:
+    def _check_architecture(self, model: Model) -> None:
+        if not model.family.can_pack(model.net.config):
             raise RecipeError(
-                f"[method] name: a prefix has no way into the attention of {family.model_type!r}; "
+                f"[method] name: a prefix has no way into the attention of this {model.family.model_type!r}; "
                 f"choose another method"
             )
+
+    def _check(self, model: Model, *, is_causal: bool) -> None:
+        family, positions = model.family, model.net.config.max_position_embeddings
         if self.variant == "embedding" and not is_causal:
             raise RecipeError(
                 f'[method] variant: "embedding" needs a causal decoder, and {family.model_type!r} reads both ways; '

@@ -77,7 +77,7 @@ def make_plan(recipe: Recipe) -> Plan:
         num_labels=task.num_outputs,
         local_only=True,
     )
-    facts = BaseFacts(config, family_of(config.model_type, recipe.model.base), method.num_positions)
+    facts = BaseFacts(config, family_of(config), method.num_positions)
     _check_kind(facts.family, task, recipe.model.base)
     objective = objective_for(task, facts, Settings(recipe.data, recipe.decode, recipe.eval))
     shape = skeleton(copy.deepcopy(config), task.output)  # a method may change what it is given
@@ -128,16 +128,14 @@ def make_schedule(train: TrainSection, num_train_rows: int) -> Schedule:
 
 
 def _check_kind(family: Family, task: Task, base: str) -> None:
-    """A text needs a decoder, a label an encoder."""
-    if family.is_encoder and task.output == "text":
-        raise RecipeError(
-            f"[model] base: {base} ({family.model_type}) is an encoder and writes no text, as {task.name} asks for"
-        )
-    if not family.is_encoder and task.output != "text":
-        raise RecipeError(
-            f"[model] base: {base} ({family.model_type}) is not an encoder, as {task.name} asks for; take one of "
-            f"{', '.join(name for name, other in FAMILIES.items() if other.is_encoder)}"
-        )
+    """The base must have a head for what the task asks for."""
+    if task.output in family.heads:
+        return
+    able = ", ".join(name for name, other in FAMILIES.items() if task.output in other.heads)
+    gives = "writes no text" if task.output == "text" else "has no head for labels"
+    raise RecipeError(
+        f"[model] base: {base} ({family.model_type}) {gives}, as {task.name} asks for; take one of {able}"
+    )
 
 
 def _groups(shape: Model) -> list[ParameterGroup]:

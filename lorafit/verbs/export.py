@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from lorafit.adapters import BaseChoice, check_base, read_adapter, task_of, where_base
+from lorafit.adapters import BaseChoice, check_base, read_adapter, where_base
 from lorafit.adapters.model_card import model_card
-from lorafit.adapters.restore import check_tensors, method_of, model_config
+from lorafit.adapters.restore import check_tensors, method_of, model_config, task_of
 from lorafit.errors import AdapterError, lookup
 from lorafit.files import check_new, new_folder
 from lorafit.interop.hub import Upload, upload_folder

@@ -11,12 +11,11 @@ from lorafit.adapters import (
     BaseCard,
     Fingerprint,
     take_fingerprint,
-    task_of,
     where_base,
     write_adapter,
 )
 from lorafit.adapters.fingerprint import answers, probe_inputs
-from lorafit.adapters.restore import check_tensors, load_tensors, method_of, model_config
+from lorafit.adapters.restore import check_tensors, load_tensors, method_of, model_config, task_of
 from lorafit.errors import NotFoundError, RecipeError, lookup
 from lorafit.files import check_new
 from lorafit.interop.convert import convert, output_of
@@ -24,6 +23,7 @@ from lorafit.interop.foreign import Foreign
 from lorafit.interop.readers import READERS
 from lorafit.models import (
     BaseIdentity,
+    Family,
     base_folder,
     base_identity,
     family_of,
@@ -67,7 +67,7 @@ def import_adapter(
     check_new(output)
     foreign = reader.read(file)
     config = load_config(base, local_only=True)
-    task = _task(foreign, config.model_type, base, options.task)
+    task = _task(foreign, family_of(config), options.task)
     shape = skeleton(load_config(base, num_labels=task.num_outputs, local_only=True), task.output)
     converted = convert(foreign, reader, shape, options.alpha, options.targets)
     identity = _identity(base)
@@ -94,9 +94,9 @@ def import_adapter(
     return ImportResult(output, card, len(converted.tensors), notes)
 
 
-def _task(foreign: Foreign, model_type: str, base: str, name: str | None) -> Task:
+def _task(foreign: Foreign, family: Family, name: str | None) -> Task:
     """The task or preset that was named, or a general one by the shape of the head, whose classes have no names."""
-    output, num_labels = output_of(foreign, family_of(model_type, base))
+    output, num_labels = output_of(foreign, family)
     name = name or next(kind for kind, task in TASKS.items() if task.output == output)
     section = lookup(SECTIONS, name, "task")
     nameless = name in TASKS and output == section.output == "label"

@@ -162,4 +162,4 @@ def _facts(model: ModelSection) -> BaseFacts:
         config = load_config(model.base, model.revision, local_only=True)
     except NotFoundError:
         return BaseFacts(PretrainedConfig(), FAMILIES["gpt2"])
-    return BaseFacts(config, family_of(config.model_type, model.base))
+    return BaseFacts(config, family_of(config))

@@ -46,7 +46,7 @@ from lorafit.adapters import AdapterCard, BaseCard, take_fingerprint, trained_te
 from lorafit.adapters.fingerprint import answers, probe_inputs
 from lorafit.interop.writers import WRITERS
 from lorafit.methods import LoRA
-from lorafit.models import Model, base_folder, base_identity, family_of, load_config, skeleton
+from lorafit.models import FAMILIES, Model, base_folder, base_identity, load_config, skeleton
 from lorafit.run.provenance import provenance
 from lorafit.tasks import make_task
 
@@ -54,7 +54,7 @@ base, adapter, exported, layers, width = *map(Path, sys.argv[1:4]), *map(int, sy
 torch.manual_seed(0)
 net = GPT2LMHeadModel(GPT2Config(n_layer=layers, n_embd=width, n_head=width // 64))
 net.save_pretrained(base, max_shard_size="9GB")
-model = Model(net.eval(), None, family_of("gpt2", str(base)), "text")
+model = Model(net.eval(), None, FAMILIES["gpt2"], "text")
 inputs = probe_inputs(model.vocab_size)
 bare = answers(model, inputs)
 method = LoRA(r=4, alpha=32.0, targets=("query", "value"))

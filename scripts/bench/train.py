@@ -58,14 +58,14 @@ def lorafit_steps(setting: Setting) -> Steps:
 
     from lorafit.lora import Draws, draw_from
     from lorafit.methods import LoRA
-    from lorafit.models import Model, family_of, fuse_activations
+    from lorafit.models import FAMILIES, Model, fuse_activations
     from lorafit.recipe import TrainSection
     from lorafit.run.placement import Placement
     from lorafit.training import AdamW, Schedule, Stepped, fit, parameter_groups
 
     net, tokenizer, pairs = _start(setting)
     fuse_activations(net)
-    model = Model(net, tokenizer, family_of("gpt2", "gpt2"), "text")
+    model = Model(net, tokenizer, FAMILIES["gpt2"], "text")
     draws = Draws(seed=0)
     LoRA(r=RANK, alpha=ALPHA, dropout=DROPOUT).attach(model, draws.init())
     draw_from(net, draws)

@@ -36,12 +36,19 @@ OF_GPT2: list[Method] = [BitFit(), Adapter(size=4), Adapter(variant="lin", size=
 LAYER, EMBEDDING = Prefix(length=3, hidden=8), Prefix(variant="embedding", length=3, hidden=8)
 
 
+def can_pack(model_type: str) -> bool:
+    """Whether examples may share a row in the tiny model of this architecture."""
+    return FAMILIES[model_type].can_pack(tiny_model(model_type).net.config)
+
+
 def methods_of(model_type: str) -> list[Method]:
     """Every method that the architecture has a place for."""
     family = FAMILIES[model_type]
-    methods = [*EVERYWHERE, *(OF_ENCODERS if family.is_encoder else [])]
+    methods = [*EVERYWHERE, *(OF_ENCODERS if "text" not in family.heads else [])]
     methods += OF_GPT2 if model_type == "gpt2" else []
-    return methods + ([LAYER] if family.packs else []) + ([] if family.is_encoder else [EMBEDDING])
+    return (
+        methods + ([LAYER] if can_pack(model_type) else []) + ([EMBEDDING] if "text" in family.heads else [])
+    )
 
 
 def _padded_loss(model: Model) -> Tensor:
@@ -62,7 +69,7 @@ CASES = [
     )
     for model_type, family in FAMILIES.items()
     for method in methods_of(model_type)
-    for how in (LOSSES if family.packs else ["padded"])
+    for how in (LOSSES if can_pack(model_type) else ["padded"])
 ]
 over_all = pytest.mark.parametrize(("model_type", "method", "how"), CASES)
 
@@ -71,7 +78,7 @@ def in_training(model_type: str, method: Method) -> Model:
     """With every dropout of the architecture on."""
     model = tiny_model(model_type, **dict.fromkeys(FAMILIES[model_type].dropouts, P))
     method.attach(model, torch.Generator().manual_seed(0))
-    if model.family.packs:
+    if can_pack(model_type):
         take_packed_rows(model.net)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():

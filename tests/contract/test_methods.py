@@ -39,12 +39,12 @@ EVERY: list[Method] = [
 ]
 # Method and variant -> the architectures with a place for it; all for one that is not here.
 FITS: dict[tuple[str, str], set[str]] = {
-    ("bitfit", ""): {"gpt2", *ENCODERS},
+    ("bitfit", ""): {"gpt2", "qwen2", *ENCODERS},
     ("adapter", "houlsby"): {"gpt2", *ENCODERS},
     ("adapter", "pfeiffer"): {*ENCODERS},
     ("adapter", "adapterdrop"): {*ENCODERS},
     ("adapter", "lin"): {"gpt2"},
-    ("prefix", "layer"): {*DECODERS, "roberta", "bert"},
+    ("prefix", "layer"): {*DECODERS, "roberta", "xlm-roberta", "bert"},
     ("prefix", "embedding"): {*DECODERS},
 }
 

@@ -107,7 +107,7 @@ def test_decoding_is_the_plain_forward_pass(
     model_type: str, method: Method, share_rows: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not share_rows:
-        monkeypatch.setattr(session, "TREE_MODEL_TYPES", frozenset())
+        monkeypatch.setattr(session, "beams_can_share_a_row", lambda _: False)
     model = trained(model_type, method)
     expected = [greedy_by_hand(model, prompt) for prompt in PROMPTS]
     greedy = Greedy(max_new_tokens=NUM_NEW, eos_token_ids=())
@@ -127,5 +127,5 @@ def test_beams_are_the_same_in_training_and_afterwards_and_in_any_batch(
     method.finish(model)
     model.net.eval()
     assert generate_all(model.net, PROMPTS, search, batch_size=2) == in_training
-    monkeypatch.setattr(session, "TREE_MODEL_TYPES", frozenset())
+    monkeypatch.setattr(session, "beams_can_share_a_row", lambda _: False)
     assert generate_all(model.net, PROMPTS, search) == in_training

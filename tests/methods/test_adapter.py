@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from lorafit.methods import Adapter
-from lorafit.methods.adapter_modules import AdaptedDropout, AdaptedGPT2Block, AdaptedOutput, Bottleneck
+from lorafit.methods.adapter_modules import AdaptedBlock, AdaptedDropout, AdaptedOutput, Bottleneck
 from lorafit.models import Model
 from tests.support.tiny_models import outputs, some_inputs, tiny_model
 
@@ -58,7 +58,7 @@ def test_pfeiffer_uses_the_layer_norm_twice() -> None:
 def test_lin_stands_behind_the_block_with_a_norm_of_its_own() -> None:
     plain, model = tiny_model("gpt2"), attached("gpt2", Adapter(variant="lin", size=4))
     block = model.net.transformer.h[1]
-    assert isinstance(block, AdaptedGPT2Block)
+    assert isinstance(block, AdaptedBlock)
     x = X.unsqueeze(0)
     h = plain.net.transformer.h[1](x)
     norm = nn.LayerNorm(16, eps=model.net.config.layer_norm_epsilon)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from lorafit.adapters import task_of
+from lorafit.adapters.restore import task_of
 from lorafit.errors import AdapterError, LorafitError
 from lorafit.interop.models.safetensors_stream import Outgoing, Streamed, Whole, write_file
 from lorafit.interop.models.source import MergeSource

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from transformers import PretrainedConfig
 
-from lorafit.adapters import Adapter, task_of
-from lorafit.adapters.restore import check_tensors, method_of, model_config
+from lorafit.adapters import Adapter
+from lorafit.adapters.restore import check_tensors, method_of, model_config, task_of
 from lorafit.methods import Change
 from lorafit.models import Model, Stored, base_folder, skeleton, stored_tensors, weight_files
 

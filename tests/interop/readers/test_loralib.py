@@ -20,8 +20,6 @@ from lorafit.verbs.verify import verify
 from tests.support.adapter_fixtures import make_adapter, run_here
 
 FILE = "pytorch_model_lora.bin"
-
-
 HEAD = Classification(name="classification", labels=("no", "yes", "maybe"))
 
 
