@@ -13,7 +13,16 @@ from transformers import PretrainedConfig
 from lorafit.adapters.folder import TENSOR_FILE, Adapter
 from lorafit.errors import AdapterError, DamagedError, WrongBaseError, WrongScaleError
 from lorafit.methods import METHODS, Method
-from lorafit.models import Model, base_folder, base_identity, load_base, load_config
+from lorafit.models import (
+    Model,
+    base_folder,
+    base_identity,
+    load_base,
+    load_config,
+    load_tokenizer,
+    needs_pad_token,
+    set_pad_token,
+)
 
 
 def trained_tensors(model: Model) -> dict[str, Tensor]:
@@ -103,7 +112,10 @@ def model_config(adapter: Adapter, base: str, revision: str | None) -> Pretraine
     """The base's config with the adapter's task in it."""
     task = adapter.card.task
     num_labels = len(task.labels) if task.labels else (1 if task.output == "score" else None)
-    return load_config(base, revision, num_labels=num_labels)
+    config = load_config(base, revision, num_labels=num_labels)
+    if needs_pad_token(config, task.output):
+        set_pad_token(config, load_tokenizer(base, revision))
+    return config
 
 
 def method_of(adapter: Adapter) -> Method:
