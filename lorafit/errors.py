@@ -2,7 +2,8 @@
 
 LorafitError                1
 ├── RecipeError             2   a recipe, an override or a command line that cannot be used
-├── NotFoundError           3   data, model or adapter that is not there, or cannot be read as what it should be
+├── NotFoundError           3   data, model or adapter that is not there
+├── DataError               3   a file or a row that is there and cannot be read as what it should be
 ├── OutOfMemoryError        4
 ├── DivergedError           5   the loss is NaN or infinite, or nothing learns
 ├── AdapterError            6   an adapter that cannot be used; each kind is a verdict of `lorafit verify`
@@ -36,7 +37,13 @@ class RecipeError(LorafitError):
 
 
 class NotFoundError(LorafitError):
-    """Data or a model that is missing or unreadable."""
+    """Data, a model or an adapter that is missing."""
+
+    exit_code = 3
+
+
+class DataError(LorafitError):
+    """A file or a row that is there, and is damaged or malformed. May hold several lines, one per row."""
 
     exit_code = 3
 
