@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,11 @@ class Adapter:
     card: AdapterCard
     tensors: dict[str, Tensor]
     fingerprint: Fingerprint | None
+
+    def on(self, base: str, revision: str | None) -> Adapter:
+        """The same adapter, whose card names its base by another path or id."""
+        card = self.card.base.model_copy(update={"id": base, "revision": revision})
+        return replace(self, card=self.card.model_copy(update={"base": card}))
 
 
 def write_adapter(

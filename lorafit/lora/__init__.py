@@ -15,6 +15,7 @@ from lorafit.lora.layer import (
     LoRALayer,
     adapted_layers,
     adapter_parameters,
+    filled_layers,
     lora_layers,
     merge,
     merged,
@@ -22,7 +23,7 @@ from lorafit.lora.layer import (
     unmerge,
 )
 from lorafit.lora.linear import Linear, MergedLinear
-from lorafit.lora.state import lora_state_dict, mark_only_lora_as_trainable, require_input_grad
+from lorafit.lora.state import a_factors, lora_state_dict, mark_only_lora_as_trainable, require_input_grad
 from lorafit.lora.surgery import Site, attach, detach, find, replace
 
 __all__ = [
@@ -36,10 +37,12 @@ __all__ = [
     "LoRALayer",
     "MergedLinear",
     "Site",
+    "a_factors",
     "adapted_layers",
     "adapter_parameters",
     "attach",
     "detach",
+    "filled_layers",
     "find",
     "lora_layers",
     "lora_state_dict",

@@ -138,6 +138,10 @@ class LoRALayer(nn.Module):
         """What trains in this layer, named as the layer names it; nothing where there is no adapter."""
         return {"lora_A": self.lora_A, "lora_B": self.lora_B} if self.has_adapter else {}
 
+    def rank_axes(self) -> dict[str, int]:
+        """The axis of each of `adapter_parameters` along which the rank runs, where it has one."""
+        return {"lora_A": 0, "lora_B": 1} if self.has_adapter else {}
+
     def filled(self, tensors: Mapping[str, Tensor]) -> Self:
         """A copy of this layer with other tensors as its adapter; everything else is shared.
 
@@ -266,6 +270,14 @@ def adapter_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
         f"{name}.{key}" if name else key: parameter
         for name, layer in adapted_layers(model).items()
         for key, parameter in layer.adapter_parameters().items()
+    }
+
+
+def filled_layers(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, LoRALayer]:
+    """A copy of every adapted layer, by name, whose adapter is what `tensors` hold under its full names."""
+    return {
+        name: layer.filled({key: tensors[f"{name}.{key}"] for key in layer.adapter_parameters()})
+        for name, layer in adapted_layers(model).items()
     }
 
 

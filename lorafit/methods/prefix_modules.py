@@ -10,7 +10,12 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache, DynamicLayer
+
+from lorafit.lora import replace
+from lorafit.models import Model
+from lorafit.models.families import Place
 
 _STD = 0.02  # of a table without reparameterisation (microsoft/LoRA, branch snapshot-9-15-2021)
 
@@ -172,3 +177,51 @@ class PushedPositions(nn.Embedding):
 
     def forward(self, input: Tensor) -> Tensor:
         return super().forward(input + self.offset)
+
+
+def fresh_table(
+    shape: tuple[int, ...], hidden: int, model: Model, generator: torch.Generator | None
+) -> Table | Reparameterisation:
+    """A prefix of that shape, or with `hidden` > 0 the network of so many hidden units that it trains through."""
+    if not hidden:
+        return Table.fresh(shape, model.device, generator)
+    table = Reparameterisation(shape, model.net.config.hidden_size, hidden, model.device)
+    table.reset_parameters(generator)
+    return table
+
+
+def push_positions(model: Model, length: int) -> None:
+    """Push a decoder's text behind the prefix; its config then says how many positions are left."""
+    net, family = model.net, model.family
+    if family.positions:
+        name = f"{family.backbone}.{family.positions}"
+        table = net.get_submodule(name)
+        assert isinstance(table, nn.Embedding)
+        replace(net, name, PushedPositions(table, length))
+    if model.output == "text" or family.positions:
+        net.config.max_position_embeddings -= length
+
+
+def key_shape(attention: nn.Module, key: Place) -> tuple[int, int]:
+    """How many heads the keys have, and how wide one is."""
+    projection = attention.get_submodule(key.module.rpartition(".")[2])
+    width = getattr(projection, "out_features", None) or projection.nf  # Linear, or transformers' Conv1D
+    head_width = getattr(attention, "head_dim", None) or attention.attention_head_size
+    return int(width) // key.num_slices // int(head_width), int(head_width)  # type: ignore[arg-type]
+
+
+@torch.no_grad()
+def prefix_values(net: PreTrainedModel, name: str) -> Tensor:
+    """What the prefix called `name` has come to."""
+    return _reader(net, name).table()
+
+
+def finish_prefix(net: PreTrainedModel, name: str) -> None:
+    """Put the prefix itself in the place of its reparameterisation."""
+    _reader(net, name).finish()
+
+
+def _reader(net: PreTrainedModel, name: str) -> PrefixReader:
+    reader = net.get_submodule(name)
+    assert isinstance(reader, PrefixReader)
+    return reader

@@ -5,7 +5,7 @@ from lorafit.models.at_hand import missing_files
 from lorafit.models.families import FAMILIES, LOGICAL_TARGETS, Family, family_of
 from lorafit.models.identity import BaseIdentity, base_identity
 from lorafit.models.load import base_folder, load_base, load_config, load_tokenizer, skeleton
-from lorafit.models.model import Model
+from lorafit.models.model import Model, TrainedSet
 from lorafit.models.packing import PackedRow, take_packed_rows
 from lorafit.models.stored import MappedFile, Stored, stored_tensors, weight_files
 
@@ -18,6 +18,7 @@ __all__ = [
     "Model",
     "PackedRow",
     "Stored",
+    "TrainedSet",
     "base_folder",
     "base_identity",
     "family_of",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +11,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lorafit.metrics import Kind
 from lorafit.models.families import Family
+
+TrainedSet = Mapping[str, nn.Parameter]
+"""What trains, by parameter name."""
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def _agreement(adapter: Adapter, base: str | None) -> Agreement | None:
         return check_answers(adapter, restore(adapter, base=base))
     shape = skeleton(model_config(adapter, *where_base(adapter, base)), adapter.card.task.output)
     method_of(adapter).attach_finished(shape)
-    check_tensors(adapter, shape.trained())
+    check_tensors(adapter, shape)
     return None
 
 

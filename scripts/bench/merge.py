@@ -44,7 +44,7 @@ from pathlib import Path
 from transformers import GPT2Config, GPT2LMHeadModel
 from lorafit.adapters import AdapterCard, BaseCard, TaskCard, take_fingerprint, trained_tensors, write_adapter
 from lorafit.adapters.fingerprint import answers, probe_inputs
-from lorafit.interop import FORMATS
+from lorafit.interop.writers import WRITERS
 from lorafit.methods import LoRA
 from lorafit.models import Model, base_folder, base_identity, family_of, load_config, skeleton
 from lorafit.run.provenance import provenance
@@ -70,7 +70,7 @@ from lorafit.adapters import read_adapter
 shape = skeleton(load_config(str(base)), "text")
 method.attach(shape)
 exported.mkdir()
-FORMATS["peft"].write(read_adapter(adapter), shape, str(base), None, exported)
+WRITERS["peft"].write(read_adapter(adapter), shape, exported)
 """
 
 LORAFIT_WRITE = (
@@ -79,13 +79,16 @@ LORAFIT_WRITE = (
 import sys
 from pathlib import Path
 from lorafit.adapters import check_base, read_adapter, where_base
-from lorafit.interop import MergeSource, thrifty, write_merged
+from lorafit.interop.low_memory import low_memory
+from lorafit.interop.models import MODEL_WRITERS
+from lorafit.interop.models.source import MergeSource
 imported = time.perf_counter() - started
 adapter, output = read_adapter(Path(sys.argv[2])), Path(sys.argv[4])
 check_base(adapter)
 output.mkdir()
-with thrifty():
-    write_merged(MergeSource.of(adapter, *where_base(adapter, None)), output, dtype=None, max_shard_bytes=None)
+with low_memory():
+    source = MergeSource.of(adapter, *where_base(adapter, None))
+    MODEL_WRITERS["transformers"].write(source, output, dtype=None, max_shard_bytes=None)
 print("imports", imported)
 """
 )

@@ -88,6 +88,21 @@ def test_light_start(arguments: list[str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize(
+    "module",
+    ["lorafit.methods", "lorafit.interop.readers", "lorafit.interop.writers", "lorafit.interop.models"],
+)
+def test_options_and_names_are_read_without_torch(module: str) -> None:
+    """What a registry holds is known before anything heavy is imported."""
+    code = (
+        f"import sys, {module}\n"
+        "heavy = {'torch', 'transformers', 'numpy'} & sys.modules.keys()\n"
+        "sys.exit(f'imports {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_no_pickle_is_read_without_weights_only() -> None:
     for path in (ROOT / "lorafit").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

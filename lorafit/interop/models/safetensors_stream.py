@@ -6,6 +6,7 @@ import json
 import math
 import os
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,10 @@ from typing import BinaryIO
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from lorafit.errors import NotFoundError
-from lorafit.methods import Change, RowwiseChange
+from lorafit.methods import Change
 from lorafit.models import Stored
 from lorafit.models.stored import DTYPE_NAMES
 
@@ -23,44 +25,87 @@ _BLOCK_BYTES = 512 << 10  # of float32, at once in memory
 _COPY_BYTES = 256 << 20  # by the kernel, through no memory of ours
 
 
-@dataclass(frozen=True)
-class Outgoing:
-    """A tensor to be written: `source`, changed by `change` where there is one; or `value` where there is no source."""
+class Outgoing(ABC):
+    """A tensor on its way into a file."""
 
     name: str
     dtype: torch.dtype
-    shape: tuple[int, ...]
-    source: Stored | None = None
-    change: Change | None = None
-    value: Tensor | None = None
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]: ...
 
     @property
     def num_bytes(self) -> int:
         return math.prod(self.shape) * self.dtype.itemsize
 
     @property
-    def is_copy(self) -> bool:
-        """Whether its bytes are those of the source."""
-        return self.source is not None and self.change is None and self.source.dtype == self.dtype
+    def copy_of(self) -> Stored | None:
+        """The tensor in a file whose very bytes these are; None where they are others."""
+        return None
 
+    @abstractmethod
     def blocks(self) -> Iterator[Tensor]:
-        """Its values in order, some rows at a time. Changes are computed in float32 and rounded once."""
-        source, change = self.source, self.change
-        if source is None:
-            assert self.value is not None
-            yield self.value.to(self.dtype)
-        elif change is None or isinstance(change, RowwiseChange):
-            step = block_rows(source)
-            for start in range(0, source.num_rows, step):
-                block = source.read_rows(start, min(start + step, source.num_rows))
-                yield (block if change is None else change.rows(block.float(), start)).to(self.dtype)
-        else:
-            yield change(source.read().float()).to(self.dtype)
+        """Its values in order, some rows at a time, in `dtype`."""
 
 
-def block_rows(stored: Stored) -> int:
-    """How many rows of a tensor make a block."""
-    return max(_BLOCK_BYTES // max(math.prod(stored.shape[1:]) * 4, 1), 1)
+@dataclass(frozen=True)
+class Whole(Outgoing):
+    """A tensor in memory."""
+
+    name: str
+    dtype: torch.dtype
+    value: Tensor
+
+    @property
+    @override
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.value.shape)
+
+    @override
+    def blocks(self) -> Iterator[Tensor]:
+        """The whole at once."""
+        yield self.value.to(self.dtype)
+
+
+@dataclass(frozen=True)
+class Streamed(Outgoing):
+    """A tensor of a file, changed on its way by `change` where there is one."""
+
+    name: str
+    dtype: torch.dtype
+    source: Stored
+    change: Change | None
+
+    @property
+    @override
+    def shape(self) -> tuple[int, ...]:
+        return self.source.shape
+
+    @property
+    @override
+    def copy_of(self) -> Stored | None:
+        is_copy = self.change is None and self.source.dtype == self.dtype and self.source.mapped is None
+        return self.source if is_copy else None
+
+    @override
+    def blocks(self) -> Iterator[Tensor]:
+        """Changes are computed in float32 and rounded once."""
+        change = scanned(self.change, self.source) if self.change is not None else None
+        for start, block in row_blocks(self.source):
+            yield (block if change is None else change.rows(block.float(), start)).to(self.dtype)
+
+
+def row_blocks(stored: Stored) -> Iterator[tuple[int, Tensor]]:
+    """A stored tensor some rows at a time: the number of the first row, and the rows."""
+    step = max(_BLOCK_BYTES // max(math.prod(stored.shape[1:]) * 4, 1), 1)
+    for start in range(0, stored.num_rows, step):
+        yield start, stored.read_rows(start, min(start + step, stored.num_rows))
+
+
+def scanned(change: Change, base: Stored) -> Change:
+    """The change, once it has seen the base's weight where it needs to."""
+    return change.scan(block.float() for _, block in row_blocks(base)) if change.needs_scan else change
 
 
 def write_file(path: Path, tensors: Sequence[Outgoing]) -> None:
@@ -80,11 +125,11 @@ def write_file(path: Path, tensors: Sequence[Outgoing]) -> None:
     with path.open("wb", buffering=0) as out:
         _write(out, struct.pack("<Q", len(encoded)) + encoded)
         for part in _in_runs(tensors):
-            if isinstance(part, Outgoing):
+            if isinstance(part, _Run):
+                _copy(part, out)
+            else:
                 for block in part.blocks():
                     _write(out, _raw(block))
-            else:
-                _copy(part, out)
         if out.tell() != 8 + len(encoded) + offset:
             raise NotFoundError(f"{path}: {out.tell()} bytes came out instead of {8 + len(encoded) + offset}")
 
@@ -97,23 +142,24 @@ class _Run:
     begin: int
     num_bytes: int
 
+    @property
+    def end(self) -> int:
+        return self.begin + self.num_bytes
+
 
 def _in_runs(tensors: Sequence[Outgoing]) -> Iterator[Outgoing | _Run]:
     """Copied tensors that are neighbours in their file as one run; all others one by one."""
     run: _Run | None = None
     for tensor in tensors:
-        source = tensor.source
-        if not tensor.is_copy or source is None or source.mapped is not None:
-            if run:
-                yield run
-            run = None
-            yield tensor
-        elif run and run.file == source.file and run.begin + run.num_bytes == source.begin:
+        source = tensor.copy_of
+        if source is not None and run and run.file == source.file and run.end == source.begin:
             run = _Run(run.file, run.begin, run.num_bytes + source.num_bytes)
-        else:
-            if run:
-                yield run
-            run = _Run(source.file, source.begin, source.num_bytes)
+            continue
+        if run:
+            yield run
+        run = _Run(source.file, source.begin, source.num_bytes) if source is not None else None
+        if source is None:
+            yield tensor
     if run:
         yield run
 

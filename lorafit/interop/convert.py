@@ -1,4 +1,4 @@
-"""What a foreign file holds -> lorafit's method and tensors. Every tensor finds its place, or is named."""
+"""What a foreign file holds -> lorafit's method and tensors. Every tensor finds its place, or is refused by name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from transformers import PretrainedConfig
 
 from lorafit import lora
 from lorafit.errors import AdapterError, RecipeError
-from lorafit.interop.base import Factors, Foreign, Format, Slices
+from lorafit.interop.foreign import Factors, Foreign, Slices
+from lorafit.interop.readers import Reader
 from lorafit.methods import LoRA
 from lorafit.metrics import Kind
 from lorafit.models import Family, Model
@@ -24,7 +25,7 @@ _OF_BASE = re.compile(r"(^|\.)(pooler\.dense\.\w+|lm_head\.\S+|attn\.(masked_)?b
 
 
 @dataclass(frozen=True)
-class Adopted:
+class Converted:
     """The method, the tensors by lorafit's names, and the names of tensors that belong to the base alone."""
 
     method: LoRA
@@ -52,36 +53,27 @@ def output_of(foreign: Foreign, family: Family) -> tuple[Kind, int | None]:
     return ("score", 1) if rows == 1 else ("label", rows)
 
 
-def adopt(
-    foreign: Foreign, fmt: Format, shape: Model, alpha: float | None, targets: tuple[str, ...] | None
-) -> Adopted:
+def convert(
+    foreign: Foreign, reader: Reader, shape: Model, alpha: float | None, targets: tuple[str, ...] | None
+) -> Converted:
     """Fit the foreign tensors to the base's `shape`.
 
-    Raises RecipeError where alpha is to be given, AdapterError where something has no place or lorafit's LoRA cannot
+    Raises RecipeError where alpha must be given, AdapterError where something has no place or lorafit's LoRA cannot
     express it.
     """
     modules = dict(shape.net.named_modules())
     layers = {}
-    for given in foreign.pairs:
+    for given in foreign.layers:
         name = _module_name(given, shape, modules)
         if name is None:
             raise AdapterError(f"{foreign.path}: adapts {given!r}, which this base does not have; wrong base")
         slices = Slices.of(shape.family, name, targets)
-        layers[name] = fmt.factors(foreign, given, modules[name], slices)
-    method = _method(foreign, fmt, shape, layers, alpha)
+        layers[name] = reader.factors(foreign, given, modules[name], slices)
+    method = _method(foreign, reader, shape, layers, alpha)
     tensors, left_out = _others(foreign, shape)
     for name, factors in layers.items():
-        tensors |= {
-            f"{name}.lora_A": factors.lora_a.contiguous(),
-            f"{name}.lora_B": factors.lora_b.contiguous(),
-        }
-    return Adopted(method, tensors, left_out)
-
-
-def expected_alpha(config: PretrainedConfig) -> str:
-    """The hint for a missing alpha."""
-    alpha = PAPER_ALPHAS.get(config.model_type)
-    return f"; the paper's {config.model_type} checkpoints have --alpha {alpha}" if alpha else ""
+        tensors |= {f"{name}.{key}": tensor.contiguous() for key, tensor in factors.tensors.items()}
+    return Converted(method, tensors, left_out)
 
 
 def _module_name(given: str, shape: Model, modules: Mapping[str, nn.Module]) -> str | None:
@@ -108,7 +100,7 @@ def _others(foreign: Foreign, shape: Model) -> tuple[dict[str, Tensor], list[str
 
 
 def _method(
-    foreign: Foreign, fmt: Format, shape: Model, layers: Mapping[str, Factors], alpha: float | None
+    foreign: Foreign, reader: Reader, shape: Model, layers: Mapping[str, Factors], alpha: float | None
 ) -> LoRA:
     ranks = {factors.r for factors in layers.values()}
     if len(ranks) != 1:
@@ -116,27 +108,35 @@ def _method(
             f"{foreign.path}: has layers of ranks {sorted(ranks)}; lorafit's LoRA has one rank"
         )
     r = ranks.pop()
-    scales = {factors.scale for factors in layers.values()}
-    if fmt.holds_alpha:
-        if alpha is not None:
-            raise RecipeError(f"--alpha {alpha:g}: {fmt.name} files hold their own alpha; leave it out")
-        if len(scales) != 1:
-            raise AdapterError(
-                f"{foreign.path}: has layers of several scales alpha / r; lorafit's LoRA has one"
-            )
-        (scale,) = scales
-        assert scale is not None
-        alpha = scale * r
-    elif alpha is None:
-        raise RecipeError(
-            f"{foreign.path}: a {fmt.name} file does not hold alpha; give it with --alpha"
-            f"{expected_alpha(shape.net.config)}"
-        )
+    alpha = _alpha(foreign, reader, shape.net.config, r, layers, alpha)
     if r < 1 or not alpha > 0:
         raise AdapterError(f"{foreign.path}: r {r} and alpha {alpha:g} must both be positive")
     return LoRA(
         r=r, alpha=float(alpha), dropout=float(foreign.dropout), targets=_targets(foreign, shape, layers)
     )
+
+
+def _alpha(
+    foreign: Foreign,
+    reader: Reader,
+    config: PretrainedConfig,
+    r: int,
+    layers: Mapping[str, Factors],
+    given: float | None,
+) -> float:
+    """What the file says, or what was given where it says nothing."""
+    if not reader.holds_alpha:
+        if given is not None:
+            return given
+        known = PAPER_ALPHAS.get(config.model_type)
+        hint = f"; the paper's {config.model_type} checkpoints have alpha {known}" if known else ""
+        raise RecipeError(f"{foreign.path}: a {reader.name} file does not hold alpha, so give it{hint}")
+    if given is not None:
+        raise RecipeError(f"alpha {given:g}: {reader.name} files hold their own alpha; leave it out")
+    scales = {factors.scale for factors in layers.values() if factors.scale is not None}
+    if len(scales) != 1:
+        raise AdapterError(f"{foreign.path}: has layers of several scales alpha / r; lorafit's LoRA has one")
+    return scales.pop() * r
 
 
 def _targets(foreign: Foreign, shape: Model, layers: Mapping[str, Factors]) -> tuple[str, ...]:

@@ -1,118 +1,29 @@
-"""Adapter + base -> a plain Hugging Face model folder, streamed: only adapted tensors are touched."""
+"""Writing a Hugging Face model folder, streamed: only changed tensors are touched."""
 
 from __future__ import annotations
 
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from transformers import PretrainedConfig
 
-from lorafit.adapters import Adapter
-from lorafit.adapters.restore import check_tensors, method_of, model_config
 from lorafit.errors import AdapterError, LorafitError
-from lorafit.interop.safetensors_stream import Outgoing, write_file
-from lorafit.methods import Change
-from lorafit.models import Model, Stored, base_folder, skeleton, stored_tensors, weight_files
+from lorafit.interop.models.safetensors_stream import Outgoing, Streamed, Whole, write_file
+from lorafit.interop.models.source import MergeSource
+from lorafit.models import Stored
 
 # Weights in any format, and their indices: what a merge writes anew.
 _WEIGHT_FILES = ("*.safetensors", "*.bin", "*.index.json", "*.h5", "*.msgpack", "*.ot", "*.pt", "*.gguf")
 _SINGLE = "model.safetensors"
 
 
-@dataclass(frozen=True)
-class MergeSource:
-    """What there is to merge; no weight is read yet.
-
-    `names`: name of a tensor in its file -> its name in the model. `aliases`: every name of a parameter -> all of its
-    names; a tied parameter has several.
-    """
-
-    adapter: Adapter
-    folder: Path
-    config: PretrainedConfig
-    shape: Model
-    changes: dict[str, Change]
-    stored: list[Stored]
-    names: dict[str, str]
-    aliases: dict[str, tuple[str, ...]]
-
-    @staticmethod
-    def of(adapter: Adapter, base: str, revision: str | None) -> MergeSource:
-        """Raises NotMergeableError for a method that changes more than weights, AdapterError for a misfit."""
-        folder = base_folder(base, revision)
-        config = model_config(adapter, base, revision)
-        shape = skeleton(config, adapter.card.task.output)
-        aliases = {name: tuple(group) for group in parameter_names(shape).values() for name in group}
-        method = method_of(adapter)
-        method.attach_finished(shape)
-        check_tensors(adapter, shape.trained())
-        changes = method.changed_weights(shape, adapter.tensors)
-        stored = list(stored_tensors(weight_files(folder)))
-        names = stored_names([tensor.name for tensor in stored], shape, set(aliases))
-        return MergeSource(adapter, folder, config, shape, changes, stored, names, aliases)
-
-    @cached_property
-    def by_name(self) -> dict[str, Stored]:
-        """The base's tensors by their names in the model."""
-        return {self.names[tensor.name]: tensor for tensor in self.stored}
-
-    def source_of(self, name: str) -> Stored | None:
-        """Where the base's value of a parameter lies, under any of its names."""
-        return next((self.by_name[n] for n in self.all_names(name) if n in self.by_name), None)
-
-    def all_names(self, name: str) -> tuple[str, ...]:
-        """Every name of the parameter of that name."""
-        return self.aliases.get(name, (name,))
-
-    def trained_value(self, name: str) -> Tensor | None:
-        """The tensor that replaces a parameter whole, where it was trained itself, under any of its names."""
-        trained = (n for n in self.all_names(name) if n in self.changes and n in self.adapter.tensors)
-        return next((self.adapter.tensors[n] for n in trained), None)
-
-    def breaks_tie(self, name: str) -> bool:
-        """Whether a tied parameter falls apart. An adapter belongs to a module: of two that share a weight, merging
-        changes the one and not the other."""
-        names = self.all_names(name)
-        return len(names) > 1 and self.trained_value(name) is None and any(n in self.changes for n in names)
-
-    @cached_property
-    def untied(self) -> set[str]:
-        """Names that must get a value of their own, since what they were tied to changes otherwise."""
-        return {alias for name in self.changes if self.breaks_tie(name) for alias in self.all_names(name)}
-
-
-def stored_names(names: list[str], shape: Model, known: set[str]) -> dict[str, str]:
-    """File name of a tensor -> its name in the model: checkpoints of bare backbones lack the prefix."""
-    prefix = shape.net.base_model_prefix
-    return {
-        name: name if name in known or f"{prefix}.{name}" not in known else f"{prefix}.{name}"
-        for name in names
-    }
-
-
-def parameter_names(model: Model) -> dict[int, list[str]]:
-    """id() of each parameter -> all of its names; a tied one has several."""
-    names: dict[int, list[str]] = {}
-    for name, parameter in model.net.named_parameters(remove_duplicate=False):
-        names.setdefault(id(parameter), []).append(name)
-    return names
-
-
-def write_merged(
+def write_folder(
     source: MergeSource, folder: Path, *, dtype: torch.dtype | None, max_shard_bytes: int | None
 ) -> list[Path]:
-    """Write the merged model into an existing empty folder: weights, config, and every other file of the base.
-
-    Arithmetic in float32 and one rounding at the end. `dtype` None keeps each tensor's own; `max_shard_bytes` None
-    keeps the base's division into files. Raises LorafitError, before anything is written, where the disk is too full.
-    """
+    """Write weights, config, and every other file of the base into an existing empty folder (see ModelWriter.write)."""
     files = _in_files(list(_outgoing(source, dtype)), max_shard_bytes)
     others = _other_files(source.folder)
     _check_space(folder, sum(t.num_bytes for file in files.values() for t in file), others)
@@ -144,15 +55,16 @@ def _outgoing(source: MergeSource, dtype: torch.dtype | None) -> Iterator[tuple[
 def _made(
     source: MergeSource, name: str, stored: Stored | None, new_name: str, dtype: torch.dtype | None
 ) -> Outgoing:
-    """One tensor: a trained parameter whole, else the stored one with its change. `stored` None: a fresh head."""
-    kept = stored.dtype if stored is not None else torch.float32
-    target = dtype if dtype is not None and kept.is_floating_point else kept
-    value = source.trained_value(name)
-    if value is not None:
-        return Outgoing(new_name, target, tuple(value.shape), value=value)
+    """One tensor: its replacement where it has one, else the stored one with its change."""
+    own = stored.dtype if stored is not None else torch.float32  # a fresh head is not in the base's files
+    target = dtype if dtype is not None and own.is_floating_point else own
+    change = source.change_of(name)
+    replacement = change.replacement if change is not None else None
+    if replacement is not None:
+        return Whole(new_name, target, replacement)
     if stored is None:
         raise AdapterError(f"{source.adapter.folder}: adapts {name!r}, which is not among the base's weights")
-    return Outgoing(new_name, target, stored.shape, stored, source.changes.get(name))
+    return Streamed(new_name, target, stored, change)
 
 
 def _file_name(file: Path) -> str:

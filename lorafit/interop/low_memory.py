@@ -14,7 +14,7 @@ _GIVEN_BACK_BYTES = 2 << 20
 
 
 @contextmanager
-def thrifty() -> Iterator[None]:
+def low_memory() -> Iterator[None]:
     """One thread for the length of the block: several would only wait for each other on blocks this small.
 
     And from here on, blocks of 2 MB and more go back to the system when freed: glibc would keep blocks of up

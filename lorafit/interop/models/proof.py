@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -12,48 +11,15 @@ from torch import Tensor
 from lorafit.adapters.fingerprint import answers, probe_inputs, tolerance
 from lorafit.adapters.restore import method_of, restore
 from lorafit.errors import AdapterError, NotAppliedError, NotFoundError
-from lorafit.interop.hf_merged import MergeSource, parameter_names, stored_names
-from lorafit.interop.safetensors_stream import block_rows
-from lorafit.methods import Update
+from lorafit.interop.models.base import LayerProof, MergeProof
+from lorafit.interop.models.safetensors_stream import row_blocks, scanned
+from lorafit.interop.models.source import MergeSource, parameter_names, stored_names
+from lorafit.methods import Change
 from lorafit.models import Model, Stored, load_base, load_config, skeleton, stored_tensors, weight_files
 from lorafit.models.mapped import Weight, map_weights
 
 
-@dataclass(frozen=True)
-class LayerProof:
-    """Of one adapted weight: ‖ΔW‖, ‖W‖, the values that changed, and the share of ΔW that survived rounding.
-
-    `survived` = <W' - W, ΔW> / ‖ΔW‖²: 1 where W' is W + ΔW, 0 where rounding lost all of it; None where the weight was
-    replaced whole.
-    """
-
-    name: str
-    delta_norm: float
-    base_norm: float
-    num_changed: int
-    num_values: int
-    survived: float | None
-
-
-@dataclass(frozen=True)
-class MergeProof:
-    """`max_difference` of the logits from those of `reference` (what was recorded when trained, or base + adapter)."""
-
-    layers: list[LayerProof]
-    max_difference: float
-    allowed: float
-    largest_logit: float
-    num_inputs: int
-    num_logits: int
-    reference: str
-
-    @property
-    def least_survived(self) -> float:
-        """The smallest share among the layers."""
-        return min((layer.survived for layer in self.layers if layer.survived is not None), default=1.0)
-
-
-def prove_merge(source: MergeSource, folder: Path) -> MergeProof:
+def prove_folder(source: MergeSource, folder: Path) -> MergeProof:
     """Open what was written to `folder`, compare its weights with the base's and its answers with base + adapter.
 
     Raises NotAppliedError where it equals the base, AdapterError where it computes something else.
@@ -64,7 +30,7 @@ def prove_merge(source: MergeSource, folder: Path) -> MergeProof:
         kind = next(iter(written.values())).dtype
         raise NotAppliedError(
             f"{source.adapter.folder}: adapter not applied: the merged weights equal the base's, since the adapter is "
-            f"zero or lost in rounding to {str(kind).removeprefix('torch.')}; try --dtype float32"
+            f"zero or lost in rounding to {str(kind).removeprefix('torch.')}; try dtype float32"
         )
     merged = _merged_model(source, folder, list(written.values()))
     inputs, columns, reference, what = _reference(source, merged)
@@ -90,7 +56,7 @@ def _layers(source: MergeSource, written: dict[str, Stored]) -> list[LayerProof]
     for name, change in source.changes.items():
         base, new = source.source_of(name), _written(source, written, file_names, name)
         if base is not None and base.shape == new.shape:
-            proofs.append(_layer(name, change if isinstance(change, Update) else None, base, new))
+            proofs.append(_layer(name, change, base, new))
         else:  # a head that the base does not have
             proofs.append(LayerProof(name, 0.0, 0.0, new.num_rows, new.num_rows, None))
     return proofs
@@ -105,23 +71,28 @@ def _written(
 
 
 @torch.no_grad()
-def _layer(name: str, update: Update | None, base: Stored, new: Stored) -> LayerProof:
+def _layer(name: str, change: Change, base: Stored, new: Stored) -> LayerProof:
     """Some rows at a time; sums in float64."""
     along = delta_square = base_square = 0.0
     num_changed = 0
-    step = block_rows(base)
-    for start in range(0, base.num_rows, step):
-        stop = min(start + step, base.num_rows)
-        old, now = base.read_rows(start, stop), new.read_rows(start, stop)
+    change = scanned(change, base)
+    for start, old in row_blocks(base):
+        now = new.read_rows(start, start + len(old))
         num_changed += int((old.to(now.dtype) != now).sum())
-        old, now = old.float(), now.float()
+        delta = _delta(change, old, start)
+        old = old.float()
+        written = now.float().sub_(old)
         base_square += _dot(old, old)
-        written = now.sub_(old)
-        delta = update.delta(start, stop) if update is not None else written
         delta_square += _dot(delta, delta)
         along += _dot(written, delta)
-    survived = (along / delta_square if delta_square else 0.0) if update is not None else None
+    share = along / delta_square if delta_square else 0.0
+    survived = share if change.replacement is None else None
     return LayerProof(name, delta_square**0.5, base_square**0.5, num_changed, _count(base), survived)
+
+
+def _delta(change: Change, old: Tensor, start: int) -> Tensor:
+    """What the change adds to these rows, in float32. In float64 on the way: there the sum loses nothing."""
+    return change.rows(old.double(), start).sub_(old).float()
 
 
 def _dot(a: Tensor, b: Tensor) -> float:
