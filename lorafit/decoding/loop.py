@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from lorafit.decoding.search import Search
 from lorafit.decoding.session import open_session
-from lorafit.errors import InterruptedRunError, RecipeError
+from lorafit.errors import RUN_AGAIN, InterruptedRunError, RecipeError
 
 Prompt = Sequence[int]
 
@@ -87,7 +87,7 @@ def _decode(
             if len(finished) == len(prompts):
                 return finished
             if should_stop():
-                raise InterruptedRunError("stopped while decoding; run the same command again to finish")
+                raise InterruptedRunError("stopped while decoding", RUN_AGAIN)
             logits = session.step(move.parents, move.tokens, move.rows)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from transformers import PretrainedConfig
 
 from lorafit.data import Split, num_batches
-from lorafit.errors import RecipeError
+from lorafit.errors import Advice, RecipeError, SetKey
 from lorafit.methods import METHODS, Method
 from lorafit.models import FAMILIES, Family, Model, family_of, load_config, skeleton
 from lorafit.objectives import AnyObjective, BaseFacts, Settings, objective_for
@@ -42,7 +42,7 @@ class Plan:
     config: PretrainedConfig
     parameters: list[ParameterGroup]
     num_trained: int  # of the method, as the adapter holds it; the head is counted apart
-    num_dropped: int  # what training needs and drops in the end, such as a prefix's reparameterisation
+    num_dropped: int  # those that training alone needs, such as a prefix's reparameterisation
     num_head: int
     num_total: int
     num_train_rows: int
@@ -114,7 +114,8 @@ def make_schedule(train: TrainSection, num_train_rows: int) -> Schedule:
     if steps_per_epoch == 0:
         raise RecipeError(
             f"[train] batch_size: {train.batch_size} is more than the {num_train_rows} training rows, and last_batch "
-            f"is 'drop', so there is no batch; lower it"
+            f"is 'drop', so there is no batch",
+            SetKey("train.batch_size", note="lower"),
         )
     num_steps = count_steps(steps_per_epoch, train.epochs, train.max_steps)
     return Schedule(
@@ -123,15 +124,15 @@ def make_schedule(train: TrainSection, num_train_rows: int) -> Schedule:
 
 
 def _check_kind(family: Family, task: Task, base: str) -> None:
-    """A text needs a decoder, a label an encoder."""
+    """Texts need a decoder, labels an encoder."""
     if family.is_encoder and task.output == "text":
         raise RecipeError(
-            f"[model] base: {base} ({family.model_type}) is an encoder and writes no text, as {task.name} asks for"
+            f"[model] base: {base} ({family.model_type}) is an encoder and writes no text, which {task.name} needs"
         )
     if not family.is_encoder and task.output != "text":
         raise RecipeError(
-            f"[model] base: {base} ({family.model_type}) is not an encoder, as {task.name} asks for; take one of "
-            f"{', '.join(name for name, other in FAMILIES.items() if other.is_encoder)}"
+            f"[model] base: {base} ({family.model_type}) is not an encoder, which {task.name} needs",
+            Advice(f"take one of {', '.join(name for name, other in FAMILIES.items() if other.is_encoder)}"),
         )
 
 

@@ -1,4 +1,4 @@
-"""What an adapter says of itself: base, method and task, and where it comes from: versions, commit, time."""
+"""The card of an adapter: base, method and task, and where it comes from: versions, commit, time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lorafit.tasks import Task
 
 
 def adapter_card(recipe: Recipe, method: Method, task: Task) -> AdapterCard:
-    """The card of an adapter that a recipe trains. The base must be at hand."""
+    """The card of an adapter that a recipe trains. The base must be on this machine."""
     base, revision = recipe.model.base, recipe.model.revision
     labels = list(task.labels) if task.labels else None
     return AdapterCard(
@@ -32,7 +32,7 @@ def adapter_card(recipe: Recipe, method: Method, task: Task) -> AdapterCard:
 
 
 def provenance(**known: str | int | None) -> Provenance:
-    """Versions and time of now, with what the caller knows: recipe, recipe_hash, seed, step, imported_from."""
+    """The present versions and time, with what the caller knows: recipe, recipe_hash, seed, step, imported_from."""
     return Provenance(
         created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         lorafit=lorafit.__version__,

@@ -13,7 +13,7 @@ from lorafit.adapters import AdapterCard, read_adapter
 from lorafit.adapters.fingerprint import NUM_INPUTS, answers
 from lorafit.adapters.restore import load_tensors
 from lorafit.data import Split, epoch_order
-from lorafit.errors import NotFoundError
+from lorafit.errors import DataError, LorafitError, NotFoundError, SetKey
 from lorafit.files import local_path
 from lorafit.methods import Method
 from lorafit.models import Model, load_base, load_config, missing_files
@@ -57,7 +57,7 @@ class LoadedBase:
     train: Sequence[Any]
     valid_rows: Sequence[Any]
     valid: Sequence[Any]
-    card: AdapterCard  # of the adapter that will come of it
+    card: AdapterCard  # of the adapter that will be trained
     sample: FingerprintSample
     placement: Placement
 
@@ -73,21 +73,25 @@ class Session:
 
 
 def load(plan: Plan, report: Report) -> LoadedBase:
-    """The base, and the rows of every split. Raises NotFoundError with a line for everything that is missing."""
+    """The base, and the rows of every split.
+
+    Raises NotFoundError with a line for everything that is missing or malformed.
+    """
     recipe = plan.recipe
     rows, faults = _read_splits(plan.task, recipe, report)
     if constants.HF_HUB_OFFLINE:
         faults += missing_files(recipe.model.base, recipe.model.revision)
     if faults:
-        raise NotFoundError("\n".join(faults))
+        raise NotFoundError.joined(faults)
     seed_all(recipe.train.seed)
     model, objective = _load_model(plan.task, recipe), plan.objective
     objective.prepare(model)
     encoder = objective.encoder(model.require_tokenizer())
     train = encoder.encode(rows["train"])
     if len(train.without_target) == len(train.examples):
-        raise NotFoundError(
-            f"[data] max_length: {recipe.data.max_length} tokens leave no room for a completion in any training row"
+        raise DataError(
+            f"[data] max_length: {recipe.data.max_length} tokens leave no room for a completion in any training row",
+            SetKey("data.max_length", note="higher"),
         )
     valid_rows = objective.validation_rows(rows.get("valid", []))
     valid = encoder.encode(valid_rows).examples
@@ -154,9 +158,9 @@ def _order(base: LoadedBase, section: TrainSection) -> Callable[[int], list[list
 
 
 def take_start(session: Session, section: TrainSection) -> list[str]:
-    """Start from the weights of another adapter: all of them, or all but its head (a warm start); in words.
+    """Start from the weights of another adapter: all of them, or all but its head (a warm start). Returns notes.
 
-    Afterwards every process has the leader's values, and draws dropout of its own.
+    Afterwards every process has the leader's values.
     """
     model, group = session.base.model, session.group
     if section.init_from is not None:
@@ -166,17 +170,19 @@ def take_start(session: Session, section: TrainSection) -> list[str]:
     return notes
 
 
-def _read_splits(task: Task, recipe: Recipe, report: Report) -> tuple[dict[Split, Sequence[Any]], list[str]]:
-    """Every split that the recipe names, of which train is required; and what is wrong with those that are missing."""
+def _read_splits(
+    task: Task, recipe: Recipe, report: Report
+) -> tuple[dict[Split, Sequence[Any]], list[LorafitError]]:
+    """Every split that the recipe names, of which train is required; and the errors of those that cannot be read."""
     data = recipe.data
     wanted: list[Split] = ["train", *(split for split in task.splits(data) if split != "train")]
     rows: dict[Split, Sequence[Any]] = {}
-    faults: list[str] = []
+    faults: list[LorafitError] = []
     for split in wanted:
         try:
             rows[split] = task.read(data, split, lambda text: report(Note(text)))
-        except NotFoundError as error:
-            faults.append(str(error))
+        except (NotFoundError, DataError) as error:
+            faults.append(error)
     return rows, faults
 
 

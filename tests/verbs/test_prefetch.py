@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lorafit.errors import NotFoundError
-from lorafit.verbs.fetch import FetchResult, Lock, fetch
+from lorafit.verbs.prefetch import Lock, PrefetchResult, prefetch
 from tests.conftest import recipe_overrides
 
 
@@ -21,10 +21,10 @@ class Node:
         shutil.copytree(data, self.data)
         self.notes: list[str] = []
 
-    def fetch(self, *, check: bool = False) -> FetchResult:
+    def fetch(self, *, check: bool = False) -> PrefetchResult:
         """`lorafit fetch e2e_gpt2m`."""
         chosen = [text for text in recipe_overrides(self.base, self.data) if text != "--set"]
-        return fetch(
+        return prefetch(
             ["e2e_gpt2m"], chosen, self.lock, lambda event: self.notes.append(event.text), check=check
         )
 
