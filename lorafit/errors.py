@@ -124,10 +124,13 @@ class LorafitError(Exception):
     @classmethod
     def joined(cls, errors: Sequence[LorafitError]) -> Self:
         """One error that tells each of several on a line of its own. An error that is there twice is told once."""
-        parts = {str(part): part for error in errors for part in error.parts}.values()
-        error = cls("\n".join(part.message for part in parts), *(r for part in parts for r in part.remedies))
-        error._joined = tuple(parts)
-        return error
+        told: dict[str, LorafitError] = {}
+        for part in (part for error in errors for part in error.parts):
+            told.setdefault(str(part), part)
+        remedies = [remedy for part in told.values() for remedy in part.remedies]
+        joined = cls("\n".join(part.message for part in told.values()), *remedies)
+        joined._joined = tuple(told.values())
+        return joined
 
     @property
     def parts(self) -> tuple[LorafitError, ...]:

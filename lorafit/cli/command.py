@@ -22,7 +22,11 @@ from lorafit.errors import (
 )
 
 # Keys of a recipe for which commands without a recipe have a parameter.
-_PARAMETER_OF_KEY = {"model.base": "base", "eval.batch_size": "batch_size"}
+_PARAMETER_OF_KEY = {
+    "model.base": "base",
+    "eval.batch_size": "batch_size",
+    "decode.max_new_tokens": "max_new_tokens",
+}
 
 
 class Command(TyperCommand):

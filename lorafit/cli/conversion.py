@@ -95,9 +95,10 @@ def import_adapter(
     task: Annotated[
         str | None, typer.Option(help="What it was trained for, such as mnli or e2e.", show_default=False)
     ] = None,
-    target: Annotated[
+    targets: Annotated[
         list[str] | None,
         typer.Option(
+            "--target",
             help="Part of a fused projection that it adapts; may be repeated.",
             show_default="query and value",
         ),
@@ -110,6 +111,6 @@ def import_adapter(
     from lorafit.display.adapters import show_import
     from lorafit.verbs import import_ as verb
 
-    options = verb.ImportOptions(alpha, task, tuple(target) if target else None)
+    options = verb.ImportOptions(alpha, task, tuple(targets) if targets else None)
     result = verb.import_adapter(file, output, format_name, base, options)
     show_import(Display(json=json), result)

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from lorafit.decoding.search import Search
 from lorafit.decoding.session import open_session
-from lorafit.errors import RUN_AGAIN, InterruptedRunError, RecipeError
+from lorafit.errors import RUN_AGAIN, InterruptedRunError, RecipeError, SetKey
 
 Prompt = Sequence[int]
 
@@ -98,8 +98,9 @@ def _prompt_room(net: PreTrainedModel, max_new_tokens: int) -> int:
         return 2**31  # no limit
     if max_new_tokens >= num_positions:
         raise RecipeError(
-            f"[decode] max_new_tokens: {max_new_tokens} leaves no room for a prompt; the model has "
-            f"{num_positions} positions, so make it smaller"
+            f"[decode] max_new_tokens: {max_new_tokens} leaves no room for a prompt; the model has {num_positions} "
+            f"positions",
+            SetKey("decode.max_new_tokens", note="lower"),
         )
     return num_positions - max_new_tokens
 

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from lorafit.errors import RUN_AGAIN, InterruptedRunError, OutOfMemoryError, SetKey
+from lorafit.errors import RUN_AGAIN, InterruptedRunError
 from lorafit.recipe import Recipe
 from lorafit.run.checkpointer import Checkpointer
 from lorafit.run.evaluator import Evaluator, notes_on_metrics
@@ -20,6 +18,7 @@ from lorafit.run.events import Event, Note, Report
 from lorafit.run.folder import Found, RunFolder
 from lorafit.run.lock import locked
 from lorafit.run.options import TrainOptions
+from lorafit.run.placement import clear_out_of_memory
 from lorafit.run.plan import Plan, make_schedule
 from lorafit.run.scorer import Scorer
 from lorafit.run.session import LoadedBase, attach, load
@@ -80,16 +79,10 @@ def _run(
         reason = group.stop() or error
         fault = f"{folder.path}: stopped before training ({reason}); nothing is lost"
         raise InterruptedRunError(fault, RUN_AGAIN) from None
-    try:
+    with clear_out_of_memory(folder.path):
         session = attach(base, plan.method, section, schedule, group)
         checkpointer = Checkpointer(session, folder, state, reporter.log, reporter)
         return Trainer(session, folder, state, checkpointer, scorer, reporter).run(section, found)
-    except torch.OutOfMemoryError as error:
-        raise OutOfMemoryError(
-            f"{folder.path}: out of GPU memory; the run continues with a smaller batch, whose result is the same",
-            SetKey("eval.batch_size", note="lower"),
-            SetKey("train.micro_batch_size", note="lower"),
-        ) from error
 
 
 @dataclass(frozen=True)

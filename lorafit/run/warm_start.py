@@ -97,7 +97,7 @@ def _check_tensors(adapter: Adapter, model: Model) -> None:
     inside = {name for name in adapter.tensors if not model.family.is_head(name)}
     if more := sorted(inside - set(names)):
         raise AdapterError(
-            f"{where}: also adapts {more[0]!r}", SetKey("method.targets", note="as it has them")
+            f"{where}: also adapts {more[0]!r}", SetKey("method.targets", note="to the adapter's")
         )
 
 

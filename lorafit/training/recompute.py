@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from transformers import PreTrainedModel
 
-from lorafit.errors import RecipeError
+from lorafit.errors import RecipeError, SetKey
 
 
 def recompute_activations(net: PreTrainedModel) -> None:
@@ -15,7 +15,8 @@ def recompute_activations(net: PreTrainedModel) -> None:
     """
     if not net.supports_gradient_checkpointing:
         raise RecipeError(
-            f"[train] gradient_checkpointing: {net.config.model_type} cannot do that; set it to false"
+            f"[train] gradient_checkpointing: {net.config.model_type} cannot do that",
+            SetKey("train.gradient_checkpointing", False),
         )
     enable = getattr(net, "activation_checkpointing_enable", net.gradient_checkpointing_enable)
     enable({"use_reentrant": False})

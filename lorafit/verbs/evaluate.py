@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,11 @@ from lorafit.adapters import Adapter, BaseChoice, read_adapter, restore
 from lorafit.data import Split
 from lorafit.errors import RUN_AGAIN, Advice, InterruptedRunError, RecipeError, SetArgument
 from lorafit.files import write_json, write_jsonl, write_text
-from lorafit.models import Model
 from lorafit.objectives.restored import objective_of
 from lorafit.recipe import EvalSection
-from lorafit.run.evaluator import Evaluator, notes_on_metrics
+from lorafit.run.evaluator import Evaluation, Evaluator, notes_on_metrics
 from lorafit.run.events import Note, Report, Scored
-from lorafit.run.placement import Placement
+from lorafit.run.placement import Placement, clear_out_of_memory
 from lorafit.tasks import find_task, glue_submission
 from lorafit.training import ProcessGroup
 
@@ -67,12 +67,8 @@ def evaluate(
     rows = task.read(data, split, lambda text: report(Note(text)))
     for note in notes_on_metrics(objective):
         report(note)
-    model = _restored(adapter, base)
-    try:
-        evaluation = Evaluator(objective, report, group).evaluate(model, rows)
-    except InterruptedRunError as error:
-        reason = group.stop() or error
-        raise InterruptedRunError(f"{folder}: evaluation stopped ({reason})", RUN_AGAIN) from None
+    with clear_out_of_memory(folder):
+        evaluation = _evaluation(adapter, base, Evaluator(objective, report, group), rows)
     if evaluation is None:
         raise RecipeError("evaluation runs as one process", Advice("start it without torchrun or srun"))
     result, lines = evaluation.scores.to_json(), evaluation.lines
@@ -88,8 +84,14 @@ def evaluate(
     return EvaluateResult(folder, split, result, target, lines[:3])
 
 
-def _restored(adapter: Adapter, base: BaseChoice) -> Model:
-    """The model on its device, as it was trained."""
+def _evaluation(
+    adapter: Adapter, base: BaseChoice, evaluator: Evaluator, rows: Sequence[Any]
+) -> Evaluation | None:
+    """Predict and score with the model as it was trained, on its device."""
     model = restore(adapter, base=base.base, force=base.force)
     Placement.of("float32").place(model)
-    return model
+    try:
+        return evaluator.evaluate(model, rows)
+    except InterruptedRunError as error:
+        reason = evaluator.group.stop() or error
+        raise InterruptedRunError(f"{adapter.folder}: evaluation stopped ({reason})", RUN_AGAIN) from None

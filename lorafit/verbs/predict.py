@@ -12,7 +12,7 @@ from lorafit.errors import lookup
 from lorafit.objectives import TextOptions
 from lorafit.objectives.restored import objective_of
 from lorafit.recipe import EvalSection
-from lorafit.run.placement import Placement
+from lorafit.run.placement import Placement, clear_out_of_memory
 from lorafit.tasks import find_task
 from lorafit.training import ProcessGroup
 
@@ -66,9 +66,10 @@ def predict(
     adapter = read_adapter(folder)
     task = find_task(adapter.card.task.name, str(adapter.folder))
     objective = objective_of(adapter, task, base.base, adapter.card.data, EvalSection())
-    model = restore(adapter, base=base.base, force=base.force)
-    Placement.of("float32").place(model)
-    objective.prepare(model)
-    yield from objective.texts(
-        model, contexts, TextOptions(sampling.of, batch_size), group.should_stop_within_item
-    )
+    with clear_out_of_memory(folder):
+        model = restore(adapter, base=base.base, force=base.force)
+        Placement.of("float32").place(model)
+        objective.prepare(model)
+        yield from objective.texts(
+            model, contexts, TextOptions(sampling.of, batch_size), group.should_stop_within_item
+        )

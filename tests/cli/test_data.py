@@ -62,7 +62,7 @@ def test_fetch_into_a_folder(cli: Callable[..., Any], tmp_path: Path) -> None:
 def test_a_changed_file_is_named(cli: Callable[..., Any], mirror: Path) -> None:
     (mirror / "valid.txt").write_text("edited")
     error = cli("data", "verify", mirror, code=3).stderr
-    assert f"error: {mirror}/valid.txt: not the original file" in error
+    assert f"error: {mirror}/valid.txt: is not the original file" in error
     assert "test.txt" not in error
     assert (
         "valid.txt: what file:" in cli("data", "fetch", "e2e", "--dir", mirror.parent / "new", code=3).stderr
@@ -71,7 +71,7 @@ def test_a_changed_file_is_named(cli: Callable[..., Any], mirror: Path) -> None:
 
 
 def test_nothing_to_fetch_or_verify(cli: Callable[..., Any], mirror: Path, tmp_path: Path) -> None:
-    assert "no data set 'webnl'; there are e2e, dart, webnlg; did you mean 'webnlg'?" in (
+    assert "no data set 'webnl'; did you mean 'webnlg'? there are e2e, dart, webnlg" in (
         cli("data", "fetch", "webnl", code=2).stderr
     )
     (mirror / "train.txt").unlink()

@@ -64,5 +64,5 @@ def test_amplification_uses_the_base_s_slices(
 
 
 def test_one_adapter_alone_is_nothing_to_compare(adapters: tuple[Path, Path], tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="nothing to be compared with"):
+    with pytest.raises(RecipeError, match="nothing to compare it with"):
         analyze(adapters[:1], tmp_path, BaseChoice(), amplification=False, max_directions=64)

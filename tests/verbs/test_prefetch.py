@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lorafit.errors import NotFoundError
+from lorafit.errors import DataError, NotFoundError
 from lorafit.verbs.prefetch import Lock, PrefetchResult, prefetch
 from tests.conftest import recipe_overrides
 
@@ -76,7 +76,7 @@ def test_what_has_changed_is_noticed(node: Node, make_base) -> None:
 
 def test_a_file_that_is_no_lock(node: Node) -> None:
     node.lock.write_text("bases = 3")
-    with pytest.raises(NotFoundError, match="not a lock file"):
+    with pytest.raises(DataError, match="not a lock file"):
         node.fetch()
 
 
