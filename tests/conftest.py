@@ -20,10 +20,10 @@ from typing import Any
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
 from lorafit.__main__ import main
+from lorafit.models import FAMILIES
 
 torch.set_num_threads(1)
 ROOT = Path(__file__).resolve().parents[1]
@@ -88,43 +88,19 @@ def e2e_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def save_tokenizer(folder: Path, texts: Sequence[str]) -> int:
-    """A byte-level BPE of those texts in `folder`; returns the size of its vocabulary."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400, special_tokens=["<|endoftext|>"], initial_alphabet=alphabet, show_progress=False
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    end = "<|endoftext|>"
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=end, bos_token=end, pad_token=end)
-    fast.save_pretrained(folder)
-    return int(tokenizer.get_vocab_size())
-
-
 @pytest.fixture(scope="session")
 def make_base(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """A function that saves a tiny random causal LM with its tokenizer as a Hugging Face folder."""
+    """A function that saves a tiny random base with its tokenizer as a Hugging Face folder."""
 
     def make(model_type: str = "gpt2", seed: int = 0, **changes: Any) -> Path:
+        family = FAMILIES[model_type]
         folder = tmp_path_factory.mktemp(model_type)
-        vocab_size = save_tokenizer(folder, [e2e_rows(CONTEXTS)])
-        sizes = {
-            "hidden_size": 32,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "max_position_embeddings": 128,
-        }
-        sizes |= {"intermediate_size": 64, "num_key_value_heads": 2, "head_dim": 8, "vocab_size": vocab_size}
-        if model_type == "gpt2":
-            sizes = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128, "vocab_size": vocab_size}
+        tokenizer = family.tiny_tokenizer([e2e_rows(CONTEXTS)])
+        tokenizer.save_pretrained(folder)
+        sizes = {"vocab_size": len(tokenizer), "max_position_embeddings": 128}
         torch.manual_seed(seed)
-        config = AutoConfig.for_model(
-            model_type, **(sizes | {"bos_token_id": 0, "eos_token_id": 0} | changes)
-        )
-        AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+        auto = AutoModelForCausalLM if "text" in family.heads else AutoModelForMaskedLM
+        auto.from_config(family.tiny_config(**(sizes | changes))).save_pretrained(folder)
         return folder
 
     return make

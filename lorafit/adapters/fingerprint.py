@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from lorafit.models import Model
+from lorafit.models import Model, accepted
 
 FINGERPRINT_FILE = "fingerprint.safetensors"
 NUM_INPUTS = 8
@@ -18,9 +18,6 @@ _NUM_TOKENS = 4  # of each input: enough to tell functions apart, and cheap to c
 _BATCH_SIZE = 4  # with so few tokens a net holds little beside its weights
 _NUM_COLUMNS = 256  # logits kept per input: evenly spaced over the vocabulary
 _TENSORS = ("input_ids", "columns", "trained", "base")
-
-# No logits but the last, no keys and values kept: every causal model of transformers knows these options.
-_THRIFTY = {"logits_to_keep": 1, "use_cache": False}
 
 # Answers count as the same within this share of the largest logit: float32 sums differ between machines in the
 # last digits, bfloat16 products in the third.
@@ -123,7 +120,8 @@ def answers(model: Model, inputs: Sequence[Sequence[int]]) -> Tensor:
     """
     was_training = model.net.training
     model.net.eval()
-    options = _THRIFTY if model.output == "text" else {}
+    # No logits but the last, no keys and values kept.
+    options = accepted(model.net, logits_to_keep=1, use_cache=False) if model.output == "text" else {}
     short = _shortened(inputs)
     rows: dict[int, Tensor] = {}
     for places in _batches(short):

@@ -14,6 +14,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from lorafit.adapters import version1
 from lorafit.adapters.card import FORMAT_VERSION, AdapterCard, FileCard
 from lorafit.adapters.fingerprint import FINGERPRINT_FILE, Fingerprint
 from lorafit.adapters.model_card import model_card
@@ -44,7 +45,11 @@ def write_adapter(
     folder: Path, card: AdapterCard, tensors: dict[str, Tensor], fingerprint: Fingerprint | None = None
 ) -> AdapterCard:
     """Write the folder at once (temporary name, fsync, rename). Returns the card with the files' hashes in it."""
-    contents = {TENSOR_FILE: safetensors.torch.save(tensors, metadata={"lorafit": function_seal(card)})}
+    contents = {
+        TENSOR_FILE: safetensors.torch.save(
+            tensors, metadata={"lorafit": function_seal(card.model_dump(mode="json"))}
+        )
+    }
     if fingerprint is not None:
         contents[FINGERPRINT_FILE] = fingerprint.to_bytes()
     files = {n: FileCard(sha256=hashlib.sha256(c).hexdigest(), num_bytes=len(c)) for n, c in contents.items()}
@@ -58,9 +63,15 @@ def write_adapter(
 
 
 def record_scores(folder: Path, scores: dict[str, Any]) -> AdapterCard:
-    """Put scores into adapter.json and the model card of a folder; tensors and fingerprint stay untouched."""
+    """Put scores into adapter.json and the model card of a folder; tensors and fingerprint stay untouched.
+
+    A folder of an older format version becomes one of this version.
+    """
     adapter = read_adapter(folder)
-    card = _sealed(adapter.card.model_copy(update={"scores": scores}))
+    card = adapter.card.model_copy(update={"scores": scores})
+    if _read_document(folder)["format_version"] != FORMAT_VERSION:
+        return write_adapter(folder, card, adapter.tensors, adapter.fingerprint)
+    card = _sealed(card)
     write_text(folder / CARD_FILE, _card_text(card))
     write_text(folder / "README.md", model_card(card, adapter.tensors))
     return card
@@ -86,7 +97,7 @@ def _read(folder: Path) -> Adapter:
         raise DamagedError(f"{folder / CARD_FILE}: files: does not list {TENSOR_FILE}; the file was edited")
     contents = {name: _read_file(folder, name, known, untouched) for name, known in card.files.items()}
     tensors, sealed = _read_tensors(folder / TENSOR_FILE, contents[TENSOR_FILE])
-    if fault := changed_function(str(folder / CARD_FILE), sealed, card):
+    if fault := changed_function(str(folder / CARD_FILE), sealed, document):
         raise fault
     if not untouched:
         raise DamagedError(
@@ -131,6 +142,8 @@ def _parse(path: Path, document: dict[str, Any]) -> AdapterCard:
             f"or the file is damaged"
         )
     try:
+        if version == version1.FORMAT_VERSION:
+            return version1.upgraded(document)
         return AdapterCard.model_validate_json(json.dumps(document))
     except ValidationError as error:
         detail = error.errors()[0]

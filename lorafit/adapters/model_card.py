@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lorafit.adapters.card import AdapterCard
 from lorafit.methods import METHODS
+from lorafit.tasks import read_task
 
 
 def model_card(
@@ -25,7 +26,7 @@ def model_card(
     """
     sections = [
         _front_matter(card, library),
-        f"# {card.method['name']} adapter of {card.base.id} for {card.task.name}",
+        f"# {card.method['name']} adapter of {card.base.id} for {card.task['name']}",
         _facts(card, tensors),
         _scores(card),
         "## How to load it",
@@ -35,14 +36,14 @@ def model_card(
 
 
 def _front_matter(card: AdapterCard, library: str) -> str:
-    kind = "text-generation" if card.task.output == "text" else "text-classification"
+    kind = "text-generation" if read_task(card.task).output == "text" else "text-classification"
     lines = [
         "---",
         f"library_name: {library}",
         *([f"base_model: {json.dumps(card.base.id)}"] if _on_the_hub(card.base.id) else []),
         f"pipeline_tag: {kind}",
         "tags:",
-        *(f"- {tag}" for tag in dict.fromkeys((card.method["name"], "lorafit", card.task.name))),
+        *(f"- {tag}" for tag in dict.fromkeys((card.method["name"], "lorafit", card.task["name"]))),
         "---",
     ]
     return "\n".join(lines)
@@ -55,13 +56,14 @@ def _facts(card: AdapterCard, tensors: dict[str, Tensor]) -> str:
     weights = f"weights sha256 `{base.weights_hash[:16]}…`" if base.weights_hash else "weights not checked"
     data = ", ".join(f"{k} = {_shown(v)}" for k, v in card.data.model_dump(exclude_none=True).items())
     decoding = ", ".join(f"{k} = {_shown(v)}" for k, v in card.decode.model_dump(exclude_none=True).items())
-    labels = f": {', '.join(card.task.labels)}" if card.task.labels else ""
+    task = read_task(card.task)
+    labels = f": {', '.join(task.labels)}" if task.labels else ""
     rows = {
         "base": f"`{base.id}`{revision} ({weights})",
         "method": f"{card.method['name']} ({options})",
-        "task": f"{card.task.name} ({card.task.output}{labels})",
+        "task": f"{card.task['name']} ({task.output}{labels})",
         "data": data,
-        "decoding": decoding if card.task.output == "text" else "",
+        "decoding": decoding if task.output == "text" else "",
         "trained values": f"{sum(tensor.numel() for tensor in tensors.values()):,}",
         "imported from": made.imported_from,
         "recipe": f"{made.recipe}, seed {made.seed}, step {made.step}" if made.recipe else "",
@@ -87,9 +89,9 @@ def _loading(card: AdapterCard) -> str:
     name = card.method["name"]
     commands = [
         "lorafit verify THIS_FOLDER",
-        f"lorafit eval THIS_FOLDER             # scores it on {card.task.name}",
+        f"lorafit eval THIS_FOLDER             # scores it on {card.task['name']}",
     ]
-    if card.task.output == "text":
+    if read_task(card.task).output == "text":
         commands.append('lorafit predict THIS_FOLDER "…"       # writes a text for a context')
     if name in METHODS and METHODS[name].low_rank:
         commands.append("lorafit export THIS_FOLDER OUT        # for other programs")

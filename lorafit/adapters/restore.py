@@ -15,6 +15,7 @@ from lorafit.adapters.folder import TENSOR_FILE, Adapter
 from lorafit.errors import AdapterError, DamagedError, SetArgument, WrongBaseError, WrongScaleError
 from lorafit.methods import METHODS, Method
 from lorafit.models import Model, base_folder, base_identity, load_base, load_config
+from lorafit.tasks import Task, read_task
 
 
 def trained_tensors(model: Model) -> dict[str, Tensor]:
@@ -37,10 +38,9 @@ def restore(adapter: Adapter, *, base: str | None = None, force: bool = False) -
     `base` names the base by another path or id; `force` loads it even where it is not the one trained on.
     Raises AdapterError where tensors, names or the base do not fit; NotFoundError where the base is not to be had.
     """
-    card = adapter.card
     where, revision = where_base(adapter, base)
     check_base(adapter, base=base, force=force)
-    model = load_base(model_config(adapter, where, revision), where, revision, card.task.output)
+    model = load_base(model_config(adapter, where, revision), where, revision, task_of(adapter).output)
     method_of(adapter).attach_finished(model)
     load_tensors(adapter, model)
     model.net.eval()
@@ -106,9 +106,15 @@ def _rank_axis(model: Model, name: str) -> int | None:
 
 def model_config(adapter: Adapter, base: str, revision: str | None) -> PretrainedConfig:
     """The base's config with the adapter's task in it."""
-    task = adapter.card.task
-    num_labels = len(task.labels) if task.labels else (1 if task.output == "score" else None)
-    return load_config(base, revision, num_labels=num_labels)
+    return load_config(base, revision, num_labels=task_of(adapter).num_outputs)
+
+
+def task_of(adapter: Adapter) -> Task:
+    """The task that adapter.json describes."""
+    try:
+        return read_task(adapter.card.task)
+    except ValueError as error:
+        raise AdapterError(f"{adapter.folder / 'adapter.json'}: {error}") from None
 
 
 def method_of(adapter: Adapter) -> Method:

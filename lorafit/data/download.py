@@ -18,7 +18,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from lorafit import __version__
-from lorafit.data.originals import BASE_URL, DataSet
+from lorafit.data.originals import BASE_URL, PaperFiles
 from lorafit.errors import LorafitError, NotFoundError
 
 URL_VARIABLE = "LORAFIT_DATA_URL"
@@ -54,8 +54,8 @@ class FetchedFile:
     fresh: bool
 
 
-def fetch_data_set(
-    data_set: DataSet, root: Path, told: Callable[[str, int, int | None], None]
+def fetch_files(
+    data_set: PaperFiles, root: Path, told: Callable[[str, int, int | None], None]
 ) -> list[FetchedFile]:
     """Bring the files of a data set to its folder in `root`. `told` hears each file's name and how far it is.
 

@@ -67,12 +67,6 @@ class LabelBatch:
     def num_places(self) -> int:
         return self.input_ids.numel()
 
-    @property
-    def starts(self) -> Tensor:
-        """Where each example of a packed row begins, [n]."""
-        ends = torch.tensor(self.lengths, device=self.input_ids.device).cumsum(0)
-        return ends - torch.tensor(self.lengths, device=self.input_ids.device)
-
     def to(self, device: torch.device) -> LabelBatch:
         """The same batch on another device."""
         return to_device(self, device)

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from lorafit.decoding.search import Search
 from lorafit.decoding.session import open_session
 from lorafit.errors import RUN_AGAIN, InterruptedRunError, RecipeError, SetKey
+from lorafit.models import family_of
 
 Prompt = Sequence[int]
 
@@ -93,7 +94,7 @@ def _decode(
 
 def _prompt_room(net: PreTrainedModel, max_new_tokens: int) -> int:
     """The longest prompt, in tokens, that leaves room for `max_new_tokens`."""
-    num_positions: int | None = getattr(net.config, "max_position_embeddings", None)
+    num_positions = family_of(net.config).num_positions(net.config)
     if num_positions is None:
         return 2**31  # no limit
     if max_new_tokens >= num_positions:

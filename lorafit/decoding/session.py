@@ -9,7 +9,6 @@ reordered after every step. It is slower, and right for every architecture.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from typing import Any, Protocol, cast
 
@@ -19,13 +18,8 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicCache
 
 from lorafit.decoding.cache import SlotLayer
+from lorafit.models import accepted, family_of
 from lorafit.models.packing import PACKED_ATTENTION
-
-# Position enters by `position_ids` alone, and the attention obeys a mask [n, 1, queries, keys] as given.
-TREE_MODEL_TYPES = frozenset(
-    {"gemma", "gpt2", "gpt_neox", "llama", "mistral", "olmo2", "phi3", "qwen2", "qwen3"}
-)
-
 
 _OBEY_MASKS = ("sdpa", "eager", PACKED_ATTENTION)
 
@@ -48,11 +42,9 @@ def open_session(net: PreTrainedModel) -> Session:
 
 
 def beams_can_share_a_row(net: PreTrainedModel) -> bool:
-    """Whether `TreeSession` is right for `net`: a known architecture, masks obeyed, no sliding window."""
+    """Whether `TreeSession` is right for `net`: its architecture allows it, and its attention obeys masks."""
     config = net.config
-    if config.model_type not in TREE_MODEL_TYPES or config._attn_implementation not in _OBEY_MASKS:
-        return False
-    return not any(DynamicCache(config=config).is_sliding)
+    return config._attn_implementation in _OBEY_MASKS and family_of(config).can_share_cache(config)
 
 
 class TreeSession:
@@ -118,7 +110,6 @@ class ReorderSession:
 
     def __init__(self, net: PreTrainedModel) -> None:
         self.net = net
-        self.accepted = inspect.signature(net.forward).parameters.keys()
         self.cache = DynamicCache(config=net.config)
         self.width = 1
 
@@ -141,13 +132,13 @@ class ReorderSession:
         return self._forward(tokens.reshape(-1, 1), positions).view(num_rows, width, -1)
 
     def _forward(self, ids: Tensor, positions: Tensor) -> Tensor:
-        options = {"position_ids": positions, "logits_to_keep": 1}
+        options = accepted(self.net, position_ids=positions, logits_to_keep=1)
         logits = self.net(
             input_ids=ids,
             attention_mask=self.real,
             past_key_values=self.cache,
             use_cache=True,
-            **{name: value for name, value in options.items() if name in self.accepted},
+            **options,
         ).logits
         return logits[:, -1:]
 

@@ -15,13 +15,7 @@ from lorafit.interop.foreign import Factors, Foreign, Slices
 from lorafit.interop.readers import Reader
 from lorafit.methods import LoRA
 from lorafit.metrics import Kind
-from lorafit.models import Family, Model
-
-# The alpha of the released checkpoints (paper's scripts), since no file of loralib's holds it.
-PAPER_ALPHAS = {"roberta": 16, "deberta-v2": 32, "gpt2": 32}
-
-# What the paper's code saves of the base beside the adapter: poolers without use, tied heads, mask buffers.
-_OF_BASE = re.compile(r"(^|\.)(pooler\.dense\.\w+|lm_head\.\S+|attn\.(masked_)?bias|position_ids)$")
+from lorafit.models import Family, Model, family_of
 
 
 @dataclass(frozen=True)
@@ -38,18 +32,15 @@ def output_of(foreign: Foreign, family: Family) -> tuple[Kind, int | None]:
 
     Raises AdapterError for an encoder without a head.
     """
-    heads = {n: t for n, t in foreign.others.items() if re.search(r"(^|\.)(classifier|score)\.", n)}
-    heads = {n: t for n, t in heads.items() if not n.startswith(f"{family.backbone}.")}
-    last = [
-        t for n, t in heads.items() if n.endswith(("out_proj.weight", "classifier.weight", "score.weight"))
-    ]
-    if not last and family.head_dropout:
+    head = family.heads.get("label")
+    weight = foreign.others.get(f"{head.output}.weight") if head is not None else None
+    if weight is None and "text" not in family.heads:
         raise AdapterError(
             f"{foreign.path}: holds no classification head, without which a {family.model_type} is no use"
         )
-    if not last:
+    if weight is None:
         return "text", None
-    rows = last[0].shape[0]
+    rows = weight.shape[0]
     return ("score", 1) if rows == 1 else ("label", rows)
 
 
@@ -90,7 +81,7 @@ def _others(foreign: Foreign, shape: Model) -> tuple[dict[str, Tensor], list[str
     for name, tensor in foreign.others.items():
         if name in head:
             tensors[name] = tensor
-        elif name in base or f"{shape.family.backbone}.{name}" in base or _OF_BASE.search(name):
+        elif name in base or f"{shape.family.backbone}.{name}" in base or shape.family.is_left_over(name):
             left_out.append(name)
         else:
             raise AdapterError(
@@ -128,8 +119,8 @@ def _alpha(
     if not reader.holds_alpha:
         if given is not None:
             return given
-        known = PAPER_ALPHAS.get(config.model_type)
-        hint = f"{known} for the paper's {config.model_type} checkpoints" if known else ""
+        known = family_of(config).loralib_alpha
+        hint = f"{known:g} for the paper's {config.model_type} checkpoints" if known else ""
         fault = f"{foreign.path}: a {reader.name} file does not hold alpha"
         raise RecipeError(fault, SetArgument("alpha", note=hint))
     if given is not None:

@@ -4,11 +4,14 @@ layer = lora.Linear(in_features, out_features, r=16)             # or Embedding,
 layer = lora.Linear.from_base(pretrained_layer, r=16)            # around existing weights
 lora.attach(model, [lora.Site(name) for name in lora.find(model, ["q_proj", "v_proj"])], r=8, alpha=16)
 lora.mark_only_lora_as_trainable(model)
+lora.draw_from(model, lora.Draws(seed))                          # dropout from generators of its own
 torch.save(lora.lora_state_dict(model), path)                    # load with strict=False
 with lora.merged(model): ...                                     # at the base model's speed
 """
 
 from lorafit.lora.conv import Conv1d, Conv2d, Conv3d, ConvLoRA
+from lorafit.lora.draws import Draws, draw_from
+from lorafit.lora.dropout import Dropout, DropoutSource
 from lorafit.lora.embedding import Embedding
 from lorafit.lora.inits import INITS
 from lorafit.lora.layer import (
@@ -32,6 +35,9 @@ __all__ = [
     "Conv2d",
     "Conv3d",
     "ConvLoRA",
+    "Draws",
+    "Dropout",
+    "DropoutSource",
     "Embedding",
     "Linear",
     "LoRALayer",
@@ -42,6 +48,7 @@ __all__ = [
     "adapter_parameters",
     "attach",
     "detach",
+    "draw_from",
     "filled_layers",
     "find",
     "lora_layers",

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
+from lorafit.lora.dropout import Dropout
 from lorafit.lora.inits import INITS, Filler, fill_adapter
 
 HALF = (torch.float16, torch.bfloat16)
@@ -118,7 +119,7 @@ class LoRALayer(nn.Module):
         if r < 0 or not 0 <= lora_dropout <= 1:
             raise ValueError(f"r must be at least 0 and lora_dropout within 0..1, not {r} and {lora_dropout}")
         self.r, self.lora_alpha, self.merge_weights = r, lora_alpha, merge_weights
-        self.lora_dropout = nn.Dropout(lora_dropout)
+        self.lora_dropout = Dropout(lora_dropout)
         self.register_buffer("merged_weight", None, persistent=False)
         shapes = self._adapter_shapes(r)
         if 0 in shapes[0] + shapes[1]:  # r = 0, or no slice of the output is adapted

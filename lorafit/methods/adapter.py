@@ -67,15 +67,25 @@ class Adapter(Method):
             replace(model.net, place, module.train(model.net.training))
         return train_only(model, {name for name, _ in model.net.named_parameters()} - before)
 
+    def always_reached(self, model: Model) -> dict[str, nn.Parameter]:
+        """Where adapters are dropped at random, of all of them only the last one."""
+        reached = super().always_reached(model)
+        if not self.drop_at_random:
+            return reached
+        blocks, last = model.family.block_prefix(model.net), model.family.num_blocks(model.net) - 1
+        return {
+            name: parameter
+            for name, parameter in reached.items()
+            if name.startswith(f"{blocks}.{last}.") or not name.startswith(f"{blocks}.")
+        }
+
     def _modules(self, model: Model, generator: torch.Generator | None) -> dict[str, nn.Module]:
         """Name of a module of the base -> what takes its place."""
-        from transformers.models.gpt2.modeling_gpt2 import GPT2Block
-
         from lorafit.methods.adapter_modules import (
             AdaptedDropout,
-            AdaptedGPT2Block,
             AdaptedOutput,
             RandomDepth,
+            adapted_block,
         )
 
         bottleneck = partial(self._bottleneck, model, generator)
@@ -87,14 +97,11 @@ class Adapter(Method):
                 names = [f"{prefix}.{i}.{end}" for i in range(num_blocks) for end in ends]
                 return {name: AdaptedDropout(at(name), bottleneck()) for name in names}
             case "lin":
-                blocks = {f"{prefix}.{i}": at(f"{prefix}.{i}") for i in range(num_blocks)}
-                eps = getattr(model.net.config, "layer_norm_epsilon", 0.0)
-                return {
-                    name: AdaptedGPT2Block.from_base(block, bottleneck(eps))
-                    if isinstance(block, GPT2Block)
-                    else self._no_place(model)
-                    for name, block in blocks.items()
-                }
+                if not model.family.wrapped_blocks:
+                    self._no_place(model)
+                eps = model.net.config.layer_norm_epsilon
+                names = [f"{prefix}.{i}" for i in range(num_blocks)]
+                return {name: adapted_block(at(name), bottleneck(eps)) for name in names}
         if self.drop_layers >= num_blocks:
             raise RecipeError(
                 f"[method] drop_layers: {self.drop_layers} leaves no adapter in {num_blocks} layers; lower it"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
-from transformers.models.gpt2.modeling_gpt2 import GPT2Block
+
+from lorafit.lora import Draws
 
 
 class Bottleneck(nn.Module):
@@ -50,6 +51,7 @@ class AdaptedOutput(nn.Module):
     h = adapter(h) + residual;  LayerNorm(h + input).
     """
 
+    draws: Draws | None = None
     dense: nn.Module
     dropout: nn.Module
     LayerNorm: nn.Module
@@ -67,7 +69,7 @@ class AdaptedOutput(nn.Module):
     def forward(self, hidden_states: Tensor, input_tensor: Tensor) -> Tensor:
         h = self.dropout(self.dense(hidden_states))
         normed = self.LayerNorm(h + input_tensor)
-        if self.training and self.depth is not None and self.depth.drops(self.layer):
+        if self.training and self.depth is not None and self.depth.drops(self.layer, self.draws):
             return normed + 0.0 * _sum_of_parameters(self.adapter)
         return self.LayerNorm(self.adapter(normed) + h + input_tensor)
 
@@ -75,42 +77,44 @@ class AdaptedOutput(nn.Module):
 class RandomDepth:
     """How many of the lower layers go without adapter in a pass, drawn anew for every one (robust AdapterDrop).
 
-    Uniform over `fewest` .. `num_layers` - 1, so the last adapter always works. Drawn from torch's own generator, so a
-    resumed run draws the same.
+    Uniform over `fewest` .. `num_layers` - 1, so the last adapter always works.
     """
 
     def __init__(self, fewest: int, num_layers: int) -> None:
         self.fewest, self.num_layers = fewest, num_layers
         self.num_dropped = fewest
 
-    def drops(self, layer: int) -> bool:
-        """Whether `layer` goes without; asked by every adapted layer in turn, and drawn when the lowest asks."""
+    def drops(self, layer: int, draws: Draws | None) -> bool:
+        """Whether `layer` goes without; asked by every adapted layer in turn, and drawn when the lowest asks.
+
+        Without `draws`, from torch's global generator.
+        """
         if layer == self.fewest:
-            self.num_dropped = int(torch.randint(self.fewest, self.num_layers, ()))
+            ends = self.fewest, self.num_layers
+            self.num_dropped = int(torch.randint(*ends, ())) if draws is None else draws.integer(*ends)
         return layer < self.num_dropped
 
 
-class AdaptedGPT2Block(GPT2Block):
-    """A GPT-2 block with an adapter behind it: x + up(act(down(LayerNorm(x))))  (Lin et al. 2020)."""
+class AdaptedBlock(nn.Module):
+    """Mixed into the class of a block, an adapter behind it: x + up(act(down(LayerNorm(x))))  (Lin et al. 2020)."""
 
     adapter: Bottleneck
 
-    @classmethod
-    def from_base(cls, block: GPT2Block, adapter: Bottleneck) -> AdaptedGPT2Block:
-        """Take over everything the block has."""
-        self = cls.__new__(cls)
-        nn.Module.__init__(self)
-        self.__dict__.update(
-            {key: value for key, value in vars(block).items() if not isinstance(value, dict)}
-        )
-        for name, child in block.named_children():
-            self.add_module(name, child)
-        self.adapter = adapter
-        return self
-
     def forward(self, *args: object, **kwargs: object) -> Tensor:
-        x = super().forward(*args, **kwargs)  # type: ignore[arg-type]
+        x: Tensor = super().forward(*args, **kwargs)
         return x + self.adapter(x)
+
+
+def adapted_block(block: nn.Module, adapter: Bottleneck) -> AdaptedBlock:
+    """A block of the same class with an adapter behind it, which takes over everything that `block` has."""
+    kind = type(f"Adapted{type(block).__name__}", (AdaptedBlock, type(block)), {})
+    adapted: AdaptedBlock = object.__new__(kind)
+    nn.Module.__init__(adapted)
+    adapted.__dict__.update({key: value for key, value in vars(block).items() if not isinstance(value, dict)})
+    for name, child in block.named_children():
+        adapted.add_module(name, child)
+    adapted.adapter = adapter
+    return adapted
 
 
 def _sum_of_parameters(module: nn.Module) -> Tensor:

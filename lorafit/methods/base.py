@@ -14,7 +14,7 @@ from lorafit.recipe import MethodSection
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from lorafit.methods.change import Change
     from lorafit.models import Model, TrainedSet
@@ -54,6 +54,11 @@ class Method(MethodSection, ABC):
         Returns them by name. `generator` draws the initial values.
         Raises RecipeError where the architecture does not have what is asked for.
         """
+
+    def always_reached(self, model: Model) -> dict[str, nn.Parameter]:
+        """What a gradient reaches in every step, by parameter name: mostly all that trains."""
+        unreached = set(model.without_gradient())
+        return {name: parameter for name, parameter in model.trained().items() if name not in unreached}
 
     def saved_tensors(self, model: Model) -> dict[str, Tensor]:
         """What the adapter folder holds of a model in training, by parameter name: everything that trains.

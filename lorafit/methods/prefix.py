@@ -55,6 +55,7 @@ class Prefix(Method):
         from lorafit.models import take_packed_rows
 
         net, family = model.net, model.family
+        self._check_architecture(model)
         attentions = family.attentions(net)
         self._check(model, is_causal=bool(getattr(attentions[0], "is_causal", False)))
         take_packed_rows(net)
@@ -72,26 +73,28 @@ class Prefix(Method):
     @override
     def saved_tensors(self, model: Model) -> dict[str, Tensor]:
         """The prefix itself, and the head."""
-        from lorafit.methods.prefix_modules import prefix_values
+        from lorafit.methods.prefix_modules import reader_of
 
         name = _name(model)
         others = {n: p for n, p in model.trained().items() if not n.startswith(f"{name}.")}
-        return {**others, f"{name}.table.values": prefix_values(model.net, name)}
+        return {**others, f"{name}.table.values": reader_of(model.net).table().detach()}
 
     @override
     def finish(self, model: Model) -> None:
         """The prefix itself in the place of its reparameterisation."""
-        from lorafit.methods.prefix_modules import finish_prefix
+        from lorafit.methods.prefix_modules import reader_of
 
-        finish_prefix(model.net, _name(model))
+        reader_of(model.net).finish()
+
+    def _check_architecture(self, model: Model) -> None:
+        if not model.family.can_pack(model.net.config):
+            raise RecipeError(
+                f"[method] name: a prefix has no way into the attention of this {model.family.model_type!r}; "
+                f"choose another method"
+            )
 
     def _check(self, model: Model, *, is_causal: bool) -> None:
         family, positions = model.family, model.net.config.max_position_embeddings
-        if not family.packs:
-            raise RecipeError(
-                f"[method] name: a prefix has no way into the attention of {family.model_type!r}; "
-                f"choose another method"
-            )
         if self.variant == "embedding" and not is_causal:
             raise RecipeError(
                 f'[method] variant: "embedding" needs a causal decoder, and {family.model_type!r} reads both ways; '

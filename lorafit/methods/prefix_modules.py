@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from lorafit.lora import replace
@@ -92,7 +91,7 @@ class PrefixReader(nn.Module):
         backbone.prefix = self
         backbone.register_forward_pre_hook(self._before)
         for layer, attention in enumerate(attentions):
-            attention.prefix = LayerPrefix(self, layer)  # type: ignore[assignment]
+            vars(attention)["prefix"] = LayerPrefix(self, layer)  # nn.Module expects a module or a tensor
 
     def finish(self) -> None:
         """Put what the reparameterisation gives in its place."""
@@ -137,9 +136,9 @@ class PrefixReader(nn.Module):
                 past_key_values=cache,
                 use_cache=True,
             )
-        layers = cast(list[DynamicLayer], cache.layers)
+        states = [(layer.keys, layer.values) for layer in cast(list[DynamicLayer], cache.layers)]
         return torch.stack(
-            [torch.cat([cast(Tensor, layer.keys), cast(Tensor, layer.values)]) for layer in layers]
+            [torch.cat([keys, values]) for keys, values in states if keys is not None and values is not None]
         )
 
 
@@ -147,13 +146,13 @@ class PrefixReader(nn.Module):
 def _activations_kept(backbone: nn.Module) -> Iterator[None]:
     """No recomputing, which goes without a cache; for a few tokens it would spare nothing."""
     recomputing = [m for m in backbone.modules() if getattr(m, "gradient_checkpointing", False)]
-    for module in recomputing:
-        module.gradient_checkpointing = False  # type: ignore[assignment]
     try:
+        for module in recomputing:
+            vars(module)["gradient_checkpointing"] = False
         yield
     finally:
         for module in recomputing:
-            module.gradient_checkpointing = True  # type: ignore[assignment]
+            vars(module)["gradient_checkpointing"] = True
 
 
 @dataclass(frozen=True)
@@ -170,9 +169,10 @@ class LayerPrefix:
 class PushedPositions(nn.Embedding):
     """A table of positions in which token 0 has the position `offset`: those before are the prefix's."""
 
-    def __init__(self, table: nn.Embedding, offset: int) -> None:
-        super().__init__(table.num_embeddings, table.embedding_dim, _weight=table.weight)
-        self.weight = table.weight
+    def __init__(self, weight: nn.Parameter, offset: int) -> None:
+        num_positions, width = weight.shape
+        super().__init__(num_positions, width, _weight=weight)
+        self.weight = weight
         self.offset = offset
 
     def forward(self, input: Tensor) -> Tensor:
@@ -195,33 +195,19 @@ def push_positions(model: Model, length: int) -> None:
     net, family = model.net, model.family
     if family.positions:
         name = f"{family.backbone}.{family.positions}"
-        table = net.get_submodule(name)
-        assert isinstance(table, nn.Embedding)
-        replace(net, name, PushedPositions(table, length))
+        replace(net, name, PushedPositions(net.get_parameter(f"{name}.weight"), length))
     if model.output == "text" or family.positions:
         net.config.max_position_embeddings -= length
 
 
 def key_shape(attention: nn.Module, key: Place) -> tuple[int, int]:
     """How many heads the keys have, and how wide one is."""
-    projection = attention.get_submodule(key.module.rpartition(".")[2])
-    width = getattr(projection, "out_features", None) or projection.nf  # Linear, or transformers' Conv1D
-    head_width = getattr(attention, "head_dim", None) or attention.attention_head_size
-    return int(width) // key.num_slices // int(head_width), int(head_width)  # type: ignore[arg-type]
+    projection = vars(attention.get_submodule(key.module.rpartition(".")[2]))
+    width: int = projection.get("out_features") or projection["nf"]  # Linear, or transformers' Conv1D
+    head_width: int = vars(attention).get("head_dim") or vars(attention)["attention_head_size"]
+    return width // key.num_slices // head_width, head_width
 
 
-@torch.no_grad()
-def prefix_values(net: PreTrainedModel, name: str) -> Tensor:
-    """What the prefix called `name` has come to."""
-    return _reader(net, name).table()
-
-
-def finish_prefix(net: PreTrainedModel, name: str) -> None:
-    """Put the prefix itself in the place of its reparameterisation."""
-    _reader(net, name).finish()
-
-
-def _reader(net: PreTrainedModel, name: str) -> PrefixReader:
-    reader = net.get_submodule(name)
-    assert isinstance(reader, PrefixReader)
-    return reader
+def reader_of(net: nn.Module) -> PrefixReader:
+    """The one that a net with a prefix has."""
+    return next(module for module in net.modules() if isinstance(module, PrefixReader))

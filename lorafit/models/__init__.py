@@ -2,10 +2,10 @@
 
 from lorafit.models.activations import fuse_activations
 from lorafit.models.at_hand import missing_files
-from lorafit.models.families import FAMILIES, LOGICAL_TARGETS, Family, family_of
+from lorafit.models.families import FAMILIES, LOGICAL_TARGETS, Family, Head, family_of
 from lorafit.models.identity import BaseIdentity, base_identity
-from lorafit.models.load import base_folder, load_base, load_config, load_tokenizer, skeleton
-from lorafit.models.model import Model, TrainedSet
+from lorafit.models.load import base_folder, load_base, load_config, load_tokenizer, set_pad_token, skeleton
+from lorafit.models.model import Model, TrainedSet, accepted
 from lorafit.models.packing import PackedRow, take_packed_rows
 from lorafit.models.stored import MappedFile, Stored, stored_tensors, weight_files
 
@@ -14,11 +14,13 @@ __all__ = [
     "LOGICAL_TARGETS",
     "BaseIdentity",
     "Family",
+    "Head",
     "MappedFile",
     "Model",
     "PackedRow",
     "Stored",
     "TrainedSet",
+    "accepted",
     "base_folder",
     "base_identity",
     "family_of",
@@ -27,6 +29,7 @@ __all__ = [
     "load_config",
     "load_tokenizer",
     "missing_files",
+    "set_pad_token",
     "skeleton",
     "stored_tensors",
     "take_packed_rows",

@@ -14,8 +14,6 @@ from huggingface_hub.utils import are_progress_bars_disabled
 from torch import nn
 from transformers import (
     AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForSequenceClassification,
     AutoTokenizer,
     GPT2Tokenizer,
     PretrainedConfig,
@@ -25,7 +23,6 @@ from transformers import (
 
 from lorafit.errors import Advice, NotFoundError, RecipeError, SetKey
 from lorafit.files import ASSET_PREFIX, local_path
-from lorafit.lora.dropout import cheapen_dropouts
 from lorafit.metrics import Kind
 from lorafit.models.activations import fuse_activations
 from lorafit.models.families import family_of
@@ -45,7 +42,7 @@ def load_config(
     """The base's config with the recipe's dropouts. With `local_only` nothing is fetched: the Hugging Face cache is
     asked, then the shapes of the paper's bases that lorafit knows by heart.
 
-    Raises NotFoundError when there is no such base, RecipeError for an architecture that lorafit does not know.
+    Raises NotFoundError when there is no such base, RecipeError for a dropout that the architecture does not have.
     """
     _check_folder(base)
     try:
@@ -57,19 +54,27 @@ def load_config(
             raise _not_found("base model", base, revision, error) from error
         shape = dict(KNOWN_SHAPES[base])
         config = AutoConfig.for_model(shape.pop("model_type"), **shape)
-    family = family_of(config.model_type, base)
-    if dropout is not None:
-        for key in family.dropouts:
-            setattr(config, key, dropout)
-    if head_dropout is not None:
-        if not family.head_dropout:
-            raise RecipeError(
-                f"[model] head_dropout: {config.model_type} has no classification head with dropout"
-            )
-        setattr(config, family.head_dropout, head_dropout)
+    _set_dropouts(config, dropout, head_dropout)
     if num_labels is not None:
         config.num_labels = num_labels
     return config
+
+
+def _set_dropouts(config: PretrainedConfig, dropout: float | None, head_dropout: float | None) -> None:
+    family = family_of(config)
+    text = family.text_config(config)
+    if dropout and not family.dropouts:
+        raise RecipeError(f"[model] dropout: {config.model_type} has no dropout in its base; leave it out")
+    for key in family.dropouts if dropout is not None else ():
+        setattr(text, key, dropout)
+    if head_dropout is None:
+        return
+    head = family.heads.get("label")
+    if head is None or not head.dropout_key:
+        raise RecipeError(
+            f"[model] head_dropout: {config.model_type} has no classification head with dropout"
+        )
+    setattr(config, head.dropout_key, head_dropout)
 
 
 def load_tokenizer(base: str, revision: str | None = None) -> PreTrainedTokenizerBase:
@@ -102,10 +107,11 @@ def load_base(
     Raises NotFoundError when weights are missing, damaged, or of another shape.
     """
     tokenizer = load_tokenizer(base, revision)
-    family = family_of(config.model_type, base)
+    family = family_of(config)
+    set_pad_token(config, tokenizer, output)
     with _quiet():
         try:
-            net, report = _auto_class(output).from_pretrained(
+            net, report = family.heads[output].auto_class.from_pretrained(
                 _hub_id_or_path(base),
                 config=config,
                 revision=revision,
@@ -117,17 +123,30 @@ def load_base(
             Exception
         ) as error:  # transformers raises OSError, ValueError, RuntimeError, SafetensorError, pickle errors…
             raise _not_found("weights", base, revision, error) from error
-    unread = sorted(n for n in report["missing_keys"] if output == "text" or not family.is_head(n))
+    unread = sorted(report["missing_keys"])
     mismatched = sorted(str(entry[0]) for entry in report["mismatched_keys"])
-    if bad := unread + [name for name in mismatched if output == "text" or not family.is_head(name)]:
+    if bad := [name for name in unread + mismatched if not family.is_head(name, output)]:
         raise NotFoundError(
             f"{base}: {len(bad)} tensors of the base are missing or of another shape, such as {bad[0]!r}; "
             f"these are not the weights of this {config.model_type} config"
         )
-    draw_head(net, [*report["missing_keys"], *mismatched], torch.Generator().manual_seed(head_seed))
+    draw_head(net, [*unread, *mismatched], torch.Generator().manual_seed(head_seed))
     fuse_activations(net)
-    cheapen_dropouts(net)
     return Model(net.eval(), tokenizer, family, output)
+
+
+def set_pad_token(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase, output: Kind) -> None:
+    """A head that reads the last token must know which are padding: a base without such a token gets its tokenizer's,
+    or its end of text. Raises NotFoundError where the tokenizer has neither.
+    """
+    family = family_of(config)
+    text = family.text_config(config)
+    if family.heads[output].reads != "last" or text.pad_token_id is not None:
+        return
+    ids = (tokenizer.pad_token_id, tokenizer.eos_token_id)
+    if all(token is None for token in ids):
+        raise NotFoundError(f"{tokenizer.name_or_path}: its tokenizer has neither pad_token nor eos_token")
+    text.pad_token_id = next(token for token in ids if token is not None)
 
 
 @torch.no_grad()
@@ -150,9 +169,10 @@ def skeleton(config: PretrainedConfig, output: Kind, *, with_buffers: bool = Fal
 
     `with_buffers`: what is computed and not stored is real, so that the net runs once it has weights.
     """
+    family = family_of(config)
     with _parameters_on_meta() if with_buffers else torch.device("meta"):
-        net: PreTrainedModel = _auto_class(output).from_config(config, dtype=torch.float32)
-    return Model(net.eval(), None, family_of(config.model_type, config._name_or_path), output)
+        net: PreTrainedModel = family.heads[output].auto_class.from_config(config, dtype=torch.float32)
+    return Model(net.eval(), None, family, output)
 
 
 @contextlib.contextmanager
@@ -182,10 +202,6 @@ def base_folder(base: str, revision: str | None = None) -> Path:
         return Path(snapshot_download(base, revision=revision, local_files_only=True))
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
         raise _not_found("files", base, revision, error) from error
-
-
-def _auto_class(output: Kind) -> Any:
-    return AutoModelForCausalLM if output == "text" else AutoModelForSequenceClassification
 
 
 def _hub_id_or_path(base: str) -> str:

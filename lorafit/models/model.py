@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +11,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lorafit.metrics import Kind
-from lorafit.models.families import Family
+from lorafit.models.families import Family, Head
+from lorafit.models.packing import PackedRow
 
 TrainedSet = Mapping[str, nn.Parameter]
 """What trains, by parameter name."""
@@ -25,26 +27,59 @@ class Model:
     family: Family
     output: Kind
 
+    @property
+    def head(self) -> Head:
+        """What leads to the outputs of its kind."""
+        return self.family.heads[self.output]
+
+    def is_head(self, name: str) -> bool:
+        """Whether a parameter belongs to a head that trains."""
+        return self.family.is_head(name, self.output)
+
     def head_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Everything outside the encoder: what the paper trains along with any method on GLUE (paper's run_glue.py)."""
-        if self.output == "text":
-            return
         for name, parameter in self.net.named_parameters():
-            if self.family.is_head(name):
+            if self.is_head(name):
                 yield name, parameter
 
+    def head_outputs(self, input_ids: Tensor, lengths: Sequence[int], **inputs: Tensor | None) -> Tensor:
+        """The head's outputs for n texts, [n, outputs].
+
+        The texts lie end to end [1, T], with `position_ids` that begin anew for each (the net must
+        `take_packed_rows`), or one below the other [n, longest], with an `attention_mask` that leaves out the padding
+        on the right. Raises NotFoundError for a text without a token.
+        """
+        given = {name: tensor for name, tensor in inputs.items() if tensor is not None}
+        pad_id: int | None = self.family.text_config(self.net.config).pad_token_id
+        if not self.head.modules:
+            mask = given["attention_mask"]
+            ids = input_ids if pad_id is None else input_ids.masked_fill(mask == 0, pad_id)
+            outputs: Tensor = self.net(input_ids=ids, **given).logits
+            return outputs
+        places = self.head.places(input_ids, lengths, pad_id)
+        hidden = self._hidden_states(input_ids, lengths, given)
+        return self.apply_head(hidden.flatten(0, 1).index_select(0, places)[:, None])
+
     def apply_head(self, hidden: Tensor) -> Tensor:
-        """The encoder's output [n, length, d], of which the head reads the first token -> [n, outputs]."""
-        for name in self.family.head:
+        """What the backbone gave for the token that the head reads [n, 1, d] -> [n, outputs]."""
+        for name in self.head.modules:
             hidden = self.net.get_submodule(name)(hidden)
+        return hidden.flatten(1)
+
+    def _hidden_states(self, input_ids: Tensor, lengths: Sequence[int], inputs: dict[str, Tensor]) -> Tensor:
+        backbone = self.net.base_model
+        options = accepted(backbone, use_cache=False)
+        if "position_ids" in inputs:
+            options["packed_row"] = PackedRow.of(list(lengths), input_ids.device)
+        hidden: Tensor = backbone(input_ids=input_ids, **inputs, **options).last_hidden_state
         return hidden
 
     def without_gradient(self) -> list[str]:
         """Parameters that cannot change the output: a bias on every key adds the same to all scores of a query."""
-        key = self.family.places.get("key")
-        if key is None or key.num_slices > 1:
+        if not self.family.idle_key_bias:
             return []
-        return [n for n, _ in self.net.named_parameters() if n.endswith(f"{key.module}.bias")]
+        end = f"{self.family.places['key'].module}.bias"
+        return [name for name, _ in self.net.named_parameters() if name.endswith(end)]
 
     def require_tokenizer(self) -> PreTrainedTokenizerBase:
         """The tokenizer of a model that was loaded, not only shaped."""
@@ -66,3 +101,9 @@ class Model:
     @property
     def device(self) -> torch.device:
         return next(self.net.parameters()).device
+
+
+def accepted(module: nn.Module, **options: object) -> dict[str, object]:
+    """Those options that a net's forward pass names: not every architecture has them all."""
+    names = inspect.signature(module.forward).parameters.keys()
+    return {name: value for name, value in options.items() if name in names}

@@ -19,7 +19,8 @@ from lorafit.objectives.base import (
 from lorafit.objectives.classification import Classification
 from lorafit.objectives.generation import Generation
 from lorafit.recipe import DataSection, DecodeSection, EvalSection
-from lorafit.tasks import GenerationTask, LabelTask, Task
+from lorafit.tasks import Generation as GenerationTask
+from lorafit.tasks import LabelTask, Task
 
 __all__ = [
     "AnyObjective",
@@ -48,13 +49,13 @@ class BaseFacts:
     @property
     def num_positions(self) -> int | None:
         """Positions that are left for tokens; None where there is no limit."""
-        positions: int | None = getattr(self.config, "max_position_embeddings", None)
+        positions = self.family.num_positions(self.config)
         return None if positions is None else positions - self.num_positions_taken
 
     @property
     def pad_id(self) -> int:
         """What fills up a padded row; attention does not see it."""
-        return int(getattr(self.config, "pad_token_id", None) or 0)
+        return int(getattr(self.family.text_config(self.config), "pad_token_id", None) or 0)
 
 
 @dataclass(frozen=True)
@@ -83,20 +84,19 @@ def _(task: GenerationTask, facts: BaseFacts, settings: Settings) -> Generation:
             SetKey("decode.max_new_tokens", note="lower"),
         )
     max_length = asked if room is None else min(asked, room)
-    packs = facts.family.packs
+    packs = facts.family.can_pack(facts.config)
     return Generation(task, max_length, settings.decode, settings.evaluation, packs, facts.pad_id)
 
 
 @objective_for.register
 def _(task: LabelTask, facts: BaseFacts, settings: Settings) -> Classification:
-    first, asked = facts.family.first_position(facts.config), settings.data.max_length
-    positions = facts.num_positions
+    room, asked = facts.num_positions, settings.data.max_length
     return Classification(
         task,
-        asked if positions is None else min(asked, positions - first),
+        asked if room is None else min(asked, room),
         settings.evaluation,
-        facts.family.packs,
+        facts.family.can_pack(facts.config),
         facts.pad_id,
-        first,
+        facts.family.first_position(facts.config),
         int(getattr(facts.config, "type_vocab_size", 0) or 0),
     )

@@ -11,10 +11,11 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 from typing_extensions import override
 
-from lorafit.data import EncodedText, LabelBatch, LabelRow, encode_labelled, pack_labelled, pad_labelled
+from lorafit.data import LabelRow
+from lorafit.data.labelled import EncodedText, LabelBatch, encode_labelled, pack_labelled, pad_labelled
 from lorafit.errors import Advice, RecipeError
 from lorafit.metrics.scoring import Scores, missing_metrics, score_by
-from lorafit.models import Model, PackedRow
+from lorafit.models import Model
 from lorafit.objectives.base import Encoded, Objective, Prediction, TextOptions, Validation
 from lorafit.recipe import EvalSection
 from lorafit.tasks import LabelTask
@@ -87,7 +88,7 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
     @override
     def validation_rows(self, rows: Sequence[LabelRow]) -> Sequence[LabelRow]:
         """Of a valid split in parts, those of the headline's part."""
-        part = self.task.headline.rpartition(".")[0]
+        part = self.task.headline_score.rpartition(".")[0]
         return [row for row in rows if row.part in ("", part)]
 
     @override
@@ -105,7 +106,7 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
         labels = torch.tensor([example.label for example in examples])
         predictions = [Prediction(i, value) for i, value in enumerate(self._decide(outputs))]
         scores = self._score(rows, predictions, None).all
-        headline = scores[self.task.headline.rpartition(".")[2]]
+        headline = scores[self.task.headline_score.rpartition(".")[2]]
         return Validation(
             loss=label_loss_sum(outputs, labels, 0.0).item() / len(examples),
             quality=-1.0 if headline is None else headline,
@@ -220,21 +221,13 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
 
 def label_outputs(model: Model, batch: LabelBatch) -> Tensor:
     """The head's outputs, [n, classes] or [n, 1]. A net that is given packed rows must `take_packed_rows`."""
-    if batch.position_ids is None:
-        logits: Tensor = model.net(
-            input_ids=batch.input_ids,
-            attention_mask=batch.attention_mask,
-            token_type_ids=batch.token_type_ids,
-        ).logits
-        return logits
-    row = PackedRow.of(batch.lengths, batch.input_ids.device)
-    hidden = model.net.base_model(
-        input_ids=batch.input_ids,
+    return model.head_outputs(
+        batch.input_ids,
+        batch.lengths,
+        attention_mask=batch.attention_mask,
         position_ids=batch.position_ids,
         token_type_ids=batch.token_type_ids,
-        packed_row=row,
-    ).last_hidden_state
-    return model.apply_head(hidden[0].index_select(0, batch.starts)[:, None])
+    )
 
 
 def _alike(examples: Sequence[EncodedText]) -> list[list[int]]:

@@ -19,5 +19,5 @@ def objective_of(
     """
     where, revision = where_base(adapter, base)
     config = model_config(adapter, where, revision)
-    facts = BaseFacts(config, family_of(config.model_type, where), method_of(adapter).num_positions)
+    facts = BaseFacts(config, family_of(config), method_of(adapter).num_positions)
     return objective_for(task, facts, Settings(data, adapter.card.decode, evaluation))

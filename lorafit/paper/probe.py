@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import PretrainedConfig
 
-from lorafit.models import Model, skeleton
+from lorafit.lora import Draws, draw_from
+from lorafit.models import Model, family_of, skeleton
 from lorafit.run.placement import Placement
 from lorafit.run.plan import Plan
 
@@ -30,7 +30,6 @@ TYPICAL_TOKENS = {
 }
 _DEFAULT_TOKENS = 64
 _PROBED_EXAMPLES = 4
-_LAYER_KEYS = ("n_layer", "num_hidden_layers")
 _FEW_LAYERS, _MORE_LAYERS = 2, 4
 
 
@@ -57,22 +56,24 @@ def measure(plan: Plan) -> Speed:
     placement = Placement.of(plan.recipe.model.dtype)
     few, more = (_step_seconds(plan, layers, placement) for layers in (_FEW_LAYERS, _MORE_LAYERS))
     a_layer = max(more - few, 0.0) / (_MORE_LAYERS - _FEW_LAYERS)
-    seconds = few + (_num_layers(plan.config) - _FEW_LAYERS) * a_layer
+    seconds = few + (_num_layers(plan) - _FEW_LAYERS) * a_layer
     return Speed(seconds / (_PROBED_EXAMPLES * _probe_length(plan)))
 
 
 def _step_seconds(plan: Plan, num_layers: int, placement: Placement) -> float:
     """The faster of two steps, after one that warms up."""
     model = _slice(plan, num_layers)
-    plan.method.attach(model, torch.Generator().manual_seed(0))
+    draws = Draws(seed=0)
+    plan.method.attach(model, draws.init())
     placement.place(model)
+    draw_from(model.net, draws)
     model.net.train()
     ids = torch.randint(5, 100, (_PROBED_EXAMPLES, _probe_length(plan)), device=placement.device)
     return min([_timed_step(model, ids, placement) for _ in range(3)][1:])
 
 
 def _slice(plan: Plan, num_layers: int) -> Model:
-    config = type(plan.config).from_dict(plan.config.to_dict() | {_layer_key(plan.config): num_layers})
+    config = family_of(plan.config).with_layers(plan.config, num_layers)
     shape = skeleton(config, plan.task.output)
     shape.net.to_empty(device="cpu")
     with torch.no_grad():
@@ -98,10 +99,5 @@ def _probe_length(plan: Plan) -> int:
     return min(TYPICAL_TOKENS.get(plan.task.name, _DEFAULT_TOKENS), plan.recipe.data.max_length)
 
 
-def _layer_key(config: PretrainedConfig) -> str:
-    own = config.to_dict()
-    return next(key for key in _LAYER_KEYS if key in own)
-
-
-def _num_layers(config: PretrainedConfig) -> int:
-    return int(getattr(config, _layer_key(config)))
+def _num_layers(plan: Plan) -> int:
+    return int(family_of(plan.config).text_config(plan.config).num_hidden_layers)

@@ -15,23 +15,15 @@ from typing import Any
 
 import torch
 import transformers
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForMaskedLM,
-    PretrainedConfig,
-    PreTrainedTokenizerFast,
-)
+from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, PretrainedConfig
 
 from lorafit.errors import RecipeError
 from lorafit.files import new_folder, write_json, write_text
-from lorafit.models import load_config
+from lorafit.models import family_of, load_config
 from lorafit.recipe import Recipe
 
 NUM_TRAIN, NUM_DEV = 24, 10  # rows of a task
 NUM_STEPS = 4
-_WIDTH, _LAYERS, _HEADS, _POSITIONS = 32, 2, 4, 160
 
 _NAMES = ("Alimentum", "Cotto", "Zizzi", "Aromi", "Clowns", "Giraffe")
 _AREAS = ("riverside", "city centre")
@@ -99,74 +91,17 @@ class QuickTable:
 
 
 def _make_base(like: PretrainedConfig, folder: Path) -> None:
-    """A random model of the same architecture, two narrow layers deep, with a byte-level BPE tokenizer."""
-    tokenizer = _tokenizer(sentences=like.model_type != "gpt2")
+    """A random model of the same architecture, two narrow layers deep, with a tokenizer of the quick rows' words."""
+    family = family_of(like)
+    texts = [f"{context} {text}" for context, text, _ in _facts("tokenizer", 60)]
+    moods = [f"the {thing} was {mood} ." for mood in _GOOD + _BAD for thing in _THINGS]
+    tokenizer = family.tiny_tokenizer([*texts, *moods])
     tokenizer.save_pretrained(folder)
-    sizes: dict[str, Any]
-    if like.model_type == "gpt2":
-        sizes = {"n_embd": _WIDTH, "n_layer": _LAYERS, "n_head": _HEADS, "n_positions": _POSITIONS}
-    else:
-        sizes = {
-            "hidden_size": _WIDTH,
-            "num_hidden_layers": _LAYERS,
-            "num_attention_heads": _HEADS,
-            "intermediate_size": 2 * _WIDTH,
-            "max_position_embeddings": _POSITIONS,
-            "pooler_hidden_size": _WIDTH,
-            "attention_head_size": _WIDTH // _HEADS,
-        }
-    kept = {key: value for key, value in like.to_diff_dict().items() if key in _ARCHITECTURE}
-    tokens = {
-        "vocab_size": len(tokenizer),
-        "pad_token_id": tokenizer.pad_token_id,
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-    }
-    config = AutoConfig.for_model(like.model_type, **(kept | sizes | tokens))
+    config = family.tiny_config(like, vocab_size=len(tokenizer))
     torch.manual_seed(0)
-    auto: Any = AutoModelForCausalLM if like.model_type == "gpt2" else AutoModelForMaskedLM
+    auto = AutoModelForCausalLM if "text" in family.heads else AutoModelForMaskedLM
     transformers.utils.logging.disable_progress_bar()  # a file of some kilobytes
     auto.from_config(config).save_pretrained(folder)
-
-
-# What makes DeBERTa and RoBERTa what they are, sizes aside.
-_ARCHITECTURE = (
-    "type_vocab_size",
-    "layer_norm_eps",
-    "relative_attention",
-    "max_relative_positions",
-    "position_buckets",
-    "norm_rel_ebd",
-    "share_att_key",
-    "pos_att_type",
-    "position_biased_input",
-    "conv_kernel_size",
-    "conv_act",
-)
-
-
-def _tokenizer(*, sentences: bool) -> PreTrainedTokenizerFast:
-    """`sentences`: with <s> … </s> around a text and </s></s> between two, as RoBERTa has it."""
-    special = ["<s>", "<pad>", "</s>", "<mask>"] if sentences else ["<|endoftext|>"]
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    trainer = trainers.BpeTrainer(
-        vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False
-    )
-    texts = [f"{context} {text}" for context, text, _ in _facts("tokenizer", 60)]
-    tokenizer.train_from_iterator([*texts, *(f"a {x} {y}" for x in _GOOD + _BAD for y in _THINGS)], trainer)
-    if not sentences:
-        end = special[0]
-        return PreTrainedTokenizerFast(
-            tokenizer_object=tokenizer, eos_token=end, bos_token=end, pad_token=end
-        )
-    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)
-    named = {"bos_token": "<s>", "cls_token": "<s>", "eos_token": "</s>", "sep_token": "</s>"}
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", mask_token="<mask>", **named
-    )
 
 
 # ---- texts

@@ -10,11 +10,11 @@ from typing import Any
 
 from lorafit.errors import Advice, ChangeArgument, NotFoundError, RecipeError, SetArgument
 from lorafit.files import new_folder, tidy, write_json, write_jsonl, write_text
-from lorafit.methods import METHODS
-from lorafit.recipe import Recipe, differing_keys, read_recipe, to_toml
+from lorafit.recipe import Recipe, differing_keys, to_toml
 from lorafit.run.checkpoint import Checkpoint, copy_linked, newest_checkpoint
 from lorafit.run.lock import LOCK_FILE
 from lorafit.run.options import Resume
+from lorafit.run.recipes import open_recipe
 
 _LENGTH = ("train.epochs", "train.max_steps")  # what extending a run may change
 
@@ -82,7 +82,7 @@ class RunFolder:
                     f"{self.path}: already exists and is not a run folder", ChangeArgument("output")
                 )
             return False
-        changed = differing_keys(recipe, read_recipe(self.recipe, [], METHODS))
+        changed = differing_keys(recipe, open_recipe(self.recipe))
         other = [line for line in changed if not line.startswith(_LENGTH)]
         if changed and not (extend and not other):
             longer = [] if other else [SetArgument("extend", True, "makes this run longer")]

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 
 from transformers import PretrainedConfig
 
-from lorafit.data import Split, num_batches
+from lorafit.data import Split
+from lorafit.data.batches import num_batches
 from lorafit.errors import Advice, RecipeError, SetKey
-from lorafit.methods import METHODS, Method
+from lorafit.methods import Method
 from lorafit.models import FAMILIES, Family, Model, family_of, load_config, skeleton
 from lorafit.objectives import AnyObjective, BaseFacts, Settings, objective_for
-from lorafit.recipe import Recipe, TrainSection, find_recipe, read_recipe
+from lorafit.recipe import TrainSection
+from lorafit.run.recipes import Recipe, open_recipe
 from lorafit.run.warm_start import plan_warm_start
-from lorafit.tasks import Task, find_task
+from lorafit.tasks import PRESETS, Rows, Task, load_rows
 from lorafit.training import Schedule, check_shardable, count_steps, count_warmup
 
 
@@ -37,6 +39,7 @@ class Plan:
     recipe: Recipe
     method: Method
     task: Task
+    rows: Rows
     objective: AnyObjective
     scored_split: Split
     config: PretrainedConfig
@@ -53,17 +56,18 @@ class Plan:
 
 def load_plan(name_or_path: str, overrides: list[str]) -> Plan:
     """The plan of a recipe file or shipped recipe, with overrides."""
-    return make_plan(read_recipe(find_recipe(name_or_path), overrides, METHODS))
+    return make_plan(open_recipe(name_or_path, overrides))
 
 
 def make_plan(recipe: Recipe) -> Plan:
     """Check everything that needs no weights.
 
     Raises RecipeError where parts of the recipe do not fit each other, NotFoundError where the base's config is not
-    at hand.
+    at hand, or training rows that are named are not there or malformed.
     """
-    task, method = find_task(recipe.task.name), recipe.method
-    assert isinstance(method, Method)
+    rows, method = load_rows(recipe.task, recipe.data), recipe.method
+    task = rows.task
+    recipe = recipe.model_copy(update={"task": task})
     task.find_metrics(recipe.eval.metrics)  # an unknown name is said before anything begins
     config = load_config(
         recipe.model.base,
@@ -73,7 +77,7 @@ def make_plan(recipe: Recipe) -> Plan:
         num_labels=task.num_outputs,
         local_only=True,
     )
-    facts = BaseFacts(config, family_of(config.model_type, recipe.model.base), method.num_positions)
+    facts = BaseFacts(config, family_of(config), method.num_positions)
     _check_kind(facts.family, task, recipe.model.base)
     objective = objective_for(task, facts, Settings(recipe.data, recipe.decode, recipe.eval))
     shape = skeleton(copy.deepcopy(config), task.output)  # a method may change what it is given
@@ -87,14 +91,15 @@ def make_plan(recipe: Recipe) -> Plan:
     method.finish(shape)
     saved = shape.trained()
     num_head = sum(p.numel() for name, p in saved.items() if name in head)
-    counted = task.count_train_rows(recipe.data)
-    num_rows = task.num_train_rows if counted is None else counted
+    counted = rows.num_train_rows()
+    num_rows = PRESETS[task.name].num_train_rows if counted is None else counted
     return Plan(
         recipe=recipe,
         method=method,
         task=task,
+        rows=rows,
         objective=objective,
-        scored_split=task.scored_split,
+        scored_split=rows.scored_split,
         config=config,
         parameters=parameters,
         num_trained=sum(p.numel() for p in saved.values()) - num_head,
@@ -124,16 +129,15 @@ def make_schedule(train: TrainSection, num_train_rows: int) -> Schedule:
 
 
 def _check_kind(family: Family, task: Task, base: str) -> None:
-    """Texts need a decoder, labels an encoder."""
-    if family.is_encoder and task.output == "text":
-        raise RecipeError(
-            f"[model] base: {base} ({family.model_type}) is an encoder and writes no text, which {task.name} needs"
-        )
-    if not family.is_encoder and task.output != "text":
-        raise RecipeError(
-            f"[model] base: {base} ({family.model_type}) is not an encoder, which {task.name} needs",
-            Advice(f"take one of {', '.join(name for name, other in FAMILIES.items() if other.is_encoder)}"),
-        )
+    """The base must have a head for the task's predictions."""
+    if task.output in family.heads:
+        return
+    able = ", ".join(name for name, other in FAMILIES.items() if task.output in other.heads)
+    gives = "writes no text" if task.output == "text" else "has no head for labels"
+    raise RecipeError(
+        f"[model] base: {base} ({family.model_type}) {gives}, which {task.name} needs",
+        Advice(f"take one of {able}"),
+    )
 
 
 def _groups(shape: Model) -> list[ParameterGroup]:

@@ -34,7 +34,7 @@ def plan_warm_start(method: Method, shape: Model) -> str | None:
     adapter = read_adapter(folder)
     _check_method(method, adapter)
     _check_tensors(adapter, shape)
-    return f"LoRA starts from {folder} (task {adapter.card.task.name})"
+    return f"LoRA starts from {folder} (task {adapter.card.task['name']})"
 
 
 def warm_start(method: Method, model: Model, base: BaseCard) -> list[str]:
@@ -56,14 +56,14 @@ def warm_start(method: Method, model: Model, base: BaseCard) -> list[str]:
     with torch.no_grad():
         for name in (*names, *kept):
             trained[name].copy_(adapter.tensors[name])
-    along = f" and {model.family.kept_head}" if kept else ""
+    along = f" and {model.head.kept_by_warm_start}" if kept else ""
     fresh = {model.family.head_module(n) for n, _ in model.head_parameters() if n not in kept}
     head = f", head fresh ({', '.join(sorted(fresh))})" if fresh else ""
-    return [f"LoRA{along} from {folder} (task {adapter.card.task.name}){head}"]
+    return [f"LoRA{along} from {folder} (task {adapter.card.task['name']}){head}"]
 
 
 def _is_kept(name: str, model: Model) -> bool:
-    kept = model.family.kept_head
+    kept = model.head.kept_by_warm_start
     return bool(kept) and name.startswith(f"{kept}.")
 
 
@@ -94,7 +94,7 @@ def _check_tensors(adapter: Adapter, model: Model) -> None:
         if tensor is None or list(tensor.shape) != wanted:
             found = "is missing" if tensor is None else f"is {list(tensor.shape)}"
             raise AdapterError(f"{where}: {name!r} {found}, but this base and its targets need {wanted}")
-    inside = {name for name in adapter.tensors if not model.family.is_head(name)}
+    inside = {name for name in adapter.tensors if not model.is_head(name)}
     if more := sorted(inside - set(names)):
         raise AdapterError(
             f"{where}: also adapts {more[0]!r}", SetKey("method.targets", note="to the adapter's")

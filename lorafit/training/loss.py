@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from lorafit.data.batches import SequenceBatch
+from lorafit.models import accepted, family_of
 from lorafit.models.packing import PackedRow
 
 _CHUNK_ELEMENTS = 1 << 23  # logits held at once: 32 MB in float32
@@ -23,12 +25,15 @@ def language_model_loss_sums(
 
     `label_smoothing`: eps of each member. A net that is given packed rows must `take_packed_rows`.
     """
-    hidden = hidden_states(net, batch).flatten(0, 1).index_select(0, batch.target_places)
+    is_bare = family_of(net.config).has_bare_output(net.config)
+    states = hidden_states(net, batch) if is_bare else net(**_inputs(net, batch)).logits
+    loss_sum = partial(_loss_sum, net) if is_bare else cross_entropy_sum
+    at_targets = states.flatten(0, 1).index_select(0, batch.target_places)
     ends = itertools.accumulate(batch.num_targets)
     stretches = [slice(end - count, end) for count, end in zip(batch.num_targets, ends, strict=True)]
     return torch.stack(
         [
-            _loss_sum(net, hidden[rows] if len(stretches) > 1 else hidden, batch.targets[rows], epsilon)
+            loss_sum(at_targets[rows] if len(stretches) > 1 else at_targets, batch.targets[rows], epsilon)
             for rows, epsilon in zip(stretches, label_smoothing, strict=True)
         ]
     )
@@ -36,20 +41,22 @@ def language_model_loss_sums(
 
 def hidden_states(net: PreTrainedModel, batch: SequenceBatch) -> Tensor:
     """What the backbone gives for every token, [1, T, d] or [n, longest, d]."""
-    ids, positions = batch.input_ids, batch.position_ids
-    if positions is None:
-        outputs = net.base_model(input_ids=ids, attention_mask=batch.attention_mask, use_cache=False)
-    else:
-        row = PackedRow.of(batch.lengths, ids.device)
-        outputs = net.base_model(input_ids=ids, position_ids=positions, packed_row=row, use_cache=False)
-    states: Tensor = outputs.last_hidden_state
+    states: Tensor = net.base_model(**_inputs(net, batch)).last_hidden_state
     return states
+
+
+def _inputs(net: PreTrainedModel, batch: SequenceBatch) -> dict[str, object]:
+    inputs = {"input_ids": batch.input_ids, **accepted(net, use_cache=False)}
+    if batch.position_ids is None:
+        return inputs | {"attention_mask": batch.attention_mask}
+    row = PackedRow.of(batch.lengths, batch.input_ids.device)
+    return inputs | {"position_ids": batch.position_ids, "packed_row": row}
 
 
 def _loss_sum(net: PreTrainedModel, hidden: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
     """hidden [N, d], targets [N] -> scalar."""
     head = net.get_output_embeddings()
-    if _is_plain(head, net):
+    if type(head) is nn.Linear and head.bias is None:  # and without an adapter
         loss: Tensor = FusedCrossEntropy.apply(hidden, head.weight, targets, label_smoothing)
         return loss
     return cross_entropy_sum(head(hidden), targets, label_smoothing)
@@ -75,15 +82,6 @@ def label_loss_sums(
     """[members]: label_loss_sum of each member's `counts` examples."""
     parts = zip(outputs.split(list(counts)), labels.split(list(counts)), label_smoothing, strict=True)
     return torch.stack([label_loss_sum(*part) for part in parts])
-
-
-def _is_plain(head: nn.Module, net: PreTrainedModel) -> bool:
-    """A bare matrix product: no bias, no adapter, no soft-capping of logits."""
-    return (
-        type(head) is nn.Linear
-        and head.bias is None
-        and not getattr(net.config, "final_logit_softcapping", None)
-    )
 
 
 class FusedCrossEntropy(torch.autograd.Function):

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lorafit.adapters import Adapter, BaseChoice, read_adapter, restore
+from lorafit.adapters import Adapter, BaseChoice, read_adapter, restore, task_of
 from lorafit.data import Split
-from lorafit.errors import RUN_AGAIN, Advice, InterruptedRunError, RecipeError, SetArgument
+from lorafit.errors import RUN_AGAIN, Advice, DropArgument, InterruptedRunError, RecipeError, SetArgument
 from lorafit.files import write_json, write_jsonl, write_text
 from lorafit.objectives.restored import objective_of
 from lorafit.recipe import EvalSection
 from lorafit.run.evaluator import Evaluation, Evaluator, notes_on_metrics
 from lorafit.run.events import Note, Report, Scored
 from lorafit.run.placement import Placement, clear_out_of_memory
-from lorafit.tasks import find_task, glue_submission
+from lorafit.tasks import PRESETS, load_rows, submission_files
 from lorafit.training import ProcessGroup
 
 
@@ -56,7 +56,10 @@ def evaluate(
     when asked to stop.
     """
     adapter, split = read_adapter(folder), options.split
-    task = find_task(adapter.card.task.name, str(adapter.folder))
+    task = task_of(adapter)
+    submission = PRESETS[task.name].submission if task.name in PRESETS else None
+    if options.glue_submission is not None and submission is None:
+        raise RecipeError(f"{folder}: {task.name} is not a task of GLUE", DropArgument("glue_submission"))
     if options.glue_submission is not None and split != "test":
         raise RecipeError("a GLUE submission needs the test split", SetArgument("split", "test"))
     task.find_metrics(section.metrics)  # an unknown name is an error before anything begins
@@ -64,7 +67,10 @@ def evaluate(
     if options.data is not None:
         data = data.model_copy(update={split: str(options.data)})
     objective = objective_of(adapter, task, base.base, data, section)
-    rows = task.read(data, split, lambda text: report(Note(text)))
+    loaded = load_rows(task, data)
+    rows = loaded.rows(split)
+    for text in loaded.notes:
+        report(Note(text))
     for note in notes_on_metrics(objective):
         report(note)
     with clear_out_of_memory(folder):
@@ -76,9 +82,9 @@ def evaluate(
     target = options.output or folder.resolve().parent / "eval" / split
     write_jsonl(target / "predictions.jsonl", lines)
     write_json(target / "scores.json", {"split": split, **result})
-    if options.glue_submission is not None:
+    if options.glue_submission is not None and submission is not None:
         decisions = [float(prediction.value) for prediction in evaluation.predictions]
-        for name, text in glue_submission(task, rows, decisions).items():
+        for name, text in submission_files(submission, task, rows, decisions).items():
             write_text(options.glue_submission / name, text)
             report(Note(f"wrote {options.glue_submission / name}"))
     return EvaluateResult(folder, split, result, target, lines[:3])

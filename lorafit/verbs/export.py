@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lorafit.adapters import BaseChoice, check_base, read_adapter, where_base
 from lorafit.adapters.model_card import model_card
-from lorafit.adapters.restore import check_tensors, method_of, model_config
+from lorafit.adapters.restore import check_tensors, method_of, model_config, task_of
 from lorafit.errors import AdapterError, lookup
 from lorafit.files import check_new, new_folder
 from lorafit.interop.hub import Upload, upload_folder
@@ -37,7 +37,7 @@ def export(
     check_new(output)
     check_base(adapter, base=base.base, force=base.force)
     where, revision = where_base(adapter, base.base)
-    shape = skeleton(model_config(adapter, where, revision), adapter.card.task.output)
+    shape = skeleton(model_config(adapter, where, revision), task_of(adapter).output)
     method_of(adapter).attach_finished(shape)
     check_tensors(adapter, shape)
     on_base = adapter.on(where, revision)

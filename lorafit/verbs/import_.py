@@ -10,13 +10,12 @@ from lorafit.adapters import (
     AdapterCard,
     BaseCard,
     Fingerprint,
-    TaskCard,
     take_fingerprint,
     where_base,
     write_adapter,
 )
 from lorafit.adapters.fingerprint import answers, probe_inputs
-from lorafit.adapters.restore import check_tensors, load_tensors, method_of, model_config
+from lorafit.adapters.restore import check_tensors, load_tensors, method_of, model_config, task_of
 from lorafit.errors import NotFoundError, RecipeError, lookup
 from lorafit.files import check_new
 from lorafit.interop.convert import convert, output_of
@@ -24,6 +23,7 @@ from lorafit.interop.foreign import Foreign
 from lorafit.interop.readers import READERS
 from lorafit.models import (
     BaseIdentity,
+    Family,
     base_folder,
     base_identity,
     family_of,
@@ -32,7 +32,7 @@ from lorafit.models import (
     skeleton,
 )
 from lorafit.run.provenance import provenance
-from lorafit.tasks import TASKS
+from lorafit.tasks import SECTIONS, TASKS, Task, make_data, make_task
 
 
 @dataclass(frozen=True)
@@ -67,15 +67,15 @@ def import_adapter(
     check_new(output)
     foreign = reader.read(file)
     config = load_config(base, local_only=True)
-    task = _task_card(foreign, config.model_type, base, options.task)
-    num_labels = len(task.labels) if task.labels else (1 if task.output == "score" else None)
-    shape = skeleton(load_config(base, num_labels=num_labels, local_only=True), task.output)
+    task = _task(foreign, family_of(config), options.task)
+    shape = skeleton(load_config(base, num_labels=task.num_outputs, local_only=True), task.output)
     converted = convert(foreign, reader, shape, options.alpha, options.targets)
     identity = _identity(base)
     card = AdapterCard(
         base=BaseCard(**vars(identity)),
         method=converted.method.options(),
-        task=task,
+        task=task.options(),
+        data=make_data(task.name),
         provenance=provenance(imported_from=f"{file.name} ({format_name})"),
     )
     adapter = Adapter(output, card, converted.tensors, None)
@@ -94,17 +94,18 @@ def import_adapter(
     return ImportResult(output, card, len(converted.tensors), notes)
 
 
-def _task_card(foreign: Foreign, model_type: str, base: str, name: str | None) -> TaskCard:
-    """The task that was named, or a nameless one by the shape of the head."""
-    output, num_labels = output_of(foreign, family_of(model_type, base))
-    if name is None:
-        labels = [f"LABEL_{i}" for i in range(num_labels)] if output == "label" and num_labels else None
-        return TaskCard(name="unknown", output=output, labels=labels)
-    task = lookup(TASKS, name, "task")
+def _task(foreign: Foreign, family: Family, name: str | None) -> Task:
+    """The task or preset that was named, or a general one by the shape of the head, whose classes have no names."""
+    output, num_labels = output_of(foreign, family)
+    name = name or next(kind for kind, task in TASKS.items() if task.output == output)
+    section = lookup(SECTIONS, name, "task")
+    nameless = name in TASKS and output == section.output == "label"
+    names = {"labels": tuple(f"LABEL_{i}" for i in range(num_labels or 0))} if nameless else {}
+    task = make_task(name, **names)
     if task.output != output or (task.labels and len(task.labels) != num_labels):
         has = f"a head with {num_labels} outputs" if num_labels else "no head"
         raise RecipeError(f"task {name}: does not fit {foreign.path}, which has {has}")
-    return TaskCard(name=name, output=task.output, labels=list(task.labels) if task.labels else None)
+    return task
 
 
 def _identity(base: str) -> BaseIdentity:
@@ -118,7 +119,7 @@ def _identity(base: str) -> BaseIdentity:
 def _fingerprint(adapter: Adapter) -> Fingerprint:
     """What base and adapter answer now, for later loads to be held to."""
     where, revision = where_base(adapter, None)
-    model = load_base(model_config(adapter, where, revision), where, revision, adapter.card.task.output)
+    model = load_base(model_config(adapter, where, revision), where, revision, task_of(adapter).output)
     inputs = probe_inputs(model.vocab_size)
     bare = answers(model, inputs)
     method_of(adapter).attach_finished(model)

@@ -11,11 +11,11 @@ from transformers import PretrainedConfig
 
 from lorafit.data import Split
 from lorafit.errors import NotFoundError
-from lorafit.methods import METHODS
 from lorafit.models import FAMILIES, family_of, load_config, load_tokenizer
 from lorafit.objectives import BaseFacts, Settings, objective_for
-from lorafit.recipe import ModelSection, find_recipe, read_recipe
-from lorafit.tasks import find_task
+from lorafit.recipe import ModelSection
+from lorafit.run.recipes import open_recipe
+from lorafit.tasks import load_rows
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,11 @@ def show(name_or_path: str, overrides: list[str], split: Split, count: int) -> S
 
     Raises NotFoundError for data or a tokenizer that is not there.
     """
-    recipe = read_recipe(find_recipe(name_or_path), overrides, METHODS)
-    task = find_task(recipe.task.name)
+    recipe = open_recipe(name_or_path, overrides)
+    loaded = load_rows(recipe.task, recipe.data)
     facts = _facts(recipe.model)
-    objective = objective_for(task, facts, Settings(recipe.data, recipe.decode, recipe.eval))
-    rows = task.read(recipe.data, split)
+    objective = objective_for(loaded.task, facts, Settings(recipe.data, recipe.decode, recipe.eval))
+    rows = loaded.rows(split)
     encoder = objective.encoder(load_tokenizer(recipe.model.base, recipe.model.revision))
     encoded = encoder.encode(rows)
     parts = [encoder.part_lengths(example) for example in encoded.examples]
@@ -81,4 +81,4 @@ def _facts(model: ModelSection) -> BaseFacts:
         config = load_config(model.base, model.revision, local_only=True)
     except NotFoundError:
         return BaseFacts(PretrainedConfig(), FAMILIES["gpt2"])
-    return BaseFacts(config, family_of(config.model_type, model.base))
+    return BaseFacts(config, family_of(config))

@@ -82,7 +82,7 @@ def _certificate(source: MergeSource, proof: MergeProof) -> dict[str, Any]:
         "adapter": {
             "sha256": card.files["adapter.safetensors"].sha256,
             "method": card.method,
-            "task": card.task.model_dump(mode="json"),
+            "task": card.task,
         },
         "base": card.base.model_dump(mode="json"),
         "untied": sorted(source.untied),

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from lorafit.data.download import FetchedFile, blob_sha1, fetch_data_set
-from lorafit.data.originals import ORIGINALS, DataSet, OriginalFile, Split, data_root
+from lorafit.data.download import FetchedFile, blob_sha1, fetch_files
+from lorafit.data.originals import OriginalFile, PaperFiles, data_root
 from lorafit.errors import DataError, NotFoundError, RunCommand, lookup
+from lorafit.recipe import Split
 from lorafit.run.events import Downloading, Report
+from lorafit.tasks import PRESETS
 
 
 def fetch(names: Sequence[str], folder: Path | None, report: Report) -> list[FetchedFile]:
@@ -19,12 +21,18 @@ def fetch(names: Sequence[str], folder: Path | None, report: Report) -> list[Fet
     Raises RecipeError for an unknown name, NotFoundError when the network or the server fails or a hash is wrong.
     """
     root = folder if folder is not None else data_root()
-    wanted = [lookup(ORIGINALS, name, "data set") for name in names or ORIGINALS]
+    originals = _originals()
+    wanted = [lookup(originals, name, "data set") for name in names or originals]
 
     def told(name: str, done: int, total: int | None) -> None:
         report(Downloading(name, done, total))
 
-    return [file for data_set in wanted for file in fetch_data_set(data_set, root, told)]
+    return [file for data_set in wanted for file in fetch_files(data_set, root, told)]
+
+
+def _originals() -> dict[str, PaperFiles]:
+    """The original files of every preset that has such, by its name."""
+    return {name: preset.original for name, preset in PRESETS.items() if preset.original is not None}
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,7 @@ def verify(folder: Path | None) -> list[VerifiedFile]:
         raise NotFoundError(f"{root}: no such folder")
     files: list[VerifiedFile] = []
     wrong: list[DataError] = []
-    for data_set in ORIGINALS.values():
+    for data_set in _originals().values():
         for file in data_set.files:
             path = next((p for p in _original_places(data_set, file, root) if p.is_file()), None)
             found = blob_sha1(path) if path else None
@@ -60,9 +68,9 @@ def verify(folder: Path | None) -> list[VerifiedFile]:
     if wrong:
         raise DataError.joined(wrong)
     if all(file.status == "missing" for file in files):
-        raise NotFoundError(f"{root}: holds none of the original files of {', '.join(ORIGINALS)}")
+        raise NotFoundError(f"{root}: holds none of the original files of {', '.join(_originals())}")
     return files
 
 
-def _original_places(data_set: DataSet, file: OriginalFile, root: Path) -> list[Path]:
+def _original_places(data_set: PaperFiles, file: OriginalFile, root: Path) -> list[Path]:
     return [folder / file.name for folder in (root, root / data_set.folder, root / data_set.name)]

@@ -12,19 +12,20 @@ import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import ParamSpec
 
 import tomli_w
 
-from lorafit.data.download import fetch_data_set
-from lorafit.data.originals import ORIGINALS, data_root
+from lorafit.data.download import fetch_files
+from lorafit.data.originals import data_root
+from lorafit.data.rows import Row
 from lorafit.errors import Advice, DataError, LorafitError, NotFoundError
 from lorafit.files import local_path, write_text
-from lorafit.methods import METHODS
 from lorafit.models import base_folder, base_identity, missing_files
-from lorafit.recipe import ModelSection, Recipe, find_recipe, read_recipe
+from lorafit.recipe import ModelSection
 from lorafit.run.events import Downloading, Note, Report
-from lorafit.tasks import Task, find_task
+from lorafit.run.recipes import Recipe, open_recipe
+from lorafit.tasks import PRESETS, load_rows
 
 LOCK_FILE = Path("lorafit.lock")
 FORMAT_VERSION = 1
@@ -127,13 +128,12 @@ def prefetch(
     lock = Lock.read(lock_path)
     found, faults = Lock(), list[LorafitError]()
     for name in recipes:
-        recipe = read_recipe(find_recipe(name), overrides, METHODS)
-        task = find_task(recipe.task.name)
+        recipe = open_recipe(name, overrides)
         if not check:
             faults += _faults(_fetch_base, recipe.model, report)
-            faults += _faults(_fetch_data, recipe, task, report)
+            faults += _faults(_fetch_data, recipe, report)
         faults += missing_files(recipe.model.base, recipe.model.revision)
-        faults += _look(recipe, task, found)
+        faults += _look(recipe, found)
     differences = lock.differences(found)
     if check:
         faults += map(NotFoundError, differences)
@@ -146,18 +146,23 @@ def prefetch(
     return PrefetchResult(lock_path, found, check)
 
 
-def _look(recipe: Recipe, task: Task, found: Lock) -> list[LorafitError]:
+def _look(recipe: Recipe, found: Lock) -> list[LorafitError]:
     """Add what is at hand to `found`. Returns the errors of the rest."""
     if not missing_files(recipe.model.base, recipe.model.revision):
         _look_at_base(recipe.model, found)
+    try:
+        rows = load_rows(recipe.task, recipe.data)
+    except (NotFoundError, DataError) as error:
+        return [error]
+    name = recipe.task.name if recipe.task.name in PRESETS else recipe.name
     faults: list[LorafitError] = []
-    for split in dict.fromkeys(["train", *task.splits(recipe.data)]):
+    for split in rows.splits_of_run:
         try:
-            examples = task.read(recipe.data, split)
+            found_rows = rows.rows(split)
         except (NotFoundError, DataError) as error:
             faults.append(error)
         else:
-            found.data.setdefault(task.name, {})[split] = LockedSplit(len(examples), _hash(examples))
+            found.data.setdefault(name, {})[split] = LockedSplit(len(found_rows), _hash(found_rows))
     return faults
 
 
@@ -196,11 +201,11 @@ def _fetch_base(section: ModelSection, report: Report) -> None:
             return
 
 
-def _fetch_data(recipe: Recipe, task: Task, report: Report) -> None:
+def _fetch_data(recipe: Recipe, report: Report) -> None:
     """Download the original files where the recipe means these. Data on the hub are downloaded when they are read."""
-    section = recipe.data
-    if task.name in ORIGINALS and section.dir is section.train is section.valid is section.test is None:
-        fetch_data_set(ORIGINALS[task.name], data_root(), lambda *progress: report(Downloading(*progress)))
+    preset = PRESETS.get(recipe.task.name)
+    if preset and preset.original and recipe.data.dir is None and not recipe.data.files():
+        fetch_files(preset.original, data_root(), lambda *progress: report(Downloading(*progress)))
 
 
 def _faults(fetch: Callable[P, object], *arguments: P.args, **options: P.kwargs) -> list[LorafitError]:
@@ -212,10 +217,10 @@ def _faults(fetch: Callable[P, object], *arguments: P.args, **options: P.kwargs)
     return []
 
 
-def _hash(examples: Sequence[Any]) -> str:
+def _hash(rows: Sequence[Row]) -> str:
     digest = hashlib.sha256()
-    for example in examples:
-        digest.update(json.dumps(asdict(example), sort_keys=True, default=list).encode())
+    for row in rows:
+        digest.update(json.dumps(row.to_json(), sort_keys=True).encode())
     return digest.hexdigest()
 
 

@@ -42,18 +42,19 @@ SETUP = """
 import sys, torch
 from pathlib import Path
 from transformers import GPT2Config, GPT2LMHeadModel
-from lorafit.adapters import AdapterCard, BaseCard, TaskCard, take_fingerprint, trained_tensors, write_adapter
+from lorafit.adapters import AdapterCard, BaseCard, take_fingerprint, trained_tensors, write_adapter
 from lorafit.adapters.fingerprint import answers, probe_inputs
 from lorafit.interop.writers import WRITERS
 from lorafit.methods import LoRA
-from lorafit.models import Model, base_folder, base_identity, family_of, load_config, skeleton
+from lorafit.models import FAMILIES, Model, base_folder, base_identity, load_config, skeleton
 from lorafit.run.provenance import provenance
+from lorafit.tasks import make_task
 
 base, adapter, exported, layers, width = *map(Path, sys.argv[1:4]), *map(int, sys.argv[4:6])
 torch.manual_seed(0)
 net = GPT2LMHeadModel(GPT2Config(n_layer=layers, n_embd=width, n_head=width // 64))
 net.save_pretrained(base, max_shard_size="9GB")
-model = Model(net.eval(), None, family_of("gpt2", str(base)), "text")
+model = Model(net.eval(), None, FAMILIES["gpt2"], "text")
 inputs = probe_inputs(model.vocab_size)
 bare = answers(model, inputs)
 method = LoRA(r=4, alpha=32.0, targets=("query", "value"))
@@ -63,7 +64,7 @@ with torch.no_grad():
         parameter.normal_(std=0.02)
 card = AdapterCard(
     base=BaseCard(**vars(base_identity(str(base), None, base_folder(str(base))))),
-    method=method.options(), task=TaskCard(name="e2e", output="text"), provenance=provenance(),
+    method=method.options(), task=make_task("e2e").options(), provenance=provenance(),
 )
 write_adapter(adapter, card, trained_tensors(model), take_fingerprint(model, inputs, bare))
 from lorafit.adapters import read_adapter

@@ -11,11 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from lorafit.adapters import AdapterCard, BaseCard, Provenance, TaskCard, read_adapter, write_adapter
+from lorafit.adapters import AdapterCard, BaseCard, Provenance, read_adapter, write_adapter
 from lorafit.adapters.restore import finished_tensors, load_tensors, method_of
 from lorafit.errors import NotMergeableError, RecipeError
 from lorafit.methods import METHODS, Adapter, Method, Prefix, Top2
 from lorafit.models import Model, skeleton
+from lorafit.tasks import make_task
 from tests.support.tiny_models import DECODERS, ENCODERS, outputs, tiny_model
 
 # A method's variants, with options that are small enough for a tiny model; one that is not here has its defaults.
@@ -38,12 +39,12 @@ EVERY: list[Method] = [
 ]
 # Method and variant -> the architectures with a place for it; all for one that is not here.
 FITS: dict[tuple[str, str], set[str]] = {
-    ("bitfit", ""): {"gpt2", *ENCODERS},
+    ("bitfit", ""): {"gpt2", "qwen2", *ENCODERS},
     ("adapter", "houlsby"): {"gpt2", *ENCODERS},
     ("adapter", "pfeiffer"): {*ENCODERS},
     ("adapter", "adapterdrop"): {*ENCODERS},
     ("adapter", "lin"): {"gpt2"},
-    ("prefix", "layer"): {*DECODERS, "roberta", "bert"},
+    ("prefix", "layer"): {*DECODERS, "roberta", "xlm-roberta", "bert"},
     ("prefix", "embedding"): {*DECODERS},
 }
 
@@ -233,6 +234,6 @@ def card_of(method: Method) -> AdapterCard:
     return AdapterCard(
         base=BaseCard(id="base", revision=None, config_hash="0", weights_hash="0"),
         method=method.options(),
-        task=TaskCard(name="e2e", output="text"),
+        task=make_task("e2e").options(),
         provenance=Provenance(created="2026-01-01T00:00:00Z", lorafit="0", torch="0", transformers="0"),
     )

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lorafit.data import EncodedPair, pack
+from lorafit.data.batches import pack
+from lorafit.data.encode import EncodedPair
 from lorafit.decoding import BeamSearch, Greedy, generate_all, session
 from lorafit.methods import Adapter, BitFit, Full, LoRA, Method, Prefix, Top2
 from lorafit.models import Model, take_packed_rows
@@ -75,24 +76,6 @@ def test_the_packed_loss_and_its_gradient_are_those_of_one_text_at_a_time(
 
 
 @over_all
-def test_recomputed_activations_give_the_same_gradient(model_type: str, method: Method) -> None:
-    model = trained(model_type, method)
-    take_packed_rows(model.net)
-    model.net.train()  # with dropout
-    torch.manual_seed(0)
-    expected = gradients(model, language_model_loss_sums(model.net, pack(EXAMPLES, 64), [0.0])[0])
-    net = model.net
-    getattr(net, "activation_checkpointing_enable", net.gradient_checkpointing_enable)(
-        {"use_reentrant": False}
-    )
-    torch.manual_seed(0)
-    for name, gradient in gradients(
-        model, language_model_loss_sums(model.net, pack(EXAMPLES, 64), [0.0])[0]
-    ).items():
-        torch.testing.assert_close(gradient, expected[name], msg=name)
-
-
-@over_all
 def test_the_base_may_be_in_bfloat16(model_type: str, method: Method) -> None:
     """Frozen weights in bfloat16, products in bfloat16, what trains in float32: near the loss in float32."""
     model = trained(model_type, method)
@@ -124,7 +107,7 @@ def test_decoding_is_the_plain_forward_pass(
     model_type: str, method: Method, share_rows: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not share_rows:
-        monkeypatch.setattr(session, "TREE_MODEL_TYPES", frozenset())
+        monkeypatch.setattr(session, "beams_can_share_a_row", lambda _: False)
     model = trained(model_type, method)
     expected = [greedy_by_hand(model, prompt) for prompt in PROMPTS]
     greedy = Greedy(max_new_tokens=NUM_NEW, eos_token_ids=())
@@ -144,5 +127,5 @@ def test_beams_are_the_same_in_training_and_afterwards_and_in_any_batch(
     method.finish(model)
     model.net.eval()
     assert generate_all(model.net, PROMPTS, search, batch_size=2) == in_training
-    monkeypatch.setattr(session, "TREE_MODEL_TYPES", frozenset())
+    monkeypatch.setattr(session, "beams_can_share_a_row", lambda _: False)
     assert generate_all(model.net, PROMPTS, search) == in_training

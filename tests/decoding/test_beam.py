@@ -87,7 +87,7 @@ def test_llama_with_grouped_keys_and_rotary_positions(
     prompts = make_prompts(seed=1)
     expected = [by_the_rules(net, prompt, search) for prompt in prompts]
     assert generate_all(net, prompts, search, batch_size=3) == expected
-    monkeypatch.setattr(session, "TREE_MODEL_TYPES", frozenset())
+    monkeypatch.setattr(session, "beams_can_share_a_row", lambda _: False)
     assert generate_all(net, prompts, search, batch_size=3) == expected
 
 

@@ -97,7 +97,7 @@ def test_lora_layers_decode_as_when_merged(
     gpt2: PreTrainedModel, share_rows: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not share_rows:
-        monkeypatch.setattr(session, "TREE_MODEL_TYPES", frozenset())
+        monkeypatch.setattr(session, "beams_can_share_a_row", lambda _: False)
     search = BeamSearch(4, max_new_tokens=8, eos_token_ids=(3, 5))
     without = generate_all(gpt2, PROMPTS, search)
     sites = [lora.Site(name, (True, False, True)) for name in lora.find(gpt2, ["c_attn"])]

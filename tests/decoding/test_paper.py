@@ -52,5 +52,5 @@ def test_hypotheses_that_end_early(paper_net: GPT2LMHeadModel, batch_size: int) 
 
 @pytest.mark.parametrize("batch_size", [1, 16])
 def test_a_row_per_beam(paper_net: GPT2LMHeadModel, batch_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "TREE_MODEL_TYPES", frozenset())
+    monkeypatch.setattr(session, "beams_can_share_a_row", lambda _: False)
     check(paper_net, "beam_eos.json", batch_size)

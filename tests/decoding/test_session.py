@@ -11,7 +11,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from lorafit.decoding import cache
-from lorafit.decoding.session import TREE_MODEL_TYPES, ReorderSession, Session, TreeSession, open_session
+from lorafit.decoding.session import ReorderSession, Session, TreeSession, open_session
+from lorafit.models import FAMILIES
 
 MakeNet = Callable[..., PreTrainedModel]
 
@@ -46,7 +47,9 @@ def compare(net: PreTrainedModel, logits: Tensor, sequences: list[list[list[int]
 
 
 @pytest.mark.parametrize("room", [4, 128])
-@pytest.mark.parametrize("model_type", sorted(TREE_MODEL_TYPES))
+@pytest.mark.parametrize(
+    "model_type", [name for name, family in FAMILIES.items() if family.positions_and_masks]
+)
 def test_beams_in_one_row(
     model_type: str, room: int, monkeypatch: pytest.MonkeyPatch, make_net: MakeNet
 ) -> None:
@@ -62,7 +65,9 @@ def test_beams_in_one_row_with_eager_attention(make_net: MakeNet) -> None:
     follows_the_plain_model(net, open_session(net))
 
 
-@pytest.mark.parametrize("model_type", ["gpt2", "llama", "opt", "gptj", "bloom", "mistral"])
+@pytest.mark.parametrize(
+    "model_type", ["gpt2", "llama", "opt", "gptj", "bloom", "mistral", "gemma", "gpt_neox", "olmo2", "phi3"]
+)
 def test_a_row_per_beam(model_type: str, make_net: MakeNet) -> None:
     changes = {
         "mistral": {"sliding_window": 4},
@@ -73,7 +78,9 @@ def test_a_row_per_beam(model_type: str, make_net: MakeNet) -> None:
     follows_the_plain_model(net, ReorderSession(net))
 
 
-@pytest.mark.parametrize(("model_type", "changes"), [("mistral", {"sliding_window": 4}), ("bloom", {})])
+@pytest.mark.parametrize(
+    ("model_type", "changes"), [("mistral", {"sliding_window": 4}), ("bloom", {}), ("gemma", {})]
+)
 def test_what_cannot_share_a_row_does_not(
     model_type: str, changes: dict[str, int], make_net: MakeNet
 ) -> None:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from lorafit.methods import Adapter
-from lorafit.methods.adapter_modules import AdaptedDropout, AdaptedGPT2Block, AdaptedOutput, Bottleneck
+from lorafit.methods.adapter_modules import AdaptedBlock, AdaptedDropout, AdaptedOutput, Bottleneck
 from lorafit.models import Model
 from tests.support.tiny_models import outputs, some_inputs, tiny_model
 
@@ -58,7 +58,7 @@ def test_pfeiffer_uses_the_layer_norm_twice() -> None:
 def test_lin_stands_behind_the_block_with_a_norm_of_its_own() -> None:
     plain, model = tiny_model("gpt2"), attached("gpt2", Adapter(variant="lin", size=4))
     block = model.net.transformer.h[1]
-    assert isinstance(block, AdaptedGPT2Block)
+    assert isinstance(block, AdaptedBlock)
     x = X.unsqueeze(0)
     h = plain.net.transformer.h[1](x)
     norm = nn.LayerNorm(16, eps=model.net.config.layer_norm_epsilon)
@@ -119,6 +119,19 @@ def test_the_draw_follows_torchs_seed() -> None:
         return [outputs(model).detach() for _ in range(5)]
 
     assert all(torch.equal(a, b) for a, b in zip(run(), run(), strict=True))
+
+
+def test_those_that_chance_may_pass_over_are_not_expected_to_move() -> None:
+    """All that a pass can do without: with every lower layer dropped, these get a gradient of 0."""
+    method = Adapter(variant="adapterdrop", size=4, drop_layers=1, drop_at_random=True)
+    model = attached("bert", method)
+    depth = model.net.bert.encoder.layer[1].output.depth
+    depth.drops = lambda layer, _draws: layer < 2
+    model.net.train()
+    outputs(model).square().sum().backward()
+    reached = {name for name, p in model.trained().items() if p.grad is not None and p.grad.any()}
+    assert method.always_reached(model).keys() == reached < model.trained().keys()
+    assert Adapter(variant="adapterdrop", size=4).always_reached(model).keys() == model.trained().keys()
 
 
 def test_dropping_is_for_adapterdrop() -> None:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForMaskedLM
+from transformers import AutoModelForMaskedLM
 
 from lorafit.adapters import read_adapter
 from lorafit.errors import InterruptedRunError
+from lorafit.models import FAMILIES
 from lorafit.run.plan import load_plan
 from lorafit.run.train import TrainOptions, train
 from lorafit.training import ProcessGroup
-from tests.conftest import save_tokenizer
 from tests.support.stops import StopAt
 
 ROWS = [
@@ -56,17 +56,11 @@ checkpoint_every = 4
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random RoBERTa."""
     folder = tmp_path_factory.mktemp("roberta")
-    vocab_size = save_tokenizer(folder, [" ".join(row[:2]) for row in ROWS])
+    tokenizer = FAMILIES["roberta"].tiny_tokenizer([" ".join(row[:2]) for row in ROWS])
+    tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
-    config = AutoConfig.for_model(
-        "roberta",
-        vocab_size=vocab_size,
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=64,
-        pad_token_id=1,
+    config = FAMILIES["roberta"].tiny_config(
+        vocab_size=len(tokenizer), hidden_size=16, num_attention_heads=2, intermediate_size=32
     )
     AutoModelForMaskedLM.from_config(config).save_pretrained(folder)
     return folder

@@ -180,7 +180,7 @@ class TestWarmStart:
             run("alpha", **start, method__alpha=16)
         with pytest.raises(AdapterError, match="also adapts"):
             run("fewer", **start, method__targets=["query"])
-        with pytest.raises(AdapterError, match="is not there"):
+        with pytest.raises(AdapterError, match="is missing"):
             run("more", **start, method__targets=["query", "key", "value"])
         other = save_encoder(tmp_path / "other", "roberta", seed=5)
         with pytest.raises(AdapterError, match="another base: the weights of"):

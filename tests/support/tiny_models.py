@@ -1,4 +1,4 @@
-"""Tiny random models of several architectures, without tokenizer, for tests that hold them against each other."""
+"""Tiny random models of every family, without tokenizer, for tests that hold them against each other."""
 
 from __future__ import annotations
 
@@ -7,45 +7,41 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from lorafit.models import FAMILIES, Model
+from lorafit.metrics import Kind
+from lorafit.models import FAMILIES, Family, Model
 
 VOCAB_SIZE = 29
-DECODERS = ("gpt2", "llama")
-ENCODERS = ("roberta", "bert", "deberta-v2")
+DECODERS = tuple(name for name, family in FAMILIES.items() if "text" in family.heads)
+ENCODERS = tuple(name for name in FAMILIES if name not in DECODERS)
 
-_GPT2 = {"n_embd": 16, "n_layer": 3, "n_head": 4, "n_positions": 64}
-_OTHERS = {
-    "hidden_size": 16,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "intermediate_size": 24,
-    "max_position_embeddings": 66,
-}
-_MORE: dict[str, dict[str, Any]] = {
-    "llama": {"num_key_value_heads": 2, "head_dim": 4},
-    "deberta-v2": {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "pooler_hidden_size": 16},
-}
+_SIZES = {"hidden_size": 16, "num_hidden_layers": 3, "intermediate_size": 24, "vocab_size": VOCAB_SIZE}
+_TOKENS = {"pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0}
 
 
-def tiny_model(model_type: str, **changes: Any) -> Model:
-    """A model in eval mode, always with the same weights, large enough for its opinions to differ."""
-    sizes = _GPT2 if model_type == "gpt2" else _OTHERS | _MORE.get(model_type, {})
-    tokens = {"vocab_size": VOCAB_SIZE, "pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0}
-    config = AutoConfig.for_model(model_type, **(sizes | tokens | changes))
-    is_decoder = model_type in DECODERS
+def tiny_model(model_type: str, output: Kind | None = None, **changes: Any) -> Model:
+    """A model in eval mode, always with the same weights, large enough for its opinions to differ.
+
+    `output`: by default text for a decoder, labels for an encoder.
+    """
+    family = FAMILIES[model_type]
+    output = output or ("text" if "text" in family.heads else "label")
+    positions = 64 if "text" in family.heads else 66
+    values = {**_SIZES, **_TOKENS, "max_position_embeddings": positions, **changes}
+    return random_model(family, output, family.tiny_config(**values))
+
+
+def random_model(family: Family, output: Kind, config: Any) -> Model:
+    """A net of that config with random weights."""
     torch.manual_seed(0)
-    if is_decoder:
-        net = AutoModelForCausalLM.from_config(config)
-    else:
+    if output != "text":
         config.num_labels = 3
-        net = AutoModelForSequenceClassification.from_config(config)
+    net = family.heads[output].auto_class.from_config(config)
     with torch.no_grad():
         for parameter in net.parameters():
             if parameter.ndim > 1:
                 parameter.normal_(std=0.7 / math.sqrt(parameter.shape[-1] / 16))
-    return Model(net.eval(), None, FAMILIES[model_type], "text" if is_decoder else "label")
+    return Model(net.eval(), None, family, output)
 
 
 def some_inputs() -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from lorafit.adapters.restore import task_of
 from lorafit.errors import AdapterError, LorafitError
 from lorafit.interop.models.safetensors_stream import Outgoing, Streamed, Whole, write_file
 from lorafit.interop.models.source import MergeSource
@@ -132,7 +133,7 @@ def _write_config(source: MergeSource, folder: Path, dtype: torch.dtype | None) 
     if dtype is not None:
         config.pop("torch_dtype", None)
         config["dtype"] = str(dtype).removeprefix("torch.")
-    task = source.adapter.card.task
+    task = task_of(source.adapter)
     if task.labels:
         config["id2label"] = {str(i): label for i, label in enumerate(task.labels)}
         config["label2id"] = {label: i for i, label in enumerate(task.labels)}

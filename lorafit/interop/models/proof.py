@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lorafit.adapters.fingerprint import answers, probe_inputs, tolerance
-from lorafit.adapters.restore import method_of, restore
+from lorafit.adapters.restore import method_of, restore, task_of
 from lorafit.errors import AdapterError, NotAppliedError, NotFoundError, SetArgument
 from lorafit.interop.models.base import LayerProof, MergeProof
 from lorafit.interop.models.safetensors_stream import row_blocks, scanned
@@ -122,7 +122,7 @@ def _reference(source: MergeSource, merged: Model) -> tuple[list[list[int]], Ten
 
 def _merged_model(source: MergeSource, folder: Path, written: list[Stored]) -> Model:
     """As anyone would load it: by its own config, and without the adapter."""
-    output, config = source.adapter.card.task.output, load_config(str(folder))
+    output, config = task_of(source.adapter).output, load_config(str(folder))
     model = skeleton(config, output, with_buffers=True)
     try:
         _give_weights(model, parameter_names(model), written, {})
@@ -132,7 +132,7 @@ def _merged_model(source: MergeSource, folder: Path, written: list[Stored]) -> M
 
 
 def _adapted_model(source: MergeSource) -> Model:
-    model = skeleton(source.config, source.adapter.card.task.output, with_buffers=True)
+    model = skeleton(source.config, task_of(source.adapter).output, with_buffers=True)
     names = parameter_names(model)
     method_of(source.adapter).attach_finished(model)
     try:

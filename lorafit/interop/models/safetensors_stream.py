@@ -48,6 +48,11 @@ class Outgoing(ABC):
     def blocks(self) -> Iterator[Tensor]:
         """Its values in order, some rows at a time, in `dtype`."""
 
+    def write(self, out: BinaryIO) -> None:
+        """Every block."""
+        for block in self.blocks():
+            _write(out, _raw(block))
+
 
 @dataclass(frozen=True)
 class Whole(Outgoing):
@@ -125,11 +130,7 @@ def write_file(path: Path, tensors: Sequence[Outgoing]) -> None:
     with path.open("wb", buffering=0) as out:
         _write(out, struct.pack("<Q", len(encoded)) + encoded)
         for part in _in_runs(tensors):
-            if isinstance(part, _Run):
-                _copy(part, out)
-            else:
-                for block in part.blocks():
-                    _write(out, _raw(block))
+            part.write(out)
         if out.tell() != 8 + len(encoded) + offset:
             raise NotFoundError(f"{path}: {out.tell()} bytes came out instead of {8 + len(encoded) + offset}")
 
@@ -145,6 +146,16 @@ class _Run:
     @property
     def end(self) -> int:
         return self.begin + self.num_bytes
+
+    def write(self, out: BinaryIO) -> None:
+        """By the kernel, inside the file system where it can."""
+        with self.file.open("rb", buffering=0) as stream:
+            begin, left = self.begin, self.num_bytes
+            while left:
+                count = _copy_some(stream.fileno(), out.fileno(), begin, min(left, _COPY_BYTES))
+                if not count:
+                    raise NotFoundError(f"{self.file}: ends too early; the file is damaged")
+                begin, left = begin + count, left - count
 
 
 def _in_runs(tensors: Sequence[Outgoing]) -> Iterator[Outgoing | _Run]:
@@ -162,17 +173,6 @@ def _in_runs(tensors: Sequence[Outgoing]) -> Iterator[Outgoing | _Run]:
             yield tensor
     if run:
         yield run
-
-
-def _copy(run: _Run, out: BinaryIO) -> None:
-    """By the kernel, inside the file system where it can."""
-    with run.file.open("rb", buffering=0) as stream:
-        begin, left = run.begin, run.num_bytes
-        while left:
-            count = _copy_some(stream.fileno(), out.fileno(), begin, min(left, _COPY_BYTES))
-            if not count:
-                raise NotFoundError(f"{run.file}: ends too early; the file is damaged")
-            begin, left = begin + count, left - count
 
 
 def _copy_some(source: int, target: int, begin: int, count: int) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from transformers import PretrainedConfig
 
 from lorafit.adapters import Adapter
-from lorafit.adapters.restore import check_tensors, method_of, model_config
+from lorafit.adapters.restore import check_tensors, method_of, model_config, task_of
 from lorafit.methods import Change
 from lorafit.models import Model, Stored, base_folder, skeleton, stored_tensors, weight_files
 
@@ -36,7 +36,7 @@ class MergeSource:
         """Raises NotMergeableError for a method that changes more than weights, AdapterError for a misfit."""
         folder = base_folder(base, revision)
         config = model_config(adapter, base, revision)
-        shape = skeleton(config, adapter.card.task.output)
+        shape = skeleton(config, task_of(adapter).output)
         aliases = {name: tuple(group) for group in parameter_names(shape).values() for name in group}
         method = method_of(adapter)
         method.attach_finished(shape)

@@ -7,7 +7,7 @@ RoBERTa and DeBERTa: a plain dict with Hugging Face's names and the head. GPT-2:
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import override
 
@@ -72,9 +72,10 @@ class LoralibReader(Reader):
         return Factors(tensors, r, _enabled(foreign, name, a.shape[0] // max(r, 1), slices))
 
 
-def _width(module: Any) -> int:
-    """Outputs of a linear layer; Hugging Face's Conv1D stores its weight [in, out]."""
-    return int(module.nf if hasattr(module, "nf") else module.out_features)
+def _width(module: nn.Module) -> int:
+    """Outputs of a linear layer, or of Hugging Face's Conv1D, which calls them nf."""
+    facts = vars(module)
+    return int(facts["nf"] if "nf" in facts else facts["out_features"])
 
 
 def _enabled(foreign: Foreign, name: str, num_adapted: int, slices: Slices) -> tuple[bool, ...]:

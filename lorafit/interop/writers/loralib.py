@@ -39,7 +39,7 @@ class LoralibWriter(Writer):
         from lorafit.interop.loralib_layout import FILE, WRAPPER
 
         tensors = OrderedDict(adapter.tensors)
-        if shape.family.model_type == "gpt2":
+        if shape.family.loralib_wrapped:
             wrapped = OrderedDict((f"module.{name}", tensor) for name, tensor in tensors.items())
             torch.save({WRAPPER: wrapped}, target / FILE)
         else:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from typing_extensions import override
 
 from lorafit.interop.writers.base import Writer, refusals_unless_low_rank, tensors_beside_layers
+from lorafit.tasks import read_task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,8 +61,9 @@ class PeftWriter(Writer):
     @override
     def card_paragraph(self, card: AdapterCard) -> str:
         """The three lines of Python that load it."""
-        kind = "CausalLM" if card.task.output == "text" else "SequenceClassification"
-        num_labels = f", num_labels={len(card.task.labels or [0])}" if card.task.output != "text" else ""
+        num_outputs = read_task(card.task).num_outputs
+        kind = "CausalLM" if num_outputs is None else "SequenceClassification"
+        num_labels = "" if num_outputs is None else f", num_labels={num_outputs}"
         return (
             f"With peft:\n\n```python\nfrom peft import PeftModel\nfrom transformers import AutoModelFor{kind}\n\n"
             f'base = AutoModelFor{kind}.from_pretrained("{card.base.id}"{num_labels})\n'

@@ -13,14 +13,15 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from lorafit import lora
-from lorafit.adapters import BaseChoice, TaskCard, read_adapter, restore
+from lorafit.adapters import BaseChoice, read_adapter, restore
 from lorafit.errors import LorafitError
 from lorafit.interop.models import hf_folder
 from lorafit.methods import Full, LoRA
+from lorafit.tasks import Classification
 from tests.support.adapter_fixtures import make_adapter
 from tests.support.merged_models import merge_to, weights
 
-HEAD = TaskCard(name="x", output="label", labels=["no", "yes", "maybe"])
+HEAD = Classification(name="classification", labels=("no", "yes", "maybe"))
 
 
 def _loaded(folder: Path, output: str) -> torch.nn.Module:

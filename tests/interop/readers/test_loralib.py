@@ -10,18 +10,17 @@ from typing import Any
 import pytest
 import torch
 
-from lorafit.adapters import BaseChoice, TaskCard, read_adapter, restore
+from lorafit.adapters import BaseChoice, read_adapter, restore
 from lorafit.errors import AdapterError, DamagedError, NotFoundError, RecipeError
 from lorafit.methods import LoRA
+from lorafit.tasks import Classification
 from lorafit.verbs.export import export
 from lorafit.verbs.import_ import ImportOptions, import_adapter
 from lorafit.verbs.verify import verify
 from tests.support.adapter_fixtures import make_adapter, run_here
 
 FILE = "pytorch_model_lora.bin"
-
-
-HEAD = TaskCard(name="x", output="label", labels=["no", "yes", "maybe"])
+HEAD = Classification(name="classification", labels=("no", "yes", "maybe"))
 
 
 def _import(file: Path, output: Path, base: Path, **given: Any) -> Any:
@@ -98,7 +97,7 @@ def test_encoders_bring_their_head(make_base, tmp_path, model_type):
     _import(tmp_path / "out" / FILE, tmp_path / "again", base, alpha=4)
     first, second = read_adapter(tmp_path / "adapter"), read_adapter(tmp_path / "again")
     assert all(torch.equal(tensor, second.tensors[name]) for name, tensor in first.tensors.items())
-    assert second.card.task.labels == ["LABEL_0", "LABEL_1", "LABEL_2"]
+    assert second.card.task["labels"] == ["LABEL_0", "LABEL_1", "LABEL_2"]
     assert second.card.method["targets"] == ["query", "value"]
 
 
@@ -181,4 +180,4 @@ def test_unreadable_files_and_unknown_tasks_are_named(gpt2_file, gpt2_base, make
         _import(gpt2_file, tmp_path / "adapter", gpt2_base, task="e3e")
     with pytest.raises(AdapterError, match="holds no classification head"):
         _import(gpt2_file, tmp_path / "adapter", make_base("roberta"))
-    assert _import(gpt2_file, tmp_path / "adapter", gpt2_base, task="e2e").card.task.name == "e2e"
+    assert _import(gpt2_file, tmp_path / "adapter", gpt2_base, task="e2e").card.task["name"] == "e2e"

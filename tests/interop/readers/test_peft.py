@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from lorafit.adapters import BaseChoice, TaskCard, read_adapter, restore
+from lorafit.adapters import BaseChoice, read_adapter, restore
 from lorafit.errors import AdapterError, DamagedError, NotFoundError, RecipeError
+from lorafit.tasks import Classification
 from lorafit.verbs.export import export
 from lorafit.verbs.import_ import ImportOptions, import_adapter
 from tests.support.adapter_fixtures import make_adapter
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-HEAD = TaskCard(name="x", output="label", labels=["no", "yes", "maybe"])
+HEAD = Classification(name="classification", labels=("no", "yes", "maybe"))
 
 
 def _base(folder: Path, output: str) -> nn.Module:

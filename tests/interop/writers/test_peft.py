@@ -9,8 +9,9 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from lorafit.adapters import BaseChoice, TaskCard, read_adapter, restore
+from lorafit.adapters import BaseChoice, read_adapter, restore
 from lorafit.methods import LoRA
+from lorafit.tasks import Classification
 from lorafit.verbs.export import export
 from lorafit.verbs.import_ import ImportOptions, import_adapter
 from lorafit.verbs.verify import verify
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-HEAD = TaskCard(name="x", output="label", labels=["no", "yes", "maybe"])
+HEAD = Classification(name="classification", labels=("no", "yes", "maybe"))
 
 
 def _peft(base: nn.Module, folder: Path) -> nn.Module:

@@ -10,7 +10,8 @@ import pytest
 
 from lorafit.data import TextRow
 from lorafit.errors import NotFoundError
-from lorafit.tasks import TASKS, group_references
+from lorafit.tasks import group_references
+from tests.support.rows import read_texts, rows_of
 
 ENTRY = {
     "tripleset": [["Mars Hill College", "JOINED", "1973"], ["Mars Hill College", "LOCATION", "Mars Hill"]],
@@ -22,7 +23,7 @@ ENTRY = {
 def read(folder: Path, content: Any) -> list[TextRow]:
     path = folder / "train.json"
     path.write_text(json.dumps(content))
-    return TASKS["dart"].read_file(path)  # type: ignore[attr-defined]
+    return read_texts("dart", path)
 
 
 def test_a_pair_for_every_annotation_of_whatever_source(tmp_path: Path) -> None:
@@ -44,7 +45,7 @@ def test_the_same_triples_in_two_entries_are_one_context(tmp_path: Path) -> None
         ([ENTRY, {"annotations": []}], r"train\.json: entry 2, tripleset: is missing; expected a list of"),
         ([ENTRY | {"tripleset": [["a", "b"]]}], r"entry 1, tripleset\[0\]\[2\]: is missing"),
         ([ENTRY | {"tripleset": [["a", "b", None]]}], r"entry 1, tripleset\[0\]\[2\]: should be a string"),
-        ([ENTRY, 3], r"train\.json: entry 2: "),
+        ([ENTRY, 3], r"train\.json: entry 2, should be an object; expected a list of"),
         ({"entries": []}, r"train\.json: should be a list"),
         ([ENTRY | {"annotations": [{"source": "x"}]}], r"entry 1, annotations\[0\]\.text: is missing"),
     ],
@@ -52,14 +53,16 @@ def test_the_same_triples_in_two_entries_are_one_context(tmp_path: Path) -> None
 def test_a_file_of_another_structure(tmp_path: Path, content: Any, message: str) -> None:
     with pytest.raises(NotFoundError, match=message) as caught:
         read(tmp_path, content)
-    assert "\n" not in str(caught.value)
+    assert len(str(caught.value).splitlines()) == (
+        1 if "should be a list" in message else 2
+    )  # and what to do
 
 
 def test_a_file_that_is_not_json(tmp_path: Path) -> None:
     path = tmp_path / "train.json"
     path.write_text('[\n{"tripleset": [}\n]')
     with pytest.raises(NotFoundError, match=r"train\.json:2: not valid JSON"):
-        TASKS["dart"].read_file(path)  # type: ignore[attr-defined]
+        read_texts("dart", path)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe["])
@@ -67,4 +70,12 @@ def test_an_empty_file_and_one_of_other_bytes(tmp_path: Path, content: bytes) ->
     path = tmp_path / "train.json"
     path.write_bytes(content)
     with pytest.raises(NotFoundError, match=r"train\.json: (is empty|not UTF-8)"):
-        TASKS["dart"].read_file(path)  # type: ignore[attr-defined]
+        read_texts("dart", path)
+
+
+def test_a_malformed_entry_is_left_out_where_asked(tmp_path: Path) -> None:
+    path = tmp_path / "train.json"
+    path.write_text(json.dumps([ENTRY, {"annotations": []}, ENTRY, 3]))
+    rows = rows_of("dart", train=str(path), on_bad_row="skip")
+    assert len(rows.rows("train")) == 2
+    assert rows.notes == [f"{path}: 2 malformed rows were skipped (entries 2, 4); 2 are left"]

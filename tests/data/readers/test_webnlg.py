@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from lorafit.data import TextRow
+from lorafit.data.readers.webnlg import SEEN_CATEGORIES
 from lorafit.errors import NotFoundError
-from lorafit.tasks import TASKS, group_references
-from lorafit.tasks.webnlg import SEEN_CATEGORIES
+from lorafit.tasks import group_references
+from tests.support.rows import read_texts
 
 
 def entry(category: str, *texts: tuple[str, str], triples: int = 1) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def entry(category: str, *texts: tuple[str, str], triples: int = 1) -> dict[str,
 def read(folder: Path, *entries: Any) -> list[TextRow]:
     path = folder / "train.json"
     path.write_text(json.dumps({"entries": [{str(i): e} for i, e in enumerate(entries, start=1)]}))
-    return TASKS["webnlg"].read_file(path)  # type: ignore[attr-defined]
+    return read_texts("webnlg", path)
 
 
 def test_only_texts_that_are_good_and_nothing_changed_in_them(tmp_path: Path) -> None:
@@ -70,4 +71,4 @@ def test_a_file_without_entries(tmp_path: Path) -> None:
     path = tmp_path / "train.json"
     path.write_text("[]")
     with pytest.raises(NotFoundError, match=r'train\.json: .*; expected \{"entries"'):
-        TASKS["webnlg"].read_file(path)  # type: ignore[attr-defined]
+        read_texts("webnlg", path)

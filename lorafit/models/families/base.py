@@ -1,0 +1,333 @@
+"""What is known of one architecture: where its parts are, what it allows, and a tiny one of its kind."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    GenerationConfig,
+    PretrainedConfig,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+from transformers.models.auto.auto_factory import _BaseAutoModelClass
+
+from lorafit import lora
+from lorafit.errors import NotFoundError, RecipeError, did_you_mean
+from lorafit.metrics import Kind
+from lorafit.models.families.tiny import DECODER, Specials, byte_pairs, words
+
+LOGICAL_TARGETS = ("query", "key", "value", "output", "up", "down")
+ALL_LINEAR = "all-linear"
+"""A target: every linear layer of the backbone."""
+
+SIZES: Mapping[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "max_position_embeddings": 160,
+}
+"""Of a tiny model, in the names that most configs have."""
+
+ConfigT = TypeVar("ConfigT", bound=PretrainedConfig)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A module inside a block, and which slice of its output is meant: c_attn holds query, key and value side by side.
+
+    `parts`: how wide the slices are, where they are not equal.
+    """
+
+    module: str
+    slice: int = 0
+    num_slices: int = 1
+    parts: Callable[[PretrainedConfig], tuple[int, ...]] | None = None
+
+
+@dataclass(frozen=True)
+class Head:
+    """What leads from the backbone's hidden states [n, length, d] to the outputs of a kind of task.
+
+    `reads`: the tokens whose hidden states it reads. `modules`: what is applied to them, in order; where there are
+    none, only the net's own forward pass knows the way. `output`: the linear layer with a row for every output.
+    `trains`: it is drawn anew, and trains with every method.
+    """
+
+    auto_class: type[_BaseAutoModelClass]
+    reads: Literal["first", "last", "every"]
+    modules: tuple[str, ...] = ()
+    output: str = ""
+    trains: bool = True
+    of_backbone: tuple[str, ...] = ()  # modules inside the backbone that belong to the head all the same
+    kept_by_warm_start: str = ""  # a module that a warm start takes along (paper's _pre_load_hook)
+    dropout_key: str = ""  # config key of the dropout before the output
+
+    def places(self, input_ids: Tensor, lengths: Sequence[int], pad_id: int | None) -> Tensor:
+        """Where in the flattened `input_ids` the one token lies that is read of each example, [n].
+
+        The examples lie end to end [1, T], or one below the other with padding on the right [n, longest]. The last
+        token is the last that is not `pad_id`, as in transformers.
+        Raises NotFoundError for an example without a token.
+        """
+        if min(lengths) < 1:
+            raise NotFoundError("a text without a single token has nothing that could be classified")
+        sizes = torch.tensor(lengths, device=input_ids.device)
+        rows, width = input_ids.shape
+        is_padded = rows == len(lengths)
+        starts = torch.arange(rows, device=sizes.device) * width if is_padded else sizes.cumsum(0) - sizes
+        if self.reads == "first":
+            return starts
+        ends = starts + sizes - 1
+        if pad_id is None:
+            return ends
+        every = torch.arange(input_ids.numel(), device=sizes.device)
+        last_real = torch.where(input_ids.flatten() != pad_id, every, -1).cummax(0).values
+        return torch.maximum(last_real[ends], starts)
+
+
+TEXT = Head(AutoModelForCausalLM, reads="every", output="lm_head", trains=False)
+"""The head for words, which belongs to the base."""
+
+
+def decoder_heads() -> dict[Kind, Head]:
+    """Words, or labels from the last token by a bare matrix (transformers' GenericForSequenceClassification)."""
+    head = Head(AutoModelForSequenceClassification, "last", ("score",), "score")
+    return {"text": TEXT, "label": head, "score": head}
+
+
+def encoder_heads(*modules: str, **facts: Any) -> dict[Kind, Head]:
+    """Labels from the first token. `facts`: fields of Head besides."""
+    head = Head(AutoModelForSequenceClassification, "first", modules, **facts)
+    return {"label": head, "score": head}
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """How to make a tiny model of the family: sizes and what else its config needs, and its tokenizer's specials.
+
+    `kept`: config keys beside the sizes that decide what the architecture computes.
+    """
+
+    config: Mapping[str, Any]
+    kept: tuple[str, ...] = ()
+    specials: Specials = DECODER
+
+
+@dataclass(frozen=True)
+class Family:
+    """The facts of one architecture."""
+
+    model_type: str
+    backbone: str  # attribute of the task model that holds the pretrained encoder or decoder
+    blocks: str  # list of transformer blocks inside the backbone; "" where none was found
+    places: Mapping[str, Place]  # logical target -> module inside a block
+    heads: Mapping[Kind, Head]
+    dropouts: tuple[str, ...]  # config keys of every dropout inside the base
+    tiny: Tiny
+
+    # What may be done with it. An architecture of which nothing is known may do nothing but run.
+    pluggable_attention: bool = (
+        False  # attention goes through AttentionInterface and needs no more than q, k, v
+    )
+    positions_and_masks: bool = (
+        False  # position enters by position_ids alone; a mask [n, 1, q, k] is obeyed as given
+    )
+    bare_output: bool = False  # logits are the output embedding times the last hidden state, and nothing else
+    idle_key_bias: bool = False  # absolute positions: a bias on every key changes no attention
+    counts_from_pad: bool = False  # positions begin behind the pad token's id, as fairseq has them
+
+    # Where methods other than LoRA put their modules.
+    sublayer_ends: tuple[str, ...] = ()  # a block's dropouts behind attention and MLP, before the sums
+    post_norm: str = ""  # module of a block with dense, dropout and LayerNorm(h + input), the MLP's
+    wrapped_blocks: bool = False  # a module may follow every block (Lin et al. 2020)
+    positions: str = ""  # table of positions in the backbone that a prefix pushes on
+
+    # Checkpoints of loralib and of the paper's authors.
+    loralib_alpha: float | None = (
+        None  # of the released ones, since no file of loralib's holds it (paper's scripts)
+    )
+    loralib_wrapped: bool = False  # {"model_state_dict": {"module.…": …}}
+    left_over: tuple[str, ...] = ()  # globs of what the paper's code saves of the base beside the adapter
+
+    # ---- parts of a net
+
+    def block_prefix(self, net: nn.Module) -> str:
+        """Dotted name of the list of blocks in `net`, such as `transformer.h`."""
+        return f"{self.backbone}.{self.blocks}" if hasattr(net, self.backbone) else self.blocks
+
+    def num_blocks(self, net: nn.Module) -> int:
+        """Transformer blocks of `net`."""
+        return sum(1 for _ in net.get_submodule(self.block_prefix(net)).children()) if self.blocks else 0
+
+    def attentions(self, net: nn.Module) -> list[nn.Module]:
+        """The attention module of every block: the one that holds the query's projection."""
+        name = self.places["query"].module.rpartition(".")[0]
+        prefix = self.block_prefix(net)
+        return [net.get_submodule(f"{prefix}.{i}.{name}") for i in range(self.num_blocks(net))]
+
+    def is_head(self, name: str, kind: Kind) -> bool:
+        """Whether a parameter belongs to a head that trains (paper's rule: all that lies outside the encoder; BERT's
+        pooler counts as head too)."""
+        head = self.heads[kind]
+        is_outside = not name.startswith(f"{self.backbone}.")
+        return head.trains and (is_outside or name.startswith(tuple(f"{m}." for m in head.of_backbone)))
+
+    def head_module(self, parameter: str) -> str:
+        """The module of the head that holds a parameter: `classifier`, or `bert.pooler`."""
+        parts = parameter.split(".")
+        return ".".join(parts[:2] if parts[0] == self.backbone else parts[:1])
+
+    def is_left_over(self, name: str) -> bool:
+        """Whether a foreign checkpoint may hold this tensor of the base without having trained it."""
+        return any(fnmatchcase(name, glob) or fnmatchcase(name, f"*.{glob}") for glob in self.left_over)
+
+    # ---- targets
+
+    def sites(self, net: nn.Module, targets: Sequence[str]) -> list[lora.Site]:
+        """The modules that `targets` mean, each with its adapted slices: logical names, globs of module names, or
+        "all-linear". What is meant as a whole and by slices is meant as a whole.
+
+        Raises RecipeError when a target matches nothing, with what there is.
+        """
+        found: dict[str, set[Place]] = {}
+        for target in targets:
+            for name, place in self._matches(net, target):
+                found.setdefault(name, set()).add(place)
+        config: PretrainedConfig = net.config  # type: ignore[assignment]
+        return [_site(name, found[name], config) for name, _ in net.named_modules() if name in found]
+
+    def _matches(self, net: nn.Module, target: str) -> list[tuple[str, Place]]:
+        if target == ALL_LINEAR and (linear := self._linear(net)):
+            return [(name, Place(name)) for name in linear]
+        if target in self.places:
+            place, prefix = self.places[target], self.block_prefix(net)
+            return [(f"{prefix}.{i}.{place.module}", place) for i in range(self.num_blocks(net))]
+        logical = ", ".join((*self.places, ALL_LINEAR))
+        if target in (*LOGICAL_TARGETS, ALL_LINEAR):
+            raise RecipeError(f"[method] targets: {self.model_type} has no {target!r}; it has {logical}")
+        try:
+            return [(name, Place(name)) for name in lora.find(net, [target])]
+        except RecipeError as error:
+            hint = did_you_mean(target, (*self.places, ALL_LINEAR))
+            raise RecipeError(f"[method] targets: {error}; logical targets are {logical}{hint}") from None
+
+    def _linear(self, net: nn.Module) -> list[str]:
+        """Every linear layer of the backbone but those of the head, and but the output embedding."""
+        inside = f"{self.backbone}." if hasattr(net, self.backbone) else ""
+        heads = tuple(f"{module}." for head in self.heads.values() for module in head.of_backbone)
+        output = net.get_output_embeddings()  # type: ignore[operator]
+        return [
+            name
+            for name, module in net.named_modules()
+            if name.startswith(inside)
+            and not f"{name}.".startswith(heads)
+            and module is not output
+            and lora.Linear.adapts(module)
+        ]
+
+    # ---- facts that hang on the config
+
+    def text_config(self, config: PretrainedConfig) -> PretrainedConfig:
+        """The config of the language model: `config` itself, or the one nested in it."""
+        return config.get_text_config(decoder=True)
+
+    def num_positions(self, config: PretrainedConfig) -> int | None:
+        """Tokens of the longest text; None where there is no limit."""
+        limit: int | None = getattr(self.text_config(config), "max_position_embeddings", None)
+        return None if limit is None else limit - self.first_position(config)
+
+    def first_position(self, config: PretrainedConfig) -> int:
+        """The position id of an example's first token."""
+        return int(config.pad_token_id) + 1 if self.counts_from_pad else 0
+
+    def window(self, config: PretrainedConfig, layer: int) -> int | None:
+        """To how many tokens, itself among them, a token of a layer attends; None for all before it."""
+        text = self.text_config(config)
+        kinds = getattr(text, "layer_types", None)
+        slides = kinds is None or kinds[layer] == "sliding_attention"
+        window: int | None = getattr(text, "sliding_window", None)
+        return window if slides else None
+
+    def has_window(self, config: PretrainedConfig) -> bool:
+        """Whether there are texts in which some layer does not attend to all."""
+        limit = self.num_positions(config)
+        windows = (self.window(config, layer) for layer in range(self.text_config(config).num_hidden_layers))
+        return any(window is not None and (limit is None or window < limit) for window in windows)
+
+    def can_pack(self, config: PretrainedConfig) -> bool:
+        """Whether examples may share a row (`models.packing`), each attending to itself alone."""
+        return self.pluggable_attention and not self.has_window(config)
+
+    def can_share_cache(self, config: PretrainedConfig) -> bool:
+        """Whether the beams of a prompt may share a row of the KV cache (`decoding.session`)."""
+        return self.positions_and_masks and not self.has_window(config)
+
+    def has_bare_output(self, config: PretrainedConfig) -> bool:
+        """Whether logits are the output embedding times the last hidden state: no scale, no soft-capping."""
+        return self.bare_output and not getattr(self.text_config(config), "final_logit_softcapping", None)
+
+    def stop_tokens(
+        self, config: PretrainedConfig, generation: GenerationConfig | None = None
+    ) -> tuple[int, ...]:
+        """The tokens that end a text, in the order of the configs, each once."""
+        ids: list[int] = []
+        for given in (
+            self.text_config(config).eos_token_id,
+            None if generation is None else generation.eos_token_id,
+        ):
+            ids += given if isinstance(given, list) else [] if given is None else [given]
+        return tuple(dict.fromkeys(ids))
+
+    def prompt_start(self, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+        """The token that its tokenizer puts before every text, such as <bos>; none in GPT-2."""
+        first: list[int] = tokenizer("")["input_ids"][:1]
+        return tuple(first) if first == [tokenizer.bos_token_id] else ()
+
+    def with_layers(self, config: ConfigT, num_layers: int) -> ConfigT:
+        """The same config with another number of layers."""
+        changed = copy.deepcopy(config)
+        text = self.text_config(changed)
+        kinds: list[str] | None = getattr(text, "layer_types", None)
+        if kinds:
+            text.layer_types = [kinds[i % len(kinds)] for i in range(num_layers)]
+        text.num_hidden_layers = num_layers
+        return changed
+
+    # ---- a tiny one
+
+    def tiny_config(self, like: PretrainedConfig | None = None, **changes: Any) -> PretrainedConfig:
+        """A config of two narrow layers, with what makes `like` the model it is. Sizes go by their usual names."""
+        kept = {} if like is None else {k: v for k, v in like.to_diff_dict().items() if k in self.tiny.kept}
+        own_names = CONFIG_MAPPING[self.model_type].attribute_map
+        values = {own_names.get(k, k): v for k, v in {**self.tiny.config, **kept, **changes}.items()}
+        return AutoConfig.for_model(self.model_type, **values)
+
+    def tiny_tokenizer(self, texts: Sequence[str]) -> PreTrainedTokenizerFast:
+        """Bytes and their frequent pairs for decoders, words for encoders: learned from `texts`."""
+        return (
+            byte_pairs(texts, self.tiny.specials)
+            if "text" in self.heads
+            else words(texts, self.tiny.specials)
+        )
+
+
+def _site(name: str, places: set[Place], config: PretrainedConfig) -> lora.Site:
+    num_slices = min(place.num_slices for place in places)
+    if num_slices == 1:
+        return lora.Site(name)
+    parts = next(iter(places)).parts
+    chosen = {place.slice for place in places}
+    enabled = tuple(i in chosen for i in range(num_slices))
+    return lora.Site(name, enabled, parts(config) if parts is not None else None)
