@@ -25,7 +25,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Evaluator:
-    """Predicts and scores rows by an objective; `report` hears how far it is."""
+    """Predicts rows and scores the predictions; `report` receives the progress."""
 
     objective: AnyObjective
     report: Report
@@ -34,7 +34,7 @@ class Evaluator:
     def predict(
         self, model: Model, rows: Sequence[Any], cache: PredictionCache | None = None
     ) -> list[Prediction]:
-        """The prediction of every item, by index. What `cache` holds is not predicted again.
+        """The prediction of every item, by index. Those in `cache` are not made again.
 
         Raises InterruptedRunError when a process is asked to stop.
         """
@@ -63,7 +63,7 @@ class Evaluator:
 
 
 def notes_on_metrics(objective: AnyObjective) -> list[Note]:
-    """What the reader should know before a long run: which scores it will lack, and what to install.
+    """Notes before a long run: which scores cannot be computed, and what to install.
 
     Raises NotFoundError for a metric of the evaluate library that cannot be loaded.
     """

@@ -13,9 +13,9 @@ from lorafit.run.events import Event, to_json
 
 
 class EventLog:
-    """metrics.jsonl: one JSON object per event, on disk as it happens; steps every `log_every`.
+    """metrics.jsonl: one JSON object per event, written as it happens; of the steps, every `log_every`-th.
 
-    It is cut to `num_bytes` first: what was logged after a checkpoint will be logged again.
+    The file is cut to `num_bytes` first: what was logged after a checkpoint will be logged again.
     """
 
     def __init__(self, path: Path, log_every: int, num_bytes: int = 0) -> None:
@@ -29,7 +29,7 @@ class EventLog:
             raise self._cannot(error) from error
 
     def __call__(self, event: Event) -> None:
-        """Log an event that has a line."""
+        """Log an event, if it is one that is logged."""
         line = to_json(event)
         if line is None or (line["event"] == "step" and line["step"] % self.log_every):
             return
@@ -48,7 +48,9 @@ class EventLog:
         return self.path.stat().st_size
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):  # a line that found no room; told when it was written
+        with contextlib.suppress(
+            OSError
+        ):  # a line that found no room, which was an error when it was written
             self._stream.close()
 
     def _cannot(self, error: OSError) -> LorafitError:

@@ -1,4 +1,4 @@
-"""What happens while a workflow runs: written to metrics.jsonl, shown by the display, known to nobody else."""
+"""What happens while a command runs: events, which are written to metrics.jsonl and shown by the display."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Started:
-    """Training begins, or goes on after `first_step` steps."""
+    """Training begins, or continues after `first_step` steps."""
 
     num_steps: int
     num_examples: int
@@ -31,7 +31,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Progress:
-    """Of something that takes a while and is not training."""
+    """How far something other than training is."""
 
     what: str
     done: int
@@ -40,7 +40,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Downloading:
-    """Bytes of a file that are here; `total` where the server says it."""
+    """Bytes of a file that have arrived; `total` where the server tells it."""
 
     name: str
     num_bytes: int
@@ -60,7 +60,7 @@ class Validated:
 
 @dataclass(frozen=True)
 class Saved:
-    """An adapter folder was written."""
+    """An adapter folder or a checkpoint was written."""
 
     folder: Path
     step: int
@@ -87,7 +87,7 @@ class Finished:
 
 Event = Note | Started | Stepped | Progress | Downloading | Validated | Saved | Scored | Finished
 Report = Callable[[Event], None]
-"""Who is told of events."""
+"""Receives events."""
 
 
 def to_json(event: Event) -> dict[str, Any] | None:

@@ -27,7 +27,7 @@ class Scorer:
 
     @property
     def has_rows(self) -> bool:
-        """Whether the split is there."""
+        """Whether the data have the split."""
         return self.split in self.base.rows
 
     def score(self, who: Literal["base", "adapter"]) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class Scorer:
         return result
 
     def _cache(self, who: str, name: str) -> PredictionCache:
-        """What is predicted already, with these very weights, settings and rows."""
+        """The predictions so far, with these very weights, settings and rows."""
         weights = [self.base.card.base.weights_hash]
         if who == "adapter" and self.evaluator.group.is_leader:
             weights.append(read_adapter(self.folder.adapter).card.files[TENSOR_FILE].sha256)

@@ -1,4 +1,4 @@
-"""What a run remembers besides the position of its members: all of it is in every checkpoint."""
+"""What a run remembers besides the position of its members; every checkpoint holds it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from lorafit.objectives import Validation
 
 @dataclass
 class RunState:
-    """Changes while the run goes on."""
+    """The state of a run; it changes while the run trains."""
 
-    num_steps: int  # that were planned
+    num_steps: int  # as planned
     best_quality: float | None = None  # of the best adapter so far
-    validated_step: int = 0  # the last step after which an epoch's end was dealt with
+    validated_step: int = 0  # the end of the last epoch that was validated and saved
     seconds: float = 0.0  # spent so far
     base_scores: dict[str, Any] | None = None
     weights_hash: str = ""  # of the base
@@ -26,6 +26,6 @@ class RunState:
         return validation is None or self.best_quality is None or validation.quality > self.best_quality
 
     def restore(self, saved: Mapping[str, Any]) -> None:
-        """Take every value over from a checkpoint's `vars` of a state."""
+        """Take over every value of a checkpoint."""
         for name, value in vars(RunState(**saved)).items():
             setattr(self, name, value)

@@ -7,7 +7,7 @@ from typing import Any
 
 from lorafit.adapters import read_adapter, record_scores
 from lorafit.adapters.restore import load_tensors
-from lorafit.errors import DivergedError, InterruptedRunError
+from lorafit.errors import RUN_AGAIN, DivergedError, InterruptedRunError
 from lorafit.recipe import TrainSection
 from lorafit.run.checkpointer import Checkpointer
 from lorafit.run.events import Finished, Note, Report, Started, Validated
@@ -34,7 +34,7 @@ class Trainer:
         self.checkpointer, self.scorer, self.report = checkpointer, scorer, report
 
     def run(self, section: TrainSection, found: Found) -> dict[str, Any]:
-        """Start, or go on from the checkpoint that was found; train to the end; score. Returns the scores.
+        """Start, or continue from the checkpoint that was found; train to the end; score. Returns the scores.
 
         Raises InterruptedRunError when the run is asked to stop; a checkpoint is then written.
         """
@@ -45,10 +45,9 @@ class Trainer:
         except InterruptedRunError as error:
             reason = self.session.group.stop() or str(error)
             self.checkpointer.save(section.keep_checkpoints)  # while scoring there is nothing new to save
-            raise InterruptedRunError(
-                f"{self.folder.path}: stopped after step {self.session.member.position.step} ({reason}); run the same "
-                f"command again to go on"
-            ) from None
+            step = self.session.member.position.step
+            fault = f"{self.folder.path}: stopped after step {step} ({reason})"
+            raise InterruptedRunError(fault, RUN_AGAIN) from None
 
     def _begin(self, section: TrainSection, found: Found) -> None:
         if found.checkpoint is not None:
@@ -94,13 +93,13 @@ class Trainer:
             case MemoryRanOut():
                 self.report(
                     Note(
-                        f"step {event.step}: out of memory; it goes on with micro-batches of {event.micro_batch_size}, "
-                        f"and the batch of a step stays the same"
+                        f"step {event.step}: out of memory; the run continues with micro-batches of "
+                        f"{event.micro_batch_size}, and the batch of a step stays the same"
                     )
                 )
 
     def _validate(self, ended: EpochEnded) -> None:
-        """Best is the greatest validation quality; without a validation split, the last."""
+        """The best epoch has the greatest validation quality; without a validation split the last is best."""
         base, state, validation = self.session.base, self.state, None
         if base.valid:
             validation = base.objective.validate(base.model, base.valid_rows, base.valid, self.session.group)
@@ -115,12 +114,13 @@ class Trainer:
         state.validated_step = ended.step
 
     def _diverged(self, error: DivergedError) -> DivergedError:
-        """What is still good stays on disk: the parameters as they were before the step that failed."""
+        """Keep what is still good on disk: the parameters as they were before the step that failed."""
         if all_finite(self.session.member.parameters):
             self.checkpointer.save_adapter(best=False)
         folders = (self.folder.adapter, self.folder.last_adapter)
         kept = " and ".join(str(folder) for folder in folders if folder.is_dir())
-        return DivergedError(f"{error}; the last good adapter is in {kept}" if kept else str(error))
+        message = f"{error.message}; the last good adapter is in {kept}" if kept else error.message
+        return DivergedError(message, *error.remedies)
 
     def _finish(self) -> dict[str, Any]:
         """Score the best adapter and write the result: a run with scores is finished."""
@@ -129,7 +129,7 @@ class Trainer:
             self._restore_best()
             scores = self.scorer.score("adapter")
         else:
-            self.report(Note(f"no {self.scorer.split} split is given, so nothing is scored"))
+            self.report(Note(f"the recipe has no {self.scorer.split} split, so nothing is scored"))
         if self.state.base_scores is not None:
             scores["base"] = self.state.base_scores
         self.report(Finished(self.session.member.position.step, self.checkpointer.seconds()))
@@ -140,7 +140,7 @@ class Trainer:
         return scores
 
     def _restore_best(self) -> None:
-        """The best adapter on the model, as an adapter folder is loaded."""
+        """Put the best adapter on the model, just as an adapter folder is loaded."""
         model, group = self.session.base.model, self.session.group
         self.session.method.finish(model)
         if group.is_leader:
