@@ -262,8 +262,10 @@ class Family:
 
     def has_window(self, config: PretrainedConfig) -> bool:
         """Whether there are texts in which some layer does not attend to all."""
-        limit = self.num_positions(config)
-        windows = (self.window(config, layer) for layer in range(self.text_config(config).num_hidden_layers))
+        text, limit = self.text_config(config), self.num_positions(config)
+        if getattr(text, "sliding_window", None) is None:
+            return False
+        windows = (self.window(config, layer) for layer in range(text.num_hidden_layers))
         return any(window is not None and (limit is None or window < limit) for window in windows)
 
     def can_pack(self, config: PretrainedConfig) -> bool:
