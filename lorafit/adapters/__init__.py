@@ -1,11 +1,18 @@
 """The adapter folder: what training leaves, and all that `eval`, `merge` and `export` need."""
 
 from lorafit.adapters.base_choice import BaseChoice
-from lorafit.adapters.card import AdapterCard, BaseCard, FileCard, Provenance, TaskCard
+from lorafit.adapters.card import AdapterCard, BaseCard, FileCard, Provenance
 from lorafit.adapters.check import Agreement, check_answers
 from lorafit.adapters.fingerprint import Fingerprint, take_fingerprint
 from lorafit.adapters.folder import Adapter, read_adapter, record_scores, write_adapter
-from lorafit.adapters.restore import check_base, finished_tensors, restore, trained_tensors, where_base
+from lorafit.adapters.restore import (
+    check_base,
+    finished_tensors,
+    restore,
+    task_of,
+    trained_tensors,
+    where_base,
+)
 
 __all__ = [
     "Adapter",
@@ -16,7 +23,6 @@ __all__ = [
     "FileCard",
     "Fingerprint",
     "Provenance",
-    "TaskCard",
     "check_answers",
     "check_base",
     "finished_tensors",
@@ -24,6 +30,7 @@ __all__ = [
     "record_scores",
     "restore",
     "take_fingerprint",
+    "task_of",
     "trained_tensors",
     "where_base",
     "write_adapter",

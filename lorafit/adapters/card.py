@@ -6,10 +6,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from lorafit.metrics import Kind
 from lorafit.recipe import DataSection, DecodeSection
 
-FORMAT_VERSION: Literal[1] = 1
+FORMAT_VERSION: Literal[2] = 2
 
 
 class Card(BaseModel):
@@ -28,14 +27,6 @@ class BaseCard(Card):
     revision: str | None
     config_hash: str | None
     weights_hash: str | None
-
-
-class TaskCard(Card):
-    """What the adapter was trained for. `labels` in the order of the classifier's outputs; None for text."""
-
-    name: str
-    output: Kind
-    labels: list[str] | None = None
 
 
 class FileCard(Card):
@@ -57,16 +48,17 @@ class Provenance(Card):
     recipe_hash: str | None = None
     seed: int | None = None
     step: int | None = None
+    data: dict[str, str] = {}  # split -> sha256 over the files that its rows come from
     imported_from: str | None = None  # another format's file
 
 
 class AdapterCard(Card):
     """The whole of adapter.json."""
 
-    format_version: Literal[1] = FORMAT_VERSION
+    format_version: Literal[2] = FORMAT_VERSION
     base: BaseCard
     method: dict[str, Any]  # name and options, as Method.options() gives them
-    task: TaskCard
+    task: dict[str, Any]  # the whole [task] section, as Task.options() gives it
     data: DataSection = DataSection()
     decode: DecodeSection = DecodeSection()
     scores: dict[str, Any] = {}

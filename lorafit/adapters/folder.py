@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from lorafit.adapters import version1
 from lorafit.adapters.card import FORMAT_VERSION, AdapterCard, FileCard
 from lorafit.adapters.fingerprint import FINGERPRINT_FILE, Fingerprint
 from lorafit.adapters.model_card import model_card
@@ -34,12 +35,21 @@ class Adapter:
     tensors: dict[str, Tensor]
     fingerprint: Fingerprint | None
 
+    def on(self, base: str, revision: str | None) -> Adapter:
+        """The same adapter, whose card names its base by another path or id."""
+        card = self.card.base.model_copy(update={"id": base, "revision": revision})
+        return replace(self, card=self.card.model_copy(update={"base": card}))
+
 
 def write_adapter(
     folder: Path, card: AdapterCard, tensors: dict[str, Tensor], fingerprint: Fingerprint | None = None
 ) -> AdapterCard:
     """Write the folder at once (temporary name, fsync, rename). Returns the card with the files' hashes in it."""
-    contents = {TENSOR_FILE: safetensors.torch.save(tensors, metadata={"lorafit": function_seal(card)})}
+    contents = {
+        TENSOR_FILE: safetensors.torch.save(
+            tensors, metadata={"lorafit": function_seal(card.model_dump(mode="json"))}
+        )
+    }
     if fingerprint is not None:
         contents[FINGERPRINT_FILE] = fingerprint.to_bytes()
     files = {n: FileCard(sha256=hashlib.sha256(c).hexdigest(), num_bytes=len(c)) for n, c in contents.items()}
@@ -53,9 +63,15 @@ def write_adapter(
 
 
 def record_scores(folder: Path, scores: dict[str, Any]) -> AdapterCard:
-    """Put scores into adapter.json and the model card of a folder; tensors and fingerprint stay untouched."""
+    """Put scores into adapter.json and the model card of a folder; tensors and fingerprint stay untouched.
+
+    A folder of an older format version becomes one of this version.
+    """
     adapter = read_adapter(folder)
-    card = _sealed(adapter.card.model_copy(update={"scores": scores}))
+    card = adapter.card.model_copy(update={"scores": scores})
+    if _read_document(folder)["format_version"] != FORMAT_VERSION:
+        return write_adapter(folder, card, adapter.tensors, adapter.fingerprint)
+    card = _sealed(card)
     write_text(folder / CARD_FILE, _card_text(card))
     write_text(folder / "README.md", model_card(card, adapter.tensors))
     return card
@@ -81,12 +97,12 @@ def _read(folder: Path) -> Adapter:
         raise DamagedError(f"{folder / CARD_FILE}: files: does not list {TENSOR_FILE}; the file was edited")
     contents = {name: _read_file(folder, name, known, untouched) for name, known in card.files.items()}
     tensors, sealed = _read_tensors(folder / TENSOR_FILE, contents[TENSOR_FILE])
-    if fault := changed_function(str(folder / CARD_FILE), sealed, card):
+    if fault := changed_function(str(folder / CARD_FILE), sealed, document):
         raise fault
     if not untouched:
         raise DamagedError(
             f"{folder / CARD_FILE}: was edited after it was written (its seal does not fit); train or import again, "
-            f"or use --base to name the base elsewhere"
+            f"or give the base's new place when the adapter is loaded"
         )
     fingerprint = contents.get(FINGERPRINT_FILE)
     return Adapter(folder, card, tensors, _read_fingerprint(folder / FINGERPRINT_FILE, fingerprint))
@@ -125,6 +141,8 @@ def _parse(path: Path, document: dict[str, Any]) -> AdapterCard:
             f"or the file is damaged"
         )
     try:
+        if version == version1.FORMAT_VERSION:
+            return version1.upgraded(document)
         return AdapterCard.model_validate_json(json.dumps(document))
     except ValidationError as error:
         detail = error.errors()[0]

@@ -3,36 +3,47 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch import Tensor
 
 from lorafit.adapters.card import AdapterCard
+from lorafit.methods import METHODS
+from lorafit.tasks import read_task
 
 
-def model_card(card: AdapterCard, tensors: dict[str, Tensor], library: str = "lorafit") -> str:
-    """Markdown with the front matter that the Hugging Face hub reads. `library`: in whose format the folder is."""
+def model_card(
+    card: AdapterCard,
+    tensors: dict[str, Tensor],
+    *,
+    library: str = "lorafit",
+    paragraphs: Sequence[str] | None = None,
+) -> str:
+    """Markdown with the front matter that the Hugging Face hub reads.
+
+    `library`: in whose format the folder is. `paragraphs`: how to load it; None for an adapter folder of lorafit.
+    """
     sections = [
         _front_matter(card, library),
-        f"# {card.method['name']} adapter of {card.base.id} for {card.task.name}",
+        f"# {card.method['name']} adapter of {card.base.id} for {card.task['name']}",
         _facts(card, tensors),
         _scores(card),
         "## How to load it",
-        *(_loading(card) if library == "lorafit" else _FOREIGN[library](card)),
+        *([_loading(card)] if paragraphs is None else paragraphs),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
 def _front_matter(card: AdapterCard, library: str) -> str:
-    kind = "text-generation" if card.task.output == "text" else "text-classification"
+    kind = "text-generation" if read_task(card.task).output == "text" else "text-classification"
     lines = [
         "---",
         f"library_name: {library}",
         *([f"base_model: {json.dumps(card.base.id)}"] if _on_the_hub(card.base.id) else []),
         f"pipeline_tag: {kind}",
         "tags:",
-        *(f"- {tag}" for tag in dict.fromkeys((card.method["name"], "lorafit", card.task.name))),
+        *(f"- {tag}" for tag in dict.fromkeys((card.method["name"], "lorafit", card.task["name"]))),
         "---",
     ]
     return "\n".join(lines)
@@ -45,13 +56,14 @@ def _facts(card: AdapterCard, tensors: dict[str, Tensor]) -> str:
     weights = f"weights sha256 `{base.weights_hash[:16]}…`" if base.weights_hash else "weights not checked"
     data = ", ".join(f"{k} = {_shown(v)}" for k, v in card.data.model_dump(exclude_none=True).items())
     decoding = ", ".join(f"{k} = {_shown(v)}" for k, v in card.decode.model_dump(exclude_none=True).items())
-    labels = f": {', '.join(card.task.labels)}" if card.task.labels else ""
+    task = read_task(card.task)
+    labels = f": {', '.join(task.labels)}" if task.labels else ""
     rows = {
         "base": f"`{base.id}`{revision} ({weights})",
         "method": f"{card.method['name']} ({options})",
-        "task": f"{card.task.name} ({card.task.output}{labels})",
+        "task": f"{card.task['name']} ({task.output}{labels})",
         "data": data,
-        "decoding": decoding if card.task.output == "text" else "",
+        "decoding": decoding if task.output == "text" else "",
         "trained values": f"{sum(tensor.numel() for tensor in tensors.values()):,}",
         "imported from": made.imported_from,
         "recipe": f"{made.recipe}, seed {made.seed}, step {made.step}" if made.recipe else "",
@@ -73,54 +85,21 @@ def _flat(scores: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
             yield prefix + name, value
 
 
-def _loading(card: AdapterCard) -> list[str]:
-    use = f"lorafit eval THIS_FOLDER             # scores it on {card.task.name}"
-    if card.task.output == "text":
-        use += '\nlorafit predict THIS_FOLDER "…"       # writes a text for a context'
-    peft = "lorafit export THIS_FOLDER OUT --format peft\n" if card.method["name"] == "lora" else ""
-    sections = [
-        f"With [lorafit](https://pypi.org/project/lorafit), which checks the base and every tensor:\n\n```sh\n"
-        f"lorafit verify THIS_FOLDER\n{use}\n{peft}lorafit merge THIS_FOLDER MODEL_FOLDER # a plain model\n```"
+def _loading(card: AdapterCard) -> str:
+    name = card.method["name"]
+    commands = [
+        "lorafit verify THIS_FOLDER",
+        f"lorafit eval THIS_FOLDER             # scores it on {card.task['name']}",
     ]
-    if peft:
-        sections.append(
-            "With peft, from the folder that `lorafit export` writes:\n\n" + _peft_code(card, "OUT")
-        )
-    return sections
-
-
-def _from_peft(card: AdapterCard) -> list[str]:
-    return ["With peft:\n\n" + _peft_code(card, "THIS_FOLDER"), _back("peft", card)]
-
-
-def _from_loralib(card: AdapterCard) -> list[str]:
-    alpha, r = card.method["alpha"], card.method["r"]
-    return [
-        f"The file holds no alpha: it was trained with r = {r} and alpha = {_shown(alpha)}. With `loralib`, or "
-        f"`lorafit.lora` in its place, in a model whose layers have them:\n\n```python\n"
-        f'model.load_state_dict(torch.load("pytorch_model_lora.bin", weights_only=True), strict=False)\n```',
-        _back("loralib", card),
-    ]
-
-
-_FOREIGN = {"peft": _from_peft, "loralib": _from_loralib}
-
-
-def _peft_code(card: AdapterCard, folder: str) -> str:
-    kind = "CausalLM" if card.task.output == "text" else "SequenceClassification"
-    num_labels = f", num_labels={len(card.task.labels or [0])}" if card.task.output != "text" else ""
+    if read_task(card.task).output == "text":
+        commands.append('lorafit predict THIS_FOLDER "…"       # writes a text for a context')
+    if name in METHODS and METHODS[name].low_rank:
+        commands.append("lorafit export THIS_FOLDER OUT        # for other programs")
+    commands.append("lorafit merge THIS_FOLDER MODEL_FOLDER # a plain model")
     return (
-        f"```python\nfrom peft import PeftModel\nfrom transformers import AutoModelFor{kind}\n\n"
-        f'base = AutoModelFor{kind}.from_pretrained("{card.base.id}"{num_labels})\n'
-        f'model = PeftModel.from_pretrained(base, "{folder}")\n```'
-    )
-
-
-def _back(library: str, card: AdapterCard) -> str:
-    alpha = f" --alpha {_shown(card.method['alpha'])}" if library == "loralib" else ""
-    return (
-        f"Back into an adapter folder of lorafit:\n\n```sh\n"
-        f"lorafit import THIS_FOLDER OUT --format {library} --base {card.base.id}{alpha}\n```"
+        "With [lorafit](https://pypi.org/project/lorafit), which checks the base and every tensor:\n\n```sh\n"
+        + "\n".join(commands)
+        + "\n```"
     )
 
 

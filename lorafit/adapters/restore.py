@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from torch import Tensor
 from transformers import PretrainedConfig
 
+from lorafit import lora
 from lorafit.adapters.folder import TENSOR_FILE, Adapter
 from lorafit.errors import AdapterError, DamagedError, WrongBaseError, WrongScaleError
 from lorafit.methods import METHODS, Method
@@ -23,6 +24,7 @@ from lorafit.models import (
     needs_pad_token,
     set_pad_token,
 )
+from lorafit.tasks import Task, read_task
 
 
 def trained_tensors(model: Model) -> dict[str, Tensor]:
@@ -45,10 +47,9 @@ def restore(adapter: Adapter, *, base: str | None = None, force: bool = False) -
     `base` names the base by another path or id; `force` loads it even where it is not the one trained on.
     Raises AdapterError where tensors, names or the base do not fit; NotFoundError where the base is not to be had.
     """
-    card = adapter.card
     where, revision = where_base(adapter, base)
     check_base(adapter, base=base, force=force)
-    model = load_base(model_config(adapter, where, revision), where, revision, card.task.output)
+    model = load_base(model_config(adapter, where, revision), where, revision, task_of(adapter).output)
     method_of(adapter).attach_finished(model)
     load_tensors(adapter, model)
     model.net.eval()
@@ -66,16 +67,18 @@ def load_tensors(adapter: Adapter, model: Model) -> None:
 
     Raises AdapterError unless names, dtypes and shapes are exactly those of the model's trained parameters.
     """
-    parameters = model.trained()
-    check_tensors(adapter, parameters)
+    check_tensors(adapter, model)
     with torch.no_grad():
-        for name, parameter in parameters.items():
+        for name, parameter in model.trained().items():
             parameter.copy_(adapter.tensors[name])
 
 
-def check_tensors(adapter: Adapter, parameters: Mapping[str, Tensor]) -> None:
-    """Every tensor must have its place among `parameters` and fill it, and none may stay empty."""
-    file = adapter.folder / TENSOR_FILE
+def check_tensors(adapter: Adapter, model: Model) -> None:
+    """Every tensor must have its place among what trains in `model` and fill it, and none may stay empty.
+
+    `model` may be a shape; the adapter's method is attached to it and finished.
+    """
+    file, parameters = adapter.folder / TENSOR_FILE, model.trained()
     if missing := sorted(parameters.keys() - adapter.tensors.keys()):
         raise DamagedError(f"{file}: {len(missing)} tensors are missing, such as {missing[0]!r}")
     if foreign := sorted(adapter.tensors.keys() - parameters.keys()):
@@ -85,22 +88,17 @@ def check_tensors(adapter: Adapter, parameters: Mapping[str, Tensor]) -> None:
     for name, parameter in parameters.items():
         tensor = adapter.tensors[name]
         if tensor.shape != parameter.shape:
-            raise _misfit(file, name, tensor, parameter)
+            raise _misfit(file, name, tensor, parameter, _rank_axis(model, name))
         if tensor.dtype != torch.float32:
             raise DamagedError(f"{file}: {name!r} is {tensor.dtype}; trained tensors are float32")
 
 
-def _misfit(file: Path, name: str, tensor: Tensor, parameter: Tensor) -> AdapterError:
+def _misfit(file: Path, name: str, tensor: Tensor, parameter: Tensor, rank_axis: int | None) -> AdapterError:
     """Wrong r where only the rank differs, else another base."""
-    axis = {"lora_A": 0, "lora_B": 1}.get(name.rpartition(".")[2])
-    sizes = [
-        (have, want)
-        for i, (have, want) in enumerate(zip(tensor.shape, parameter.shape, strict=False))
-        if i != axis
+    differing = [
+        i for i, sizes in enumerate(zip(tensor.shape, parameter.shape, strict=False)) if len({*sizes}) > 1
     ]
-    only_rank = (
-        axis is not None and tensor.ndim == parameter.ndim and all(have == want for have, want in sizes)
-    )
+    only_rank = tensor.ndim == parameter.ndim and differing == [rank_axis]
     kind = WrongScaleError if only_rank else WrongBaseError
     return kind(
         f"{file}: {name!r} is {list(tensor.shape)}, but the base and adapter.json ask for {list(parameter.shape)}; "
@@ -108,14 +106,28 @@ def _misfit(file: Path, name: str, tensor: Tensor, parameter: Tensor) -> Adapter
     )
 
 
+def _rank_axis(model: Model, name: str) -> int | None:
+    """The axis of a parameter along which the rank of its LoRA layer runs; None where it lies in no such layer."""
+    module, _, key = name.rpartition(".")
+    layer = lora.adapted_layers(model.net).get(module)
+    return layer.rank_axes().get(key) if layer is not None else None
+
+
 def model_config(adapter: Adapter, base: str, revision: str | None) -> PretrainedConfig:
     """The base's config with the adapter's task in it."""
-    task = adapter.card.task
-    num_labels = len(task.labels) if task.labels else (1 if task.output == "score" else None)
-    config = load_config(base, revision, num_labels=num_labels)
+    task = task_of(adapter)
+    config = load_config(base, revision, num_labels=task.num_outputs)
     if needs_pad_token(config, task.output):
         set_pad_token(config, load_tokenizer(base, revision))
     return config
+
+
+def task_of(adapter: Adapter) -> Task:
+    """The task that adapter.json describes."""
+    try:
+        return read_task(adapter.card.task)
+    except ValueError as error:
+        raise AdapterError(f"{adapter.folder / 'adapter.json'}: {error}") from None
 
 
 def method_of(adapter: Adapter) -> Method:
@@ -155,5 +167,5 @@ def check_base(adapter: Adapter, *, base: str | None = None, force: bool = False
         raise WrongBaseError(
             f"{adapter.folder}: wrong base: the {' and '.join(differing)} of {where} "
             f"{'is' if differing == ['config'] else 'are'} not what the adapter was trained on "
-            f"({known.id}); name the right one with --base, or insist with --force"
+            f"({known.id}); give the right base, or insist with force"
         )

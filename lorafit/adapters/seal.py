@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from lorafit.adapters.card import AdapterCard
 from lorafit.errors import AdapterError, DamagedError, WrongScaleError
 
 _FUNCTION = ("format_version", "method", "task")
@@ -23,16 +23,15 @@ def document_seal(document: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
-def function_seal(card: AdapterCard) -> str:
-    """The part of the card that decides what the adapter computes, as JSON."""
-    document = card.model_dump(mode="json")
-    base = {key: document["base"][key] for key in ("config_hash", "weights_hash")}
-    return json.dumps({**{key: document[key] for key in _FUNCTION}, "base": base}, sort_keys=True)
+def function_seal(document: Mapping[str, Any]) -> str:
+    """The part of adapter.json that decides what the adapter computes, as JSON."""
+    base = {key: document["base"].get(key) for key in ("config_hash", "weights_hash")}
+    return json.dumps({**{key: document.get(key) for key in _FUNCTION}, "base": base}, sort_keys=True)
 
 
-def changed_function(where: str, sealed: str | None, card: AdapterCard) -> AdapterError | None:
-    """The error for a card whose function is not the sealed one; None where it is."""
-    now = json.loads(function_seal(card))
+def changed_function(where: str, sealed: str | None, document: Mapping[str, Any]) -> AdapterError | None:
+    """The error for an adapter.json whose function is not the sealed one; None where it is."""
+    now = json.loads(function_seal(document))
     try:
         written = json.loads(sealed or "")
         changed = sorted(_differing(written, now))

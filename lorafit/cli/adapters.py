@@ -20,14 +20,6 @@ class SplitName(StrEnum):
     test = "test"
 
 
-class DtypeName(StrEnum):
-    """A number format of merged weights."""
-
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-    float16 = "float16"
-
-
 BatchSize = Annotated[int, typer.Option(min=1, help="Examples decoded at once; changes no result.")]
 
 

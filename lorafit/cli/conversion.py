@@ -2,45 +2,40 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lorafit.cli.options import AdapterArgument, Base, Debug, Force, Json, OutputArgument
+from lorafit.cli.options import (
+    AdapterArgument,
+    Base,
+    Debug,
+    Force,
+    Json,
+    OutputArgument,
+    choice,
+    described,
+    parse_size,
+)
+from lorafit.interop.models import MODEL_WRITERS
+from lorafit.interop.readers import READERS
+from lorafit.interop.writers import WRITERS
 
-
-class DtypeName(StrEnum):
-    """A number format of merged weights."""
-
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-    float16 = "float16"
-
-
-class FormatName(StrEnum):
-    """Another program's adapter format."""
-
-    peft = "peft"
-    loralib = "loralib"
-
-
-Format = Annotated[FormatName, typer.Option("--format", help="Whose format.")]
+_DTYPES = tuple(dict.fromkeys(name for writer in MODEL_WRITERS.values() for name in writer.dtypes))
+_WRITES = {name: writer.help for name, writer in WRITERS.items()}
+_READS = {name: reader.help for name, reader in READERS.items()}
 
 
 def merge(
     adapter: AdapterArgument,
     output: OutputArgument,
     dtype: Annotated[
-        DtypeName | None,
-        typer.Option(help="Number format of the result. [default: the base's]", show_default=False),
+        str | None, choice("--dtype", _DTYPES, "Number format of the result.", "the base's")
     ] = None,
     max_shard_size: Annotated[
         str | None,
-        typer.Option(
-            help="Largest file, such as 5GB. [default: files as the base has them]", show_default=False
-        ),
+        typer.Option(help="Largest file, such as 5GB.", show_default="files as the base has them"),
     ] = None,
     base: Base = None,
     force: Force = False,
@@ -52,17 +47,16 @@ def merge(
     from lorafit.display import Display
     from lorafit.display.adapters import show_merge
     from lorafit.verbs.merge import merge as carry_out
-    from lorafit.verbs.merge import parse_size
 
     shard_bytes = parse_size(max_shard_size) if max_shard_size else None
-    result = carry_out(adapter, output, BaseChoice(base, force), dtype.value if dtype else None, shard_bytes)
+    result = carry_out(adapter, output, BaseChoice(base, force), dtype, shard_bytes)
     show_merge(Display(json=json), result)
 
 
 def export(
     adapter: AdapterArgument,
     output: OutputArgument,
-    format_name: Format = FormatName.peft,
+    format_name: Annotated[str, choice("--format", _WRITES, described(_WRITES))] = next(iter(WRITERS)),
     push_to_hub: Annotated[
         str | None,
         typer.Option(
@@ -83,7 +77,7 @@ def export(
     from lorafit.verbs.export import export as carry_out
 
     upload = Upload(push_to_hub, private) if push_to_hub else None
-    result = carry_out(adapter, output, format_name.value, BaseChoice(base, force), upload)
+    result = carry_out(adapter, output, format_name, BaseChoice(base, force), upload)
     show_export(Display(json=json), result)
 
 
@@ -92,7 +86,7 @@ def import_adapter(
         Path, typer.Argument(metavar="FILE", help="The foreign file or folder.", show_default=False)
     ],
     output: OutputArgument,
-    format_name: Format,
+    format_name: Annotated[str, choice("--format", _READS, described(_READS))],
     base: Annotated[str, typer.Option("--base", help="The base; its config is enough.", show_default=False)],
     alpha: Annotated[
         float | None,
@@ -104,8 +98,8 @@ def import_adapter(
     target: Annotated[
         list[str] | None,
         typer.Option(
-            help="Part of a fused projection that it adapts; may be given often. [default: query and value]",
-            show_default=False,
+            help="Part of a fused projection that it adapts; may be given often.",
+            show_default="query and value",
         ),
     ] = None,
     json: Json = False,
@@ -114,9 +108,9 @@ def import_adapter(
     """Make an adapter folder of another program's adapter."""
     from lorafit.display import Display
     from lorafit.display.adapters import show_import
-    from lorafit.verbs.import_ import Given
+    from lorafit.verbs.import_ import ImportOptions
     from lorafit.verbs.import_ import import_adapter as carry_out
 
-    given = Given(alpha, task, tuple(target) if target else None)
-    result = carry_out(file, output, format_name.value, base, given)
+    options = ImportOptions(alpha, task, tuple(target) if target else None)
+    result = carry_out(file, output, format_name, base, options)
     show_import(Display(json=json), result)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from lorafit.errors import RecipeError
 
 _state = {"debug": False}
 
@@ -61,3 +65,30 @@ Unset = Annotated[
 def all_overrides(assigned: list[str] | None, unset: list[str] | None) -> list[str]:
     """`--set` and `--unset` as the overrides that a recipe is read with."""
     return [*(f"unset={key}" for key in unset or ()), *(assigned or ())]
+
+
+def choice(flag: str, names: Collection[str], help: str, show_default: bool | str = True) -> Any:
+    """An option whose values are the names of a registry. The registry itself refuses another name, with a hint."""
+    return typer.Option(
+        flag,
+        metavar=f"[{'|'.join(names)}]",
+        help=help,
+        show_default=show_default,
+        autocompletion=lambda: list(names),
+    )
+
+
+def described(entries: Mapping[str, str]) -> str:
+    """The entries of a registry with their own words, for the help of an option."""
+    return "; ".join(f"{name}: {words}" for name, words in entries.items())
+
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+def parse_size(text: str) -> int:
+    """'5GB' -> 5000000000. Raises RecipeError for what is not a size."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", text.strip())
+    if not match or match[2].upper() not in _UNITS or float(match[1]) == 0:
+        raise RecipeError(f"--max-shard-size {text}: not a size; write it as 500MB or 5GB")
+    return int(float(match[1]) * _UNITS[match[2].upper()])

@@ -60,6 +60,6 @@ def reference(debug: Debug = False) -> None:  # noqa: ARG001
 
 def _named_sections() -> NamedSections:
     """The sections whose `name` decides which keys they have."""
-    from lorafit.methods import METHODS
+    from lorafit.run.recipes import NAMED_SECTIONS
 
-    return {"method": METHODS}
+    return NAMED_SECTIONS

@@ -9,19 +9,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-Split = Literal["train", "valid", "test"]
-SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+from lorafit.data.places import SPLIT_NAMES
+from lorafit.data.sources import FileFormat, Files, Missing, RowSource
+from lorafit.recipe import SPLITS, Split
 
 COMMIT = "c4593f060e6a368d7bb5af5273b8e42810cdef90"
 BASE_URL = f"https://raw.githubusercontent.com/microsoft/LoRA/{COMMIT}/examples/NLG/data"
-
-_OTHER_STEMS: dict[Split, tuple[str, ...]] = {
-    "train": ("train",),
-    "valid": ("valid", "dev"),
-    "test": ("test",),
-}
 
 
 @dataclass(frozen=True)
@@ -34,10 +28,10 @@ class OriginalFile:
 
 
 @dataclass(frozen=True)
-class DataSet:
-    """The files of a task, one a split, in `folder` of the repository's examples/NLG/data."""
+class PaperFiles:
+    """The files of a preset, one a split, in `folder` of the repository's examples/NLG/data."""
 
-    name: str
+    name: str  # of the preset
     folder: str
     files: tuple[OriginalFile, ...]
 
@@ -45,54 +39,64 @@ class DataSet:
         """The file of a split."""
         return next(file for file in self.files if file.split == split)
 
-    def places(self, root: Path, split: Split) -> list[Path]:
-        """Where a split's file may lie in a folder that a user calls the data's: right there or in the task's folder,
-        under its original name or simply as train, valid (or dev), test."""
+    def in_folder(self, root: Path, file_format: FileFormat) -> dict[Split, RowSource]:
+        """The splits in a folder that a user calls the data's: right there or in the task's folder, under the
+        original names or simply as train, valid (or dev), test."""
+        return {
+            split: self._find(root, split, file_format)
+            or Missing(f"{root}: no {self.file(split).name} there (data.dir, {split} split)")
+            for split in SPLITS
+        }
+
+    def by_default(self, file_format: FileFormat) -> dict[Split, RowSource]:
+        """The splits where `lorafit data fetch` puts them."""
+        root = data_root()
+        advice = f"get it with `lorafit data fetch {self.name}`, or name a place with data.dir=FOLDER"
+        return {
+            split: self._find(root, split, file_format)
+            or Missing(
+                f"{root / self.folder / self.file(split).name}: no such file ({split} split); {advice}"
+            )
+            for split in SPLITS
+        }
+
+    def _find(self, root: Path, split: Split, file_format: FileFormat) -> Files | None:
         original = Path(self.file(split).name)
-        plain = [f"{stem}{original.suffix}" for stem in _OTHER_STEMS[split]]
-        names = dict.fromkeys([original.name, *plain])
+        names = dict.fromkeys([original.name, *(name + original.suffix for name in SPLIT_NAMES[split])])
         folders = dict.fromkeys([root, root / self.folder, root / self.name])
-        return [folder / name for folder in folders for name in names]
+        for path in (folder / name for folder in folders for name in names):
+            if path.is_file():
+                return Files({path: ""}, file_format)
+        return None
 
 
-ORIGINALS: dict[str, DataSet] = {
-    data_set.name: data_set
-    for data_set in (
-        DataSet(
-            "e2e",
-            "e2e",
-            (
-                OriginalFile("train", "train.txt", "2f92a2790c00a48574dcc89465a326f33d7e7cc6"),
-                OriginalFile("valid", "valid.txt", "94f87112e11198710d65a1d5dc7d0b8d9155a07d"),
-                OriginalFile("test", "test.txt", "084da9f4409d98058bcb020614afa83824440484"),
-            ),
-        ),
-        DataSet(
-            "dart",
-            "dart",
-            (
-                OriginalFile(
-                    "train", "dart-v1.1.1-full-train.json", "66d6ce4aeb5d01c318c7fc15d7747ef39ea320be"
-                ),
-                OriginalFile(
-                    "valid", "dart-v1.1.1-full-dev.json", "e3a7a497677e7edd9c45a3aaadb3ab8fd5493f75"
-                ),
-                OriginalFile(
-                    "test", "dart-v1.1.1-full-test.json", "c3de833701dcd475ff3bf0b72cd96e13aeeb6b68"
-                ),
-            ),
-        ),
-        DataSet(
-            "webnlg",
-            "webnlg_challenge_2017",
-            (
-                OriginalFile("train", "train.json", "461766d1fe902bd659b821a03f49310c22403686"),
-                OriginalFile("valid", "dev.json", "180f096ff49a7e597dd7c507ea0c5441e839b770"),
-                OriginalFile("test", "test.json", "7f552799b7e3b5badf95b725c20d955e0886811e"),
-            ),
-        ),
-    )
-}
+E2E_FILES = PaperFiles(
+    "e2e",
+    "e2e",
+    (
+        OriginalFile("train", "train.txt", "2f92a2790c00a48574dcc89465a326f33d7e7cc6"),
+        OriginalFile("valid", "valid.txt", "94f87112e11198710d65a1d5dc7d0b8d9155a07d"),
+        OriginalFile("test", "test.txt", "084da9f4409d98058bcb020614afa83824440484"),
+    ),
+)
+DART_FILES = PaperFiles(
+    "dart",
+    "dart",
+    (
+        OriginalFile("train", "dart-v1.1.1-full-train.json", "66d6ce4aeb5d01c318c7fc15d7747ef39ea320be"),
+        OriginalFile("valid", "dart-v1.1.1-full-dev.json", "e3a7a497677e7edd9c45a3aaadb3ab8fd5493f75"),
+        OriginalFile("test", "dart-v1.1.1-full-test.json", "c3de833701dcd475ff3bf0b72cd96e13aeeb6b68"),
+    ),
+)
+WEBNLG_FILES = PaperFiles(
+    "webnlg",
+    "webnlg_challenge_2017",
+    (
+        OriginalFile("train", "train.json", "461766d1fe902bd659b821a03f49310c22403686"),
+        OriginalFile("valid", "dev.json", "180f096ff49a7e597dd7c507ea0c5441e839b770"),
+        OriginalFile("test", "test.json", "7f552799b7e3b5badf95b725c20d955e0886811e"),
+    ),
+)
 
 
 def data_root() -> Path:

@@ -1,9 +1,23 @@
-"""Typed rows: what a task makes of the raw rows of a file, before any tokenizer sees them."""
+"""Rows: raw as a file has them, and typed as a task makes them, before any tokenizer sees them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class RawRow:
+    """A row of a file. `line` counts from 1 (lines, entries or rows, as its reader says).
+
+    `fault` says why there are no fields. `part` is the part of the split, where the file format tells it.
+    """
+
+    line: int
+    fields: Mapping[str, Any]
+    fault: str = ""
+    part: str = ""
 
 
 @dataclass(frozen=True)
@@ -14,10 +28,14 @@ class TextRow:
     completion: str
     part: str = ""
 
+    def to_json(self) -> dict[str, Any]:
+        """As files of lorafit spell it: the prompt is the context there."""
+        return {"context": self.prompt, "completion": self.completion, "part": self.part}
+
 
 @dataclass(frozen=True)
 class LabelRow:
-    """One text or two, by the name of their column; `part` is the part of the split, such as MNLI's "matched".
+    """One text or several, by the name of their column; `part` is the part of the split, such as MNLI's "matched".
 
     `label` is the index of a class or a score; None where it is not known, as in GLUE's test splits.
     """
@@ -25,3 +43,10 @@ class LabelRow:
     texts: Mapping[str, str]
     label: float | None
     part: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As files of lorafit spell it."""
+        return {"texts": dict(self.texts), "label": self.label, "part": self.part}
+
+
+Row = TextRow | LabelRow

@@ -1,80 +1,202 @@
-"""Where a split's rows lie on disk, and reading them with errors that name file and line."""
+"""Where rows come from: files, a share of a split, the hub. Nothing is read before rows are asked for."""
 
 from __future__ import annotations
 
-import json
+import gzip
+import hashlib
+import io
+import itertools
+import math
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO, Protocol
 
-from lorafit.data.originals import DataSet, Split, data_root
+from lorafit.data.readers import reader_for
+from lorafit.data.rows import RawRow
 from lorafit.errors import NotFoundError
-from lorafit.files import local_path
-from lorafit.recipe import DataSection
+
+_GZIP_MARK = b"\x1f\x8b"
 
 
-def has_split(data: DataSection, split: Split) -> bool:
-    """Whether the recipe says where a split is. One that says nothing means the original data, with all splits."""
-    return data.dir is not None or getattr(data, split) is not None or _is_silent(data)
+@dataclass(frozen=True)
+class RowFile:
+    """Rows that lie in one place: a file, or a split on the hub.
 
-
-def split_path(data: DataSection, split: Split, original: DataSet) -> Path:
-    """The file of a split: `data.<split>` where it is given, else the task's file in `data.dir`, or where
-    `lorafit data fetch` puts it if the recipe names no place at all.
-
-    Raises NotFoundError when there is no such file, saying which key is meant and what to do.
+    `where` names it in a message, `unit` says what a row's number counts; with `has_header` all rows have the same
+    columns.
     """
-    named: str | None = getattr(data, split)
-    if named is not None:
-        path = local_path(named)
-        if not path.is_file():
-            raise NotFoundError(f"{path}: no such file (data.{split})")
-        return path
-    name = original.file(split).name
-    if data.dir is not None:
-        root = local_path(data.dir)
-        what = (
-            f"{root}: no {name} there (data.dir, {split} split)"
-            if root.is_dir()
-            else f"{root}: no such folder (data.dir)"
-        )
-    elif _is_silent(data):
-        root = data_root()
-        what = (
-            f"{root / original.folder / name}: no such file ({split} split); get it with "
-            f"`lorafit data fetch {original.name}`, or name a place with data.dir=FOLDER"
-        )
-    else:
-        raise NotFoundError(f"[data]: no place is given for the {split} split; set data.{split}=FILE")
-    for path in original.places(root, split):
-        if path.is_file():
-            return path
-    raise NotFoundError(what)
+
+    where: str
+    rows: Iterator[RawRow]
+    unit: tuple[str, str] = ("line", "lines")
+    has_header: bool = False
+
+    def of_part(self, part: str) -> RowFile:
+        """The same rows, all of one part of the split."""
+        return replace(self, rows=(replace(row, part=part) for row in self.rows)) if part else self
 
 
-def _is_silent(data: DataSection) -> bool:
-    return data.dir is data.train is data.valid is data.test is None
+class RowSource(Protocol):
+    """The rows of one split."""
+
+    def open(self) -> Iterator[RowFile]:
+        """The files of the split, in order. Raises NotFoundError for one that is not there."""
+        ...
+
+    def identity(self) -> str:
+        """A sha256 over what the rows come from: of a single file, that of its bytes. Raises as `open`."""
+        ...
+
+    def at_hand(self) -> bool:
+        """Whether the rows can be read now, without network."""
+        ...
 
 
-def read_lines(path: Path) -> list[str]:
-    """The lines of a UTF-8 file without their ends; a final newline adds no empty line.
+@dataclass(frozen=True)
+class FileFormat:
+    """How files are read: a reader's name (None: by the file's suffix), and the columns of tables without header."""
 
-    Raises NotFoundError for a file that cannot be read, is not UTF-8 or is empty.
+    name: str | None = None
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Files:
+    """Rows of local files, one after the other; the rows of each belong to a part of the split, mostly ""."""
+
+    paths: Mapping[Path, str]  # path -> part
+    format: FileFormat = FileFormat()
+
+    def open(self) -> Iterator[RowFile]:
+        """Each file with its reader."""
+        for path, part in self.paths.items():
+            reader = reader_for(path, self.format.name, self.format.columns)
+            where = str(path)
+            rows = _read(path, lambda stream, read=reader.read, where=where: read(stream, where))  # type: ignore[misc]
+            yield RowFile(where, rows, reader.unit, reader.has_header).of_part(part)
+
+    def identity(self) -> str:
+        """sha256 of the file, or over the hashes of the files."""
+        hashes = [_file_hash(path) for path in self.paths]
+        return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+
+    def at_hand(self) -> bool:
+        return all(path.is_file() for path in self.paths)
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Rows that are not where they should be: `what` is said to whoever asks for them."""
+
+    what: str
+
+    def open(self) -> Iterator[RowFile]:
+        raise NotFoundError(self.what)
+
+    def identity(self) -> str:
+        raise NotFoundError(self.what)
+
+    def at_hand(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True)
+class Share:
+    """Those rows of a split whose key hashes to [low, high) of [0, 1).
+
+    Rows with one key are never torn apart, and rows that come later move no other. A row without key, since it is
+    malformed, is at 1, so that only one share has it.
     """
+
+    whole: RowSource
+    low: float
+    high: float
+    key: Callable[[RawRow], str]
+
+    def open(self) -> Iterator[RowFile]:
+        """The files of the whole, with fewer rows."""
+        for file in self.whole.open():
+            yield replace(file, rows=(row for row in file.rows if self._has(row)))
+
+    def identity(self) -> str:
+        """Over the hash of the whole and the share."""
+        whole = self.whole.identity()
+        return hashlib.sha256(f"{whole} {self.low!r} {self.high!r}".encode()).hexdigest()
+
+    def at_hand(self) -> bool:
+        return self.whole.at_hand()
+
+    def _has(self, row: RawRow) -> bool:
+        return self.low <= _place(row, self.key) < self.high
+
+
+def shares(whole: RowSource, sizes: Sequence[float], key: Callable[[RawRow], str]) -> list[Share]:
+    """Shares of these sizes, and the rest of the split behind them."""
+    bounds = [0.0, *itertools.accumulate(sizes), math.inf]
+    return [Share(whole, low, high, key) for low, high in itertools.pairwise(bounds)]
+
+
+@dataclass(frozen=True)
+class Renamed:
+    """Rows in which columns go by other names: `names` maps the name in a file to the one that is meant."""
+
+    source: RowSource
+    names: Mapping[str, str]
+
+    def open(self) -> Iterator[RowFile]:
+        """The same files."""
+        for file in self.source.open():
+            yield replace(file, rows=(self._row(row) for row in file.rows))
+
+    def identity(self) -> str:
+        """What is renamed stands in the recipe, so it is no part of this."""
+        return self.source.identity()
+
+    def at_hand(self) -> bool:
+        return self.source.at_hand()
+
+    def _row(self, row: RawRow) -> RawRow:
+        fields = dict(row.fields)
+        for old, new in self.names.items():
+            if old not in fields:
+                continue
+            value = fields.pop(old)
+            if fields.setdefault(new, value) != value:
+                fault = f"{new} is {fields[new]!r}, and {old}, another name of it, is {value!r}"
+                return replace(row, fields={}, fault=fault)
+        return replace(row, fields=fields)
+
+
+def _place(row: RawRow, key: Callable[[RawRow], str]) -> float:
+    """A number from 0 to below 1 that depends on the key alone; 1 where there is none."""
+    if row.fault:
+        return 1.0
     try:
-        text = path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise NotFoundError(f"{path}: not UTF-8 text (byte {error.start})") from None
+        text = key(row)
+    except ValueError:
+        return 1.0
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
+
+
+def _read(path: Path, read: Callable[[BinaryIO], Iterator[RawRow]]) -> Iterator[RawRow]:
+    """The rows of a file, unzipped if it is gzipped. Raises NotFoundError where it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            is_zipped = stream.read(len(_GZIP_MARK)) == _GZIP_MARK
+            stream.seek(0)
+            yield from read(io.BytesIO(gzip.decompress(stream.read())) if is_zipped else stream)
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise NotFoundError(f"{path}: not a readable gzip file: {error}") from None
     except OSError as error:
         raise NotFoundError(f"{path}: cannot be read: {error.strerror}") from None
-    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
-    if lines == [""]:
-        raise NotFoundError(f"{path}: is empty")
-    return lines
 
 
-def read_json(path: Path) -> Any:
-    """A JSON file. Raises NotFoundError with the place of the fault."""
+def _file_hash(path: Path) -> str:
     try:
-        return json.loads("\n".join(read_lines(path)))
-    except json.JSONDecodeError as error:
-        raise NotFoundError(f"{path}:{error.lineno}: not valid JSON: {error.msg}") from None
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise NotFoundError(f"{path}: cannot be read: {error.strerror}") from None

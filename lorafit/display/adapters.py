@@ -82,14 +82,14 @@ def show_import(display: Display, result: ImportResult) -> None:
     """The new adapter folder and what it is."""
     card = result.card
     if display.json:
-        method = {"method": card.method, "task": card.task.model_dump(mode="json")}
+        method = {"method": card.method, "task": card.task}
         value = {"folder": str(result.folder), "tensors": result.num_tensors, **method}
         display.print_json({**value, "notes": result.notes})
         return
     targets = " ".join(card.method["targets"])
     display.print(
         f"wrote {escape(str(result.folder))}: {result.num_tensors} tensors, r {card.method['r']}, "
-        f"alpha {card.method['alpha']:g} on {escape(targets)}; task {card.task.name}"
+        f"alpha {card.method['alpha']:g} on {escape(targets)}; task {card.task['name']}"
     )
     for note in result.notes:
         display.print(f"note: {escape(note)}")

@@ -25,27 +25,31 @@ def upload_folder(folder: Path, upload: Upload) -> str:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     # Of the client that this huggingface_hub speaks through: httpx, or its successor.
-    transport = next(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")
-    assert issubclass(transport, Exception)
+    transport = (
+        kind
+        for kind in HfHubHTTPError.__mro__
+        if kind.__name__ == "HTTPError" and issubclass(kind, Exception)
+    )
+    out_of_reach: tuple[type[Exception], ...] = (OSError, *transport)
     api = HfApi()
     try:
         api.create_repo(upload.repo, private=upload.private, exist_ok=True)
         done = api.upload_folder(repo_id=upload.repo, folder_path=folder, commit_message="Adapter by lorafit")
     except HFValidationError as error:
-        raise RecipeError(f"--push-to-hub {upload.repo}: {_first_line(error)}") from None
+        raise RecipeError(f"{upload.repo}: {_first_line(error)}") from None
     except HfHubHTTPError as error:
         raise LorafitError(
-            f"--push-to-hub {upload.repo}: the hub refuses: {_first_line(error)}; log in with `hf auth login`. "
+            f"{upload.repo}: the hub refuses: {_first_line(error)}; log in with `hf auth login`. "
             f"The export itself is done: {folder}"
         ) from None
-    except (OSError, transport) as error:
+    except out_of_reach as error:
         raise LorafitError(_out_of_reach(folder, upload, error)) from None
     return str(done.commit_url)
 
 
 def _out_of_reach(folder: Path, upload: Upload, error: Exception) -> str:
     return (
-        f"--push-to-hub {upload.repo}: the hub is out of reach ({_first_line(error)}). The export itself is done: "
+        f"{upload.repo}: the hub is out of reach ({_first_line(error)}). The export itself is done: "
         f"{folder}; upload it later with `hf upload {upload.repo} {folder}`"
     )
 

@@ -1,81 +1,127 @@
-"""LoRA factors between lorafit's layout and PEFT's, bit for bit.
+"""PEFT's folder: the names of its files and tensors, and LoRA factors between lorafit's layout and PEFT's, bit for bit.
 
 layer           lorafit                                     PEFT
 Linear          A [r, in], B [out, r]                       the same
-MergedLinear    A [k r, in], B [k out/n, r]                 A the same, B [out, k r] with a block for each adapted slice
+MergedLinear    A [k r, in], B [adapted widths, r]          A the same, B [out, k r] with a block for each adapted slice
 Embedding       A [r, num], B [dim, r]                      the same; A is zero for the padding token
 convolution     A [g r, in/g |kernel|], B [out, r]          A [g r, in, *kernel] zero across groups, B [out, r, 1...]
 """
 
 from __future__ import annotations
 
-from itertools import product
+from collections.abc import Sequence
+from functools import singledispatch
+from itertools import accumulate, product
 
+import torch
 from torch import Tensor, nn
 
 from lorafit import lora
-from lorafit.interop.base import Factors
+from lorafit.interop.foreign import Factors
+
+CONFIG_FILE = "adapter_config.json"
+TENSOR_FILE = "adapter_model.safetensors"
+PICKLE_FILE = "adapter_model.bin"
+PREFIX = "base_model.model."  # of every tensor's name
 
 
-def to_peft(layer: lora.LoRALayer, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """lorafit's A and B of a layer -> PEFT's. Raises ValueError where PEFT would compute something else."""
-    if isinstance(layer, lora.Linear | lora.MergedLinear):
-        return a, block_structured(b, layer.enable_lora, layer.r)
-    if isinstance(layer, lora.Embedding):
-        if layer.padding_idx is not None:
-            a = a.clone()
-            a[:, layer.padding_idx] = 0.0
-        return a, b
-    assert isinstance(layer, lora.ConvLoRA)
+@singledispatch
+def refusal(layer: lora.LoRALayer) -> str | None:
+    """Why PEFT would compute something else with this layer's adapter; None where it computes the same."""
+    del layer
+    return None
+
+
+@refusal.register
+def _(layer: lora.ConvLoRA) -> str | None:
     conv = layer.conv
     if layer.layout == "loralib" and (conv.groups > 1 or conv.weight[0, 0].numel() > 1):
-        raise ValueError("loralib's update of a kernel has no low-rank form in PEFT")
+        return "loralib's update of a kernel has no low-rank form in PEFT"
     if conv.padding_mode != "zeros" or set(conv.dilation) != {1}:
-        raise ValueError("PEFT overlooks a convolution's dilation and padding mode")
-    return _across_groups(a, conv), b.view(*b.shape, *[1] * len(conv.kernel_size)).contiguous()
+        return "PEFT overlooks a convolution's dilation and padding mode"
+    return None
+
+
+@singledispatch
+def to_peft(layer: lora.LoRALayer) -> dict[str, Tensor]:
+    """The adapter of a layer without refusal, by PEFT's names for it."""
+    raise TypeError(f"{type(layer).__name__}: no layout in PEFT")
+
+
+@to_peft.register
+def _(layer: lora.Linear) -> dict[str, Tensor]:
+    return _named(layer.lora_A, layer.lora_B)
+
+
+@to_peft.register
+def _(layer: lora.MergedLinear) -> dict[str, Tensor]:
+    return _named(layer.lora_A, block_structured(layer.lora_B, layer.enable_lora, layer.parts, layer.r))
+
+
+@to_peft.register
+def _(layer: lora.Embedding) -> dict[str, Tensor]:
+    a = layer.lora_A.detach()
+    if layer.padding_idx is not None:
+        a = a.clone()
+        a[:, layer.padding_idx] = 0.0
+    return {"lora_embedding_A": a, "lora_embedding_B": layer.lora_B.detach()}
+
+
+@to_peft.register
+def _(layer: lora.ConvLoRA) -> dict[str, Tensor]:
+    b, conv = layer.lora_B, layer.conv
+    return _named(_across_groups(layer.lora_A, conv), b.view(*b.shape, *[1] * len(conv.kernel_size)))
+
+
+def _named(a: Tensor, b: Tensor) -> dict[str, Tensor]:
+    return {"lora_A.weight": a.detach(), "lora_B.weight": b.detach().contiguous()}
 
 
 def from_peft(a: Tensor, b: Tensor, module: nn.Module, num_slices: int, scale: float) -> Factors:
     """PEFT's A and B of a base module -> lorafit's. Raises ValueError where lorafit has no layer for them."""
     if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
         r = a.shape[0] // module.groups
-        return Factors(_within_groups(a, module), b.flatten(1), r, scale=scale)
-    if num_slices > 1 and a.ndim == 2 and b.any():
+        return Factors({"lora_A": _within_groups(a, module), "lora_B": b.flatten(1)}, r, scale=scale)
+    if num_slices > 1 and a.ndim == 2 and b.any() and b.shape[0] % num_slices == 0:
+        parts = (b.shape[0] // num_slices,) * num_slices
         for enabled in sorted(product((True, False), repeat=num_slices), key=sum, reverse=True):
-            narrow = _blocks(b, enabled)
+            narrow = _blocks(b, enabled, parts)
             if narrow is not None:
-                return Factors(a, narrow, a.shape[0] // sum(enabled), enabled, scale)
-    return Factors(a, b, a.shape[0], scale=scale)
+                r = a.shape[0] // sum(enabled)
+                return Factors({"lora_A": a, "lora_B": narrow}, r, enabled, scale)
+    return Factors({"lora_A": a, "lora_B": b}, a.shape[0], scale=scale)
 
 
-def block_structured(b: Tensor, enabled: list[bool], r: int) -> Tensor:
-    """B of the adapted slices, [k * width, r] -> [n * width, k * r], one block for each adapted slice."""
-    num_adapted = sum(enabled)
-    width = b.shape[0] // num_adapted
-    wide = b.new_zeros(len(enabled) * width, num_adapted * r)
-    for block, index in enumerate(i for i, on in enumerate(enabled) if on):
-        rows, columns = slice(index * width, (index + 1) * width), slice(block * r, (block + 1) * r)
-        wide[rows, columns] = b[block * width : (block + 1) * width]
+def block_structured(b: Tensor, enabled: Sequence[bool], parts: Sequence[int], r: int) -> Tensor:
+    """B of the adapted parts, [sum of their widths, r] -> [out, k r], one block for each adapted part."""
+    wide = b.new_zeros(sum(parts), sum(enabled) * r)
+    start = 0
+    for block, (first, width) in enumerate(_adapted(enabled, parts)):
+        wide[first : first + width, block * r : (block + 1) * r] = b[start : start + width]
+        start += width
     return wide
 
 
-def _blocks(wide: Tensor, enabled: tuple[bool, ...]) -> Tensor | None:
+def _adapted(enabled: Sequence[bool], parts: Sequence[int]) -> list[tuple[int, int]]:
+    """First output and width of every adapted part."""
+    starts = accumulate(parts, initial=0)
+    return [(start, width) for start, width, on in zip(starts, parts, enabled, strict=False) if on]
+
+
+def _blocks(wide: Tensor, enabled: Sequence[bool], parts: Sequence[int]) -> Tensor | None:
     """The inverse of block_structured; None where `wide` has not that structure."""
     num_adapted = sum(enabled)
-    if num_adapted == 0 or wide.shape[1] % num_adapted or wide.shape[0] % len(enabled):
+    if num_adapted == 0 or wide.shape[1] % num_adapted:
         return None
-    r, width = wide.shape[1] // num_adapted, wide.shape[0] // len(enabled)
-    indices = [i for i, on in enumerate(enabled) if on]
+    r = wide.shape[1] // num_adapted
     pieces = [
-        wide[i * width : (i + 1) * width, block * r : (block + 1) * r] for block, i in enumerate(indices)
+        wide[first : first + width, block * r : (block + 1) * r]
+        for block, (first, width) in enumerate(_adapted(enabled, parts))
     ]
     inside = sum(int(piece.count_nonzero()) for piece in pieces)
     if inside != int(wide.count_nonzero()) or any(not piece.any() for piece in pieces):
         return None
-    narrow = wide.new_empty(num_adapted * width, r)
-    for block, piece in enumerate(pieces):
-        narrow[block * width : (block + 1) * width] = piece
-    return narrow
+    return torch.cat(pieces)
 
 
 def _across_groups(a: Tensor, conv: nn.Conv1d | nn.Conv2d | nn.Conv3d) -> Tensor:

@@ -4,17 +4,21 @@ layer = lora.Linear(in_features, out_features, r=16)             # or Embedding,
 layer = lora.Linear.from_base(pretrained_layer, r=16)            # around existing weights
 lora.attach(model, [lora.Site(name) for name in lora.find(model, ["q_proj", "v_proj"])], r=8, alpha=16)
 lora.mark_only_lora_as_trainable(model)
+lora.draw_from(model, lora.Draws(seed))                          # dropout from generators of its own
 torch.save(lora.lora_state_dict(model), path)                    # load with strict=False
 with lora.merged(model): ...                                     # at the base model's speed
 """
 
 from lorafit.lora.conv import Conv1d, Conv2d, Conv3d, ConvLoRA
+from lorafit.lora.draws import Draws, draw_from
+from lorafit.lora.dropout import Dropout, DropoutSource
 from lorafit.lora.embedding import Embedding
 from lorafit.lora.inits import INITS
 from lorafit.lora.layer import (
     LoRALayer,
     adapted_layers,
     adapter_parameters,
+    filled_layers,
     lora_layers,
     merge,
     merged,
@@ -22,7 +26,7 @@ from lorafit.lora.layer import (
     unmerge,
 )
 from lorafit.lora.linear import Linear, MergedLinear
-from lorafit.lora.state import lora_state_dict, mark_only_lora_as_trainable, require_input_grad
+from lorafit.lora.state import a_factors, lora_state_dict, mark_only_lora_as_trainable, require_input_grad
 from lorafit.lora.surgery import Site, attach, detach, find, replace
 
 __all__ = [
@@ -31,15 +35,21 @@ __all__ = [
     "Conv2d",
     "Conv3d",
     "ConvLoRA",
+    "Draws",
+    "Dropout",
+    "DropoutSource",
     "Embedding",
     "Linear",
     "LoRALayer",
     "MergedLinear",
     "Site",
+    "a_factors",
     "adapted_layers",
     "adapter_parameters",
     "attach",
     "detach",
+    "draw_from",
+    "filled_layers",
     "find",
     "lora_layers",
     "lora_state_dict",

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lorafit.lora.dropout import DropoutSource, dropout, keep_share
+
 
 @dataclass(frozen=True)
 class Geometry:
@@ -63,23 +65,29 @@ def lora_linear(
     base: tuple[Tensor, Tensor | None],
     adapter: tuple[Tensor, Tensor],
     geometry: Geometry,
-    dropout: float = 0.0,
+    p: float = 0.0,
+    draws: DropoutSource | None = None,
 ) -> Tensor:
     """Base layer plus LoRA update.  x [..., in], base (weight, bias), adapter (lora_a, lora_b) -> [..., out].
 
-    Computes in x's dtype (under autocast: in autocast's), whatever the adapter is stored in. `dropout` is the
-    probability in force now: 0 outside training.  (Hu et al. 2021, eq. 3)
+    Computes in x's dtype (under autocast: in autocast's), whatever the adapter is stored in. `p` is the dropout in
+    force now, 0 outside training; its mask is drawn from `draws`, or else from torch's global generator.
+    (Hu et al. 2021, eq. 3)
     """
     has_plain_data = all(type(t) in (Tensor, torch.nn.Parameter) and not t.is_meta for t in (x, base[0]))
     if torch.compiler.is_compiling() or not has_plain_data:
-        return plain_lora_linear(x, base, adapter, geometry, dropout)
+        return plain_lora_linear(x, base, adapter, geometry, p, draws)
     device, (weight, bias) = x.device.type, base
     if torch.is_autocast_enabled(device) and x.dtype != torch.float64:
         dtype = torch.get_autocast_dtype(device)
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
     lora_a, lora_b = (t.to(x.dtype) for t in adapter)
-    mask = torch.empty_like(x, dtype=torch.bool).bernoulli_(1 - dropout) if dropout > 0 else None
-    scale = geometry.scale / (1 - dropout) if dropout < 1 else 0.0
+    mask, share = None, 1.0
+    if p > 0 and draws is not None:
+        mask, share = draws.keep_mask(x, p), keep_share(p)
+    elif p > 0:
+        mask, share = torch.empty_like(x, dtype=torch.bool).bernoulli_(1 - p), 1 - p
+    scale = geometry.scale / share if share > 0 else 0.0
     return _LoraLinear.apply(x, weight, bias, lora_a, lora_b, mask, (geometry, scale))
 
 
@@ -88,12 +96,13 @@ def plain_lora_linear(
     base: tuple[Tensor, Tensor | None],
     adapter: tuple[Tensor, Tensor],
     geometry: Geometry,
-    dropout: float = 0.0,
+    p: float = 0.0,
+    draws: DropoutSource | None = None,
 ) -> Tensor:
     """The same in plain operations: for compilers, tensor subclasses and meta tensors."""
     y = base_linear(x, *base, geometry.fan_in_fan_out)
     lora_a, lora_b = (t.to(x.dtype) for t in adapter)
-    x = F.dropout(x, dropout)
+    x = dropout(x, p, draws)
     slices = list(y.split(geometry.parts, -1))
     blocks = zip(geometry.a_blocks(lora_a), geometry.b_blocks(lora_b), strict=True)
     for i, (block_a, block_b) in zip(geometry.adapted, blocks, strict=True):

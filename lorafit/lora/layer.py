@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
+from lorafit.lora.dropout import Dropout
 from lorafit.lora.inits import INITS, Filler, fill_adapter
 
 HALF = (torch.float16, torch.bfloat16)
@@ -118,7 +119,7 @@ class LoRALayer(nn.Module):
         if r < 0 or not 0 <= lora_dropout <= 1:
             raise ValueError(f"r must be at least 0 and lora_dropout within 0..1, not {r} and {lora_dropout}")
         self.r, self.lora_alpha, self.merge_weights = r, lora_alpha, merge_weights
-        self.lora_dropout = nn.Dropout(lora_dropout)
+        self.lora_dropout = Dropout(lora_dropout)
         self.register_buffer("merged_weight", None, persistent=False)
         shapes = self._adapter_shapes(r)
         if 0 in shapes[0] + shapes[1]:  # r = 0, or no slice of the output is adapted
@@ -137,6 +138,10 @@ class LoRALayer(nn.Module):
     def adapter_parameters(self) -> dict[str, nn.Parameter]:
         """What trains in this layer, named as the layer names it; nothing where there is no adapter."""
         return {"lora_A": self.lora_A, "lora_B": self.lora_B} if self.has_adapter else {}
+
+    def rank_axes(self) -> dict[str, int]:
+        """The axis of each of `adapter_parameters` along which the rank runs, where it has one."""
+        return {"lora_A": 0, "lora_B": 1} if self.has_adapter else {}
 
     def filled(self, tensors: Mapping[str, Tensor]) -> Self:
         """A copy of this layer with other tensors as its adapter; everything else is shared.
@@ -266,6 +271,14 @@ def adapter_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
         f"{name}.{key}" if name else key: parameter
         for name, layer in adapted_layers(model).items()
         for key, parameter in layer.adapter_parameters().items()
+    }
+
+
+def filled_layers(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, LoRALayer]:
+    """A copy of every adapted layer, by name, whose adapter is what `tensors` hold under its full names."""
+    return {
+        name: layer.filled({key: tensors[f"{name}.{key}"] for key in layer.adapter_parameters()})
+        for name, layer in adapted_layers(model).items()
     }
 
 

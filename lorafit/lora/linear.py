@@ -132,8 +132,9 @@ class _LoraLinear(LoRALayer, nn.Linear):
         if merged_weight is not None or not self.has_adapter:
             weight = self.weight if merged_weight is None else merged_weight
             return base_linear(x, weight, self.bias, self.fan_in_fan_out)
-        dropout = self.lora_dropout.p if self.training else 0.0
-        return lora_linear(x, (self.weight, self.bias), (self.lora_A, self.lora_B), self.geometry, dropout)
+        dropout, base, adapter = self.lora_dropout, (self.weight, self.bias), (self.lora_A, self.lora_B)
+        p = dropout.p if self.training else 0.0
+        return lora_linear(x, base, adapter, self.geometry, p, dropout.draws)
 
     def extra_repr(self) -> str:
         """The line in print(model)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,12 @@ def lora_state_dict(model: nn.Module, bias: str = "none") -> dict[str, Tensor]:
     """The tensors that mark_only_lora_as_trainable marks for the same `bias`, by their state-dict names."""
     wanted = {id(p) for p in (*adapter_parameters(model).values(), *_biases(model, bias))}
     return {name: t.detach() for name, t in model.state_dict(keep_vars=True).items() if id(t) in wanted}
+
+
+def a_factors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A of every adapted module in a `lora_state_dict`, by the module's name."""
+    name = ".lora_A"
+    return {key.removesuffix(name): tensor for key, tensor in tensors.items() if key.endswith(name)}
 
 
 def require_input_grad(embedding: nn.Module) -> RemovableHandle:

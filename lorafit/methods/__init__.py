@@ -1,10 +1,11 @@
 """Fine-tuning methods, one file each. To add one: write its file, and its class into METHODS."""
 
 from lorafit.methods.adapter import Adapter
-from lorafit.methods.base import Change, Method, RowwiseChange
+from lorafit.methods.base import Method
 from lorafit.methods.bitfit import BitFit
+from lorafit.methods.change import Added, Change, Replaced
 from lorafit.methods.full import Full
-from lorafit.methods.lora import LoRA, Update
+from lorafit.methods.lora import LoRA
 from lorafit.methods.prefix import Prefix
 from lorafit.methods.top2 import Top2
 
@@ -13,13 +14,13 @@ METHODS: dict[str, type[Method]] = {m.name: m for m in (LoRA, Full, Top2, BitFit
 __all__ = [
     "METHODS",
     "Adapter",
+    "Added",
     "BitFit",
     "Change",
     "Full",
     "LoRA",
     "Method",
     "Prefix",
-    "RowwiseChange",
+    "Replaced",
     "Top2",
-    "Update",
 ]

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import ClassVar, Literal, NoReturn
+from typing import TYPE_CHECKING, ClassVar, Literal, NoReturn
 
-import torch
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
-from torch import nn
+from typing_extensions import override
 
 from lorafit.errors import RecipeError
-from lorafit.lora.surgery import replace
-from lorafit.methods.adapter_modules import (
-    AdaptedDropout,
-    AdaptedOutput,
-    Bottleneck,
-    RandomDepth,
-    adapted_block,
-)
 from lorafit.methods.base import Method, train_only
-from lorafit.models import Model
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from lorafit.methods.adapter_modules import Bottleneck
+    from lorafit.models import Model, TrainedSet
 
 _ACTIVATIONS = {"houlsby": "swish", "pfeiffer": "relu", "adapterdrop": "relu", "lin": "relu"}
 
@@ -60,15 +57,37 @@ class Adapter(Method):
             raise ValueError("'drop_layers' and 'drop_at_random' need variant = \"adapterdrop\"")
         return self
 
-    def attach(self, model: Model, generator: torch.Generator | None = None) -> None:
+    @override
+    def attach(self, model: Model, generator: torch.Generator | None = None) -> TrainedSet:
         """Put the adapters in. Raises RecipeError where the architecture has no place for the variant."""
+        from lorafit.lora import replace
+
         before = {name for name, _ in model.net.named_parameters()}
         for place, module in self._modules(model, generator).items():
             replace(model.net, place, module.train(model.net.training))
-        train_only(model, {name for name, _ in model.net.named_parameters()} - before)
+        return train_only(model, {name for name, _ in model.net.named_parameters()} - before)
+
+    def always_reached(self, model: Model) -> dict[str, nn.Parameter]:
+        """Where adapters are dropped at random, of all of them only the last one."""
+        reached = super().always_reached(model)
+        if not self.drop_at_random:
+            return reached
+        blocks, last = model.family.block_prefix(model.net), model.family.num_blocks(model.net) - 1
+        return {
+            name: parameter
+            for name, parameter in reached.items()
+            if name.startswith(f"{blocks}.{last}.") or not name.startswith(f"{blocks}.")
+        }
 
     def _modules(self, model: Model, generator: torch.Generator | None) -> dict[str, nn.Module]:
         """Name of a module of the base -> what takes its place."""
+        from lorafit.methods.adapter_modules import (
+            AdaptedDropout,
+            AdaptedOutput,
+            RandomDepth,
+            adapted_block,
+        )
+
         bottleneck = partial(self._bottleneck, model, generator)
         prefix, num_blocks = model.family.block_prefix(model.net), model.family.num_blocks(model.net)
         at = model.net.get_submodule
@@ -95,6 +114,8 @@ class Adapter(Method):
     def _bottleneck(
         self, model: Model, generator: torch.Generator | None, norm_eps: float | None = None
     ) -> Bottleneck:
+        from lorafit.methods.adapter_modules import Bottleneck
+
         with model.device:
             activation = self.activation or _ACTIVATIONS[self.variant]
             adapter = Bottleneck(model.net.config.hidden_size, self.size, activation, norm_eps)

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
+from lorafit.lora import Draws
+
 
 class Bottleneck(nn.Module):
     """up(act(down(x))): x [..., width] -> [..., width], with `size` values between."""
@@ -49,6 +51,7 @@ class AdaptedOutput(nn.Module):
     h = adapter(h) + residual;  LayerNorm(h + input).
     """
 
+    draws: Draws | None = None
     dense: nn.Module
     dropout: nn.Module
     LayerNorm: nn.Module
@@ -66,7 +69,7 @@ class AdaptedOutput(nn.Module):
     def forward(self, hidden_states: Tensor, input_tensor: Tensor) -> Tensor:
         h = self.dropout(self.dense(hidden_states))
         normed = self.LayerNorm(h + input_tensor)
-        if self.training and self.depth is not None and self.depth.drops(self.layer):
+        if self.training and self.depth is not None and self.depth.drops(self.layer, self.draws):
             return normed + 0.0 * _sum_of_parameters(self.adapter)
         return self.LayerNorm(self.adapter(normed) + h + input_tensor)
 
@@ -74,18 +77,21 @@ class AdaptedOutput(nn.Module):
 class RandomDepth:
     """How many of the lower layers go without adapter in a pass, drawn anew for every one (robust AdapterDrop).
 
-    Uniform over `fewest` .. `num_layers` - 1, so the last adapter always works. Drawn from torch's own generator, so a
-    resumed run draws the same.
+    Uniform over `fewest` .. `num_layers` - 1, so the last adapter always works.
     """
 
     def __init__(self, fewest: int, num_layers: int) -> None:
         self.fewest, self.num_layers = fewest, num_layers
         self.num_dropped = fewest
 
-    def drops(self, layer: int) -> bool:
-        """Whether `layer` goes without; asked by every adapted layer in turn, and drawn when the lowest asks."""
+    def drops(self, layer: int, draws: Draws | None) -> bool:
+        """Whether `layer` goes without; asked by every adapted layer in turn, and drawn when the lowest asks.
+
+        Without `draws`, from torch's global generator.
+        """
         if layer == self.fewest:
-            self.num_dropped = int(torch.randint(self.fewest, self.num_layers, ()))
+            ends = self.fewest, self.num_layers
+            self.num_dropped = int(torch.randint(*ends, ())) if draws is None else draws.integer(*ends)
         return layer < self.num_dropped
 
 

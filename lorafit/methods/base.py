@@ -1,32 +1,23 @@
-"""What every fine-tuning method is: a frozen value with its options as fields and two verbs."""
+"""What every fine-tuning method is: a frozen value with its options as fields and two verbs.
+
+Reading a method's options needs no torch. What attaches and merges imports what it needs when it is called.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
-
-import torch
-from torch import Tensor
+from collections.abc import Mapping, Set
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from lorafit.errors import NotMergeableError
-from lorafit.models import Model
 from lorafit.recipe import MethodSection
 
-Change = Callable[[Tensor], Tensor]
-"""A base weight in float32 -> the merged weight in float32."""
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
 
-
-class RowwiseChange(ABC):
-    """A Change that can be made a few rows at a time, so that no whole tensor need be in memory."""
-
-    def __call__(self, weight: Tensor) -> Tensor:
-        """The whole at once."""
-        return self.rows(weight, 0)
-
-    @abstractmethod
-    def rows(self, block: Tensor, start: int) -> Tensor:
-        """Rows of the base weight from `start` on -> the same rows of the merged weight; both float32."""
+    from lorafit.methods.change import Change
+    from lorafit.models import Model, TrainedSet
 
 
 class Method(MethodSection, ABC):
@@ -36,18 +27,38 @@ class Method(MethodSection, ABC):
     """
 
     name: ClassVar[str]
+    low_rank: ClassVar[bool] = False
+    """Whether all that it trains, apart from the head, lies in LoRA layers, which other programs have a format for."""
 
     @property
     def num_positions(self) -> int:
         """Positions of a decoder that the method takes for itself: so many fewer are left for tokens."""
         return 0
 
+    @property
+    def warm_start_source(self) -> str | None:
+        """The adapter folder that training starts from, where the method was asked to start from one."""
+        return None
+
+    def warm_start_conflict(self, theirs: Method) -> str | None:
+        """Why an adapter that `theirs` trained cannot be the start: what stands behind "the adapter ...". None: it can.
+
+        Shapes and names of tensors are compared elsewhere.
+        """
+        return f"was trained with {theirs.name}, and {self.name} starts from no other adapter"
+
     @abstractmethod
-    def attach(self, model: Model, generator: torch.Generator | None = None) -> None:
+    def attach(self, model: Model, generator: torch.Generator | None = None) -> TrainedSet:
         """Put the method's parameters into the net, and let exactly those (and the head) require a gradient.
 
-        `generator` draws the initial values. Raises RecipeError where the architecture does not have what is asked for.
+        Returns them by name. `generator` draws the initial values.
+        Raises RecipeError where the architecture does not have what is asked for.
         """
+
+    def always_reached(self, model: Model) -> dict[str, nn.Parameter]:
+        """What a gradient reaches in every step, by parameter name: mostly all that trains."""
+        unreached = set(model.without_gradient())
+        return {name: parameter for name, parameter in model.trained().items() if name not in unreached}
 
     def saved_tensors(self, model: Model) -> dict[str, Tensor]:
         """What the adapter folder holds of a model in training, by parameter name: everything that trains.
@@ -58,6 +69,8 @@ class Method(MethodSection, ABC):
 
     def attach_finished(self, model: Model) -> None:
         """`attach`, and on to the form in which the method is saved: ready for an adapter's tensors."""
+        import torch
+
         self.attach(model, torch.Generator().manual_seed(0))
         self.finish(model)
 
@@ -68,17 +81,14 @@ class Method(MethodSection, ABC):
         attach, finish, then copy its tensors in.
         """
 
-    def changed_weights(
-        self,
-        model: Model,  # noqa: ARG002
-        tensors: Mapping[str, Tensor],  # noqa: ARG002
-    ) -> dict[str, Change]:
-        """What merging does to the base: parameter name -> function of its float32 value.
+    def changed_weights(self, model: Model, tensors: Mapping[str, Tensor]) -> dict[str, Change]:
+        """What merging does to the base, by parameter name.
 
         `model` is a shape with the method attached, `tensors` the trained ones by name. A trained tensor outside the
         base's files (a fresh head) is replaced whole.
         Raises NotMergeableError for a method that changes more than weights.
         """
+        del model, tensors
         raise NotMergeableError(
             f"method {self.name!r} adds modules to the network, so it cannot be merged into the base; "
             f"use the adapter folder itself"
@@ -89,13 +99,9 @@ class Method(MethodSection, ABC):
         return {"name": self.name, **self.model_dump(mode="json")}
 
 
-def replaced(tensors: Mapping[str, Tensor]) -> dict[str, Change]:
-    """Weights that merging replaces whole."""
-    return {name: lambda _, tensor=tensor: tensor.float() for name, tensor in tensors.items()}  # type: ignore[misc]
-
-
-def train_only(model: Model, names: set[str]) -> None:
-    """Exactly the named parameters, and the head, require a gradient."""
+def train_only(model: Model, names: Set[str]) -> TrainedSet:
+    """Let exactly the named parameters, and the head, require a gradient; returns them by name."""
     head = {name for name, _ in model.head_parameters()}
     for name, parameter in model.net.named_parameters():
         parameter.requires_grad_(name in names or name in head)
+    return model.trained()

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
+from typing_extensions import override
 
 from lorafit.errors import RecipeError
-from lorafit.methods.base import Change, Method, replaced, train_only
-from lorafit.models import Model
+from lorafit.methods.base import Method, train_only
+from lorafit.methods.change import Change, replaced
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from lorafit.models import Model, TrainedSet
 
 
 class BitFit(Method):
@@ -21,7 +26,8 @@ class BitFit(Method):
 
     name: ClassVar[str] = "bitfit"
 
-    def attach(self, model: Model, generator: torch.Generator | None = None) -> None:  # noqa: ARG002
+    @override
+    def attach(self, model: Model, generator: torch.Generator | None = None) -> TrainedSet:
         """The biases require a gradient. Raises RecipeError for an architecture without any."""
         head = {name for name, _ in model.head_parameters()}
         biases = {n for n, _ in model.net.named_parameters() if "bias" in n and n not in head}
@@ -30,8 +36,9 @@ class BitFit(Method):
                 f"[method] name: bitfit trains biases, and this {model.family.model_type} has none; "
                 f"choose another method"
             )
-        train_only(model, biases)
+        return train_only(model, biases)
 
-    def changed_weights(self, model: Model, tensors: Mapping[str, Tensor]) -> dict[str, Change]:  # noqa: ARG002
+    @override
+    def changed_weights(self, model: Model, tensors: Mapping[str, Tensor]) -> dict[str, Change]:
         """The biases, and the head, are replaced."""
         return replaced(tensors)

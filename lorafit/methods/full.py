@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
+from typing_extensions import override
 
-from lorafit.methods.base import Change, Method, replaced
-from lorafit.models import Model
+from lorafit.methods.base import Method
+from lorafit.methods.change import Change, replaced
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from lorafit.models import Model, TrainedSet
 
 
 class Full(Method):
@@ -17,10 +22,13 @@ class Full(Method):
 
     name: ClassVar[str] = "full"
 
-    def attach(self, model: Model, generator: torch.Generator | None = None) -> None:  # noqa: ARG002
+    @override
+    def attach(self, model: Model, generator: torch.Generator | None = None) -> TrainedSet:
         """Every parameter requires a gradient."""
         model.net.requires_grad_(True)
+        return model.trained()
 
-    def changed_weights(self, model: Model, tensors: Mapping[str, Tensor]) -> dict[str, Change]:  # noqa: ARG002
+    @override
+    def changed_weights(self, model: Model, tensors: Mapping[str, Tensor]) -> dict[str, Change]:
         """Every weight is replaced."""
         return replaced(tensors)

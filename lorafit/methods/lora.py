@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-import torch
 from pydantic import Field, PositiveFloat, PositiveInt
-from torch import Tensor
+from typing_extensions import override
 
-from lorafit import lora
-from lorafit.methods.base import Change, Method, RowwiseChange, replaced, train_only
-from lorafit.models import Model
+from lorafit.methods.base import Method, train_only
+from lorafit.methods.change import Added, Change, replaced
 from lorafit.recipe.sections import Probability
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from lorafit.models import Model, TrainedSet
 
 
 class LoRA(Method):
     """h = W x + (alpha / r) B A x, with A [r, in] and B [out, r] trained and W frozen (Hu et al. 2021, eq. 3)."""
 
     name: ClassVar[str] = "lora"
+    low_rank: ClassVar[bool] = True
 
     r: PositiveInt = 8
     """The rank: rows of A and columns of B."""
@@ -36,8 +40,28 @@ class LoRA(Method):
     init_from: str | None = None
     """An adapter folder whose LoRA tensors are the start; the head stays fresh."""
 
-    def attach(self, model: Model, generator: torch.Generator | None = None) -> None:
+    @property
+    @override
+    def warm_start_source(self) -> str | None:
+        return self.init_from
+
+    @override
+    def warm_start_conflict(self, theirs: Method) -> str | None:
+        """Rank and alpha must be equal; the targets are, if the tensors are. Dropout and the rest may differ."""
+        if theirs.name != self.name:
+            return f"was trained with {theirs.name}, and only LoRA can start from another adapter"
+        here, there = self.options(), theirs.options()
+        differing = [key for key in ("r", "alpha") if here[key] != there[key]]
+        if not differing:
+            return None
+        key = differing[0]
+        return f"has {key} = {there[key]:g}, and this recipe {here[key]:g}; they must be equal"
+
+    @override
+    def attach(self, model: Model, generator: torch.Generator | None = None) -> TrainedSet:
         """Swap every targeted module for its LoRA layer; the base weights stay where they are, frozen."""
+        from lorafit import lora
+
         sites = model.family.sites(model.net, self.targets)
         lora.attach(
             model.net,
@@ -48,29 +72,14 @@ class LoRA(Method):
             init=self.init,
             generator=generator,
         )
-        train_only(model, set(lora.lora_state_dict(model.net)))
+        return train_only(model, lora.adapter_parameters(model.net).keys())
 
+    @override
     def changed_weights(self, model: Model, tensors: Mapping[str, Tensor]) -> dict[str, Change]:
         """W + (alpha / r) B A in every adapted module; the head is replaced."""
+        from lorafit import lora
+
         factors = lora.adapter_parameters(model.net)
-        added = {}
-        for name, layer in lora.adapted_layers(model.net).items():
-            own = {key: tensors[f"{name}.{key}"] for key in layer.adapter_parameters()}
-            added[f"{name}.weight"] = Update(layer.filled(own))
+        layers = lora.filled_layers(model.net, tensors)
+        added: dict[str, Change] = {f"{name}.weight": Added(layer) for name, layer in layers.items()}
         return {**replaced({n: t for n, t in tensors.items() if n not in factors}), **added}
-
-
-@dataclass(frozen=True)
-class Update(RowwiseChange):
-    """W + ΔW of one layer, of which only the adapter need exist."""
-
-    layer: lora.LoRALayer
-
-    def rows(self, block: Tensor, start: int) -> Tensor:
-        """block + ΔW[start:start + len(block)], in place."""
-        return block.add_(self.delta(start, start + block.shape[0]))
-
-    @torch.no_grad()
-    def delta(self, start: int, stop: int) -> Tensor:
-        """ΔW[start:stop]."""
-        return self.layer.delta_rows(start, stop)

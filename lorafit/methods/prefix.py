@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch
 from pydantic import NonNegativeInt, PositiveInt
-from torch import Tensor, nn
+from typing_extensions import override
 
 from lorafit.errors import RecipeError
-from lorafit.lora.surgery import replace
 from lorafit.methods.base import Method, train_only
-from lorafit.methods.prefix_modules import PrefixReader, PushedPositions, Reparameterisation, Table
-from lorafit.models import Model, take_packed_rows
-from lorafit.models.families import Place
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from lorafit.models import Model, TrainedSet
 
 
 class Prefix(Method):
@@ -42,38 +43,48 @@ class Prefix(Method):
     """Width of the network that the prefix trains through. 0 trains the prefix itself."""
 
     @property
+    @override
     def num_positions(self) -> int:
         """Those of the virtual tokens."""
         return self.length
 
-    def attach(self, model: Model, generator: torch.Generator | None = None) -> None:
+    @override
+    def attach(self, model: Model, generator: torch.Generator | None = None) -> TrainedSet:
         """Put the prefix before everything the net will read. Raises RecipeError where the architecture has no way."""
+        from lorafit.methods import prefix_modules
+        from lorafit.models import take_packed_rows
+
         net, family = model.net, model.family
         self._check_architecture(model)
         attentions = family.attentions(net)
         self._check(model, is_causal=bool(getattr(attentions[0], "is_causal", False)))
         take_packed_rows(net)
-        self._take_positions(model)
-        num_heads, head_width = _key_shape(attentions[0], family.places["key"])
+        prefix_modules.push_positions(model, self.length)
+        num_heads, head_width = prefix_modules.key_shape(attentions[0], family.places["key"])
         is_embedding = self.variant == "embedding"
         of_layers = (len(attentions), 2, self.length, num_heads * head_width)
         shape = (self.length, net.config.hidden_size) if is_embedding else of_layers
-        reader = PrefixReader(self._table(shape, model, generator), num_heads, is_embedding=is_embedding)
+        table = prefix_modules.fresh_table(shape, self.hidden, model, generator)
+        reader = prefix_modules.PrefixReader(table, num_heads, is_embedding=is_embedding)
         reader.train(net.training)
         reader.serve(net.get_submodule(family.backbone), attentions)
-        train_only(model, {f"{family.backbone}.prefix.{name}" for name, _ in reader.named_parameters()})
+        return train_only(model, {f"{_name(model)}.{name}" for name, _ in reader.named_parameters()})
 
+    @override
     def saved_tensors(self, model: Model) -> dict[str, Tensor]:
         """The prefix itself, and the head."""
-        name = f"{model.family.backbone}.prefix"
-        reader = _reader(model)
-        others = {n: p for n, p in model.trained().items() if not n.startswith(f"{name}.")}
-        with torch.no_grad():
-            return {**others, f"{name}.table.values": reader.table()}
+        from lorafit.methods.prefix_modules import reader_of
 
+        name = _name(model)
+        others = {n: p for n, p in model.trained().items() if not n.startswith(f"{name}.")}
+        return {**others, f"{name}.table.values": reader_of(model.net).table().detach()}
+
+    @override
     def finish(self, model: Model) -> None:
         """The prefix itself in the place of its reparameterisation."""
-        _reader(model).finish()
+        from lorafit.methods.prefix_modules import reader_of
+
+        reader_of(model.net).finish()
 
     def _check_architecture(self, model: Model) -> None:
         if not model.family.can_pack(model.net.config):
@@ -94,36 +105,7 @@ class Prefix(Method):
                 f"[method] length: {self.length} leaves no room for a text in {positions} positions; lower it"
             )
 
-    def _take_positions(self, model: Model) -> None:
-        """Push a decoder's text behind the prefix; its config then says how many positions are left."""
-        net, family = model.net, model.family
-        if family.positions:
-            name = f"{family.backbone}.{family.positions}"
-            table = net.get_submodule(name)
-            assert isinstance(table, nn.Embedding)
-            replace(net, name, PushedPositions(table, self.length))
-        if model.output == "text" or family.positions:
-            net.config.max_position_embeddings -= self.length
 
-    def _table(
-        self, shape: tuple[int, ...], model: Model, generator: torch.Generator | None
-    ) -> Table | Reparameterisation:
-        if not self.hidden:
-            return Table.fresh(shape, model.device, generator)
-        table = Reparameterisation(shape, model.net.config.hidden_size, self.hidden, model.device)
-        table.reset_parameters(generator)
-        return table
-
-
-def _key_shape(attention: nn.Module, key: Place) -> tuple[int, int]:
-    """How many heads the keys have, and how wide one is."""
-    projection = attention.get_submodule(key.module.rpartition(".")[2])
-    width = getattr(projection, "out_features", None) or projection.nf  # Linear, or transformers' Conv1D
-    head_width = getattr(attention, "head_dim", None) or attention.attention_head_size
-    return int(width) // key.num_slices // int(head_width), int(head_width)  # type: ignore[arg-type]
-
-
-def _reader(model: Model) -> PrefixReader:
-    reader = model.net.get_submodule(f"{model.family.backbone}.prefix")
-    assert isinstance(reader, PrefixReader)
-    return reader
+def _name(model: Model) -> str:
+    """Of the module that holds the prefix."""
+    return f"{model.family.backbone}.prefix"

@@ -12,6 +12,10 @@ import torch
 from torch import Tensor, nn
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
+from lorafit.lora import replace
+from lorafit.models import Model
+from lorafit.models.families import Place
+
 _STD = 0.02  # of a table without reparameterisation (microsoft/LoRA, branch snapshot-9-15-2021)
 
 
@@ -87,7 +91,7 @@ class PrefixReader(nn.Module):
         backbone.prefix = self
         backbone.register_forward_pre_hook(self._before)
         for layer, attention in enumerate(attentions):
-            attention.prefix = LayerPrefix(self, layer)  # type: ignore[assignment]
+            vars(attention)["prefix"] = LayerPrefix(self, layer)  # nn.Module expects a module or a tensor
 
     def finish(self) -> None:
         """Put what the reparameterisation gives in its place."""
@@ -132,9 +136,9 @@ class PrefixReader(nn.Module):
                 past_key_values=cache,
                 use_cache=True,
             )
-        layers = cast(list[DynamicLayer], cache.layers)
+        states = [(layer.keys, layer.values) for layer in cast(list[DynamicLayer], cache.layers)]
         return torch.stack(
-            [torch.cat([cast(Tensor, layer.keys), cast(Tensor, layer.values)]) for layer in layers]
+            [torch.cat([keys, values]) for keys, values in states if keys is not None and values is not None]
         )
 
 
@@ -142,13 +146,13 @@ class PrefixReader(nn.Module):
 def _activations_kept(backbone: nn.Module) -> Iterator[None]:
     """No recomputing, which goes without a cache; for a few tokens it would spare nothing."""
     recomputing = [m for m in backbone.modules() if getattr(m, "gradient_checkpointing", False)]
-    for module in recomputing:
-        module.gradient_checkpointing = False  # type: ignore[assignment]
     try:
+        for module in recomputing:
+            vars(module)["gradient_checkpointing"] = False
         yield
     finally:
         for module in recomputing:
-            module.gradient_checkpointing = True  # type: ignore[assignment]
+            vars(module)["gradient_checkpointing"] = True
 
 
 @dataclass(frozen=True)
@@ -165,10 +169,45 @@ class LayerPrefix:
 class PushedPositions(nn.Embedding):
     """A table of positions in which token 0 has the position `offset`: those before are the prefix's."""
 
-    def __init__(self, table: nn.Embedding, offset: int) -> None:
-        super().__init__(table.num_embeddings, table.embedding_dim, _weight=table.weight)
-        self.weight = table.weight
+    def __init__(self, weight: nn.Parameter, offset: int) -> None:
+        num_positions, width = weight.shape
+        super().__init__(num_positions, width, _weight=weight)
+        self.weight = weight
         self.offset = offset
 
     def forward(self, input: Tensor) -> Tensor:
         return super().forward(input + self.offset)
+
+
+def fresh_table(
+    shape: tuple[int, ...], hidden: int, model: Model, generator: torch.Generator | None
+) -> Table | Reparameterisation:
+    """A prefix of that shape, or with `hidden` > 0 the network of so many hidden units that it trains through."""
+    if not hidden:
+        return Table.fresh(shape, model.device, generator)
+    table = Reparameterisation(shape, model.net.config.hidden_size, hidden, model.device)
+    table.reset_parameters(generator)
+    return table
+
+
+def push_positions(model: Model, length: int) -> None:
+    """Push a decoder's text behind the prefix; its config then says how many positions are left."""
+    net, family = model.net, model.family
+    if family.positions:
+        name = f"{family.backbone}.{family.positions}"
+        replace(net, name, PushedPositions(net.get_parameter(f"{name}.weight"), length))
+    if model.output == "text" or family.positions:
+        net.config.max_position_embeddings -= length
+
+
+def key_shape(attention: nn.Module, key: Place) -> tuple[int, int]:
+    """How many heads the keys have, and how wide one is."""
+    projection = vars(attention.get_submodule(key.module.rpartition(".")[2]))
+    width: int = projection.get("out_features") or projection["nf"]  # Linear, or transformers' Conv1D
+    head_width: int = vars(attention).get("head_dim") or vars(attention)["attention_head_size"]
+    return width // key.num_slices // head_width, head_width
+
+
+def reader_of(net: nn.Module) -> PrefixReader:
+    """The one that a net with a prefix has."""
+    return next(module for module in net.modules() if isinstance(module, PrefixReader))

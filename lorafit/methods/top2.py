@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
 from pydantic import PositiveInt
-from torch import Tensor
+from typing_extensions import override
 
 from lorafit.errors import RecipeError
-from lorafit.methods.base import Change, Method, replaced, train_only
-from lorafit.models import Model
+from lorafit.methods.base import Method, train_only
+from lorafit.methods.change import Change, replaced
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from lorafit.models import Model, TrainedSet
 
 
 class Top2(Method):
@@ -25,15 +30,17 @@ class Top2(Method):
     num_layers: PositiveInt = 2
     """How many of the last blocks are trained."""
 
-    def attach(self, model: Model, generator: torch.Generator | None = None) -> None:  # noqa: ARG002
+    @override
+    def attach(self, model: Model, generator: torch.Generator | None = None) -> TrainedSet:
         """The parameters of the last blocks require a gradient."""
         num_blocks = model.family.num_blocks(model.net)
         if self.num_layers > num_blocks:
             raise RecipeError(f"[method] num_layers: {self.num_layers}, but the base has {num_blocks} blocks")
         prefix = model.family.block_prefix(model.net)
         last = tuple(f"{prefix}.{i}." for i in range(num_blocks - self.num_layers, num_blocks))
-        train_only(model, {name for name, _ in model.net.named_parameters() if name.startswith(last)})
+        return train_only(model, {name for name, _ in model.net.named_parameters() if name.startswith(last)})
 
-    def changed_weights(self, model: Model, tensors: Mapping[str, Tensor]) -> dict[str, Change]:  # noqa: ARG002
+    @override
+    def changed_weights(self, model: Model, tensors: Mapping[str, Tensor]) -> dict[str, Change]:
         """The blocks' weights, and the head's, are replaced."""
         return replaced(tensors)

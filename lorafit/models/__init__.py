@@ -13,7 +13,7 @@ from lorafit.models.load import (
     set_pad_token,
     skeleton,
 )
-from lorafit.models.model import Model, accepted
+from lorafit.models.model import Model, TrainedSet, accepted
 from lorafit.models.packing import PackedRow, take_packed_rows
 from lorafit.models.stored import MappedFile, Stored, stored_tensors, weight_files
 
@@ -28,6 +28,7 @@ __all__ = [
     "PackedRow",
     "Place",
     "Stored",
+    "TrainedSet",
     "accepted",
     "base_folder",
     "base_identity",

@@ -23,7 +23,6 @@ from transformers import (
 
 from lorafit.errors import NotFoundError, RecipeError
 from lorafit.files import ASSET_PREFIX, local_path
-from lorafit.lora.dropout import cheapen_dropouts
 from lorafit.metrics import Kind
 from lorafit.models.activations import fuse_activations
 from lorafit.models.families import family_of
@@ -134,7 +133,6 @@ def load_base(
         )
     draw_head(net, [*unread, *mismatched], torch.Generator().manual_seed(head_seed))
     fuse_activations(net)
-    cheapen_dropouts(net)
     return Model(net.eval(), tokenizer, family, output)
 
 

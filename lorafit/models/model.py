@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +13,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from lorafit.metrics import Kind
 from lorafit.models.families import Family, Head
 from lorafit.models.packing import PackedRow
+
+TrainedSet = Mapping[str, nn.Parameter]
+"""What trains, by parameter name."""
 
 
 @dataclass(frozen=True)

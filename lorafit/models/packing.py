@@ -6,7 +6,6 @@ is a small share of the work, pads inside: on [num_examples, heads, longest, hea
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,7 +16,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from lorafit.lora.dropout import dropout as cheap_dropout
+from lorafit.lora.dropout import dropout as drop
 
 PACKED_ATTENTION = "lorafit_packed"
 
@@ -88,43 +87,57 @@ def packed_attention(
     Causal models need no key mask: a real token never sees the padding behind it. Without `packed_row` this is
     transformers' own SDPA attention, so a net that can take packed rows still takes ordinary batches. In either case
     a module's AttentionPrefix is seen by every token, and the KV cache, where there is one, knows nothing of it.
+    Dropout is drawn from the module's `draws` (`lora.draw_from`), which torch's SDPA cannot do.
     """
     causal = bool(getattr(module, "is_causal", False)) if is_causal is None else is_causal
     prefix: Tensor | None = module.prefix() if hasattr(module, "prefix") else None  # type: ignore[operator]
-    if packed_row is None:
-        if prefix is not None:
-            key, value, attention_mask = _after_prefix(prefix, query, key, value, attention_mask, causal)
-        return sdpa_attention_forward(
-            module, query, key, value, attention_mask, dropout, scaling, is_causal=is_causal, **kwargs
-        )
-    query, key, value = (packed_row.unpack(x) for x in (query, key, value))
-    mask = None if causal else packed_row.mask
+    mask = attention_mask
+    if packed_row is not None:
+        query, key, value = (packed_row.unpack(x) for x in (query, key, value))
+        mask = None if causal else packed_row.mask
     if prefix is not None:
         key, value, mask = _after_prefix(prefix, query, key, value, mask, causal)
-    if dropout and not causal and query.device.type == "cpu":
-        return packed_row.pack(_attend_with_dropout(query, key, value, mask, scaling, dropout)), None
-    out = F.scaled_dot_product_attention(
-        query,
-        key,
-        value,
-        attn_mask=mask,
-        dropout_p=dropout,
-        is_causal=causal and prefix is None,
-        scale=scaling,
-        enable_gqa=key.shape[1] != query.shape[1],
-    )
-    return packed_row.pack(out), None
+    if dropout:
+        weights = _attention_weights(query, key, mask, scaling, causal and prefix is None)
+        weights = drop(weights, dropout, getattr(module, "draws", None))
+        out = weights @ _for_heads(value, query.shape[1])
+    elif packed_row is None:
+        return sdpa_attention_forward(
+            module, query, key, value, mask, 0.0, scaling, is_causal=is_causal, **kwargs
+        )
+    else:
+        out = F.scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attn_mask=mask,
+            is_causal=causal and prefix is None,
+            scale=scaling,
+            enable_gqa=key.shape[1] != query.shape[1],
+        )
+    return out.transpose(1, 2) if packed_row is None else packed_row.pack(out), None
 
 
-def _attend_with_dropout(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scaling: float | None, dropout: float
+def _attention_weights(
+    query: Tensor, key: Tensor, mask: Tensor | None, scaling: float | None, causal: bool
 ) -> Tensor:
-    """softmax(q k^T s) v with dropout on the softmax, where `mask` is true: torch's own takes more passes on a CPU."""
+    """softmax(q k^T s) [n, heads, queries, keys], zero where `mask` is false or, without one, where a key comes later.
+
+    A `mask` of numbers is added to the scores. A query that sees no key at all gets some finite weights.
+    """
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    scores = (query * scale) @ key.transpose(-1, -2)
-    if mask is not None:
-        scores = scores + torch.zeros(mask.shape, dtype=scores.dtype).masked_fill_(~mask, -math.inf)
-    return cheap_dropout(scores.softmax(dim=-1), dropout) @ value
+    scores = (query * scale) @ _for_heads(key, query.shape[1]).transpose(-1, -2)
+    if mask is None and causal and query.shape[2] > 1:
+        mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+    if mask is not None and mask.dtype == torch.bool:
+        unseen = torch.finfo(scores.dtype).min
+        mask = torch.zeros(mask.shape, dtype=scores.dtype, device=mask.device).masked_fill_(~mask, unseen)
+    return (scores if mask is None else scores + mask).softmax(dim=-1)
+
+
+def _for_heads(x: Tensor, num_heads: int) -> Tensor:
+    """Keys or values [n, groups, t, d], each group repeated for the query heads that share it."""
+    return x if x.shape[1] == num_heads else x.repeat_interleave(num_heads // x.shape[1], dim=1)
 
 
 def _after_prefix(

@@ -19,7 +19,8 @@ from lorafit.objectives.base import (
 from lorafit.objectives.classification import Classification
 from lorafit.objectives.generation import Generation
 from lorafit.recipe import DataSection, DecodeSection, EvalSection
-from lorafit.tasks import GenerationTask, LabelTask, Task
+from lorafit.tasks import Generation as GenerationTask
+from lorafit.tasks import LabelTask, Task
 
 __all__ = [
     "AnyObjective",

@@ -11,7 +11,8 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 from typing_extensions import override
 
-from lorafit.data import EncodedText, LabelBatch, LabelRow, encode_labelled, pack_labelled, pad_labelled
+from lorafit.data import LabelRow
+from lorafit.data.labelled import EncodedText, LabelBatch, encode_labelled, pack_labelled, pad_labelled
 from lorafit.errors import RecipeError
 from lorafit.metrics.scoring import Scores, missing_metrics, score_by
 from lorafit.models import Model
@@ -87,7 +88,7 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
     @override
     def validation_rows(self, rows: Sequence[LabelRow]) -> Sequence[LabelRow]:
         """Of a valid split in parts, those of the headline's part."""
-        part = self.task.headline.rpartition(".")[0]
+        part = self.task.headline_score.rpartition(".")[0]
         return [row for row in rows if row.part in ("", part)]
 
     @override
@@ -105,7 +106,7 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
         labels = torch.tensor([example.label for example in examples])
         predictions = [Prediction(i, value) for i, value in enumerate(self._decide(outputs))]
         scores = self._score(rows, predictions, None).all
-        headline = scores[self.task.headline.rpartition(".")[2]]
+        headline = scores[self.task.headline_score.rpartition(".")[2]]
         return Validation(
             loss=label_loss_sum(outputs, labels, 0.0).item() / len(examples),
             quality=-1.0 if headline is None else headline,

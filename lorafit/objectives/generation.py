@@ -13,23 +13,17 @@ from transformers import PreTrainedTokenizerBase
 from typing_extensions import override
 
 from lorafit import lora
-from lorafit.data import (
-    EncodedPair,
-    SequenceBatch,
-    TextFormat,
-    TextRow,
-    encode_pairs,
-    encode_prompts,
-    pack,
-    pad,
-)
-from lorafit.data.encode import end_of_text
+from lorafit.data import TextRow
+from lorafit.data.batches import SequenceBatch, pack, pad
+from lorafit.data.encode import EncodedPair, TextFormat, encode_pairs, encode_prompts, end_of_text
 from lorafit.decoding import BeamSearch, Strategy, batches_of, generate
+from lorafit.metrics.scorers import SCORERS
 from lorafit.metrics.scoring import Scores, missing_metrics, score_texts
 from lorafit.models import Model
 from lorafit.objectives.base import Encoded, Objective, Prediction, TextOptions, Validation
 from lorafit.recipe import DecodeSection, EvalSection
-from lorafit.tasks import GenerationTask, ReferenceGroup, group_references
+from lorafit.tasks import Generation as GenerationTask
+from lorafit.tasks import ReferenceGroup, group_references
 from lorafit.training import ProcessGroup, language_model_loss_sums
 
 _VALIDATION_TOKENS = 4096  # tokens in a packed row while validating
@@ -218,10 +212,10 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
         scored = [(group, answer) for group, answer in answers if _has_reference(group)]
         parts = [group.part for group, _ in scored]
         scores = score_texts(
-            self.task.scorer,
+            SCORERS[self.task.scorer],
             [str(answer.value) for _, answer in scored],
             [group.references for group, _ in scored],
-            metrics=self.evaluation.metrics,
+            metrics=self.task.metrics if self.evaluation.metrics is None else self.evaluation.metrics,
             splits=parts if any(parts) else None,
         )
         if num_left_out := len(answers) - len(scored):

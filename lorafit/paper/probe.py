@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lorafit.lora import Draws, draw_from
 from lorafit.models import Model, family_of, skeleton
 from lorafit.run.placement import Placement
 from lorafit.run.plan import Plan
@@ -62,8 +63,10 @@ def measure(plan: Plan) -> Speed:
 def _step_seconds(plan: Plan, num_layers: int, placement: Placement) -> float:
     """The faster of two steps, after one that warms up."""
     model = _slice(plan, num_layers)
-    plan.method.attach(model, torch.Generator().manual_seed(0))
+    draws = Draws(seed=0)
+    plan.method.attach(model, draws.init())
     placement.place(model)
+    draw_from(model.net, draws)
     model.net.train()
     ids = torch.randint(5, 100, (_PROBED_EXAMPLES, _probe_length(plan)), device=placement.device)
     return min([_timed_step(model, ids, placement) for _ in range(3)][1:])

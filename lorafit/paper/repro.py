@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lorafit.errors import InterruptedRunError, LorafitError, RecipeError, did_you_mean
-from lorafit.methods import METHODS
 from lorafit.paper import PaperTable
 from lorafit.paper.cells import cell_key
 from lorafit.paper.table import find_table, recipes_by_cell
-from lorafit.recipe import Recipe, differing_keys, find_recipe, read_recipe
+from lorafit.recipe import differing_keys
 from lorafit.run.events import Report
 from lorafit.run.plan import load_plan
+from lorafit.run.recipes import Recipe, open_recipe
 from lorafit.run.train import TrainOptions, train
 from lorafit.training import ProcessGroup
 
@@ -43,13 +43,13 @@ class Job:
 
     def resolved(self) -> Recipe:
         """The recipe with all that this run sets."""
-        return read_recipe(find_recipe(self.recipe), self.settings(), METHODS)
+        return open_recipe(self.recipe, self.settings())
 
     def finished(self) -> bool:
         """Whether the run folder holds the result of this very recipe."""
         if not (self.output / "scores.json").is_file():
             return False
-        return not differing_keys(self.resolved(), read_recipe(self.output / "recipe.toml", [], METHODS))
+        return not differing_keys(self.resolved(), open_recipe(self.output / "recipe.toml"))
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class _Graph:
         known = self.jobs.get((name, seed))
         if known is not None:
             return known
-        recipe = read_recipe(find_recipe(name), list(self.overrides), METHODS)
+        recipe = open_recipe(name, self.overrides)
         source = getattr(recipe.method, "init_from", None)
         needs = self.add(Path(source).parts[-3], first_seed, first_seed) if source else None
         more = tuple(self.adjust(recipe)) if self.adjust else ()

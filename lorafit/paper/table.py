@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lorafit.errors import RecipeError, did_you_mean
-from lorafit.methods import METHODS
 from lorafit.paper import TABLES, PaperTable
 from lorafit.paper.cells import Cell, CellKey, Line, TableReport, build_report
 from lorafit.paper.runs import Run, find_runs
-from lorafit.recipe import Recipe, differing_keys, list_recipes, read_recipe, shipped_recipes
+from lorafit.recipe import Recipe, differing_keys, list_recipes
+from lorafit.run.recipes import open_recipe
 
 # Keys that say where things are and how the work is cut up, not what comes out.
 INCIDENTAL = {
@@ -100,8 +100,8 @@ def _compared(run: Run, recipes: dict[CellKey, str]) -> Run:
     name = recipes.get(run.cell)
     if name is None:
         return replace(run, changed=("no shipped recipe stands for this cell",))
-    ours = read_recipe(run.path / "recipe.toml", [], METHODS)
-    theirs = read_recipe(shipped_recipes()[name], [], METHODS)
+    ours = open_recipe(run.path / "recipe.toml")
+    theirs = open_recipe(name)
     return replace(run, changed=tuple(changes(ours, theirs)))
 
 

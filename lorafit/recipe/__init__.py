@@ -5,6 +5,7 @@ from lorafit.recipe.library import find_recipe, shipped_recipes
 from lorafit.recipe.listing import RecipeSummary, list_recipes, select_recipes
 from lorafit.recipe.read import differing_keys, read_recipe, recipe_hash, to_toml
 from lorafit.recipe.sections import (
+    SPLITS,
     DataSection,
     DecodeSection,
     EvalSection,
@@ -13,11 +14,13 @@ from lorafit.recipe.sections import (
     PaperSection,
     Recipe,
     Section,
+    Split,
     TaskSection,
     TrainSection,
 )
 
 __all__ = [
+    "SPLITS",
     "DataSection",
     "DecodeSection",
     "EvalSection",
@@ -27,6 +30,7 @@ __all__ = [
     "Recipe",
     "RecipeSummary",
     "Section",
+    "Split",
     "TaskSection",
     "TrainSection",
     "differing_keys",

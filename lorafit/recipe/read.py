@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import tomli_w
 from pydantic import TypeAdapter, ValidationError
@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 
 from lorafit.errors import RecipeError, did_you_mean
 from lorafit.recipe.layers import UNSET, Document, Key, Layers, read_layers
-from lorafit.recipe.sections import MethodSection, Recipe, Section
+from lorafit.recipe.sections import Recipe, Section
 
 # What other programs call a key -> what we call it, so that "did you mean" understands people who come from there.
 SYNONYMS = {
@@ -44,6 +44,10 @@ SYNONYMS = {
     "preseqlen": "length",
     "num_virtual_tokens": "length",
     "mid_dim": "hidden",
+    "text_column": "text",
+    "label_column": "label",
+    "target": "completion",
+    "response": "completion",
 }
 
 # Keys that say how the work is done and not what comes out: a run may be resumed with other values of these.
@@ -59,15 +63,26 @@ INCIDENTAL = {
 }
 
 
-def read_recipe(path: Path, overrides: Sequence[str], methods: Mapping[str, type[MethodSection]]) -> Recipe:
-    """Read a recipe file, with what it extends and with overrides, and check everything.
+NamedSections = Mapping[str, Mapping[str, type[Section]]]
+"""Sections whose `name` decides which keys they have: section -> name -> class."""
 
-    An override reads `section.key=value`, or `unset=section.key`; `methods` maps a method's name to the section that
-    holds its keys. Raises RecipeError with one line per fault: `file [section] key: what; what to do`.
+RecipeT = TypeVar("RecipeT", bound=Recipe)
+
+Defaults = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""What a task's name stands for besides its keys: name -> section -> key -> value."""
+
+
+def read_recipe(
+    path: Path, overrides: Sequence[str], model: type[RecipeT], named: NamedSections, defaults: Defaults
+) -> RecipeT:
+    """Read a recipe file as `model`, with what it extends and with overrides, and check everything.
+
+    An override reads `section.key=value`, or `unset=section.key`; `defaults` lie under what the recipe says. Raises
+    RecipeError with one line per fault: `file [section] key: what; what to do`.
     """
     layers = read_layers(path, overrides)
-    document = {"name": path.stem, **layers.document}
-    recipe, faults = _validate(document, {"method": methods})
+    document = {"name": path.stem, **_over(layers.document, defaults)}
+    recipe, faults = _validate(document, model, named)
     if recipe is None:
         raise RecipeError("\n".join(_line(layers, *place, what) for place, what in faults))
     return recipe
@@ -113,16 +128,28 @@ def _without_none(value: Any) -> Any:
 
 Fault = tuple[Key, str]  # where, what is wrong
 
-NamedSections = Mapping[str, Mapping[str, type[Section]]]
-"""Sections whose `name` decides which keys they have: section -> name -> class."""
+
+def _over(document: Document, defaults: Defaults) -> Document:
+    """The document over the defaults of its task."""
+    task = document.get("task")
+    name = task.get("name") if isinstance(task, dict) else None
+    under = defaults.get(name, {}) if isinstance(name, str) else {}
+    laid = {
+        section: {**values, **document.get(section, {})}
+        for section, values in under.items()
+        if isinstance(document.get(section, {}), dict)
+    }
+    return document | laid
 
 
-def _validate(document: Document, named: NamedSections) -> tuple[Recipe | None, list[Fault]]:
+def _validate(
+    document: Document, recipe: type[RecipeT], named: NamedSections
+) -> tuple[RecipeT | None, list[Fault]]:
     """Every section is checked on its own, so that one fault does not hide another."""
     document = _tuples(document)
     faults: list[Fault] = []
     values: Document = {"name": document.pop("name")}
-    known = [name for name in Recipe.model_fields if name != "name"]
+    known = [name for name in recipe.model_fields if name != "name"]
     for section in document.keys() - set(known):
         faults.append(((section, ""), f"unknown section{did_you_mean(section, known)}"))
     for section in known:
@@ -130,7 +157,7 @@ def _validate(document: Document, named: NamedSections) -> tuple[Recipe | None, 
         if not isinstance(table, dict):
             faults.append(((section, ""), f"must be a section '[{section}]', not a value"))
             continue
-        model: Any = Recipe.model_fields[section].annotation
+        model: Any = recipe.model_fields[section].annotation
         if section in named:
             table = dict(table)
             model = _named_section(section, table, named[section], faults)
@@ -138,15 +165,17 @@ def _validate(document: Document, named: NamedSections) -> tuple[Recipe | None, 
             values[section] = _section(section, model, table, faults)
     if faults:
         return None, faults
-    return Recipe.model_construct(**values), []
+    return recipe.model_construct(**values), []
 
 
 def _named_section(
     section: str, table: Document, choices: Mapping[str, type[Section]], faults: list[Fault]
 ) -> type[Section] | None:
-    """The class of a section whose `name` decides which keys it has; the name is taken out of the table."""
+    """The class of a section whose `name` decides which keys it has; the name stays where it is a key itself."""
     name = table.pop("name", None)
     if isinstance(name, str) and name in choices:
+        if "name" in choices[name].model_fields:
+            table["name"] = name
         return choices[name]
     known = ", ".join(choices)
     hint = did_you_mean(str(name), choices)

@@ -53,10 +53,15 @@ def reference(named: NamedSections) -> str:
             lines += ["", *_table(_properties(model), _required(model))]
             continue
         lines += ["", f"`name` is required: {_either(json.dumps(each) for each in named[section])}."]
-        for each, choice in named[section].items():
-            lines += ["", f'### `name = "{each}"`', "", _meaning(choice)]
-            if choice.model_fields:
-                lines += ["", *_table(_properties(choice), _required(choice))]
+        for choice, (own, *presets) in _by_class(named[section]).items():
+            lines += ["", f'### `name = "{own}"`', "", _meaning(choice)]
+            if presets:
+                lines += [
+                    "",
+                    f"Presets, which are the same with values of their own: {_either(map(json.dumps, presets))}.",
+                ]
+            if keys := _own_properties(choice):
+                lines += ["", *_table(keys, _required(choice))]
     return "\n".join(lines) + "\n"
 
 
@@ -118,16 +123,29 @@ def _one_of(model: type[Section], choices: Mapping[str, type[Section]]) -> JsonS
     """A section by its `name`; the last alternative is the one without, where the parent says the name."""
     alternatives = []
     merged: dict[str, list[JsonSchema]] = {}
-    for name, choice in choices.items():
-        keys = _properties(choice)
-        one = {**_object(choice), "title": name, "required": ["name"]}
-        alternatives.append({**one, "properties": {"name": {"const": name}, **keys}})
+    for choice, names in _by_class(choices).items():
+        keys = _own_properties(choice)
+        one = {**_object(choice), "title": names[0], "required": ["name"]}
+        alternatives.append({**one, "properties": {"name": {"enum": names}, **keys}})
         for key, value in keys.items():
             kinds = merged.setdefault(key, [])
             kinds += [value] if value not in kinds else []
     any_name = {key: kinds[0] if len(kinds) == 1 else {"anyOf": kinds} for key, kinds in merged.items()}
     alternatives.append({"title": "inherited", **_object(model), "properties": any_name})
     return {"description": _meaning(model), "oneOf": alternatives}
+
+
+def _by_class(choices: Mapping[str, type[Section]]) -> dict[type[Section], list[str]]:
+    """Class -> the names that stand for it; the class's own name comes first."""
+    names: dict[type[Section], list[str]] = {}
+    for name, choice in choices.items():
+        names.setdefault(choice, []).append(name)
+    return names
+
+
+def _own_properties(model: type[Section]) -> dict[str, JsonSchema]:
+    """The keys of a section besides its `name`."""
+    return {key: found for key, found in _properties(model).items() if key != "name"}
 
 
 def _properties(model: type[Section]) -> dict[str, JsonSchema]:
@@ -137,6 +155,8 @@ def _properties(model: type[Section]) -> dict[str, JsonSchema]:
         kinds = [kind for kind in full.pop("anyOf", []) if kind != {"type": "null"}]
         found = full | (kinds[0] if len(kinds) == 1 else {"anyOf": kinds} if kinds else {})
         found.pop("title", None)
+        if each := found.pop("prefixItems", None):  # of draft 2020; our tuples have one type of item
+            found["items"] = each[0]
         if found.get("default", ...) is None:
             del found["default"]
         if "description" in found:
@@ -168,11 +188,14 @@ _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusi
 
 def _values(found: JsonSchema) -> str:
     """What may stand there, in words."""
+    if "anyOf" in found:
+        return ", or ".join(map(_values, found["anyOf"]))
     if "enum" in found:
         return _either(json.dumps(value) for value in found["enum"])
     match found["type"]:
         case "array":
-            return f"array of: {_values(found['items'])}"
+            count = f"{found['maxItems']} of: " if "maxItems" in found else "of: "
+            return f"array {count}{_values(found['items'])}"
         case "object":
             return f"table of: {_values(found['additionalProperties'])}"
         case kind:

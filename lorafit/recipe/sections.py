@@ -17,12 +17,17 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     SerializeAsAny,
+    field_validator,
     model_validator,
 )
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
 AdamBeta = Annotated[float, Field(ge=0.0, lt=1.0)]
+Share = Annotated[float, Field(gt=0.0, lt=1.0)]
+
+Split = Literal["train", "valid", "test"]
+SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 
 
 class Section(BaseModel):
@@ -51,28 +56,63 @@ class MethodSection(Section):
 
 
 class TaskSection(Section):
-    """What the examples are and how predictions are scored."""
+    """What the rows mean and how predictions are scored, by the name of a task or preset; each has keys of its own."""
 
     name: str
-    """Which task, such as "e2e" or "mnli"."""
+    """The task or preset, such as "classification" or "e2e"."""
 
 
 class DataSection(Section):
     """Where the rows are, and how long an example may be."""
 
     dir: str | None = None
-    """Folder of the data files, in the layout of the task's original download. Without it: lorafit's own data folder
-    for E2E, DART and WebNLG, the Hugging Face hub for GLUE."""
+    """Folder of the data files: `train.csv`, `valid.csv` and `test.csv` or the like, or a preset's original download.
+    Without any place, a preset reads its original data: lorafit's own data folder for E2E, DART and WebNLG, the
+    Hugging Face hub for GLUE."""
     train: str | None = None
     """File of the training rows; wins over `dir`."""
-    valid: str | None = None
-    """File of the validation rows; wins over `dir`."""
-    test: str | None = None
-    """File of the test rows; wins over `dir`."""
+    valid: str | Share | None = None
+    """File of the validation rows; wins over `dir`. A number between 0 and 1: that share of the training rows, chosen
+    by a hash of the prompt or text, so that rows with one prompt stay together and further rows move no other."""
+    test: str | Share | None = None
+    """File of the test rows, or another share of the training rows, as for `valid`."""
+    format: str | None = None
+    """Format of the files: csv, tsv, json, jsonl, parquet, or a layout of the paper's data: e2e, dart, webnlg. Each may
+    be gzipped. Without it: by the file's suffix."""
+    columns: tuple[str, ...] = ()
+    """Names of the columns of csv and tsv files without a header line. A first line that holds one of the names is
+    taken for a header all the same."""
+    rename: dict[str, str] = {}
+    """Columns that go by another name in files: the name there -> the name that the task uses."""
     max_length: PositiveInt = 512
     """Longest example, in tokens; longer ones lose their end, as in the original code."""
     on_bad_row: Literal["error", "skip"] = "error"
     """Malformed rows. error: they are named, and nothing starts; skip: they are left out and counted."""
+
+    @field_validator("valid", "test", mode="before")
+    @classmethod
+    def _file_or_share(cls, value: object) -> object:
+        if value is None or isinstance(value, str):
+            return value
+        if isinstance(value, bool) or not isinstance(value, float) or not 0 < value < 1:
+            raise ValueError(f"must be a file, or a share of the training rows such as 0.1; got {value!r}")
+        return value
+
+    @model_validator(mode="after")
+    def _leaves_rows_to_train_on(self) -> DataSection:
+        if sum(self.shares().values()) >= 1:
+            raise ValueError("'valid' and 'test' take all rows of the training split; lower them")
+        return self
+
+    def files(self) -> dict[Split, str]:
+        """The file of every split that is named by one."""
+        named = {"train": self.train, "valid": self.valid, "test": self.test}
+        return {split: value for split in SPLITS if isinstance(value := named[split], str)}
+
+    def shares(self) -> dict[Split, float]:
+        """The share of every split that is one of the training rows."""
+        given = {"train": None, "valid": self.valid, "test": self.test}
+        return {split: value for split in SPLITS if isinstance(value := given[split], float)}
 
 
 class TrainSection(Section):
@@ -187,7 +227,7 @@ class Recipe(Section):
     """What the run is called. Without it: the file's name without ".toml"."""
     model: ModelSection
     method: SerializeAsAny[MethodSection]
-    task: TaskSection
+    task: SerializeAsAny[TaskSection]
     data: DataSection = DataSection()
     train: TrainSection
     decode: DecodeSection = DecodeSection()

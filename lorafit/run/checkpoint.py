@@ -22,12 +22,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lorafit.errors import LorafitError
+from lorafit.errors import LorafitError, RecipeError
 from lorafit.files import new_folder
 from lorafit.training.member import Position
-from lorafit.training.rng import RngState
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 had the states of torch's, Python's and numpy's global generators
 MANIFEST_FILE = "manifest.json"
 STATE_FILE = "state.pt"
 PROGRESS_FILE = "progress.json"
@@ -40,12 +39,12 @@ class DamagedCheckpointError(LorafitError):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A run at one moment. `rng`: the generators of each process; `state`: what the run remembers, as JSON."""
+    """A run at one moment. `rng`: the state of each process's `Draws`; `state`: what the run remembers, as JSON."""
 
     position: Position
     trained: dict[str, Tensor]
     optimizer: dict[str, Any]
-    rng: list[RngState]
+    rng: list[dict[str, Tensor]]
     state: dict[str, Any] = field(default_factory=dict)
     best: Path | None = None  # the best adapter's folder
 
@@ -74,7 +73,10 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> int:
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
-    """Read and check a whole checkpoint. Raises DamagedCheckpointError that names the damaged file."""
+    """Read and check a whole checkpoint.
+
+    Raises DamagedCheckpointError that names the damaged file, RecipeError for one of another format version.
+    """
     _check_files(folder)
     try:
         tensors = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
@@ -87,7 +89,10 @@ def read_checkpoint(folder: Path) -> Checkpoint:
 
 
 def newest_checkpoint(root: Path) -> tuple[Path | None, Checkpoint | None, list[str]]:
-    """The newest valid checkpoint in `root`, and what is wrong with each newer one that was passed over."""
+    """The newest valid checkpoint in `root`, and what is wrong with each newer one that was passed over.
+
+    Raises RecipeError for one of another format version, which is not damaged.
+    """
     faults: list[str] = []
     for folder in checkpoint_folders(root):
         try:
@@ -146,12 +151,27 @@ def _check_files(folder: Path) -> None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedCheckpointError(f"{path}: cannot be read: {error}") from None
     if version != FORMAT_VERSION:
-        raise DamagedCheckpointError(f"{path}: format version {version}; this lorafit reads {FORMAT_VERSION}")
+        raise _other_version(folder, version)
     for name, entry in files.items():
         with contextlib.suppress(OSError):
             if _file_entry(folder / name) == entry:
                 continue
         raise DamagedCheckpointError(f"{folder / name}: missing, or not what {MANIFEST_FILE} says")
+
+
+def _other_version(folder: Path, version: object) -> LorafitError:
+    """A whole checkpoint that this lorafit cannot go on from."""
+    if version == 1:
+        return RecipeError(
+            f"{folder}: written by an earlier lorafit, whose random draws were others; start over (resume = never), "
+            f"or finish the run with lorafit 0.1"
+        )
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        return RecipeError(
+            f"{folder}: format version {version} is newer than this lorafit reads ({FORMAT_VERSION}); upgrade lorafit, "
+            f"or start over (resume = never)"
+        )
+    return DamagedCheckpointError(f"{folder / MANIFEST_FILE}: there is no format version {version!r}")
 
 
 def _file_entry(path: Path) -> dict[str, Any]:

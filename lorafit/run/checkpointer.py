@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
+from torch import Tensor
 
 from lorafit.adapters import finished_tensors, take_fingerprint, trained_tensors, write_adapter
 from lorafit.errors import LorafitError, RecipeError
@@ -15,7 +16,6 @@ from lorafit.run.events import Note, Report, Saved
 from lorafit.run.folder import Found, RunFolder
 from lorafit.run.session import Session
 from lorafit.run.state import RunState
-from lorafit.training import RngState, rng_state, set_rng_state
 
 
 class Checkpointer:
@@ -48,7 +48,7 @@ class Checkpointer:
         """
         member, group = self.session.member, self.session.group
         moment = (member.position.step, self.state.validated_step)
-        rng = group.all_gather(rng_state())
+        rng = group.all_gather(member.draws.state())
         if moment == self._written or self.log is None:
             return
         started = time.monotonic()
@@ -86,7 +86,7 @@ class Checkpointer:
                 parameter.copy_(checkpoint.trained[name])
         member.optimizer.load_state_dict(checkpoint.optimizer)
         member.position = checkpoint.position
-        self._restore_generators(checkpoint.rng)
+        self._restore_draws(checkpoint.rng)
         self._written = (member.position.step, self.state.validated_step)
         self._resumed_at = (time.monotonic(), self.state.seconds)
         if self.log is not None and found.folder is not None:  # its line lay behind the cut
@@ -98,10 +98,10 @@ class Checkpointer:
         since, before = self._resumed_at
         return before + time.monotonic() - since
 
-    def _restore_generators(self, states: Sequence[RngState]) -> None:
+    def _restore_draws(self, states: Sequence[Mapping[str, Tensor]]) -> None:
         group = self.session.group
         if len(states) == group.size:
-            set_rng_state(states[group.rank])
+            self.session.member.draws.set_state(states[group.rank])
             return
         self.report(
             Note(

@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 from lorafit.errors import NotFoundError, RecipeError
 from lorafit.files import new_folder, tidy, write_json, write_jsonl, write_text
-from lorafit.methods import METHODS
-from lorafit.recipe import Recipe, differing_keys, read_recipe, to_toml
+from lorafit.recipe import Recipe, differing_keys, to_toml
 from lorafit.run.checkpoint import Checkpoint, copy_linked, newest_checkpoint
 from lorafit.run.lock import LOCK_FILE
+from lorafit.run.recipes import open_recipe
 
 Resume = Literal["auto", "must", "never"]
 """auto: go on where there is something to go on from. must: that is an error otherwise. never: start over."""
@@ -84,7 +84,7 @@ class RunFolder:
                     f"{self.path}: is there already and is not a run folder; choose another --output"
                 )
             return False
-        changed = differing_keys(recipe, read_recipe(self.recipe, [], METHODS))
+        changed = differing_keys(recipe, open_recipe(self.recipe))
         other = [line for line in changed if not line.startswith(_LENGTH)]
         if changed and not (extend and not other):
             hint = "" if other else ", or make this run longer with --extend"

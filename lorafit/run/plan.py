@@ -8,14 +8,16 @@ from dataclasses import dataclass
 
 from transformers import PretrainedConfig
 
-from lorafit.data import Split, num_batches
+from lorafit.data import Split
+from lorafit.data.batches import num_batches
 from lorafit.errors import RecipeError
-from lorafit.methods import METHODS, Method
+from lorafit.methods import Method
 from lorafit.models import FAMILIES, Family, Model, family_of, load_config, skeleton
 from lorafit.objectives import AnyObjective, BaseFacts, Settings, objective_for
-from lorafit.recipe import Recipe, TrainSection, find_recipe, read_recipe
+from lorafit.recipe import TrainSection
+from lorafit.run.recipes import Recipe, open_recipe
 from lorafit.run.warm_start import plan_warm_start
-from lorafit.tasks import Task, find_task
+from lorafit.tasks import PRESETS, Rows, Task, load_rows
 from lorafit.training import Schedule, check_shardable, count_steps, count_warmup
 
 
@@ -37,6 +39,7 @@ class Plan:
     recipe: Recipe
     method: Method
     task: Task
+    rows: Rows
     objective: AnyObjective
     scored_split: Split
     config: PretrainedConfig
@@ -53,17 +56,18 @@ class Plan:
 
 def load_plan(name_or_path: str, overrides: list[str]) -> Plan:
     """The plan of a recipe file or shipped recipe, with overrides."""
-    return make_plan(read_recipe(find_recipe(name_or_path), overrides, METHODS))
+    return make_plan(open_recipe(name_or_path, overrides))
 
 
 def make_plan(recipe: Recipe) -> Plan:
     """Check everything that needs no weights.
 
     Raises RecipeError where parts of the recipe do not fit each other, NotFoundError where the base's config is not
-    at hand.
+    at hand, or training rows that are named are not there or malformed.
     """
-    task, method = find_task(recipe.task.name), recipe.method
-    assert isinstance(method, Method)
+    rows, method = load_rows(recipe.task, recipe.data), recipe.method
+    task = rows.task
+    recipe = recipe.model_copy(update={"task": task})
     task.find_metrics(recipe.eval.metrics)  # an unknown name is said before anything begins
     config = load_config(
         recipe.model.base,
@@ -87,14 +91,15 @@ def make_plan(recipe: Recipe) -> Plan:
     method.finish(shape)
     saved = shape.trained()
     num_head = sum(p.numel() for name, p in saved.items() if name in head)
-    counted = task.count_train_rows(recipe.data)
-    num_rows = task.num_train_rows if counted is None else counted
+    counted = rows.num_train_rows()
+    num_rows = PRESETS[task.name].num_train_rows if counted is None else counted
     return Plan(
         recipe=recipe,
         method=method,
         task=task,
+        rows=rows,
         objective=objective,
-        scored_split=task.scored_split,
+        scored_split=rows.scored_split,
         config=config,
         parameters=parameters,
         num_trained=sum(p.numel() for p in saved.values()) - num_head,

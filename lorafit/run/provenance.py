@@ -4,35 +4,37 @@ from __future__ import annotations
 
 import datetime as dt
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 import transformers
 
 import lorafit
-from lorafit.adapters import AdapterCard, BaseCard, Provenance, TaskCard
+from lorafit.adapters import AdapterCard, BaseCard, Provenance
 from lorafit.methods import Method
 from lorafit.models import base_folder, base_identity
 from lorafit.recipe import Recipe, recipe_hash
 from lorafit.tasks import Task
 
 
-def adapter_card(recipe: Recipe, method: Method, task: Task) -> AdapterCard:
-    """The card of an adapter that a recipe trains. The base must be at hand."""
+def adapter_card(recipe: Recipe, method: Method, task: Task, data: Mapping[str, str]) -> AdapterCard:
+    """The card of an adapter that a recipe trains; `data` is the hash of each split. The base must be at hand."""
     base, revision = recipe.model.base, recipe.model.revision
-    labels = list(task.labels) if task.labels else None
     return AdapterCard(
         base=BaseCard(**vars(base_identity(base, revision, base_folder(base, revision)))),
         method=method.options(),
-        task=TaskCard(name=task.name, output=task.output, labels=labels),
+        task=task.options(),
         data=recipe.data,
         decode=recipe.decode,
-        provenance=provenance(recipe=recipe.name, recipe_hash=recipe_hash(recipe), seed=recipe.train.seed),
+        provenance=provenance(
+            recipe=recipe.name, recipe_hash=recipe_hash(recipe), seed=recipe.train.seed, data=dict(data)
+        ),
     )
 
 
-def provenance(**known: str | int | None) -> Provenance:
-    """Versions and time of now, with what the caller knows: recipe, recipe_hash, seed, step, imported_from."""
+def provenance(**known: str | int | dict[str, str] | None) -> Provenance:
+    """Versions and time of now, with what the caller knows: recipe, recipe_hash, seed, step, data, imported_from."""
     return Provenance(
         created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         lorafit=lorafit.__version__,

@@ -12,9 +12,11 @@ from huggingface_hub import constants
 from lorafit.adapters import AdapterCard, read_adapter
 from lorafit.adapters.fingerprint import NUM_INPUTS, answers
 from lorafit.adapters.restore import load_tensors
-from lorafit.data import Split, epoch_order
+from lorafit.data import Split
+from lorafit.data.batches import epoch_order
 from lorafit.errors import NotFoundError
 from lorafit.files import local_path
+from lorafit.lora import Draws, draw_from
 from lorafit.methods import Method
 from lorafit.models import Model, load_base, load_config, missing_files
 from lorafit.objectives import AnyObjective
@@ -24,7 +26,7 @@ from lorafit.run.placement import Placement
 from lorafit.run.plan import Plan
 from lorafit.run.provenance import adapter_card
 from lorafit.run.warm_start import warm_start
-from lorafit.tasks import Task
+from lorafit.tasks import Rows, Task
 from lorafit.training import (
     AdamW,
     Member,
@@ -75,7 +77,7 @@ class Session:
 def load(plan: Plan, report: Report) -> LoadedBase:
     """The base, and the rows of every split. Raises NotFoundError with a line for everything that is missing."""
     recipe = plan.recipe
-    rows, faults = _read_splits(plan.task, recipe, report)
+    rows, faults = _read_splits(plan.rows, report)
     if constants.HF_HUB_OFFLINE:
         faults += missing_files(recipe.model.base, recipe.model.revision)
     if faults:
@@ -99,7 +101,7 @@ def load(plan: Plan, report: Report) -> LoadedBase:
         train.examples,
         valid_rows,
         valid,
-        adapter_card(recipe, plan.method, plan.task),
+        adapter_card(recipe, plan.method, plan.task, plan.rows.identities()),
         FingerprintSample(inputs, answers(model, inputs)),
         Placement.of(recipe.model.dtype),
     )
@@ -109,15 +111,15 @@ def attach(
     base: LoadedBase, method: Method, section: TrainSection, schedule: Schedule, group: ProcessGroup
 ) -> Session:
     """Put the method on the base, place the model on its device, and make the member that trains."""
-    method.attach(base.model, torch.Generator().manual_seed(section.seed))
+    draws = Draws(section.seed, group.rank)
+    method.attach(base.model, draws.init())
     if section.gradient_checkpointing:
-        recompute_activations(base.model.net)
+        recompute_activations(base.model.net, draws)
     base.placement.place(base.model)
+    draw_from(base.model.net, draws)
     if section.parallel == "fsdp" and group.size > 1:
         group = group.in_lockstep()
         shard_frozen(base.model.net, group.size, base.placement.device)
-    if not group.is_leader:
-        seed_all(section.seed + 1_000_003 * group.rank)
     trained = base.model.trained()
     groups = parameter_groups(trained, base.model.net, section.weight_decay, section.decay_exempt)
     betas = (section.adam_beta1, section.adam_beta2)
@@ -129,6 +131,7 @@ def attach(
         Position(micro_batch_size=section.micro_batch_size, oom_retries=section.max_oom_retries),
         section.max_grad_norm,
         section.label_smoothing,
+        draws,
     )
     return Session(base, method, member, group)
 
@@ -156,7 +159,7 @@ def _order(base: LoadedBase, section: TrainSection) -> Callable[[int], list[list
 def take_start(session: Session, section: TrainSection) -> list[str]:
     """Start from the weights of another adapter: all of them, or all but its head (a warm start); in words.
 
-    Afterwards every process has the leader's values, and draws dropout of its own.
+    Afterwards every process has the leader's values.
     """
     model, group = session.base.model, session.group
     if section.init_from is not None:
@@ -166,18 +169,18 @@ def take_start(session: Session, section: TrainSection) -> list[str]:
     return notes
 
 
-def _read_splits(task: Task, recipe: Recipe, report: Report) -> tuple[dict[Split, Sequence[Any]], list[str]]:
-    """Every split that the recipe names, of which train is required; and what is wrong with those that are missing."""
-    data = recipe.data
-    wanted: list[Split] = ["train", *(split for split in task.splits(data) if split != "train")]
-    rows: dict[Split, Sequence[Any]] = {}
+def _read_splits(rows: Rows, report: Report) -> tuple[dict[Split, Sequence[Any]], list[str]]:
+    """Every split that the run needs; and what is wrong with those that are missing."""
+    found: dict[Split, Sequence[Any]] = {}
     faults: list[str] = []
-    for split in wanted:
+    for split in rows.splits_of_run:
         try:
-            rows[split] = task.read(data, split, lambda text: report(Note(text)))
+            found[split] = rows.rows(split)
         except NotFoundError as error:
             faults.append(str(error))
-    return rows, faults
+    for note in rows.notes:
+        report(Note(note))
+    return found, faults
 
 
 def _load_model(task: Task, recipe: Recipe) -> Model:

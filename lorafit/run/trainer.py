@@ -69,7 +69,7 @@ class Trainer:
 
     def _fit(self, section: TrainSection) -> None:
         base, member, group = self.session.base, self.session.member, self.session.group
-        movement = Movement(member.trained, exempt=base.model.without_gradient())
+        movement = Movement(self.session.method.always_reached(base.model))
         self.report(self._start_event())
         base.model.net.train()
         with base.placement.autocast():

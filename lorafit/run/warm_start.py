@@ -11,13 +11,13 @@ from lorafit.adapters import Adapter, BaseCard, read_adapter
 from lorafit.adapters.restore import method_of
 from lorafit.errors import AdapterError, RecipeError
 from lorafit.files import local_path
-from lorafit.methods import LoRA, Method
+from lorafit.methods import Method
 from lorafit.models import Model
 
 
 def source_of(method: Method) -> Path | None:
     """The adapter folder that a recipe starts from, if it does."""
-    named = method.init_from if isinstance(method, LoRA) else None
+    named = method.warm_start_source
     return local_path(named) if named is not None else None
 
 
@@ -34,7 +34,7 @@ def plan_warm_start(method: Method, shape: Model) -> str | None:
     adapter = read_adapter(folder)
     _check_method(method, adapter)
     _check_tensors(adapter, shape)
-    return f"LoRA starts from {folder} (task {adapter.card.task.name})"
+    return f"LoRA starts from {folder} (task {adapter.card.task['name']})"
 
 
 def warm_start(method: Method, model: Model, base: BaseCard) -> list[str]:
@@ -59,7 +59,7 @@ def warm_start(method: Method, model: Model, base: BaseCard) -> list[str]:
     along = f" and {model.head.kept_by_warm_start}" if kept else ""
     fresh = {model.family.head_module(n) for n, _ in model.head_parameters() if n not in kept}
     head = f", head fresh ({', '.join(sorted(fresh))})" if fresh else ""
-    return [f"LoRA{along} from {folder} (task {adapter.card.task.name}){head}"]
+    return [f"LoRA{along} from {folder} (task {adapter.card.task['name']}){head}"]
 
 
 def _is_kept(name: str, model: Model) -> bool:
@@ -68,18 +68,9 @@ def _is_kept(name: str, model: Model) -> bool:
 
 
 def _check_method(method: Method, adapter: Adapter) -> None:
-    """Rank and alpha must be equal; the targets are, if the tensors are. Dropout and the rest may differ."""
-    theirs = method_of(adapter)
-    where = f"[method] init_from: {adapter.folder}"
-    if not isinstance(theirs, LoRA):
-        raise RecipeError(
-            f"{where} was trained with {theirs.name}, and only LoRA can start from another adapter"
-        )
-    assert isinstance(method, LoRA)
-    for key in ("r", "alpha"):
-        here, there = getattr(method, key), getattr(theirs, key)
-        if here != there:
-            raise RecipeError(f"{where} has {key} = {there:g}, and this recipe {here:g}; they must be equal")
+    conflict = method.warm_start_conflict(method_of(adapter))
+    if conflict is not None:
+        raise RecipeError(f"[method] init_from: {adapter.folder} {conflict}")
 
 
 def _check_base(adapter: Adapter, base: BaseCard) -> None:
@@ -109,4 +100,4 @@ def _check_tensors(adapter: Adapter, model: Model) -> None:
 
 
 def _lora_names(model: Model) -> list[str]:
-    return sorted(lora.lora_state_dict(model.net))
+    return sorted(lora.adapter_parameters(model.net))

@@ -1,28 +1,36 @@
-"""Tasks, one file a family. To add one: write its file, and its value into TASKS."""
+"""Tasks: what rows mean, what is learned of them, how it is scored. TASKS has the general ones, PRESETS the paper's.
 
-from lorafit.errors import lookup
-from lorafit.tasks.base import GenerationTask, ReferenceGroup, Task, group_references
-from lorafit.tasks.dart import DART_TASK
-from lorafit.tasks.e2e import E2E_TASK
-from lorafit.tasks.glue import GLUE_TASKS, Glue, glue_submission
+To add a task, write its file, and its class into TASKS.
+"""
+
+from lorafit.tasks.base import Task
+from lorafit.tasks.classification import Classification
+from lorafit.tasks.generation import Generation, ReferenceGroup, group_references
 from lorafit.tasks.labels import LabelTask
-from lorafit.tasks.webnlg import WEBNLG_TASK
-
-TASKS: dict[str, Task] = {task.name: task for task in (E2E_TASK, DART_TASK, WEBNLG_TASK, *GLUE_TASKS)}
+from lorafit.tasks.load import Rows, load_rows
+from lorafit.tasks.presets import PRESETS, Preset, Submission
+from lorafit.tasks.registry import DEFAULTS, SECTIONS, TASKS, make_data, make_task, read_task
+from lorafit.tasks.regression import Regression
+from lorafit.tasks.submission import submission_files
 
 __all__ = [
+    "DEFAULTS",
+    "PRESETS",
+    "SECTIONS",
     "TASKS",
-    "GenerationTask",
-    "Glue",
+    "Classification",
+    "Generation",
     "LabelTask",
+    "Preset",
     "ReferenceGroup",
+    "Regression",
+    "Rows",
+    "Submission",
     "Task",
-    "find_task",
-    "glue_submission",
     "group_references",
+    "load_rows",
+    "make_data",
+    "make_task",
+    "read_task",
+    "submission_files",
 ]
-
-
-def find_task(name: str, where: str = "[task] name") -> Task:
-    """The task of that name. Raises RecipeError when there is none."""
-    return lookup(TASKS, name, "task", where=where)

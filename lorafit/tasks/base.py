@@ -1,128 +1,105 @@
-"""What a task is: where its rows are, how a row becomes an example, how it is scored. It knows no tokenizer."""
+"""What a task is: what the columns of a row mean, what is learned of them, and how it is scored.
+
+A task is the `[task]` section of a recipe. It knows no tokenizer, no net, no file and no layout of a run.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from lorafit.data.encode import PromptStart, Separator
-from lorafit.data.originals import SPLITS, DataSet, Split
-from lorafit.data.rows import TextRow
-from lorafit.data.sources import has_split, split_path
-from lorafit.errors import NotFoundError
-from lorafit.metrics import Kind, Metric, TextMetric
-from lorafit.metrics.scorers import SCORERS, Scorer
-from lorafit.metrics.scoring import text_metrics
-from lorafit.recipe import DataSection
-
-Tell = Callable[[str], None]
-"""Who hears what is worth knowing about the data, such as rows that were left out."""
+from lorafit.data.rows import RawRow, Row
+from lorafit.errors import lookup
+from lorafit.metrics import Kind, Metric
+from lorafit.recipe import Split, TaskSection
 
 
-def ignore(_: str) -> None:
-    """A Tell that keeps it to itself."""
+class Task(TaskSection, ABC):
+    """What the columns of a row mean, and how predictions are scored.
 
+    A field that is None is filled by `resolve`, so that a finished run says all of it.
+    """
 
-@dataclass(frozen=True, kw_only=True)
-class Task(ABC):
-    """A data set and its protocol."""
+    kind: ClassVar[str]
+    output: ClassVar[Kind]  # what a model gives for a row
 
-    name: str
-    headline: str  # the score a table shows first
-    num_train_rows: int  # of the original data, for planning without it
+    metrics: tuple[str, ...] | None = None
+    """Metrics to score by. Without it: the task's usual ones."""
+    headline: str | None = None
+    """The score that tables show first and, of a task with labels, the one that chooses the best epoch; of a split in
+    parts, such as "matched.accuracy", that of a part. Without it: the first one."""
+    part: str | None = None
+    """Column that says to which part of its split a row belongs; each part is scored by itself too. Without it: one
+    part, or as the file format says."""
+    score_on: Literal["valid", "test"] | None = None
+    """The split on which a run is scored in the end. Without it: test where there is one, else valid."""
 
-    output: Kind
-    labels: tuple[str, ...] | None = None  # in the order of the classifier's outputs
-    scored_split: Split = "test"  # on which a run is scored in the end
+    if TYPE_CHECKING:  # a field of one task and a property of others, which pydantic would warn of
+
+        @property
+        def labels(self) -> tuple[str, ...] | None:
+            """The names of the classes, in the order of the model's outputs; None where there are none."""
+            ...
 
     @property
+    @abstractmethod
     def num_outputs(self) -> int | None:
-        """Outputs of the classification head; None where there is no head."""
-        return len(self.labels) if self.labels else (1 if self.output == "score" else None)
+        """Outputs of the model's head; None where it writes texts."""
 
     @abstractmethod
-    def splits(self, data: DataSection) -> list[Split]:
-        """The splits for which `data` says where they are."""
-
-    @abstractmethod
-    def read(self, data: DataSection, split: Split, tell: Tell = ignore) -> list[Any]:
-        """The examples of a split, in file order.
-
-        Raises NotFoundError that names the file, and the line of a row that cannot be used.
-        """
-
-    @abstractmethod
-    def find_metrics(self, names: Sequence[str] | None) -> list[Metric[Any, Any]]:
-        """The metrics by which predictions are scored: those of the task's own scorer (None), or those named.
+    def find_metrics(self, names: Sequence[str] | None) -> Sequence[Metric[Any, Any]]:
+        """The metrics by which predictions are scored: the task's own (None), or those named.
 
         Raises RecipeError where there is no such metric, or it compares something else.
         """
 
-    @abstractmethod
-    def count_train_rows(self, data: DataSection) -> int | None:
-        """Training rows where the data are at hand, without asking the network; else None.
+    @property
+    def headline_score(self) -> str:
+        """`headline`, or what it is without one. Raises RecipeError for one that the metrics do not give."""
+        metrics = self.find_metrics(None)
+        keys = [key for metric in metrics for key in metric.keys]
+        if self.headline is None:
+            return keys[0] if keys else metrics[0].name
+        if all(metric.keys for metric in metrics):  # those of a foreign library are known when it is computed
+            lookup(dict.fromkeys(keys), self.headline.rpartition(".")[2], "score", where="[task] headline")
+        return self.headline
 
-        Raises NotFoundError for a file that `data` names and that is not there.
+    @abstractmethod
+    def columns(self, split: Split) -> tuple[str, ...]:
+        """The columns that a row of a split must have."""
+
+    @abstractmethod
+    def key(self, row: RawRow) -> str:
+        """What rows share that must lie in one split. Raises ValueError for a malformed row."""
+
+    @abstractmethod
+    def parse(self, row: RawRow, split: Split) -> Row:
+        """The typed row. In the test split a label may be missing. Raises ValueError for a malformed row."""
+
+    def resolve(self, rows: Iterable[RawRow]) -> Self:  # noqa: ARG002
+        """The task with everything that it takes from its training rows, which are read only where they are needed.
+
+        Raises NotFoundError for rows from which nothing can be learned.
         """
+        return self
 
+    def scored_split(self, available: Sequence[Split]) -> Split:
+        """The split on which a run is scored in the end, of those for which there is a place."""
+        return self.score_on or ("test" if "test" in available else "valid")
 
-@dataclass(frozen=True)
-class ReferenceGroup:
-    """One prompt with every text that is a right answer to it; `part` as in TextRow."""
+    def label_text(self, label: float) -> str | float:
+        """A label as people read it: the name of a class, a score as it is."""
+        return label
 
-    prompt: str
-    references: tuple[str, ...]
-    part: str = ""
+    def part_of(self, row: RawRow) -> str:
+        """The part of the split to which a row belongs."""
+        if self.part is None:
+            return row.part
+        value = row.fields.get(self.part)
+        return "" if value is None else str(value)
 
-
-@dataclass(frozen=True, kw_only=True)
-class GenerationTask(Task):
-    """A text that follows a context, scored against several references."""
-
-    original: DataSet  # the paper's files
-    scorer: Scorer = SCORERS["plain"]
-    separator: Separator = "eos"  # the token between context and completion
-    completion_prefix: str = " "
-    stop_text: str = "\n\n"  # a text ends before it; "" turns that off
-    prompt_start: PromptStart = "none"  # the first token of a prompt: none, or as the tokenizer has it
-
-    output: Kind = "text"
-
-    @abstractmethod
-    def read_file(self, path: Path) -> list[TextRow]:
-        """All rows of a raw file, in file order. Raises NotFoundError that names file and line."""
-
-    def splits(self, data: DataSection) -> list[Split]:
-        """Those named one by one, or all that `data.dir` holds."""
-        return [split for split in SPLITS if has_split(data, split)]
-
-    def read(self, data: DataSection, split: Split, tell: Tell = ignore) -> list[TextRow]:  # noqa: ARG002
-        """The pairs of the split's file."""
-        return self.read_file(split_path(data, split, self.original))
-
-    def find_metrics(self, names: Sequence[str] | None) -> list[TextMetric]:
-        """Those of the scorer, or those named."""
-        return text_metrics(self.scorer, names)
-
-    def count_train_rows(self, data: DataSection) -> int | None:
-        """The pairs of the training file, if it is there."""
-        try:
-            path = split_path(data, "train", self.original)
-        except NotFoundError:
-            if data.train is not None:
-                raise
-            return None
-        return len(self.read_file(path))
-
-
-def group_references(pairs: Sequence[TextRow]) -> list[ReferenceGroup]:
-    """Rows with the same context together, in order of first appearance (paper's gpt2_decode.py)."""
-    references: dict[str, list[str]] = {}
-    part: dict[str, str] = {}
-    for pair in pairs:
-        references.setdefault(pair.prompt, []).append(pair.completion)
-        part.setdefault(pair.prompt, pair.part)
-    return [ReferenceGroup(context, tuple(texts), part[context]) for context, texts in references.items()]
+    def options(self) -> dict[str, Any]:
+        """Name, kind and every option as JSON, from which `read_task` restores it."""
+        fields = self.model_dump(mode="json")
+        return {"name": fields.pop("name"), "kind": self.kind, **fields}

@@ -1,123 +1,73 @@
-"""Tasks whose answer is a class or a score: rows of one text or two, and a label."""
+"""What classification and regression share: texts by column, and a label beside them."""
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-from lorafit.data import LabelRow, Split
-from lorafit.data.tables import Column, Row, convert_rows, read_table
-from lorafit.errors import NotFoundError
-from lorafit.files import local_path
+from pydantic import field_validator
+from typing_extensions import override
+
+from lorafit.data.rows import LabelRow, RawRow
 from lorafit.metrics import Metric
 from lorafit.metrics.scoring import find_metric
-from lorafit.recipe import DataSection
-from lorafit.tasks.base import Task, Tell, ignore
+from lorafit.recipe import Split
+from lorafit.tasks.base import Task
+from lorafit.tasks.template import text_of
 
-_UNLABELLED = (None, "", "-1", -1, -1.0)  # what a test split says in place of a label
-
-
-@dataclass(frozen=True)
-class Source:
-    """Rows that lie somewhere, as `where` says it to a reader, and the part of the split that they are."""
-
-    where: str
-    rows: Iterator[Row]
-    part: str = ""
+_UNLABELLED = (None, "", "-1", -1)  # what a test split says in place of a label
 
 
-@dataclass(frozen=True, kw_only=True)
 class LabelTask(Task):
-    """Texts to classify, or to score where there are no `labels`."""
+    """A label for one text or two."""
 
-    texts: tuple[Column, ...]
-    label: Column
-    metrics: tuple[str, ...]  # names in METRICS
-    bare_header: tuple[str, ...] = ()  # of TSV files that have no header line
-    score_range: tuple[float, float] = (-math.inf, math.inf)
+    text: str | tuple[str, ...] = "text"
+    """Column of the text, or an array of two columns for a pair of texts."""
+    label: str = "label"
+    """Column of the label."""
 
-    scored_split: Split = "valid"  # GLUE keeps the labels of its test splits to itself
+    @field_validator("text")
+    @classmethod
+    def _one_or_two(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if (isinstance(value, tuple) and len(set(value)) not in (1, 2)) or value == "":
+            raise ValueError(f"must be a column, or an array of two; got {value!r}")
+        return value
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The columns of the texts, in the order in which the model reads them."""
+        return (self.text,) if isinstance(self.text, str) else self.text
+
+    @override
+    def find_metrics(self, names: Sequence[str] | None) -> list[Metric[Any, Any]]:
+        return [find_metric(name, self.output) for name in (self.usual_metrics() if names is None else names)]
 
     @abstractmethod
-    def sources(self, data: DataSection, split: Split) -> Iterator[Source]:
-        """Where the rows of a split are. Raises NotFoundError when they are not there."""
+    def usual_metrics(self) -> tuple[str, ...]:
+        """`metrics`, or what they are without any."""
 
-    def read(self, data: DataSection, split: Split, tell: Tell = ignore) -> list[LabelRow]:
-        """The examples of all sources, in order. In the test split a label may be missing."""
-
-        def example(fields: dict[str, Any], part: str) -> LabelRow:
-            label = fields.get(self.label.name)
-            unknown = split == "test" and label in _UNLABELLED
-            return LabelRow(self._texts(fields), None if unknown else self.parse_label(label), part)
-
-        examples: list[LabelRow] = []
-        for source in self.sources(data, split):
-            examples += convert_rows(
-                source.where,
-                source.rows,
-                lambda fields, part=source.part: example(fields, part),  # type: ignore[misc]
-                skip=data.on_bad_row == "skip",
-                tell=tell,
-            )
-        return examples
-
-    def find_metrics(self, names: Sequence[str] | None) -> list[Metric[Any, Any]]:
-        """Those of the task, or those named."""
-        return [find_metric(name, self.output) for name in (self.metrics if names is None else names)]
-
+    @abstractmethod
     def parse_label(self, value: Any) -> float:
-        """The index of a class by its name or number, or a score. Raises ValueError for anything else."""
-        if self.labels is None:
-            return self._parse_score(value)
-        if isinstance(value, str) and value in self.labels:
-            return self.labels.index(value)
-        number = int(value) if isinstance(value, int | float) or str(value).strip().isdecimal() else -1
-        if isinstance(value, bool) or number not in range(len(self.labels)):
-            known = ", ".join(f"{name} ({i})" for i, name in enumerate(self.labels))
-            raise ValueError(f"label {value!r} is none of {known}")
-        return number
+        """A field -> the index of a class, or a score. Raises ValueError for anything else."""
 
-    def label_text(self, label: float) -> str | float:
-        """The name of a class; a score as it is."""
-        return self.labels[int(label)] if self.labels else float(label)
+    @override
+    def columns(self, split: Split) -> tuple[str, ...]:
+        label = () if split == "test" else (self.label,)
+        return (*self.texts, *label, *(() if self.part is None else (self.part,)))
 
-    def columns(self, split: Split) -> tuple[Column, ...]:
-        """The columns that a file of a split must or may have."""
-        return (*self.texts, Column(self.label.name, self.label.aliases, required=split != "test"))
+    @override
+    def key(self, row: RawRow) -> str:
+        return "\x1f".join(self._texts(row).values())
 
-    def file_source(self, path: Path, split: Split, part: str = "") -> Source:
-        """The rows of a local file."""
-        return Source(str(path), read_table(path, self.columns(split), self.bare_header), part)
+    @override
+    def parse(self, row: RawRow, split: Split) -> LabelRow:
+        texts, value = self._texts(row), row.fields.get(self.label)
+        unknown = split == "test" and value in _UNLABELLED and str(value) not in (self.labels or ())
+        return LabelRow(texts, None if unknown else self.parse_label(value), self.part_of(row))
 
-    def named_source(self, data: DataSection, split: Split) -> Source | None:
-        """The file that `data.<split>` names, if it names one."""
-        named: str | None = getattr(data, split)
-        if named is None:
-            return None
-        path = local_path(named)
-        if not path.is_file():
-            raise NotFoundError(f"{path}: no such file (data.{split})")
-        return self.file_source(path, split)
-
-    def _texts(self, fields: dict[str, Any]) -> dict[str, str]:
-        texts = {column.name: fields[column.name] for column in self.texts}
-        for name, text in texts.items():
-            if not isinstance(text, str):
-                raise ValueError(f"{name}: expected a text, found {text!r}")
+    def _texts(self, row: RawRow) -> dict[str, str]:
+        texts = {column: text_of(column, row.fields.get(column)) for column in self.texts}
         if not any(text.strip() for text in texts.values()):
             raise ValueError(f"{' and '.join(texts)}: empty")
         return texts
-
-    def _parse_score(self, value: Any) -> float:
-        low, high = self.score_range
-        try:
-            score = float(value)
-        except (TypeError, ValueError):
-            score = math.nan
-        if isinstance(value, bool) or not low <= score <= high or math.isinf(score):
-            raise ValueError(f"{self.label.name} {value!r} is not a number from {low:g} to {high:g}")
-        return score

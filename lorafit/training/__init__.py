@@ -8,7 +8,7 @@ from lorafit.training.member import Member, Position, Steps
 from lorafit.training.optim import AdamW, parameter_groups
 from lorafit.training.process_group import NeverStop, ProcessGroup, StopCheck
 from lorafit.training.recompute import recompute_activations
-from lorafit.training.rng import RngState, rng_state, seed_all, set_rng_state
+from lorafit.training.rng import seed_all
 from lorafit.training.schedule import Schedule, count_steps, count_warmup, warmup_factor
 from lorafit.training.sharding import check_shardable, shard_frozen
 
@@ -24,7 +24,6 @@ __all__ = [
     "NeverStop",
     "Position",
     "ProcessGroup",
-    "RngState",
     "Schedule",
     "Stepped",
     "Steps",
@@ -41,9 +40,7 @@ __all__ = [
     "open_process_group",
     "parameter_groups",
     "recompute_activations",
-    "rng_state",
     "seed_all",
-    "set_rng_state",
     "shard_frozen",
     "warmup_factor",
 ]

@@ -19,10 +19,9 @@ class Movement:
     The first step of a warm-up has the rate 0 and moves nothing, so it does not count.
     """
 
-    def __init__(self, trained: Mapping[str, nn.Parameter], exempt: Iterable[str] = ()) -> None:
-        """`exempt` may stay where they are: a key's bias has no gradient, since softmax does not see it."""
-        still = set(exempt)
-        self._trained = {name: p for name, p in trained.items() if name not in still}
+    def __init__(self, trained: Mapping[str, nn.Parameter]) -> None:
+        """`trained` without those that may stay where they are: softmax does not see a key's bias."""
+        self._trained = dict(trained)
         self._start = {name: _sums(p) for name, p in self._trained.items()}
         self.passed = False
         self._num_steps = 0

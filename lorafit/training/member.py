@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import nn
 
+from lorafit.lora import Draws
 from lorafit.training.schedule import Schedule
 
 Example = TypeVar("Example")
@@ -49,6 +50,7 @@ class Member(Generic[Example]):
     position: Position = field(default_factory=Position)
     max_grad_norm: float = 0.0  # 0 turns clipping off
     label_smoothing: float = 0.0
+    draws: Draws = field(default_factory=lambda: Draws(seed=0))  # of dropout and the like, in this process
     _order: tuple[int, Sequence[Sequence[int]]] | None = None  # of the epoch that is its first entry
 
     @property

@@ -15,6 +15,7 @@ import numpy as np
 
 from lorafit import lora
 from lorafit.adapters import Adapter, BaseChoice, read_adapter, restore
+from lorafit.adapters.restore import method_of
 from lorafit.errors import RecipeError
 from lorafit.files import write_bytes, write_text
 from lorafit.lora.subspace import Amplification, Matrix, amplification, similarity
@@ -71,10 +72,9 @@ def analyze(
 
 def _read(folder: Path) -> Adapter:
     adapter = read_adapter(folder)
-    if adapter.card.method.get("name") != "lora":
-        raise RecipeError(
-            f"{folder}: its method is {adapter.card.method.get('name')!r}; only LoRA has subspaces to compare"
-        )
+    method = method_of(adapter)
+    if not method.low_rank:
+        raise RecipeError(f"{folder}: its method is {method.name!r}; only LoRA has subspaces to compare")
     return adapter
 
 
@@ -82,14 +82,11 @@ def _read(folder: Path) -> Adapter:
 
 
 def _blocks(adapter: Adapter) -> dict[str, Matrix]:
-    """lora_A [r, in] of every adapted matrix; a module that holds query and value side by side has two."""
+    """A [r, in] of every adapted matrix; a module that holds query and value side by side has two."""
     r = int(adapter.card.method["r"])
     targets = [t for t in LOGICAL_TARGETS if t in adapter.card.method.get("targets", ())]
     blocks = {}
-    for name, tensor in adapter.tensors.items():
-        module, _, factor = name.rpartition(".")
-        if factor != "lora_A":
-            continue
+    for module, tensor in lora.a_factors(adapter.tensors).items():
         parts = tensor.float().numpy().reshape(-1, r, tensor.shape[-1])
         names = targets if len(targets) == len(parts) else [str(i) for i in range(len(parts))]
         for part, target in zip(parts, names, strict=True):

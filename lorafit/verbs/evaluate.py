@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lorafit.adapters import Adapter, BaseChoice, read_adapter, restore
+from lorafit.adapters import Adapter, BaseChoice, read_adapter, restore, task_of
 from lorafit.data import Split
 from lorafit.errors import RecipeError
 from lorafit.files import write_json, write_jsonl, write_text
@@ -16,7 +16,7 @@ from lorafit.recipe import EvalSection
 from lorafit.run.evaluator import Evaluator, notes_on_metrics
 from lorafit.run.events import Note, Report, Scored
 from lorafit.run.placement import Placement
-from lorafit.tasks import find_task, glue_submission
+from lorafit.tasks import PRESETS, load_rows, submission_files
 from lorafit.training import ProcessGroup
 
 
@@ -55,15 +55,19 @@ def evaluate(
     `options.submission` names a folder for the files that gluebenchmark.com takes.
     """
     adapter, split = read_adapter(folder), options.split
-    task = find_task(adapter.card.task.name, str(adapter.folder))
-    if options.submission is not None and split != "test":
-        raise RecipeError("a GLUE submission needs the test split")
+    task = task_of(adapter)
+    submission = PRESETS[task.name].submission if task.name in PRESETS else None
+    if options.submission is not None and (submission is None or split != "test"):
+        raise RecipeError("a GLUE submission needs the test split, and an adapter of a GLUE task")
     task.find_metrics(section.metrics)  # an unknown name is said before anything begins
     data = adapter.card.data
     if options.data_file is not None:
         data = data.model_copy(update={split: str(options.data_file)})
     objective = objective_of(adapter, task, base.base, data, section)
-    rows = task.read(data, split, lambda text: report(Note(text)))
+    loaded = load_rows(task, data)
+    rows = loaded.rows(split)
+    for text in loaded.notes:
+        report(Note(text))
     for note in notes_on_metrics(objective):
         report(note)
     evaluation = Evaluator(objective, report, group).evaluate(restored(adapter, base), rows)
@@ -74,9 +78,9 @@ def evaluate(
     target = options.output or folder.resolve().parent / "eval" / split
     write_jsonl(target / "predictions.jsonl", lines)
     write_json(target / "scores.json", {"split": split, **result})
-    if options.submission is not None:
+    if options.submission is not None and submission is not None:
         decisions = [float(prediction.value) for prediction in evaluation.predictions]
-        for name, text in glue_submission(task, rows, decisions).items():
+        for name, text in submission_files(submission, task, rows, decisions).items():
             write_text(options.submission / name, text)
             report(Note(f"wrote {options.submission / name}"))
     return EvaluateResult(folder, split, result, target, lines[:3])

@@ -7,13 +7,12 @@ from pathlib import Path
 
 from lorafit.adapters import BaseChoice, check_base, read_adapter, where_base
 from lorafit.adapters.model_card import model_card
-from lorafit.adapters.restore import check_tensors, method_of, model_config
-from lorafit.errors import RecipeError, did_you_mean
-from lorafit.files import new_folder
-from lorafit.interop import FORMATS, Format
+from lorafit.adapters.restore import check_tensors, method_of, model_config, task_of
+from lorafit.errors import AdapterError, lookup
+from lorafit.files import check_new, new_folder
 from lorafit.interop.hub import Upload, upload_folder
+from lorafit.interop.writers import WRITERS
 from lorafit.models import skeleton
-from lorafit.verbs.merge import check_new
 
 
 @dataclass(frozen=True)
@@ -30,29 +29,24 @@ def export(
 ) -> ExportResult:
     """Write the adapter to the new folder `output` in a foreign format. The base's config is enough.
 
-    Raises RecipeError for an unknown format or an output that is there, AdapterError for the wrong base or what the
-    format cannot express, LorafitError when the upload fails (the folder stays).
+    Raises RecipeError for an unknown format or an output that is there; AdapterError for the wrong base, or with a line
+    for everything that the format cannot express; LorafitError when the upload fails (the folder stays).
     """
-    fmt = format_of(format_name)
+    writer = lookup(WRITERS, format_name, "adapter format")
     adapter = read_adapter(folder)
     check_new(output)
     check_base(adapter, base=base.base, force=base.force)
     where, revision = where_base(adapter, base.base)
-    shape = skeleton(model_config(adapter, where, revision), adapter.card.task.output)
+    shape = skeleton(model_config(adapter, where, revision), task_of(adapter).output)
     method_of(adapter).attach_finished(shape)
-    check_tensors(adapter, shape.trained())
+    check_tensors(adapter, shape)
+    on_base = adapter.on(where, revision)
+    if reasons := writer.refusals(on_base, shape):
+        raise AdapterError("\n".join(f"{folder}: {reason}" for reason in reasons))
     with new_folder(output) as temporary:
-        fmt.write(adapter, shape, where, revision, temporary)
-        text = model_card(adapter.card, adapter.tensors, library=format_name)
+        writer.write(on_base, shape, temporary)
+        paragraphs = [writer.card_paragraph(adapter.card)]
+        text = model_card(adapter.card, adapter.tensors, library=writer.name, paragraphs=paragraphs)
         (temporary / "README.md").write_text(text, encoding="utf-8")
     url = upload_folder(output, upload) if upload else None
-    return ExportResult(output, format_name, url)
-
-
-def format_of(name: str) -> Format:
-    """Raises RecipeError for an unknown one."""
-    if name not in FORMATS:
-        raise RecipeError(
-            f"--format {name}: unknown; one of {', '.join(FORMATS)}{did_you_mean(name, FORMATS)}"
-        )
-    return FORMATS[name]
+    return ExportResult(output, writer.name, url)

@@ -12,18 +12,17 @@ import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import tomli_w
 
-from lorafit.data.originals import ORIGINALS
+from lorafit.data.rows import Row
 from lorafit.errors import NotFoundError
 from lorafit.files import local_path, write_text
-from lorafit.methods import METHODS
 from lorafit.models import base_folder, base_identity, missing_files
-from lorafit.recipe import ModelSection, Recipe, find_recipe, read_recipe
+from lorafit.recipe import ModelSection
 from lorafit.run.events import Note, Report
-from lorafit.tasks import Task, find_task
+from lorafit.run.recipes import Recipe, open_recipe
+from lorafit.tasks import PRESETS, load_rows
 from lorafit.verbs.inspect import fetch as fetch_data
 
 LOCK_FILE = Path("lorafit.lock")
@@ -124,13 +123,12 @@ def fetch(
     lock = Lock.read(lock_path)
     found, faults = Lock(), list[str]()
     for name in recipes:
-        recipe = read_recipe(find_recipe(name), overrides, METHODS)
-        task = find_task(recipe.task.name)
+        recipe = open_recipe(name, overrides)
         if not check:
             faults += _faults(lambda recipe=recipe: _bring_base(recipe.model, report))  # type: ignore[misc]
-            faults += _faults(lambda recipe=recipe, task=task: _bring_data(recipe, task, report))  # type: ignore[misc]
+            faults += _faults(lambda recipe=recipe: _bring_data(recipe, report))  # type: ignore[misc]
         faults += missing_files(recipe.model.base, recipe.model.revision)
-        faults += _look(recipe, task, found)
+        faults += _look(recipe, found)
     faults = list(dict.fromkeys(faults))
     differences = lock.differences(found)
     if check:
@@ -144,7 +142,7 @@ def fetch(
     return FetchResult(lock_path, found, check)
 
 
-def _look(recipe: Recipe, task: Task, found: Lock) -> list[str]:
+def _look(recipe: Recipe, found: Lock) -> list[str]:
     """Put what is at hand into `found`; the faults of the rest."""
 
     def base() -> None:
@@ -159,14 +157,19 @@ def _look(recipe: Recipe, task: Task, found: Lock) -> list[str]:
 
     if not missing_files(recipe.model.base, recipe.model.revision):
         base()
+    try:
+        rows = load_rows(recipe.task, recipe.data)
+    except NotFoundError as error:
+        return [str(error)]
+    name = recipe.task.name if recipe.task.name in PRESETS else recipe.name
     faults = []
-    for split in dict.fromkeys(["train", *task.splits(recipe.data)]):
+    for split in rows.splits_of_run:
         try:
-            examples = task.read(recipe.data, split)
+            found_rows = rows.rows(split)
         except NotFoundError as error:
             faults.append(str(error))
         else:
-            found.data.setdefault(task.name, {})[split] = LockedSplit(len(examples), _hash(examples))
+            found.data.setdefault(name, {})[split] = LockedSplit(len(found_rows), _hash(found_rows))
     return faults
 
 
@@ -195,11 +198,11 @@ def _bring_base(section: ModelSection, report: Report) -> None:
             return
 
 
-def _bring_data(recipe: Recipe, task: Task, report: Report) -> None:
+def _bring_data(recipe: Recipe, report: Report) -> None:
     """Download the original files where the recipe means these. What comes from the hub comes by being read."""
-    section = recipe.data
-    if task.name in ORIGINALS and section.dir is section.train is section.valid is section.test is None:
-        fetch_data([task.name], None, report)
+    preset = PRESETS.get(recipe.task.name)
+    if preset and preset.original and recipe.data.dir is None and not recipe.data.files():
+        fetch_data([recipe.task.name], None, report)
 
 
 def _faults(work: Callable[[], object]) -> list[str]:
@@ -210,10 +213,10 @@ def _faults(work: Callable[[], object]) -> list[str]:
     return []
 
 
-def _hash(examples: Sequence[Any]) -> str:
+def _hash(rows: Sequence[Row]) -> str:
     digest = hashlib.sha256()
-    for example in examples:
-        digest.update(json.dumps(asdict(example), sort_keys=True, default=list).encode())
+    for row in rows:
+        digest.update(json.dumps(row.to_json(), sort_keys=True).encode())
     return digest.hexdigest()
 
 

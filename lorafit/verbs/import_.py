@@ -10,15 +10,17 @@ from lorafit.adapters import (
     AdapterCard,
     BaseCard,
     Fingerprint,
-    TaskCard,
     take_fingerprint,
     where_base,
     write_adapter,
 )
 from lorafit.adapters.fingerprint import answers, probe_inputs
-from lorafit.adapters.restore import check_tensors, load_tensors, method_of, model_config
-from lorafit.errors import NotFoundError, RecipeError, did_you_mean
-from lorafit.interop import Foreign, adopt, output_of
+from lorafit.adapters.restore import check_tensors, load_tensors, method_of, model_config, task_of
+from lorafit.errors import NotFoundError, RecipeError, lookup
+from lorafit.files import check_new
+from lorafit.interop.convert import convert, output_of
+from lorafit.interop.foreign import Foreign
+from lorafit.interop.readers import READERS
 from lorafit.models import (
     BaseIdentity,
     Family,
@@ -30,14 +32,12 @@ from lorafit.models import (
     skeleton,
 )
 from lorafit.run.provenance import provenance
-from lorafit.tasks import TASKS
-from lorafit.verbs.export import format_of
-from lorafit.verbs.merge import check_new
+from lorafit.tasks import SECTIONS, TASKS, Task, make_data, make_task
 
 
 @dataclass(frozen=True)
-class Given:
-    """What a foreign file does not say of itself: alpha, the task, and which parts of a fused projection it adapts."""
+class ImportOptions:
+    """What a foreign file may not say: alpha, the task, and which parts of a fused projection it adapts."""
 
     alpha: float | None = None
     task: str | None = None
@@ -54,57 +54,58 @@ class ImportResult:
     notes: list[str]
 
 
-def import_adapter(file: Path, output: Path, format_name: str, base: str, given: Given) -> ImportResult:
+def import_adapter(
+    file: Path, output: Path, format_name: str, base: str, options: ImportOptions
+) -> ImportResult:
     """Read a foreign adapter and write it to the new folder `output`.
 
     The base's config is enough; where its weights are at hand too, the adapter gets a fingerprint.
     Raises RecipeError where alpha or the task is missing or wrong, NotFoundError where file or base are not there,
     AdapterError where they do not fit.
     """
-    fmt = format_of(format_name)
+    reader = lookup(READERS, format_name, "adapter format")
     check_new(output)
-    foreign = fmt.read(file)
+    foreign = reader.read(file)
     config = load_config(base, local_only=True)
-    task = _task_card(foreign, family_of(config), given.task)
-    num_labels = len(task.labels) if task.labels else (1 if task.output == "score" else None)
-    shape = skeleton(load_config(base, num_labels=num_labels, local_only=True), task.output)
-    adopted = adopt(foreign, fmt, shape, given.alpha, given.targets)
+    task = _task(foreign, family_of(config), options.task)
+    shape = skeleton(load_config(base, num_labels=task.num_outputs, local_only=True), task.output)
+    converted = convert(foreign, reader, shape, options.alpha, options.targets)
     identity = _identity(base)
     card = AdapterCard(
         base=BaseCard(**vars(identity)),
-        method=adopted.method.options(),
-        task=task,
+        method=converted.method.options(),
+        task=task.options(),
+        data=make_data(task.name),
         provenance=provenance(imported_from=f"{file.name} ({format_name})"),
     )
-    adapter = Adapter(output, card, adopted.tensors, None)
-    adopted.method.attach_finished(shape)
-    check_tensors(adapter, shape.trained())
+    adapter = Adapter(output, card, converted.tensors, None)
+    converted.method.attach_finished(shape)
+    check_tensors(adapter, shape)
     fingerprint = _fingerprint(adapter) if identity.weights_hash else None
-    card = write_adapter(output, card, adopted.tensors, fingerprint)
+    card = write_adapter(output, card, converted.tensors, fingerprint)
     notes = []
-    if adopted.left_out:
+    if converted.left_out:
         notes.append(
-            f"{len(adopted.left_out)} tensors belong to the base, not to the adapter, and were left out, such as "
-            f"{adopted.left_out[0]}"
+            f"{len(converted.left_out)} tensors belong to the base, not to the adapter, and were left out, such as "
+            f"{converted.left_out[0]}"
         )
     if not identity.weights_hash:
         notes.append(f"{base}: no weights at hand, so neither they nor alpha could be checked")
-    return ImportResult(output, card, len(adopted.tensors), notes)
+    return ImportResult(output, card, len(converted.tensors), notes)
 
 
-def _task_card(foreign: Foreign, family: Family, name: str | None) -> TaskCard:
-    """The task that was named, or a nameless one by the shape of the head."""
+def _task(foreign: Foreign, family: Family, name: str | None) -> Task:
+    """The task or preset that was named, or a general one by the shape of the head, whose classes have no names."""
     output, num_labels = output_of(foreign, family)
-    if name is None:
-        labels = [f"LABEL_{i}" for i in range(num_labels)] if output == "label" and num_labels else None
-        return TaskCard(name="unknown", output=output, labels=labels)
-    if name not in TASKS:
-        raise RecipeError(f"--task {name}: unknown; one of {', '.join(TASKS)}{did_you_mean(name, TASKS)}")
-    task = TASKS[name]
+    name = name or next(kind for kind, task in TASKS.items() if task.output == output)
+    section = lookup(SECTIONS, name, "task")
+    nameless = name in TASKS and output == section.output == "label"
+    names = {"labels": tuple(f"LABEL_{i}" for i in range(num_labels or 0))} if nameless else {}
+    task = make_task(name, **names)
     if task.output != output or (task.labels and len(task.labels) != num_labels):
         has = f"a head with {num_labels} outputs" if num_labels else "no head"
-        raise RecipeError(f"--task {name}: does not fit {foreign.path}, which has {has}")
-    return TaskCard(name=name, output=task.output, labels=list(task.labels) if task.labels else None)
+        raise RecipeError(f"task {name}: does not fit {foreign.path}, which has {has}")
+    return task
 
 
 def _identity(base: str) -> BaseIdentity:
@@ -118,7 +119,7 @@ def _identity(base: str) -> BaseIdentity:
 def _fingerprint(adapter: Adapter) -> Fingerprint:
     """What base and adapter answer now, for later loads to be held to."""
     where, revision = where_base(adapter, None)
-    model = load_base(model_config(adapter, where, revision), where, revision, adapter.card.task.output)
+    model = load_base(model_config(adapter, where, revision), where, revision, task_of(adapter).output)
     inputs = probe_inputs(model.vocab_size)
     bare = answers(model, inputs)
     method_of(adapter).attach_finished(model)

@@ -11,14 +11,14 @@ from typing import Any, Literal
 from transformers import PretrainedConfig
 
 from lorafit.data.download import base_url, blob_sha1, download
-from lorafit.data.originals import ORIGINALS, DataSet, OriginalFile, Split, data_root
-from lorafit.errors import NotFoundError, RecipeError, did_you_mean
-from lorafit.methods import METHODS
+from lorafit.data.originals import OriginalFile, PaperFiles, Split, data_root
+from lorafit.errors import NotFoundError, lookup
 from lorafit.models import FAMILIES, family_of, load_config, load_tokenizer
 from lorafit.objectives import BaseFacts, Settings, objective_for
-from lorafit.recipe import ModelSection, find_recipe, read_recipe
+from lorafit.recipe import ModelSection
 from lorafit.run.events import Downloading, Report
-from lorafit.tasks import find_task
+from lorafit.run.recipes import open_recipe
+from lorafit.tasks import PRESETS, load_rows
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,17 @@ def fetch(names: Sequence[str], folder: Path | None, report: Report) -> list[Fet
     Raises RecipeError for an unknown name, NotFoundError when the network or the server fails or a hash is wrong.
     """
     root = folder if folder is not None else data_root()
-    wanted = [_data_set(name) for name in names or ORIGINALS]
+    originals = original_files()
+    wanted = [lookup(originals, name, "data set") for name in names or originals]
     return [_fetch(data_set, file, root, report) for data_set in wanted for file in data_set.files]
 
 
-def _fetch(data_set: DataSet, file: OriginalFile, root: Path, report: Report) -> FetchedFile:
+def original_files() -> dict[str, PaperFiles]:
+    """The original files of every preset that has such, by its name."""
+    return {name: preset.original for name, preset in PRESETS.items() if preset.original is not None}
+
+
+def _fetch(data_set: PaperFiles, file: OriginalFile, root: Path, report: Report) -> FetchedFile:
     name = f"{data_set.folder}/{file.name}"
     target = root / data_set.folder / file.name
 
@@ -49,14 +55,6 @@ def _fetch(data_set: DataSet, file: OriginalFile, root: Path, report: Report) ->
 
     fresh = download(f"{base_url()}/{name}", target, file.blob_sha1, told)
     return FetchedFile(target, target.stat().st_size, fresh)
-
-
-def _data_set(name: str) -> DataSet:
-    if name not in ORIGINALS:
-        raise RecipeError(
-            f"no data set {name!r}; there are {', '.join(ORIGINALS)}{did_you_mean(name, ORIGINALS)}"
-        )
-    return ORIGINALS[name]
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ def verify(folder: Path | None) -> list[VerifiedFile]:
         raise NotFoundError(f"{root}: no such folder")
     files: list[VerifiedFile] = []
     wrong: list[str] = []
-    for data_set in ORIGINALS.values():
+    for data_set in original_files().values():
         for file in data_set.files:
             path = next((p for p in _original_places(data_set, file, root) if p.is_file()), None)
             found = blob_sha1(path) if path else None
@@ -93,11 +91,11 @@ def verify(folder: Path | None) -> list[VerifiedFile]:
     if wrong:
         raise NotFoundError("\n".join(wrong))
     if all(file.status == "missing" for file in files):
-        raise NotFoundError(f"{root}: holds none of the original files of {', '.join(ORIGINALS)}")
+        raise NotFoundError(f"{root}: holds none of the original files of {', '.join(original_files())}")
     return files
 
 
-def _original_places(data_set: DataSet, file: OriginalFile, root: Path) -> list[Path]:
+def _original_places(data_set: PaperFiles, file: OriginalFile, root: Path) -> list[Path]:
     return [folder / file.name for folder in (root, root / data_set.folder, root / data_set.name)]
 
 
@@ -130,11 +128,11 @@ def show(name_or_path: str, overrides: list[str], split: Split, count: int) -> S
 
     Raises NotFoundError for data or a tokenizer that is not there.
     """
-    recipe = read_recipe(find_recipe(name_or_path), overrides, METHODS)
-    task = find_task(recipe.task.name)
+    recipe = open_recipe(name_or_path, overrides)
+    loaded = load_rows(recipe.task, recipe.data)
     facts = _facts(recipe.model)
-    objective = objective_for(task, facts, Settings(recipe.data, recipe.decode, recipe.eval))
-    rows = task.read(recipe.data, split)
+    objective = objective_for(loaded.task, facts, Settings(recipe.data, recipe.decode, recipe.eval))
+    rows = loaded.rows(split)
     encoder = objective.encoder(load_tokenizer(recipe.model.base, recipe.model.revision))
     encoded = encoder.encode(rows)
     parts = [encoder.part_lengths(example) for example in encoded.examples]

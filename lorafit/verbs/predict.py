@@ -6,14 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lorafit.adapters import BaseChoice, read_adapter, restore
+from lorafit.adapters import BaseChoice, read_adapter, restore, task_of
 from lorafit.decoding import BeamSearch, Greedy, Sample, Strategy
 from lorafit.errors import RecipeError, did_you_mean
 from lorafit.objectives import TextOptions
 from lorafit.objectives.restored import objective_of
 from lorafit.recipe import EvalSection
 from lorafit.run.placement import Placement
-from lorafit.tasks import find_task
 from lorafit.training import ProcessGroup
 
 STRATEGIES = ("beam", "greedy", "sample")
@@ -59,8 +58,7 @@ def predict(
 ) -> Iterator[tuple[int, str]]:
     """(index, text) for every context, as batches are done. Raises InterruptedRunError when asked to stop."""
     adapter = read_adapter(folder)
-    task = find_task(adapter.card.task.name, str(adapter.folder))
-    objective = objective_of(adapter, task, base.base, adapter.card.data, EvalSection())
+    objective = objective_of(adapter, task_of(adapter), base.base, adapter.card.data, EvalSection())
     model = restore(adapter, base=base.base, force=base.force)
     Placement.of("float32").place(model)
     objective.prepare(model)

@@ -14,7 +14,7 @@ from lorafit.adapters import (
     restore,
     where_base,
 )
-from lorafit.adapters.restore import check_tensors, method_of, model_config
+from lorafit.adapters.restore import check_tensors, method_of, model_config, task_of
 from lorafit.errors import AdapterError
 from lorafit.models import skeleton
 
@@ -68,9 +68,9 @@ def _agreement(adapter: Adapter, base: str | None) -> Agreement | None:
     check_base(adapter, base=base)
     if adapter.card.base.weights_hash is not None:
         return check_answers(adapter, restore(adapter, base=base))
-    shape = skeleton(model_config(adapter, *where_base(adapter, base)), adapter.card.task.output)
+    shape = skeleton(model_config(adapter, *where_base(adapter, base)), task_of(adapter).output)
     method_of(adapter).attach_finished(shape)
-    check_tensors(adapter, shape.trained())
+    check_tensors(adapter, shape)
     return None
 
 

@@ -99,15 +99,15 @@ def run_peft(args: argparse.Namespace, seed: int) -> Measured:
     import peft
     import torch
     import transformers
-    from lorafit.evaluation import Labelled, decide, score_labelled
 
-    from lorafit.recipe import DataSection
-    from lorafit.tasks import TASKS
+    from lorafit.metrics.scoring import score_by
+    from lorafit.tasks import load_rows, make_data, make_task
 
-    task: Any = TASKS[args.task]
+    loaded = load_rows(make_task(args.task), make_data(args.task, dir=args.data))
+    task: Any = loaded.task
     tokenizer = transformers.AutoTokenizer.from_pretrained(args.base)
-    rows = {split: task.read(DataSection(dir=args.data), split) for split in ("train", "valid")}
-    part = task.headline.rpartition(".")[0]
+    rows: dict[str, list[Any]] = {split: loaded.rows(split) for split in loaded.splits_of_run}
+    part = task.headline_score.rpartition(".")[0]
     rows["valid"] = [row for row in rows["valid"] if row.part in ("", part)]
 
     def encode(split: str) -> list[dict[str, Any]]:
@@ -122,9 +122,11 @@ def run_peft(args: argparse.Namespace, seed: int) -> Measured:
         ]
 
     def scores(prediction: Any) -> dict[str, float]:
-        decided = decide(task, torch.as_tensor(prediction.predictions))
-        labelled = [Labelled(row, value) for row, value in zip(rows["valid"], decided, strict=True)]
-        return {name: value or 0.0 for name, value in score_labelled(task, labelled).all.items()}
+        outputs = torch.as_tensor(prediction.predictions)
+        decided = (outputs.argmax(dim=1) if task.labels else outputs[:, 0]).tolist()
+        labels = [row.label for row in rows["valid"]]
+        scores = score_by(task.find_metrics(None), decided, labels)
+        return {name: value or 0.0 for name, value in scores.all.items()}
 
     transformers.set_seed(seed)
     num_labels = len(task.labels) if task.labels else 1

@@ -42,12 +42,13 @@ SETUP = """
 import sys, torch
 from pathlib import Path
 from transformers import GPT2Config, GPT2LMHeadModel
-from lorafit.adapters import AdapterCard, BaseCard, TaskCard, take_fingerprint, trained_tensors, write_adapter
+from lorafit.adapters import AdapterCard, BaseCard, take_fingerprint, trained_tensors, write_adapter
 from lorafit.adapters.fingerprint import answers, probe_inputs
-from lorafit.interop import FORMATS
+from lorafit.interop.writers import WRITERS
 from lorafit.methods import LoRA
 from lorafit.models import FAMILIES, Model, base_folder, base_identity, load_config, skeleton
 from lorafit.run.provenance import provenance
+from lorafit.tasks import make_task
 
 base, adapter, exported, layers, width = *map(Path, sys.argv[1:4]), *map(int, sys.argv[4:6])
 torch.manual_seed(0)
@@ -63,14 +64,14 @@ with torch.no_grad():
         parameter.normal_(std=0.02)
 card = AdapterCard(
     base=BaseCard(**vars(base_identity(str(base), None, base_folder(str(base))))),
-    method=method.options(), task=TaskCard(name="e2e", output="text"), provenance=provenance(),
+    method=method.options(), task=make_task("e2e").options(), provenance=provenance(),
 )
 write_adapter(adapter, card, trained_tensors(model), take_fingerprint(model, inputs, bare))
 from lorafit.adapters import read_adapter
 shape = skeleton(load_config(str(base)), "text")
 method.attach(shape)
 exported.mkdir()
-FORMATS["peft"].write(read_adapter(adapter), shape, str(base), None, exported)
+WRITERS["peft"].write(read_adapter(adapter), shape, exported)
 """
 
 LORAFIT_WRITE = (
@@ -79,13 +80,16 @@ LORAFIT_WRITE = (
 import sys
 from pathlib import Path
 from lorafit.adapters import check_base, read_adapter, where_base
-from lorafit.interop import MergeSource, thrifty, write_merged
+from lorafit.interop.low_memory import low_memory
+from lorafit.interop.models import MODEL_WRITERS
+from lorafit.interop.models.source import MergeSource
 imported = time.perf_counter() - started
 adapter, output = read_adapter(Path(sys.argv[2])), Path(sys.argv[4])
 check_base(adapter)
 output.mkdir()
-with thrifty():
-    write_merged(MergeSource.of(adapter, *where_base(adapter, None)), output, dtype=None, max_shard_bytes=None)
+with low_memory():
+    source = MergeSource.of(adapter, *where_base(adapter, None))
+    MODEL_WRITERS["transformers"].write(source, output, dtype=None, max_shard_bytes=None)
 print("imports", imported)
 """
 )

@@ -56,6 +56,7 @@ def lorafit_steps(setting: Setting) -> Steps:
     import torch
     from lorafit.run.text import TextTraining
 
+    from lorafit.lora import Draws, draw_from
     from lorafit.methods import LoRA
     from lorafit.models import FAMILIES, Model, fuse_activations
     from lorafit.recipe import TrainSection
@@ -65,7 +66,9 @@ def lorafit_steps(setting: Setting) -> Steps:
     net, tokenizer, pairs = _start(setting)
     fuse_activations(net)
     model = Model(net, tokenizer, FAMILIES["gpt2"], "text")
-    LoRA(r=RANK, alpha=ALPHA, dropout=DROPOUT).attach(model, torch.Generator().manual_seed(0))
+    draws = Draws(seed=0)
+    LoRA(r=RANK, alpha=ALPHA, dropout=DROPOUT).attach(model, draws.init())
+    draw_from(net, draws)
     section = TrainSection(epochs=1000, batch_size=BATCH_SIZE, learning_rate=2e-4, label_smoothing=SMOOTHING)
     placement = Placement(torch.device(setting.device), getattr(torch, setting.dtype))
     placement.place(model)
@@ -156,7 +159,7 @@ def padded_steps(setting: Setting) -> Steps:
     import loralib
     import torch
 
-    from lorafit.data import encode_pairs
+    from lorafit.data.encode import encode_pairs
 
     net, tokenizer, pairs = _start(setting)
     width = net.config.n_embd
@@ -213,14 +216,14 @@ def _start(setting: Setting, dropout: float | None = 0.0) -> tuple[Any, Any, lis
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
 
-    from lorafit.tasks import TASKS
+    from lorafit.tasks import load_rows, make_data, make_task
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
     rates = {} if dropout is None else dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), dropout)
     net = GPT2LMHeadModel(GPT2Config(vocab_size=VOCAB_SIZE, **SHAPES[setting.shape], **rates))
     tokenizer = GPT2Tokenizer.from_pretrained(setting.tokenizer)
-    pairs = TASKS["e2e"].read_file(setting.rows)  # type: ignore[attr-defined]
+    pairs = load_rows(make_task("e2e"), make_data("e2e", train=str(setting.rows))).rows("train")
     return net, tokenizer, pairs
 
 

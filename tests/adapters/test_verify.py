@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from lorafit.adapters import TaskCard, read_adapter, restore, write_adapter
+from lorafit.adapters import read_adapter, restore, write_adapter
 from lorafit.adapters.check import check_answers
 from lorafit.errors import NotFoundError, WrongBaseError
 from lorafit.methods import LoRA
+from lorafit.tasks import make_task
 from lorafit.verbs.verify import verify
 from tests.support.adapter_fixtures import make_adapter, run_here
 
@@ -112,7 +113,8 @@ def test_spacing_and_order_of_the_card_mean_nothing(adapter, tmp_path):
 @pytest.mark.parametrize("output", ["label", "score"])
 def test_adapters_with_a_head_verify_too(make_base, tmp_path, output):
     base = make_base("roberta", pad_token_id=1)
-    task = TaskCard(name="x", output=output, labels=["no", "yes", "maybe"] if output == "label" else None)
+    labels = {"labels": ("no", "yes", "maybe")} if output == "label" else {}
+    task = make_task("classification" if output == "label" else "regression", **labels)
     make_adapter(base, tmp_path / "adapter", LoRA(r=2, targets=("query",)), task)
     assert verify(tmp_path / "adapter").ok
 

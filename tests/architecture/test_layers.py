@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
+import lorafit.data.readers
 import lorafit.methods
 import lorafit.metrics
 import lorafit.tasks
+from lorafit.data.readers import READERS, Reader
 from lorafit.methods import METHODS, Method
 from lorafit.metrics import METRICS, Metric
 from lorafit.metrics.external import External
@@ -49,9 +51,14 @@ def test_every_metric_is_registered_by_its_name() -> None:
     assert all(metric.name == name for name, metric in METRICS.items())
 
 
-def test_every_task_is_registered_by_its_name() -> None:
-    assert classes_in(lorafit.tasks, Task) == {type(task) for task in TASKS.values()}
-    assert all(task.name == name for name, task in TASKS.items())
+def test_every_task_is_registered_by_its_kind() -> None:
+    assert classes_in(lorafit.tasks, Task) == set(TASKS.values())
+    assert all(task.kind == kind for kind, task in TASKS.items())
+
+
+def test_every_reader_is_registered_by_its_name() -> None:
+    assert classes_in(lorafit.data.readers, Reader) == set(READERS.values())
+    assert all(reader.name == name for name, reader in READERS.items())
 
 
 def test_import_layers() -> None:
@@ -82,6 +89,21 @@ def test_light_start(arguments: list[str]) -> None:
         f"try: app({arguments!r}, prog_name='lorafit')\n"
         "except SystemExit: pass\n"
         "heavy = {'torch', 'transformers', 'datasets', 'numpy', 'scipy', 'sklearn', 'evaluate'} & sys.modules.keys()\n"
+        "sys.exit(f'imports {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["lorafit.methods", "lorafit.interop.readers", "lorafit.interop.writers", "lorafit.interop.models"],
+)
+def test_options_and_names_are_read_without_torch(module: str) -> None:
+    """What a registry holds is known before anything heavy is imported."""
+    code = (
+        f"import sys, {module}\n"
+        "heavy = {'torch', 'transformers', 'numpy'} & sys.modules.keys()\n"
         "sys.exit(f'imports {heavy}' if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

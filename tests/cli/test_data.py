@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
-from lorafit.data import originals
+from lorafit.data.originals import E2E_FILES
+from lorafit.tasks import PRESETS
 from tests.conftest import CONTEXTS, e2e_sentence
 
-RAW = {file.name: f"{file.name}\n".encode() for file in originals.ORIGINALS["e2e"].files}
+RAW = {file.name: f"{file.name}\n".encode() for file in E2E_FILES.files}
 
 
 @pytest.fixture
@@ -25,12 +26,12 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir(parents=True)
     for name, content in RAW.items():
         (folder / name).write_bytes(content)
-    original = originals.ORIGINALS["e2e"]
     files = tuple(
         replace(file, blob_sha1=hashlib.sha1(b"blob %d\0" % len(RAW[file.name]) + RAW[file.name]).hexdigest())
-        for file in original.files
+        for file in E2E_FILES.files
     )
-    monkeypatch.setitem(originals.ORIGINALS, "e2e", replace(original, files=files))
+    small = replace(PRESETS["e2e"], original=replace(E2E_FILES, files=files))
+    monkeypatch.setitem(PRESETS, "e2e", small)
     monkeypatch.setenv("LORAFIT_DATA_URL", folder.parent.as_uri())
     return folder
 
@@ -71,7 +72,7 @@ def test_a_changed_file_is_named(cli: Callable[..., Any], mirror: Path) -> None:
 
 
 def test_nothing_to_fetch_or_verify(cli: Callable[..., Any], mirror: Path, tmp_path: Path) -> None:
-    assert "no data set 'webnl'; there are e2e, dart, webnlg; did you mean 'webnlg'?" in (
+    assert "no data set 'webnl'; did you mean 'webnlg'? there are e2e, dart, webnlg" in (
         cli("data", "fetch", "webnl", code=2).stderr
     )
     (mirror / "train.txt").unlink()
@@ -145,6 +146,6 @@ def test_data_that_are_not_there(cli: Callable[..., Any], base_without_weights: 
 
 def test_the_real_files_are_known(cli: Callable[..., Any], shared: Path) -> None:
     files = json.loads(cli("data", "verify", shared / "data", "--json").stdout)
-    assert [f["data"] for f in files if f["split"] == "valid" and f["status"] == "original"] == list(
-        originals.ORIGINALS
-    )
+    assert [f["data"] for f in files if f["split"] == "valid" and f["status"] == "original"] == [
+        name for name, preset in PRESETS.items() if preset.original
+    ]

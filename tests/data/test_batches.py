@@ -9,7 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorafit.data import EncodedPair, epoch_order, num_batches, pack, pad, split_evenly
+from lorafit.data.batches import epoch_order, num_batches, pack, pad, split_evenly
+from lorafit.data.encode import EncodedPair
 
 sizes = {"num_examples": st.integers(1, 50), "batch_size": st.integers(1, 12)}
 

@@ -7,7 +7,7 @@ from itertools import chain
 
 import pytest
 
-from lorafit.data import epoch_order
+from lorafit.data.batches import epoch_order
 
 LENGTHS = random.Random(0).choices(range(3, 90), k=1013)
 

@@ -12,9 +12,10 @@ from transformers import AutoModelForCausalLM
 from lorafit.adapters import BaseChoice, read_adapter, restore
 from lorafit.decoding import Greedy, generate_all
 from lorafit.errors import NotMergeableError
-from lorafit.methods import METHODS, Adapter, BitFit, Full, Method, Prefix, Top2
-from lorafit.recipe import EvalSection, Recipe, find_recipe, read_recipe
+from lorafit.methods import Adapter, BitFit, Full, Method, Prefix, Top2
+from lorafit.recipe import EvalSection, Recipe
 from lorafit.run.plan import Plan, make_plan
+from lorafit.run.recipes import open_recipe
 from lorafit.run.train import TrainOptions, train
 from lorafit.training import ProcessGroup
 from lorafit.verbs.evaluate import EvaluateOptions, evaluate
@@ -35,7 +36,7 @@ BASE = BaseChoice()
 
 def plan_of(method: Method, base: Path, data: Path) -> Plan:
     overrides = recipe_overrides(base, data, data__max_length=128, eval__metrics=["bleu"])[1::2]
-    recipe = read_recipe(find_recipe("e2e_gpt2m"), overrides, METHODS)
+    recipe = open_recipe("e2e_gpt2m", overrides)
     return make_plan(Recipe.model_construct(**dict(recipe) | {"method": method}))
 
 

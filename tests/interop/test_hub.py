@@ -130,7 +130,7 @@ def test_offline_the_export_stays_and_the_way_on_is_told(gpt2_base, tmp_path, mo
         monkeypatch, ["export", tmp_path / "adapter", tmp_path / "out", "--push-to-hub", "me/adapter"]
     )
     assert outcome.code == 1
-    assert outcome.err.startswith("error: --push-to-hub me/adapter: the hub is out of reach")
+    assert outcome.err.startswith("error: me/adapter: the hub is out of reach")
     assert f"hf upload me/adapter {tmp_path / 'out'}" in outcome.err
     assert (tmp_path / "out" / "adapter_model.safetensors").is_file()
 
@@ -141,4 +141,4 @@ def test_a_name_that_cannot_be_one_is_a_usage_error(gpt2_base, tmp_path, monkeyp
         monkeypatch, ["export", tmp_path / "adapter", tmp_path / "out", "--push-to-hub", "a b/c"]
     )
     assert outcome.code == 2
-    assert "--push-to-hub a b/c" in outcome.err
+    assert outcome.err.startswith("error: a b/c: ")

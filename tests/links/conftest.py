@@ -3,7 +3,8 @@
 1. data      test_data.py
 2. training  tests/training/test_paper_step.py
 3. decoding  tests/decoding/test_paper.py
-4. scoring   test_scoring.py, tests/metrics/test_meteor.py; published outputs: tests/metrics/test_acceptance.py
+4. scoring   test_scoring.py, tests/metrics/text/test_meteor.py; published outputs: tests/metrics/test_samples.py,
+             test_acceptance.py
 """
 
 from __future__ import annotations

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from transformers import GPT2Tokenizer, PreTrainedTokenizerBase
 
-from lorafit.data import EncodedPair, TextRow, encode_pairs, pack
-from lorafit.recipe import DataSection
-from lorafit.tasks import TASKS
+from lorafit.data import TextRow
+from lorafit.data.batches import pack
+from lorafit.data.encode import EncodedPair, encode_pairs
+from tests.support.rows import read_texts, rows_of
 
 # The first two rows of each validation file, in the files' own form.
 E2E = "".join(
@@ -70,7 +71,7 @@ RAW = {"e2e": E2E, "webnlg": json.dumps(WEBNLG), "dart": json.dumps(DART)}
 def read(folder: Path, task: str, raw: str) -> list[TextRow]:
     path = folder / "valid"
     path.write_text(raw)
-    return TASKS[task].read(DataSection(valid=str(path)), "valid")
+    return read_texts(task, path, "valid")
 
 
 @pytest.mark.parametrize("task", RAW)
@@ -126,7 +127,7 @@ def digest(encoded: Sequence[EncodedPair]) -> str:
 @pytest.mark.parametrize("task", RAW)
 def test_whole_validation_files(task: str, digests: dict[str, Any], shared: Path) -> None:
     tokenizer: PreTrainedTokenizerBase = GPT2Tokenizer.from_pretrained(shared / "data" / "gpt2-tokenizer")
-    pairs = TASKS[task].read(DataSection(dir=str(shared / "data" / task)), "valid")
+    pairs = rows_of(task, dir=str(shared / "data" / task)).rows("valid")
     encoded = encode_pairs(tokenizer, pairs)
     assert len(encoded) == digests[task]["rows"]
     assert sum(len(e.prompt_ids) + len(e.completion_ids) for e in encoded) == digests[task]["tokens"]

@@ -1,7 +1,7 @@
 """The paper's scores, against its scorers: their own code where it is a library, else written down here step by step.
 
-METEOR is in tests/metrics/test_meteor.py. The texts are the E2E rows in `tests/assets/paper`: of each context the first
-text is the prediction, the others are references.
+METEOR is in tests/metrics/text/test_meteor.py. The texts are the E2E rows in `tests/assets/paper`: of each context the
+first text is the prediction, the others are references.
 """
 
 from __future__ import annotations

@@ -1,53 +1,85 @@
-"""Cheap dropout is dropout: the right share, the right mean, the same mask back, and torch's generator decides."""
+"""Dropout from a source: the right share, the right mean, the same mask back, and the source decides."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.autograd import gradcheck, gradgradcheck
 
-from lorafit.lora.dropout import Dropout, cheapen_dropouts, dropout
+from lorafit.lora.draws import Draws
+from lorafit.lora.dropout import Dropout, dropout, keep_share
 
 
 @pytest.mark.parametrize("p", [0.1, 0.15, 0.5, 0.9])
 def test_share_and_scale(p: float) -> None:
-    torch.manual_seed(0)
-    out = dropout(torch.ones(200_001), p)
+    out = dropout(torch.ones(200_001), p, Draws(0))
     kept = out != 0
     assert kept.float().mean().item() == pytest.approx(1 - p, abs=0.005)
     assert out[kept].unique().numel() == 1
-    assert out.max().item() == pytest.approx(1 / (1 - p), rel=2e-4)
+    assert out.max().item() == pytest.approx(1 / keep_share(p))
+    assert keep_share(p) == pytest.approx(1 - p, abs=1e-5)
 
 
 def test_neighbours_are_independent() -> None:
-    torch.manual_seed(0)
-    dropped = (dropout(torch.ones(400_000), 0.5) == 0).float().view(-1, 4) - 0.5
+    dropped = (dropout(torch.ones(400_000), 0.5, Draws(0)) == 0).float().view(-1, 4) - 0.5
     assert (dropped.T @ dropped / len(dropped)).fill_diagonal_(0).abs().max() < 0.005
 
 
 def test_the_gradient_has_the_mask_of_the_output() -> None:
     x = torch.randn(7, 5, requires_grad=True)
-    out = dropout(x, 0.3)
+    out = dropout(x, 0.3, Draws(0))
     out.sum().backward()
     assert x.grad is not None
     torch.testing.assert_close(x.grad * x.detach(), out.detach())
 
 
-def test_the_default_generator_decides() -> None:
-    def draw(seed: int) -> torch.Tensor:
-        torch.manual_seed(seed)
-        return dropout(torch.ones(64), 0.5)
+def test_first_and_second_derivatives() -> None:
+    x = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
 
-    assert torch.equal(draw(1), draw(1))
-    assert not torch.equal(draw(1), draw(2))
+    def same_mask(x: Tensor) -> Tensor:
+        return dropout(x, 0.4, Draws(0)).sin()
+
+    assert gradcheck(same_mask, [x])
+    assert gradgradcheck(same_mask, [x])
+
+
+def test_an_input_that_is_not_contiguous() -> None:
+    x = torch.randn(5, 7).T
+    assert torch.equal(dropout(x, 0.5, Draws(0)), dropout(x.contiguous(), 0.5, Draws(0)))
+
+
+def test_without_a_source_it_is_torchs() -> None:
+    x, module = torch.ones(64), Dropout(0.5)
+    torch.manual_seed(1)
+    theirs = nn.functional.dropout(x, 0.5)
+    torch.manual_seed(1)
+    assert torch.equal(module(x), theirs)
+
+
+def test_a_source_may_be_anything_that_gives_masks() -> None:
+    """Such as one that knows which stretch of a row belongs to whom."""
+
+    class Stretches:
+        def __init__(self, *draws: Draws) -> None:
+            self.draws = draws
+
+        def keep_mask(self, x: Tensor, p: float) -> Tensor:
+            parts = zip(self.draws, x.chunk(len(self.draws)), strict=True)
+            return torch.cat([draws.keep_mask(part, p) for draws, part in parts])
+
+    x, module = torch.randn(6, 9), Dropout(0.5)
+    module.draws = Stretches(Draws(1), Draws(2))
+    alone = [dropout(part, 0.5, Draws(seed)) for seed, part in enumerate(x.chunk(2), start=1)]
+    assert torch.equal(module(x), torch.cat(alone))
 
 
 def test_the_ends_and_evaluation() -> None:
     x = torch.randn(9)
-    assert torch.equal(dropout(x, 0.0), x)
-    assert torch.equal(dropout(x, 1.0), torch.zeros(9))
-    net = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5)).eval()
-    cheapen_dropouts(net)
-    assert isinstance(net[1], Dropout)
-    assert net[1].p == 0.5
-    assert torch.equal(net[1](x), x)
+    assert torch.equal(dropout(x, 0.0, Draws(0)), x)
+    for p in (1.0, 1 - 1e-6):  # the latter is 1 in 16 bits
+        assert not dropout(x, p, Draws(0)).any()
+    module = Dropout(0.5).eval()
+    module.draws = Draws(0)
+    assert torch.equal(module(x), x)
+    assert dropout(x.to("meta"), 0.5, Draws(0)).is_meta

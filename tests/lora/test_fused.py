@@ -47,14 +47,16 @@ def test_first_and_second_derivatives(enabled, parts, fan_in_fan_out):
 @pytest.mark.parametrize(("enabled", "parts"), PARTS)
 @pytest.mark.parametrize("fan_in_fan_out", [False, True])
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
-def test_fused_equals_plain_in_value_and_every_gradient(enabled, parts, fan_in_fan_out, dropout):
+@pytest.mark.parametrize("has_draws", [False, True])
+def test_fused_equals_plain_in_value_and_every_gradient(enabled, parts, fan_in_fan_out, dropout, has_draws):
     geometry = Geometry(enabled, parts, 1.5, fan_in_fan_out)
     tensors = _tensors(geometry, torch.float64)
     results = []
     for function in (lora_linear, plain_lora_linear):
         torch.manual_seed(5)  # from one seed both drop the same units
+        draws = lora.Draws(5) if has_draws else None
         x, weight, bias, lora_a, lora_b = tensors
-        y = function(x, (weight, bias), (lora_a, lora_b), geometry, dropout)
+        y = function(x, (weight, bias), (lora_a, lora_b), geometry, dropout, draws)
         results.append([y, *torch.autograd.grad(y.sin().sum(), tensors)])
     torch.testing.assert_close(results[0], results[1])
 

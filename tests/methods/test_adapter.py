@@ -121,6 +121,19 @@ def test_the_draw_follows_torchs_seed() -> None:
     assert all(torch.equal(a, b) for a, b in zip(run(), run(), strict=True))
 
 
+def test_those_that_chance_may_pass_over_are_not_expected_to_move() -> None:
+    """All that a pass can do without: with every lower layer dropped, these get a gradient of 0."""
+    method = Adapter(variant="adapterdrop", size=4, drop_layers=1, drop_at_random=True)
+    model = attached("bert", method)
+    depth = model.net.bert.encoder.layer[1].output.depth
+    depth.drops = lambda layer, _draws: layer < 2
+    model.net.train()
+    outputs(model).square().sum().backward()
+    reached = {name for name, p in model.trained().items() if p.grad is not None and p.grad.any()}
+    assert method.always_reached(model).keys() == reached < model.trained().keys()
+    assert Adapter(variant="adapterdrop", size=4).always_reached(model).keys() == model.trained().keys()
+
+
 def test_dropping_is_for_adapterdrop() -> None:
     with pytest.raises(ValidationError, match="adapterdrop"):
         Adapter(variant="houlsby", drop_layers=1)

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from lorafit.methods import METHODS, Adapter, BitFit, LoRA, Method, Prefix, Top2
+from lorafit.methods import Adapter, BitFit, LoRA, Method, Prefix, Top2
 from lorafit.models import load_config, skeleton
-from lorafit.recipe import Recipe, read_recipe
-from lorafit.recipe.library import find_recipe
+from lorafit.recipe import Recipe
 from lorafit.run.plan import make_plan
+from lorafit.run.recipes import open_recipe
 
 GPT2_M, GPT2_L = "openai-community/gpt2-medium", "openai-community/gpt2-large"
 LIN_SMALL, LIN_BIG = Adapter(variant="lin", size=6), Adapter(variant="lin", size=224)
@@ -31,7 +31,7 @@ COUNTS: list[tuple[str, Method, int]] = [
 
 
 def plan_of(base: str, method: Method) -> Any:
-    recipe = read_recipe(find_recipe("e2e_gpt2m"), [f"model.base={base}"], METHODS)
+    recipe = open_recipe("e2e_gpt2m", [f"model.base={base}"])
     return make_plan(Recipe.model_construct(**dict(recipe) | {"method": method}))
 
 

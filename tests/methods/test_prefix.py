@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers.cache_utils import DynamicCache
 
-from lorafit.data import EncodedPair, pack
+from lorafit.data.batches import pack
+from lorafit.data.encode import EncodedPair
 from lorafit.decoding import Greedy, generate_all
 from lorafit.errors import RecipeError
 from lorafit.methods import Prefix

@@ -8,13 +8,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lorafit.data import LabelRow, pad_labelled
+from lorafit.data import LabelRow
+from lorafit.data.labelled import pad_labelled
 from lorafit.methods import LoRA
 from lorafit.models import Model, load_base, load_config
 from lorafit.objectives import BaseFacts, Classification, Settings, objective_for
 from lorafit.objectives.classification import label_outputs
 from lorafit.recipe import DataSection, DecodeSection, EvalSection
-from lorafit.tasks import TASKS
+from lorafit.tasks import make_task
 from lorafit.training import ProcessGroup, label_loss_sum
 from tests.support.tiny_encoders import ENCODERS, save_encoder, sentences
 
@@ -26,7 +27,7 @@ PAIRS = [
 
 def objective_of(model: Model, task: str = "mnli", max_length: int = 512) -> Classification:
     settings = Settings(DataSection(max_length=max_length), DecodeSection(), EvalSection())
-    made = objective_for(TASKS[task], BaseFacts(model.net.config, model.family), settings)
+    made = objective_for(make_task(task), BaseFacts(model.net.config, model.family), settings)
     assert isinstance(made, Classification)
     return made
 

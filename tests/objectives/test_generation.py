@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from lorafit.data import TextRow
@@ -11,9 +10,7 @@ from lorafit.metrics.scoring import score_texts
 from lorafit.models import FAMILIES, load_config, load_tokenizer
 from lorafit.objectives import BaseFacts, Generation, Prediction, Settings, objective_for
 from lorafit.recipe import DataSection, DecodeSection, EvalSection
-from lorafit.tasks import GenerationTask
-from lorafit.tasks.e2e import E2E_TASK
-from lorafit.tasks.webnlg import WEBNLG_TASK
+from lorafit.tasks import Task, make_task
 
 ROWS = [
     TextRow("a", "a b c d", "unseen"),
@@ -25,7 +22,7 @@ ROWS = [
 ANSWERS = [Prediction(0, "a b c"), Prediction(1, "whatever"), Prediction(2, "x y")]
 
 
-def objective(task: GenerationTask, base: Path, metrics: tuple[str, ...] | None = None) -> Generation:
+def objective(task: Task, base: Path, metrics: tuple[str, ...] | None = None) -> Generation:
     facts = BaseFacts(load_config(str(base)), FAMILIES["gpt2"])
     settings = Settings(
         DataSection(max_length=16), DecodeSection(max_new_tokens=8), EvalSection(metrics=metrics)
@@ -36,7 +33,7 @@ def objective(task: GenerationTask, base: Path, metrics: tuple[str, ...] | None 
 
 
 def test_a_text_without_references_is_left_out_and_said(gpt2_base: Path) -> None:
-    webnlg = objective(WEBNLG_TASK, gpt2_base, ("ter", "bleu"))
+    webnlg = objective(make_task("webnlg"), gpt2_base, ("ter", "bleu"))
     scores = webnlg.score(ROWS, ANSWERS)
     assert list(scores.parts) == ["all", "seen", "unseen"]
     wanted = score_texts(
@@ -54,7 +51,7 @@ def test_a_text_without_references_is_left_out_and_said(gpt2_base: Path) -> None
 
 def test_nothing_is_said_where_all_have_references(gpt2_base: Path) -> None:
     rows = [row for row in ROWS if row.prompt != "b"]
-    scores = objective(E2E_TASK, gpt2_base, ("bleu",)).score(rows, [ANSWERS[0], ANSWERS[2]])
+    scores = objective(make_task("e2e"), gpt2_base, ("bleu",)).score(rows, [ANSWERS[0], ANSWERS[2]])
     assert not any("reference" in note for note in scores.notes)
 
 
@@ -67,9 +64,9 @@ def test_what_stands_around_the_texts_is_an_option(gpt2_base: Path) -> None:
         tokenizer(text, add_special_tokens=False).input_ids for text in (row.prompt, row.completion)
     )
     with_blank = tokenizer(" " + row.completion, add_special_tokens=False).input_ids
-    [paper] = objective(E2E_TASK, gpt2_base).encoder(tokenizer).encode([row]).examples
+    [paper] = objective(make_task("e2e"), gpt2_base).encoder(tokenizer).encode([row]).examples
     assert (paper.prompt_ids, paper.completion_ids) == ((*prompt, end), (*with_blank, end))
-    bare = replace(E2E_TASK, separator="none", completion_prefix="")
+    bare = make_task("e2e", separator="none", completion_prefix="")
     [plain] = objective(bare, gpt2_base).encoder(tokenizer).encode([row]).examples
     assert (plain.prompt_ids, plain.completion_ids) == (tuple(prompt), (*completion, end))
     assert plain.targets(512) == list(plain.completion_ids)
@@ -79,7 +76,7 @@ def test_what_is_cut_is_counted(gpt2_base: Path) -> None:
     """16 tokens: a row that fits, one that loses its end, and one whose context alone is longer."""
     tokenizer = load_tokenizer(str(gpt2_base))
     texts = [("a", "b"), ("a", "food " * 40), ("food " * 40, "b")]
-    encoder = objective(E2E_TASK, gpt2_base).encoder(tokenizer)
+    encoder = objective(make_task("e2e"), gpt2_base).encoder(tokenizer)
     encoded = encoder.encode([TextRow(*pair) for pair in texts])
     assert (list(encoded.cut), list(encoded.without_target)) == ([1, 2], [2])
     assert encoded.lengths[0] < 16 < min(encoded.lengths[1:])

@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 
 from lorafit.errors import RecipeError
-from lorafit.methods import METHODS
 from lorafit.paper.parallel import run_in_processes
 from lorafit.paper.probe import Speed, measure, num_tokens
 from lorafit.paper.quick import QuickTable
 from lorafit.paper.repro import Job, Wanted, plan_jobs, run_jobs
-from lorafit.recipe import find_recipe, read_recipe
 from lorafit.run.plan import load_plan
+from lorafit.run.recipes import open_recipe
 from lorafit.training import ProcessGroup
 
 E2E_LORA = Wanted(rows=("GPT-2 M (LoRA)",), seeds=(0,))
@@ -95,28 +94,28 @@ def test_processes_do_the_same(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("task", ["e2e", "dart", "webnlg"])
 def test_quick_rows_are_in_the_format_of_the_task(task: str, tmp_path: Path) -> None:
-    overrides = QuickTable(tmp_path).overrides(read_recipe(find_recipe(f"{task}_gpt2m"), [], METHODS))
+    overrides = QuickTable(tmp_path).overrides(open_recipe(f"{task}_gpt2m"))
     plan = load_plan(f"{task}_gpt2m", overrides)
     assert plan.rows_known
     assert plan.num_train_rows == 24
-    parts = {pair.part for pair in plan.task.read(plan.recipe.data, "test")}
+    parts = {pair.part for pair in plan.rows.rows("test")}
     assert parts == ({"seen", "unseen"} if task == "webnlg" else {""})
 
 
 @pytest.mark.parametrize("task", ["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte"])
 @pytest.mark.parametrize("base", ["roberta_base", "deberta_xxl"])
 def test_quick_rows_of_glue(task: str, base: str, tmp_path: Path) -> None:
-    overrides = QuickTable(tmp_path).overrides(read_recipe(find_recipe(f"{task}_{base}"), [], METHODS))
+    overrides = QuickTable(tmp_path).overrides(open_recipe(f"{task}_{base}"))
     plan = load_plan(f"{task}_{base}", overrides)
     assert plan.num_train_rows == 24
-    examples = plan.task.read(plan.recipe.data, "valid")
+    examples = plan.rows.rows("valid")
     assert len(examples) == (20 if task == "mnli" else 10)
     assert len({example.label for example in examples}) > 1
 
 
 def test_hours_grow_with_tokens_and_depth(tmp_path: Path) -> None:
     quick = QuickTable(tmp_path)
-    plan = load_plan("e2e_gpt2m", quick.overrides(read_recipe(find_recipe("e2e_gpt2m"), [], METHODS)))
+    plan = load_plan("e2e_gpt2m", quick.overrides(open_recipe("e2e_gpt2m")))
     assert num_tokens(plan) == 4 * 6 * 62  # steps, batch, typical tokens
     assert Speed(3600.0).hours(plan) == num_tokens(plan)
     assert measure(plan).seconds_per_token > 0

@@ -8,7 +8,8 @@ import pytest
 
 from lorafit.errors import RecipeError
 from lorafit.methods import METHODS
-from lorafit.recipe import Recipe, find_recipe, read_recipe, to_toml
+from lorafit.recipe import Recipe, to_toml
+from lorafit.run.recipes import open_recipe
 
 PARENT = """
 name = "parents-own"
@@ -40,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
 def read(folder: Path, text: str, *overrides: str) -> Recipe:
     path = folder / "child.toml"
     path.write_text(text if "extends" in text else f'extends = "parent.toml"\n{text}')
-    return read_recipe(path, overrides, METHODS)
+    return open_recipe(path, overrides)
 
 
 def faults(folder: Path, text: str, *overrides: str) -> list[str]:
@@ -50,7 +51,7 @@ def faults(folder: Path, text: str, *overrides: str) -> list[str]:
 
 
 def test_what_only_extends_is_complete_and_has_a_name_of_its_own(folder: Path) -> None:
-    parent, child = read_recipe(folder / "parent.toml", [], METHODS), read(folder, "")
+    parent, child = open_recipe(folder / "parent.toml"), read(folder, "")
     assert (parent.name, child.name) == ("parents-own", "child")
     same = {"model", "method", "task", "data", "train", "decode", "eval"}
     assert child.model_dump(include=same) == parent.model_dump(include=same)
@@ -84,7 +85,7 @@ def test_unset_keys_have_their_defaults(folder: Path) -> None:
 
 
 def test_an_override_may_unset_what_stands_in_the_recipe_itself(folder: Path) -> None:
-    recipe = read_recipe(folder / "parent.toml", ["unset=train.warmup_ratio"], METHODS)
+    recipe = open_recipe(folder / "parent.toml", ["unset=train.warmup_ratio"])
     assert recipe.train.warmup_ratio is None
 
 
@@ -120,7 +121,7 @@ def test_nothing_can_be_unset_where_nothing_is_inherited(folder: Path) -> None:
     path = folder / "alone.toml"
     path.write_text('unset = ["train.seed"]\n' + PARENT)
     with pytest.raises(RecipeError, match=r"alone\.toml unset: the recipe extends no other"):
-        read_recipe(path, [], METHODS)
+        open_recipe(path)
 
 
 def test_one_level_only(folder: Path) -> None:
@@ -165,7 +166,7 @@ def test_keys_that_exclude_each_other_tell_which_one_is_inherited(folder: Path) 
 
 def test_a_shipped_recipe_may_be_the_parent_from_anywhere(tmp_path: Path) -> None:
     child = read(tmp_path, 'extends = "e2e_gpt2m"\n[train]\nseed = 5')
-    parent = read_recipe(find_recipe("e2e_gpt2m"), ["train.seed=5"], METHODS)
+    parent = open_recipe("e2e_gpt2m", ["train.seed=5"])
     assert (child.train, child.method, child.decode) == (parent.train, parent.method, parent.decode)
 
 
@@ -174,5 +175,5 @@ def test_what_is_written_is_the_whole_recipe(folder: Path) -> None:
     run = folder / "run"
     run.mkdir()
     (run / "recipe.toml").write_text(to_toml(child))
-    assert read_recipe(run / "recipe.toml", [], METHODS) == child
+    assert open_recipe(run / "recipe.toml") == child
     assert read(folder, 'extends = "run/recipe.toml"').method == child.method

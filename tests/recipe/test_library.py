@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from lorafit.errors import NotFoundError
-from lorafit.methods import METHODS
-from lorafit.recipe import find_recipe, read_recipe, shipped_recipes
+from lorafit.recipe import find_recipe, shipped_recipes
+from lorafit.run.recipes import open_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("name", shipped_recipes())
 def test_every_recipe_parses(name: str) -> None:
-    recipe = read_recipe(find_recipe(name), [], METHODS)
+    recipe = open_recipe(name)
     assert recipe.name == name
 
 

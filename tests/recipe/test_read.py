@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from lorafit.errors import RecipeError
-from lorafit.methods import METHODS
-from lorafit.recipe import differing_keys, parse_assignment, read_recipe, recipe_hash, to_toml
+from lorafit.recipe import differing_keys, parse_assignment, recipe_hash, to_toml
+from lorafit.run.recipes import open_recipe
 
 GOOD = """
 [model]
@@ -36,7 +36,7 @@ def write(tmp_path: Path):
 
 
 def read(path: Path, *overrides: str):
-    return read_recipe(path, overrides, METHODS)
+    return open_recipe(path, overrides)
 
 
 def faults(path: Path, *overrides: str) -> list[str]:

@@ -12,7 +12,8 @@ import pytest
 
 from lorafit.errors import RecipeError
 from lorafit.methods import METHODS
-from lorafit.recipe import Recipe, Section, read_recipe, shipped_recipes
+from lorafit.recipe import Recipe, Section, shipped_recipes
+from lorafit.run.recipes import open_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = json.loads((ROOT / "recipes" / "schema.json").read_text(encoding="utf-8"))
@@ -68,6 +69,7 @@ RULES = {
     "maximum": lambda bound, v: v <= bound,
     "exclusiveMaximum": lambda bound, v: v < bound,
     "minItems": lambda count, v: len(v) >= count,
+    "maxItems": lambda count, v: len(v) <= count,
     "pattern": lambda pattern, v: re.search(pattern, v) is not None,
     "items": lambda each, v: all(fits(each, item) for item in v),
     "required": lambda keys, v: all(key in v for key in keys),
@@ -148,7 +150,7 @@ def test_the_schema_refuses_what_the_program_refuses(tmp_path: Path, text: str, 
     path.write_text(text)
     assert fits(SCHEMA, tomllib.loads(text)) == good
     if good:
-        read_recipe(path, [], METHODS)
+        open_recipe(path)
     else:
         with pytest.raises(RecipeError):
-            read_recipe(path, [], METHODS)
+            open_recipe(path)

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from lorafit.methods import METHODS
-from lorafit.recipe import find_recipe, read_recipe, to_toml
+from lorafit.recipe import to_toml
+from lorafit.run.recipes import open_recipe
 
 ASSET = json.loads((Path(__file__).parents[1] / "assets" / "resolved_recipes.json").read_text("utf-8"))
 EXPECTED: dict[str, dict[str, Any]] = {name: ASSET["usual"] | own for name, own in ASSET["recipes"].items()}
@@ -27,7 +27,7 @@ def test_the_file_holds_all_recipes_of_the_papers_tables() -> None:
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_a_recipe_is_what_it_was(name: str) -> None:
-    document = tomllib.loads(to_toml(read_recipe(find_recipe(name), [], METHODS)))
+    document = tomllib.loads(to_toml(open_recipe(name)))
     assert document["name"] == name
     resolved = {f"{s}.{key}": v for s, table in document.items() if s != "name" for key, v in table.items()}
     different = {

@@ -10,7 +10,7 @@ from lorafit.methods import METHODS
 from lorafit.paper import TABLES
 from lorafit.recipe import read_layers, shipped_recipes
 from lorafit.run.plan import load_plan
-from lorafit.tasks import TASKS
+from lorafit.tasks import SECTIONS
 
 DOCUMENTS: dict[str, dict[str, Any]] = {
     name: read_layers(path).document for name, path in shipped_recipes().items() if name != "quickstart"
@@ -48,7 +48,7 @@ COUNTS = {
 
 def known(document: dict[str, Any]) -> bool:
     """Whether this lorafit has the recipe's method and task."""
-    return document["method"]["name"] in METHODS and document["task"]["name"] in TASKS
+    return document["method"]["name"] in METHODS and document["task"]["name"] in SECTIONS
 
 
 def one_of_each_row() -> list[str]:

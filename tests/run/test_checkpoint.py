@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import random
+import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
+from lorafit.errors import RecipeError
+from lorafit.lora import Draws
 from lorafit.run.checkpoint import (
     Checkpoint,
     DamagedCheckpointError,
@@ -18,10 +19,10 @@ from lorafit.run.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
-from lorafit.training import Position, rng_state, seed_all, set_rng_state
+from lorafit.training import Position
 
 
-def checkpoint(step: int = 3, best: Path | None = None) -> Checkpoint:
+def checkpoint(step: int = 3, best: Path | None = None, draws: Draws | None = None) -> Checkpoint:
     """One with a bit of everything."""
     trained = {"w": torch.randn(3, 2), "h": torch.randn(4).bfloat16()}
     optimizer = {
@@ -29,7 +30,8 @@ def checkpoint(step: int = 3, best: Path | None = None) -> Checkpoint:
         "param_groups": [{"lr": 0.1, "params": [0]}],
     }
     position = Position(step, epoch=1, step_in_epoch=2, micro_batch_size=4, oom_retries=1)
-    return Checkpoint(position, trained, optimizer, [rng_state()], {"best_quality": -1.5}, best)
+    rng = [(draws or Draws(0)).state()]
+    return Checkpoint(position, trained, optimizer, rng, {"best_quality": -1.5}, best)
 
 
 def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
@@ -50,18 +52,33 @@ def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
     assert (read.best / "adapter.json").read_text() == "{}"
 
 
-def test_every_generator_goes_on_where_it_was(tmp_path: Path) -> None:
-    def draws() -> tuple[float, ...]:
-        return torch.rand(()).item(), random.random(), random.gauss(), np.random.rand(), np.random.randn()
+def test_the_draws_go_on_where_they_were(tmp_path: Path) -> None:
+    draws, x = Draws(5), torch.ones(99)
+    first = draws.keep_mask(x, 0.5)
+    write_checkpoint(tmp_path / "step-3", checkpoint(draws=draws))
+    second = draws.keep_mask(x, 0.5)
+    resumed = Draws(5)
+    resumed.set_state(read_checkpoint(tmp_path / "step-3").rng[0])
+    assert torch.equal(resumed.keep_mask(x, 0.5), second)
+    assert not torch.equal(first, second)
 
-    seed_all(5)
-    first = draws()
-    write_checkpoint(tmp_path / "step-3", checkpoint())
-    second = draws()
-    set_rng_state(read_checkpoint(tmp_path / "step-3").rng[0])
-    assert draws() == second
-    seed_all(5)
-    assert draws() == first != second
+
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [
+        (1, "step-12: written by an earlier lorafit, whose random draws were others; start over"),
+        (3, r"step-12: format version 3 is newer than this lorafit reads \(2\); upgrade lorafit"),
+    ],
+)
+def test_another_format_is_not_damage(tmp_path: Path, version: int, message: str) -> None:
+    for step in (8, 12):
+        write_checkpoint(tmp_path / f"step-{step}", checkpoint(step))
+    path = tmp_path / "step-12" / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": version}))
+    with pytest.raises(RecipeError, match=message):
+        newest_checkpoint(tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": "two"}))
+    assert newest_checkpoint(tmp_path)[0] == tmp_path / "step-8"
 
 
 @pytest.mark.parametrize("name", ["state.pt", "progress.json", "manifest.json", "best/adapter.json"])

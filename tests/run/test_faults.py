@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lorafit.data import SequenceBatch
+from lorafit.data.batches import SequenceBatch
 from lorafit.errors import DivergedError, InterruptedRunError, LorafitError, RecipeError
 from lorafit.files import tidy, write_text
 from lorafit.objectives import generation

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
 import torch
 
 from lorafit.errors import InterruptedRunError, NotFoundError, RecipeError
+from lorafit.run.events import Event
 from lorafit.run.train import TrainOptions
 from lorafit.training import ProcessGroup
 from tests.run.conftest import Runner, assert_equal_runs
@@ -83,6 +85,38 @@ def test_must_and_never(runner: MakeRunner, whole: Runner) -> None:
     cut(TrainOptions(resume="never"))
     assert not any("resumed" in note for note in cut.notes)
     assert_equal_runs(cut, whole)
+
+
+def test_a_run_of_an_earlier_format_is_refused_and_left_as_it_is(runner: MakeRunner, whole: Runner) -> None:
+    cut = runner("cut")
+    with pytest.raises(InterruptedRunError):
+        cut(group=ProcessGroup(StopAt(9)))
+    for manifest in (cut.folder / "checkpoints").glob("*/manifest.json"):
+        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format_version": 1}))
+    before = {path: path.read_bytes() for path in cut.folder.rglob("*") if path.is_file()}
+    for options in (TrainOptions(), TrainOptions(resume="must")):
+        with pytest.raises(
+            RecipeError, match=r"earlier lorafit.*start over .*or finish the run with lorafit 0\.1"
+        ):
+            cut(options)
+    assert {path: path.read_bytes() for path in cut.folder.rglob("*") if path.is_file()} == before
+    cut(TrainOptions(resume="never"))
+    assert_equal_runs(cut, whole)
+
+
+def test_torchs_own_generator_decides_nothing(runner: MakeRunner, whole: Runner) -> None:
+    """Neither where it is when a run begins nor what others draw from it meanwhile."""
+    disturbed = runner("disturbed")
+    note = disturbed.note
+
+    def draw_something(event: Event) -> None:
+        torch.rand(3)
+        note(event)
+
+    disturbed.note = draw_something  # type: ignore[method-assign]
+    torch.manual_seed(77)
+    disturbed()
+    assert_equal_runs(disturbed, whole)
 
 
 def test_a_changed_recipe_is_refused_by_its_keys(whole: Runner) -> None:

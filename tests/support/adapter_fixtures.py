@@ -16,7 +16,6 @@ from lorafit.__main__ import main
 from lorafit.adapters import (
     AdapterCard,
     BaseCard,
-    TaskCard,
     take_fingerprint,
     trained_tensors,
     write_adapter,
@@ -25,20 +24,20 @@ from lorafit.adapters.fingerprint import answers, probe_inputs
 from lorafit.methods import LoRA, Method
 from lorafit.models import base_folder, base_identity, load_base, load_config
 from lorafit.run.provenance import provenance
+from lorafit.tasks import Task, make_task
 
 
 def make_adapter(
     base: Path,
     folder: Path,
     method: Method | None = None,
-    task: TaskCard | None = None,
+    task: Task | None = None,
     strength: float = 0.2,
 ) -> AdapterCard:
     """An adapter on `base` whose every trained tensor is away from zero, as after training."""
     method = method or LoRA(r=4, alpha=8.0, targets=("query", "value"))
-    task = task or TaskCard(name="e2e", output="text")
-    num_labels = len(task.labels) if task.labels else (1 if task.output == "score" else None)
-    model = load_base(load_config(str(base), num_labels=num_labels), str(base), None, task.output)
+    task = task or make_task("e2e")
+    model = load_base(load_config(str(base), num_labels=task.num_outputs), str(base), None, task.output)
     inputs = probe_inputs(model.vocab_size)
     bare = answers(model, inputs)
     method.attach(model, torch.Generator().manual_seed(1))
@@ -48,7 +47,7 @@ def make_adapter(
             parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=strength)
     identity = base_identity(str(base), None, base_folder(str(base)))
     card = AdapterCard(
-        base=BaseCard(**vars(identity)), method=method.options(), task=task, provenance=provenance()
+        base=BaseCard(**vars(identity)), method=method.options(), task=task.options(), provenance=provenance()
     )
     return write_adapter(folder, card, trained_tensors(model), take_fingerprint(model, inputs, bare))
 

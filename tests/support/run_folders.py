@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lorafit.methods import METHODS
-from lorafit.recipe import find_recipe, read_recipe, recipe_hash, to_toml
+from lorafit.recipe import recipe_hash, to_toml
+from lorafit.run.recipes import open_recipe
 
 
 def write_run(
@@ -20,7 +20,7 @@ def write_run(
     loss: float = 1.5,
 ) -> Path:
     """Write <runs>/<recipe>/seed-<n> of a shipped recipe; without scores the run is unfinished."""
-    recipe = read_recipe(find_recipe(name), [f"train.seed={seed}", *overrides], METHODS)
+    recipe = open_recipe(name, [f"train.seed={seed}", *overrides])
     run = runs / (folder or name) / f"seed-{seed}"
     (run / "adapter").mkdir(parents=True)
     (run / "recipe.toml").write_text(to_toml(recipe))

@@ -9,18 +9,12 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from lorafit.data import LabelRow
+from lorafit.data import LabelRow, Split
 from lorafit.errors import NotFoundError, RecipeError
-from lorafit.metrics import METRICS
-from lorafit.recipe import DataSection
-from lorafit.tasks import TASKS, Glue
-from lorafit.tasks.glue import GLUE_TASKS
+from lorafit.tasks import PRESETS, LabelTask, make_task, submission_files
+from tests.support.rows import read_labels, rows_of
 
-
-def glue(name: str) -> Glue:
-    task = TASKS[name]
-    assert isinstance(task, Glue)
-    return task
+GLUE = {name: preset for name, preset in PRESETS.items() if preset.submission is not None}
 
 
 def write(path: Path, *lines: str, end: str = "\n") -> Path:
@@ -29,8 +23,8 @@ def write(path: Path, *lines: str, end: str = "\n") -> Path:
     return path
 
 
-def read(name: str, path: Path, split: str = "train", **more: str) -> list[LabelRow]:
-    return glue(name).read(DataSection.model_validate({split: str(path), **more}), split)  # type: ignore[arg-type]
+def in_folder(name: str, folder: Path, split: Split) -> list[LabelRow]:
+    return [row for row in rows_of(name, dir=str(folder)).rows(split) if isinstance(row, LabelRow)]
 
 
 DOWNLOAD = {  # header and a row of train.tsv, and what they mean
@@ -81,18 +75,20 @@ DOWNLOAD = {  # header and a row of train.tsv, and what they mean
 @pytest.mark.parametrize("name", DOWNLOAD)
 def test_the_glue_download(name: str, end: str, tmp_path: Path) -> None:
     header, row, texts, label = DOWNLOAD[name]
-    write(tmp_path / glue(name).folder / "train.tsv", *([header] if header else []), row, end=end)
-    data = DataSection(dir=str(tmp_path))
-    [example] = glue(name).read(data, "train")
+    folder = GLUE[name].layout.folder  # type: ignore[attr-defined]
+    write(tmp_path / folder / "train.tsv", *([header] if header else []), row, end=end)
+    [example] = in_folder(name, tmp_path, "train")
     assert (dict(example.texts), example.label) == (texts, label)
     assert list(example.texts) == list(texts)  # the first text comes first
-    assert glue(name).count_train_rows(data) == 1
+    assert rows_of(name, dir=str(tmp_path)).num_train_rows() == 1
 
 
-@pytest.mark.parametrize("task", GLUE_TASKS, ids=lambda task: task.name)
-def test_own_files_with_the_hub_s_columns(task: Glue, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", GLUE)
+def test_own_files_with_the_hub_s_columns(name: str, tmp_path: Path) -> None:
+    task = make_task(name)
+    assert isinstance(task, LabelTask)
     label = 2.5 if task.labels is None else 1
-    row = {**{column.name: f"a, {column.name}" for column in task.texts}, "label": label, "idx": 7}
+    row = {**{column: f"a, {column}" for column in task.texts}, "label": label, "idx": 7}
     other = row | {"label": label if task.labels is None else task.labels[1]}
     write(tmp_path / "a.jsonl", json.dumps(row), json.dumps(other))
     quoted = [f'"{value}"' for value in row.values()]
@@ -100,16 +96,16 @@ def test_own_files_with_the_hub_s_columns(task: Glue, tmp_path: Path) -> None:
     write(tmp_path / "a.tsv", "\t".join(row), *["\t".join(map(str, row.values()))] * 2)
     parquet.write_table(pa.Table.from_pylist([row, row]), tmp_path / "a.parquet")
     for kind in ("jsonl", "csv", "tsv", "parquet"):
-        examples = read(task.name, tmp_path / f"a.{kind}")
+        examples = read_labels(name, tmp_path / f"a.{kind}")
         assert [example.label for example in examples] == [label, label], kind
-        assert examples[0].texts == {column.name: f"a, {column.name}" for column in task.texts}
+        assert examples[0].texts == {column: f"a, {column}" for column in task.texts}
 
 
 def test_mnli_has_two_valid_parts(tmp_path: Path) -> None:
     header = "index\tsentence1\tsentence2\tlabel1\tgold_label"
     write(tmp_path / "MNLI" / "dev_matched.tsv", header, "0\ta\tb\tneutral\tneutral")
     write(tmp_path / "MNLI" / "dev_mismatched.tsv", header, "0\tc\td\tneutral\tentailment")
-    examples = glue("mnli").read(DataSection(dir=str(tmp_path)), "valid")
+    examples = in_folder("mnli", tmp_path, "valid")
     assert [(e.part, e.label) for e in examples] == [("matched", 1), ("mismatched", 0)]
 
 
@@ -117,7 +113,7 @@ def test_a_folder_in_the_hub_s_layout(tmp_path: Path) -> None:
     (tmp_path / "rte").mkdir()
     row = {"sentence1": "a", "sentence2": "b", "label": 1, "idx": 0}
     parquet.write_table(pa.Table.from_pylist([row]), tmp_path / "rte" / "validation-00000-of-00001.parquet")
-    assert [e.label for e in glue("rte").read(DataSection(dir=str(tmp_path)), "valid")] == [1]
+    assert [e.label for e in in_folder("rte", tmp_path, "valid")] == [1]
 
 
 FAULTS = {  # lines of an RTE file, and the words that the error must hold besides the file
@@ -148,7 +144,7 @@ def test_a_fault_is_said_with_file_and_line(fault: str, end: str, tmp_path: Path
     path.parent.mkdir()
     path.write_bytes("".join(line + end for line in lines).encode())
     with pytest.raises(NotFoundError) as caught:
-        glue("rte").read(DataSection(dir=str(tmp_path)), "train")
+        in_folder("rte", tmp_path, "train")
     assert str(path) in str(caught.value)
     assert words in str(caught.value)
     assert caught.value.exit_code == 3
@@ -163,7 +159,7 @@ def test_a_fault_is_said_with_file_and_line(fault: str, end: str, tmp_path: Path
         ("jsonl", ["[1]"], ":1: not a JSON object"),
         ("jsonl", ['{"sentence": "a", "label": true}'], ":1: label True is none of"),
         ("jsonl", ['{"sentence": "a", "label": 2}'], ":1: label 2 is none of negative (0), positive (1)"),
-        ("csv", ["sentence,label", "a,b,1"], ":2: not 2 fields"),
+        ("csv", ["sentence,label", "a,b,1"], ":2: 3 fields between commas, expected 2"),
         ("csv", ["sentence;label", "a;1"], ":1: no column 'sentence'"),
         ("txt", ["x"], "unknown kind of file '.txt'"),
         ("parquet", ["x"], "not a readable parquet file"),
@@ -172,7 +168,7 @@ def test_a_fault_is_said_with_file_and_line(fault: str, end: str, tmp_path: Path
 def test_faults_of_own_files(kind: str, lines: list[str], words: str, tmp_path: Path) -> None:
     path = write(tmp_path / f"a.{kind}", *lines)
     with pytest.raises(NotFoundError) as caught:
-        read("sst2", path)
+        read_labels("sst2", path)
     assert f"{path}" in str(caught.value)
     assert words in str(caught.value)
 
@@ -181,27 +177,27 @@ def test_faults_of_own_files(kind: str, lines: list[str], words: str, tmp_path: 
 def test_a_score_out_of_range(score: str, tmp_path: Path) -> None:
     path = write(tmp_path / "a.tsv", "sentence1\tsentence2\tscore", f"a\tb\t{score}")
     with pytest.raises(NotFoundError, match="is not a number from 0 to 5"):
-        read("stsb", path)
+        read_labels("stsb", path)
 
 
 def test_bad_rows_are_left_out_where_asked_and_counted(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tsv", "sentence\tlabel", "a\t1", "b", "c\t9", "d\t0")
-    told: list[str] = []
-    examples = glue("sst2").read(DataSection(train=str(path), on_bad_row="skip"), "train", told.append)
-    assert [example.texts["sentence"] for example in examples] == ["a", "d"]
-    assert told == [f"{path}: 2 malformed rows were skipped (lines 3, 4); 2 are left"]
+    rows = rows_of("sst2", train=str(path), on_bad_row="skip")
+    assert [row.to_json()["texts"]["sentence"] for row in rows.rows("train")] == ["a", "d"]
+    assert rows.rows("train") is rows.rows("train")  # a file is read once
+    assert rows.notes == [f"{path}: 2 malformed rows were skipped (lines 3, 4); 2 are left"]
 
 
 def test_skipping_everything_is_an_error(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tsv", "sentence\tlabel", "a")
     with pytest.raises(NotFoundError, match="not one usable row"):
-        read("sst2", path, on_bad_row="skip")
+        read_labels("sst2", path, on_bad_row="skip")
 
 
 def test_many_bad_rows_are_summed_up(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tsv", "sentence\tlabel", *["x"] * 40)
     with pytest.raises(NotFoundError) as caught:
-        read("sst2", path)
+        read_labels("sst2", path)
     lines = str(caught.value).splitlines()
     assert len(lines) == 7
     assert "35 more malformed rows" in lines[5]
@@ -211,69 +207,80 @@ def test_many_bad_rows_are_summed_up(tmp_path: Path) -> None:
 def test_the_test_split_needs_no_labels(tmp_path: Path) -> None:
     write(tmp_path / "CoLA" / "test.tsv", "index\tsentence", "0\tA b.", "1\tC d.")
     write(tmp_path / "a.jsonl", '{"sentence": "A b.", "label": -1, "idx": 0}')
-    examples = glue("cola").read(DataSection(dir=str(tmp_path)), "test")
+    examples = in_folder("cola", tmp_path, "test")
     assert [(e.texts["sentence"], e.label) for e in examples] == [("A b.", None), ("C d.", None)]
-    assert [e.label for e in read("cola", tmp_path / "a.jsonl", "test")] == [None]
+    assert [e.label for e in read_labels("cola", tmp_path / "a.jsonl", "test")] == [None]
     with pytest.raises(NotFoundError, match="label -1 is none of"):
-        read("cola", tmp_path / "a.jsonl")
+        read_labels("cola", tmp_path / "a.jsonl")
 
 
 def test_missing_places_are_named(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no such folder"):
-        glue("rte").read(DataSection(dir=str(tmp_path / "nowhere")), "train")
+        in_folder("rte", tmp_path / "nowhere", "train")
     with pytest.raises(NotFoundError, match=r"RTE/dev\.tsv: no such file \(data.dir, valid split\)"):
-        glue("rte").read(DataSection(dir=str(tmp_path)), "valid")
+        in_folder("rte", tmp_path, "valid")
     with pytest.raises(NotFoundError, match=r"no such file \(data.train\)"):
-        read("rte", tmp_path / "a.tsv")
+        read_labels("rte", tmp_path / "a.tsv")
     with pytest.raises(NotFoundError, match=r"set data.valid=FILE"):
-        glue("rte").read(DataSection(train="x.tsv"), "valid")
+        rows_of("rte", train="x.tsv").rows("valid")
 
 
 def test_the_hub_offline_is_one_clear_line() -> None:
     with pytest.raises(
         NotFoundError, match=r"nyu-mll/glue/rte: not in the Hugging Face cache.*data.dir=FOLDER"
     ):
-        glue("rte").read(DataSection(), "train")
-    assert glue("rte").count_train_rows(DataSection()) is None
+        rows_of("rte").rows("train")
+    assert rows_of("rte").num_train_rows() is None
 
 
 def test_which_splits_a_run_reads() -> None:
-    assert glue("rte").splits(DataSection()) == ["train", "valid"]
-    assert glue("rte").splits(DataSection(dir="x")) == ["train", "valid"]
-    assert glue("rte").splits(DataSection(train="x")) == ["train"]
+    for keys in ({}, {"dir": "x"}, {"train": "x", "valid": "y", "test": "z"}):
+        assert rows_of("rte", **keys).splits_of_run == ["train", "valid"], keys
+        assert rows_of("rte", **keys).scored_split == "valid"
+    assert rows_of("rte", train="x").splits_of_run == ["train"]
+    assert rows_of("e2e").splits_of_run == ["train", "valid", "test"]
 
 
-@pytest.mark.parametrize("task", GLUE_TASKS, ids=lambda task: task.name)
-def test_metrics_fit_the_task(task: Glue) -> None:
-    kinds = {METRICS[name].kind for name in task.metrics}
-    assert kinds == {"label" if task.labels else "score"}
-    assert task.headline.rpartition(".")[2] == task.metrics[0]
+def test_a_label_under_two_names_must_be_the_same(tmp_path: Path) -> None:
+    header = "sentence1\tsentence2\tgold_label\tlabel"
+    path = write(tmp_path / "a.tsv", header, "a\tb\tneutral\tneutral", "c\td\tneutral\tentailment")
+    with pytest.raises(
+        NotFoundError, match=r":3: label is 'entailment', and gold_label, another name of it, is 'n"
+    ):
+        read_labels("mnli", path)
+    assert len(read_labels("mnli", path, on_bad_row="skip")) == 1
 
 
 def labelled(count: int, part: str = "") -> list[LabelRow]:
     return [LabelRow({"a": "x"}, None, part)] * count
 
 
+def submitted(name: str, rows: list[LabelRow], predictions: list[float]) -> dict[str, str]:
+    submission = PRESETS[name].submission
+    assert submission is not None
+    return submission_files(submission, make_task(name), rows, predictions)
+
+
 def test_submissions_are_what_gluebenchmark_takes() -> None:
-    assert glue("rte").submission(labelled(2), [0, 1]) == {
+    assert submitted("rte", labelled(2), [0, 1]) == {
         "RTE.tsv": "index\tprediction\n0\tentailment\n1\tnot_entailment\n"
     }
-    assert glue("cola").submission(labelled(1), [1]) == {"CoLA.tsv": "index\tprediction\n0\t1\n"}
-    assert glue("stsb").submission(labelled(3), [-0.2, 2.34567, 5.2]) == {
+    assert submitted("cola", labelled(1), [1]) == {"CoLA.tsv": "index\tprediction\n0\t1\n"}
+    assert submitted("stsb", labelled(3), [-0.2, 2.34567, 5.2]) == {
         "STS-B.tsv": "index\tprediction\n0\t0.000\n1\t2.346\n2\t5.000\n"
     }
-    both = glue("mnli").submission([*labelled(1, "matched"), *labelled(1, "mismatched")], [2, 1])
+    both = submitted("mnli", [*labelled(1, "matched"), *labelled(1, "mismatched")], [2, 1])
     assert both == {
         "MNLI-m.tsv": "index\tprediction\n0\tcontradiction\n",
         "MNLI-mm.tsv": "index\tprediction\n0\tneutral\n",
     }
-    with pytest.raises(RecipeError, match="no matched examples"):
-        glue("mnli").submission(labelled(1), [0])
+    with pytest.raises(RecipeError, match="there are no matched rows"):
+        submitted("mnli", labelled(1), [0])
 
 
 def test_real_files(shared: Path) -> None:
-    data = DataSection(dir=str(shared / "data" / "glue"))
-    for name, rows in (("rte", 2490), ("cola", 8551)):
-        assert glue(name).count_train_rows(data) == rows == glue(name).num_train_rows
-    mrpc = glue("mrpc").read(data, "train")
+    for name, count in (("rte", 2490), ("cola", 8551)):
+        rows = rows_of(name, dir=str(shared / "data" / "glue"))
+        assert rows.num_train_rows() == count == PRESETS[name].num_train_rows
+    mrpc = in_folder("mrpc", shared / "data" / "glue", "train")
     assert mrpc[0].texts["sentence1"].startswith("Amrozi accused his brother")

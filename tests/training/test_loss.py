@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lorafit.data import EncodedPair, pack
+from lorafit.data.batches import pack
+from lorafit.data.encode import EncodedPair
 from lorafit.methods import LoRA
 from lorafit.models import Model, load_base, load_config, take_packed_rows
 from lorafit.training import cross_entropy_sum, language_model_loss_sums

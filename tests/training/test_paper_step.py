@@ -8,12 +8,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lorafit.data import EncodedPair
+from lorafit.data.encode import EncodedPair
 from lorafit.methods import LoRA
 from lorafit.models import take_packed_rows
 from lorafit.objectives import BaseFacts, Settings, objective_for
 from lorafit.recipe import DataSection, DecodeSection, EvalSection
-from lorafit.tasks.e2e import E2E_TASK
+from lorafit.tasks import make_task
 from lorafit.training import (
     AdamW,
     Member,
@@ -61,7 +61,9 @@ def test_losses_and_adapter_equal_the_original(micro_batch_size: int) -> None:
         label_smoothing=shape["label_smooth"],
     )
     facts = BaseFacts(model.net.config, model.family)
-    objective = objective_for(E2E_TASK, facts, Settings(DataSection(), DecodeSection(), EvalSection()))
+    objective = objective_for(
+        make_task("e2e"), facts, Settings(DataSection(), DecodeSection(), EvalSection())
+    )
     events = fit(model, [member], objective, ProcessGroup())
     losses = [event.loss for event in events if isinstance(event, Stepped)]
 

@@ -115,7 +115,8 @@ def _run_jar(lines: Sequence[str], parts: Mapping[str, Sequence[int]]) -> dict[s
             with subprocess.Popen(
                 command, encoding="utf-8", stdin=pipe, stdout=pipe, stderr=complaints
             ) as jar:
-                assert jar.stdin is not None and jar.stdout is not None  # noqa: PT018  # both are pipes
+                if jar.stdin is None or jar.stdout is None:
+                    raise OSError("no pipes to the Java program")
                 return _converse(jar.stdin, jar.stdout, lines, parts)
         except (OSError, ValueError):
             complaints.seek(0)

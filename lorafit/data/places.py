@@ -1,0 +1,104 @@
+"""[data] -> the source of each split: files named one by one, shares of the training rows, a folder, or where the
+original data of a preset are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from lorafit.data.readers import known_suffixes
+from lorafit.data.rows import RawRow
+from lorafit.data.sources import FileFormat, Files, Missing, Renamed, RowSource, shares
+from lorafit.errors import NotFoundError
+from lorafit.files import local_path
+from lorafit.recipe import SPLITS, DataSection, Split
+
+SPLIT_NAMES: dict[Split, tuple[str, ...]] = {
+    "train": ("train",),
+    "valid": ("valid", "validation", "dev"),
+    "test": ("test",),
+}
+"""What files of a split are called."""
+
+
+class Layout(Protocol):
+    """How the splits of a data set lie in a folder, and where they are if a recipe names no place."""
+
+    def in_folder(self, root: Path, file_format: FileFormat) -> dict[Split, RowSource]:
+        """The splits in `data.dir`, which is a folder."""
+        ...
+
+    def by_default(self, file_format: FileFormat) -> dict[Split, RowSource]:
+        """The splits of a recipe that names no place."""
+        ...
+
+
+@dataclass(frozen=True)
+class OwnFiles:
+    """A folder of one's own: `train`, `valid` (or `validation`, `dev`) and `test`, each in a format of READERS."""
+
+    def in_folder(self, root: Path, file_format: FileFormat) -> dict[Split, RowSource]:
+        """The splits that are there; the training split must be.
+
+        Raises NotFoundError where two files could be meant.
+        """
+        found = {split: _file_of(root, split) for split in SPLITS}
+        missing = Missing(f"{root}: no file train.csv or the like there (data.dir, train split)")
+        sources: dict[Split, RowSource] = {} if found["train"] else {"train": missing}
+        return sources | {split: Files({path: ""}, file_format) for split, path in found.items() if path}
+
+    def by_default(self, file_format: FileFormat) -> dict[Split, RowSource]:  # noqa: ARG002
+        """None."""
+        return {}
+
+
+def row_sources(data: DataSection, layout: Layout, key: Callable[[RawRow], str]) -> dict[Split, RowSource]:
+    """The source of every split that `data` has a place for; `key` tells which rows a share keeps together.
+
+    Raises NotFoundError for a folder that is not there or in which two files could be meant. A file that is not there
+    is said when its rows are asked for.
+    """
+    sources = _places(data, layout)
+    if data.rename:
+        sources = {split: Renamed(source, data.rename) for split, source in sources.items()}
+    if sizes := data.shares():
+        whole = sources.get("train", no_place("train"))
+        *parts, rest = shares(whole, list(sizes.values()), key)
+        sources |= {"train": rest, **dict(zip(sizes, parts, strict=True))}
+    return sources
+
+
+def _places(data: DataSection, layout: Layout) -> dict[Split, RowSource]:
+    """A file that is named wins over the folder; a recipe that names one file gets no other by default."""
+    file_format = FileFormat(data.format, data.columns)
+    named: dict[Split, RowSource] = {}
+    for split, name in data.files().items():
+        path = local_path(name)
+        is_there = path.is_file()
+        named[split] = (
+            Files({path: ""}, file_format) if is_there else Missing(f"{path}: no such file (data.{split})")
+        )
+    if data.dir is None:
+        return named or layout.by_default(file_format)
+    root = local_path(data.dir)
+    if root.is_dir():
+        return layout.in_folder(root, file_format) | named
+    missing: dict[Split, RowSource] = dict.fromkeys(SPLITS, Missing(f"{root}: no such folder (data.dir)"))
+    return missing | named
+
+
+def no_place(split: Split) -> Missing:
+    """The source of a split for which a recipe names no place, while it names one for another."""
+    return Missing(f"[data]: no place is given for the {split} split; set data.{split}=FILE")
+
+
+def _file_of(root: Path, split: Split) -> Path | None:
+    names = [name + suffix for name in SPLIT_NAMES[split] for suffix in known_suffixes()]
+    found = [root / name for name in names if (root / name).is_file()]
+    if len(found) > 1:
+        raise NotFoundError(
+            f"{root}: {found[0].name} and {found[1].name} could both be the {split} split; name one with data.{split}"
+        )
+    return found[0] if found else None

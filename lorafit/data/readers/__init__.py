@@ -1,0 +1,53 @@
+"""File formats, one file each. To add one: write its reader, and its class into READERS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lorafit.data.readers.base import Reader
+from lorafit.data.readers.csv import Csv
+from lorafit.data.readers.dart import Dart
+from lorafit.data.readers.e2e import E2E
+from lorafit.data.readers.json import JsonArray
+from lorafit.data.readers.jsonl import JsonLines
+from lorafit.data.readers.parquet import Parquet
+from lorafit.data.readers.tsv import Tsv
+from lorafit.data.readers.webnlg import WebNLG
+from lorafit.errors import NotFoundError, lookup
+
+READERS: dict[str, type[Reader]] = {
+    reader.name: reader for reader in (Csv, Tsv, JsonArray, JsonLines, Parquet, E2E, Dart, WebNLG)
+}
+
+_GZIP_SUFFIX = ".gz"
+
+
+def reader_for(path: Path, name: str | None = None, columns: tuple[str, ...] = ()) -> Reader:
+    """The reader of that name, or the one for the file's suffix (`.csv` and `.csv.gz` alike).
+
+    `columns` names the columns of a table without a header line; other formats name them themselves. Raises
+    RecipeError for an unknown name, NotFoundError for an unknown suffix.
+    """
+    reader = _by_suffix(path) if name is None else lookup(READERS, name, "format", where="[data] format")
+    return reader(columns)
+
+
+def known_suffixes() -> list[str]:
+    """The suffixes by which a format is known, each without and with `.gz`."""
+    plain = [suffix for reader in READERS.values() for suffix in reader.suffixes]
+    return [*plain, *(suffix + _GZIP_SUFFIX for suffix in plain)]
+
+
+def _by_suffix(path: Path) -> type[Reader]:
+    suffix = path.with_suffix("").suffix if path.suffix == _GZIP_SUFFIX else path.suffix
+    found = next((reader for reader in READERS.values() if suffix.lower() in reader.suffixes), None)
+    if found is None:
+        plain = [suffix for reader in READERS.values() for suffix in reader.suffixes]
+        raise NotFoundError(
+            f"{path}: unknown kind of file {suffix!r}; one of {', '.join(plain)}, each also gzipped (.gz), or say its "
+            f"format with data.format ({', '.join(READERS)})"
+        )
+    return found
+
+
+__all__ = ["READERS", "Reader", "known_suffixes", "reader_for"]

@@ -1,0 +1,60 @@
+"""What a writer of adapters for another program is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lorafit.adapters import Adapter, AdapterCard
+    from lorafit.models import Model
+
+
+class Writer(ABC):
+    """Writes adapters for one program. `help` is a few words on what it writes.
+
+    `adapter.card.base` names the base as the result is to name it. `shape` is that base's shape, with the adapter's
+    method attached and finished: its LoRA layers tell ranks, scales and slices.
+    """
+
+    name: ClassVar[str]
+    help: ClassVar[str]
+
+    @abstractmethod
+    def refusals(self, adapter: Adapter, shape: Model) -> list[str]:
+        """Everything about the adapter that the program cannot hold, one line each. Nothing has been written yet."""
+
+    @abstractmethod
+    def write(self, adapter: Adapter, shape: Model, target: Path) -> None:
+        """Write an adapter without refusals into `target`, an empty folder."""
+
+    @abstractmethod
+    def card_paragraph(self, card: AdapterCard) -> str:
+        """How to load what was written, and how it becomes an adapter folder again, in Markdown for its model card."""
+
+
+def refusals_unless_low_rank(adapter: Adapter, shape: Model, format_name: str) -> list[str]:
+    """A reason against every adapter that is more than LoRA layers and a head."""
+    from lorafit import lora
+
+    head = {name for name, _ in shape.head_parameters()}
+    if lora.adapted_layers(shape.net) and tensors_beside_layers(adapter, shape).keys() <= head:
+        return []
+    method = adapter.card.method["name"]
+    return [f"method {method!r} has no counterpart in the {format_name} format; use merge"]
+
+
+def tensors_beside_layers(adapter: Adapter, shape: Model) -> dict[str, Tensor]:
+    """The trained tensors outside the LoRA layers."""
+    from lorafit import lora
+
+    in_layers = lora.adapter_parameters(shape.net)
+    return {name: tensor for name, tensor in adapter.tensors.items() if name not in in_layers}
+
+
+def shown_number(value: float) -> str:
+    """A number as a model card and a command line have it."""
+    return f"{value:.4g}"

@@ -1,0 +1,103 @@
+"""The folder that `peft.PeftModel.from_pretrained(base_model, folder)` loads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from typing_extensions import override
+
+from lorafit.interop.writers.base import Writer, refusals_unless_low_rank, tensors_beside_layers
+from lorafit.tasks import read_task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lorafit.adapters import Adapter, AdapterCard
+    from lorafit.lora import LoRALayer
+    from lorafit.models import Model
+
+
+class PeftWriter(Writer):
+    """A MergedLinear over k of n slices is one PEFT LoRA of rank k r: A is kept, and B [out, k r] has each slice's B in
+    a block of its own, zeros elsewhere; its alpha is (alpha / r) k r, so that the scale stays."""
+
+    name: ClassVar[str] = "peft"
+    help: ClassVar[str] = "a folder that `peft.PeftModel.from_pretrained` loads"
+
+    @override
+    def refusals(self, adapter: Adapter, shape: Model) -> list[str]:
+        """Other methods, and layers that PEFT would compute otherwise."""
+        from lorafit import lora
+        from lorafit.interop.peft_layout import refusal
+
+        found = {name: refusal(layer) for name, layer in lora.adapted_layers(shape.net).items()}
+        of_layers = [f"{name}: {reason}; use merge" for name, reason in found.items() if reason]
+        return [*refusals_unless_low_rank(adapter, shape, self.name), *of_layers]
+
+    @override
+    def write(self, adapter: Adapter, shape: Model, target: Path) -> None:
+        """The tensors and the LoraConfig that goes with them."""
+        from safetensors.torch import save_file
+
+        from lorafit import lora
+        from lorafit.interop.peft_layout import CONFIG_FILE, PREFIX, TENSOR_FILE
+
+        tensors, config = peft_adapter(lora.filled_layers(shape.net, adapter.tensors))
+        others = tensors_beside_layers(adapter, shape)
+        tensors |= {PREFIX + name: tensor for name, tensor in others.items()}
+        heads = {shape.family.head_module(name) for name, _ in shape.head_parameters()}
+        config |= {
+            "base_model_name_or_path": adapter.card.base.id,
+            "revision": adapter.card.base.revision,
+            "task_type": "CAUSAL_LM" if shape.output == "text" else "SEQ_CLS",
+            "modules_to_save": sorted(heads) or None,
+        }
+        save_file(tensors, target / TENSOR_FILE, metadata={"format": "pt"})
+        (target / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+    @override
+    def card_paragraph(self, card: AdapterCard) -> str:
+        """The three lines of Python that load it."""
+        num_outputs = read_task(card.task).num_outputs
+        kind = "CausalLM" if num_outputs is None else "SequenceClassification"
+        num_labels = "" if num_outputs is None else f", num_labels={num_outputs}"
+        return (
+            f"With peft:\n\n```python\nfrom peft import PeftModel\nfrom transformers import AutoModelFor{kind}\n\n"
+            f'base = AutoModelFor{kind}.from_pretrained("{card.base.id}"{num_labels})\n'
+            f'model = PeftModel.from_pretrained(base, "THIS_FOLDER")\n```\n\n'
+            f"Back into an adapter folder of lorafit:\n\n```sh\n"
+            f"lorafit import THIS_FOLDER OUT --format peft --base {card.base.id}\n```"
+        )
+
+
+def peft_adapter(layers: Mapping[str, LoRALayer]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The adapters of named layers in PEFT's names and layout, and the LoraConfig that goes with them.
+
+    Rank and alpha of the first layer hold for all, patterns say those that differ.
+    """
+    from lorafit.interop.peft_layout import PREFIX, to_peft
+
+    tensors = {
+        f"{PREFIX}{name}.{key}": tensor
+        for name, layer in layers.items()
+        for key, tensor in to_peft(layer).items()
+    }
+    ranks = {name: len(layer.lora_A) for name, layer in layers.items()}
+    alphas = {name: layer.scaling * ranks[name] for name, layer in layers.items()}
+    first = next(iter(layers))
+    config = {
+        "peft_type": "LORA",
+        "target_modules": sorted(layers),
+        "r": ranks[first],
+        "lora_alpha": alphas[first],
+        "lora_dropout": layers[first].lora_dropout.p,
+        "bias": "none",
+        "fan_in_fan_out": any(getattr(layer, "fan_in_fan_out", False) for layer in layers.values()),
+        "rank_pattern": {name: rank for name, rank in ranks.items() if rank != ranks[first]},
+        "alpha_pattern": {name: alpha for name, alpha in alphas.items() if alpha != alphas[first]},
+        "inference_mode": True,
+    }
+    return tensors, config

@@ -1,0 +1,171 @@
+"""Task and [data] -> typed rows, each file read once. Every row is used, or counted and said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from lorafit.data.places import no_place, row_sources
+from lorafit.data.rows import RawRow, Row
+from lorafit.data.sources import RowFile, RowSource
+from lorafit.errors import NotFoundError, did_you_mean
+from lorafit.recipe import SPLITS, DataSection, Split
+from lorafit.tasks.base import Task
+from lorafit.tasks.presets import PRESETS
+from lorafit.tasks.registry import layout_of
+
+_SHOWN_FAULTS = 5
+_SHOWN_LINES = 12
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of every split that `data` has a place for. `task` has its labels, and `notes` says what was left out.
+
+    Rows are read when they are asked for, and kept.
+    """
+
+    task: Task
+    data: DataSection
+    sources: Mapping[Split, RowSource]
+    notes: list[str] = field(default_factory=list)
+    _read: dict[Split, list[Row]] = field(default_factory=dict)
+
+    @property
+    def splits(self) -> list[Split]:
+        """Those for which there is a place."""
+        return [split for split in SPLITS if split in self.sources]
+
+    @property
+    def scored_split(self) -> Split:
+        """The split on which a run is scored in the end."""
+        return self.task.scored_split(self.splits)
+
+    @property
+    def splits_of_run(self) -> list[Split]:
+        """What a run reads: its training rows, those that choose the best epoch, and those that are scored."""
+        wanted = {"train", "valid", self.scored_split}
+        return [split for split in SPLITS if split == "train" or (split in self.sources and split in wanted)]
+
+    def rows(self, split: Split) -> list[Row]:
+        """The rows of a split, in the order of its files.
+
+        Raises NotFoundError that names the file that is not there, or the lines of malformed rows.
+        """
+        if split not in self._read:
+            found: list[Row] = []
+            for file in self._source(split).open():
+                found += self._convert(file, split)
+            if not found:
+                raise NotFoundError(self._nothing(split))
+            self._read[split] = found
+        return self._read[split]
+
+    def num_train_rows(self) -> int | None:
+        """Training rows where they are at hand; else the number of the original data.
+
+        Raises NotFoundError for a file that is named and is not there, and where nothing is known.
+        """
+        source = self._source("train")
+        preset = PRESETS.get(self.task.name)
+        if preset is None or self.data.train is not None or source.at_hand():
+            return len(self.rows("train"))
+        return None
+
+    def identity(self, split: Split) -> str:
+        """A sha256 over what the rows come from. Raises NotFoundError where it is not there."""
+        return self._source(split).identity()
+
+    def identities(self) -> dict[str, str]:
+        """The identity of every split that a run reads."""
+        return {split: self.identity(split) for split in self.splits_of_run}
+
+    def _source(self, split: Split) -> RowSource:
+        return self.sources.get(split, no_place(split))
+
+    def _convert(self, file: RowFile, split: Split) -> list[Row]:
+        """Every row by the task. Raises NotFoundError with the lines of the bad ones, unless these are left out."""
+        rows: list[Row] = []
+        faults: list[tuple[int, str]] = []
+        for row in _with_columns(self.task, self.data, file, split):
+            try:
+                if row.fault:
+                    raise ValueError(row.fault)
+                rows.append(self.task.parse(row, split))
+            except ValueError as error:
+                faults.append((row.line, str(error)))
+        if faults and self.data.on_bad_row == "error":
+            raise NotFoundError(_faults_message(file, faults))
+        if faults and not rows:
+            raise NotFoundError(f"{file.where}: not one usable row ({len(faults):,} malformed)")
+        if faults:
+            many = "row was" if len(faults) == 1 else "rows were"
+            note = f"{file.where}: {len(faults)} malformed {many} skipped ({_numbers(file, faults)})"
+            self.notes.append(f"{note}; {len(rows):,} are left")
+        return rows
+
+    def _nothing(self, split: Split) -> str:
+        """Why a split has no rows."""
+        shares = self.data.shares()
+        if split in shares:
+            share = f"{shares[split]:g}"
+            return (
+                f"[data] {split}: no training row falls into the share of {share}; raise it, or name a file"
+            )
+        if split == "train" and shares:
+            return f"[data] {' and '.join(shares)}: no training row is left beside the share; lower it, or name a file"
+        return f"[data]: there are no rows in the {split} split"
+
+
+def load_rows(task: Task, data: DataSection) -> Rows:
+    """The rows that `data` names, for a task; and the task with everything that it takes from them.
+
+    Raises NotFoundError for a folder that is not there, and where a task needs training rows that are not there, or
+    from which nothing can be learned.
+    """
+    sources = row_sources(data, layout_of(task.name), task.key)
+
+    def train_rows() -> Iterator[RawRow]:
+        for file in sources.get("train", no_place("train")).open():
+            yield from (row for row in _with_columns(task, data, file, "train") if not row.fault)
+
+    return Rows(task.resolve(train_rows()), data, sources)
+
+
+def _with_columns(task: Task, data: DataSection, file: RowFile, split: Split) -> Iterator[RawRow]:
+    """The rows of a file; one that lacks a column of the task says so in its fault.
+
+    Raises NotFoundError for a file with a header that lacks it, and so all its rows.
+    """
+    required = task.columns(split)
+    for row in file.rows:
+        missing = [column for column in required if not row.fault and column not in row.fields]
+        if not missing:
+            yield row
+            continue
+        others = [old for old, new in data.rename.items() if new == missing[0]]
+        also = f" (or {', '.join(map(repr, others))})" if others else ""
+        what = f"no {'column' if file.has_header else 'key'} {missing[0]!r}{also}"
+        what += f"{did_you_mean(missing[0], row.fields)}; it has {', '.join(row.fields)}"
+        if file.has_header:
+            raise NotFoundError(f"{file.where}:1: {what}")
+        yield RawRow(row.line, {}, what)
+
+
+def _faults_message(file: RowFile, faults: list[tuple[int, str]]) -> str:
+    shown = [f"{_place(file, line)} {what}" for line, what in faults[:_SHOWN_FAULTS]]
+    if more := faults[_SHOWN_FAULTS:]:
+        shown.append(f"{file.where}: {len(more)} more malformed rows ({_numbers(file, more)})")
+    return "\n".join(shown) + "\nmend the file, or leave such rows out with data.on_bad_row=skip"
+
+
+def _place(file: RowFile, number: int) -> str:
+    """`a.csv:7:` where the number is a line's, else `a.json: entry 7,`."""
+    unit = file.unit[0]
+    return f"{file.where}:{number}:" if unit == "line" else f"{file.where}: {unit} {number},"
+
+
+def _numbers(file: RowFile, faults: list[tuple[int, str]]) -> str:
+    numbers = [str(line) for line, _ in faults[:_SHOWN_LINES]]
+    more = ", …" if len(faults) > _SHOWN_LINES else ""
+    return f"{file.unit[len(faults) > 1]} {', '.join(numbers)}{more}"

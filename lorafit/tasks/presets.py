@@ -1,0 +1,165 @@
+"""The paper's tasks as values for `[task]` and `[data]`: E2E, DART, WebNLG, and the nine of GLUE (Wang et al. 2019).
+
+Labels of GLUE in the order of the hub's `nyu-mll/glue`; sizes are those of the training splits. To add a preset, write
+its value into PRESETS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lorafit.data.glue import GlueFiles
+from lorafit.data.originals import DART_FILES, E2E_FILES, WEBNLG_FILES, PaperFiles
+from lorafit.data.places import Layout
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What gluebenchmark.com takes: a file for each part of the test split, with names, indices or scores in it."""
+
+    files: Mapping[str, str]  # part -> file name
+    names: bool = False  # classes by name, not by index
+    range: tuple[float, float] | None = None  # of scores
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Values of `[task]` and `[data]`, which a recipe's own keys override, and where the original data are."""
+
+    kind: str  # in TASKS
+    task: Mapping[str, Any]
+    layout: Layout
+    num_train_rows: int  # of the original data, for planning without it
+    data: Mapping[str, Any] = field(default_factory=dict)
+    original: PaperFiles | None = None  # to be fetched
+    submission: Submission | None = None
+
+
+def _paper(files: PaperFiles, num_train_rows: int, scorer: str, headline: str) -> Preset:
+    """A task of Table 3, as examples/NLG of the paper's repository reads, writes and scores it."""
+    task = {
+        "prompt": "prompt",
+        "completion": "completion",
+        "scorer": scorer,
+        "headline": headline,
+        "separator": "eos",
+        "completion_prefix": " ",
+        "stop_text": "\n\n",
+        "prompt_start": "none",
+        "score_on": "test",
+    }
+    return Preset("generation", task, files, num_train_rows, {"format": files.name}, files)
+
+
+def _classes(
+    layout: GlueFiles,
+    num_train_rows: int,
+    texts: tuple[str, ...],
+    labels: tuple[str, ...],
+    metrics: tuple[str, ...] = ("accuracy",),
+    *,
+    headline: str | None = None,
+    submission: Submission,
+    **data: Any,
+) -> Preset:
+    """A classification of GLUE. Labels are names or indices; those of the test split are not public."""
+    task = {
+        "text": texts if len(texts) > 1 else texts[0],
+        "label": "label",
+        "labels": labels,
+        "label_values": "indices",
+        "metrics": metrics,
+        "headline": headline or metrics[0],
+        "score_on": "valid",
+    }
+    return Preset("classification", task, layout, num_train_rows, data, submission=submission)
+
+
+_PAIR = ("sentence1", "sentence2")
+
+PRESETS: dict[str, Preset] = {
+    "e2e": _paper(E2E_FILES, 42_061, "e2e-metrics", "bleu"),
+    "dart": _paper(DART_FILES, 62_659, "generation-eval", "bleu"),
+    "webnlg": _paper(WEBNLG_FILES, 18_025, "generation-eval", "all.bleu"),
+    "cola": _classes(
+        GlueFiles("cola", "CoLA"),
+        8_551,
+        ("sentence",),
+        ("unacceptable", "acceptable"),
+        ("matthews", "accuracy"),
+        submission=Submission({"": "CoLA.tsv"}),
+        columns=("source", "label", "star", "sentence"),
+    ),
+    "sst2": _classes(
+        GlueFiles("sst2", "SST-2"),
+        67_349,
+        ("sentence",),
+        ("negative", "positive"),
+        submission=Submission({"": "SST-2.tsv"}),
+    ),
+    "mrpc": _classes(
+        GlueFiles("mrpc", "MRPC"),
+        3_668,
+        _PAIR,
+        ("not_equivalent", "equivalent"),
+        ("accuracy", "f1"),
+        submission=Submission({"": "MRPC.tsv"}),
+        rename={"#1 String": "sentence1", "#2 String": "sentence2", "Quality": "label"},
+    ),
+    "stsb": Preset(
+        "regression",
+        {
+            "text": _PAIR,
+            "label": "label",
+            "range": (0.0, 5.0),
+            "metrics": ("pearson", "spearman"),
+            "headline": "pearson",
+            "score_on": "valid",
+        },
+        GlueFiles("stsb", "STS-B"),
+        5_749,
+        {"rename": {"score": "label"}},
+        submission=Submission({"": "STS-B.tsv"}, range=(0.0, 5.0)),
+    ),
+    "qqp": _classes(
+        GlueFiles("qqp", "QQP"),
+        363_846,
+        ("question1", "question2"),
+        ("not_duplicate", "duplicate"),
+        ("accuracy", "f1"),
+        submission=Submission({"": "QQP.tsv"}),
+        rename={"is_duplicate": "label"},
+    ),
+    "mnli": _classes(
+        GlueFiles("mnli", "MNLI", ("matched", "mismatched")),
+        392_702,
+        ("premise", "hypothesis"),
+        ("entailment", "neutral", "contradiction"),
+        headline="matched.accuracy",
+        submission=Submission({"matched": "MNLI-m.tsv", "mismatched": "MNLI-mm.tsv"}, names=True),
+        rename={"sentence1": "premise", "sentence2": "hypothesis", "gold_label": "label"},
+    ),
+    "qnli": _classes(
+        GlueFiles("qnli", "QNLI"),
+        104_743,
+        ("question", "sentence"),
+        ("entailment", "not_entailment"),
+        submission=Submission({"": "QNLI.tsv"}, names=True),
+    ),
+    "rte": _classes(
+        GlueFiles("rte", "RTE"),
+        2_490,
+        _PAIR,
+        ("entailment", "not_entailment"),
+        submission=Submission({"": "RTE.tsv"}, names=True),
+    ),
+    "wnli": _classes(
+        GlueFiles("wnli", "WNLI"),
+        635,
+        _PAIR,
+        ("not_entailment", "entailment"),
+        submission=Submission({"": "WNLI.tsv"}),
+    ),
+}

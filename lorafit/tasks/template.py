@@ -1,0 +1,66 @@
+"""A text from the columns of a row: one column's, or a template such as "Q: {question}\\nA:"."""
+
+from __future__ import annotations
+
+import math
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Template:
+    """Literal texts, each with the column that follows it ("" for none)."""
+
+    pieces: tuple[tuple[str, str], ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that a row must have, each once."""
+        return tuple(dict.fromkeys(column for _, column in self.pieces if column))
+
+    def render(self, fields: Mapping[str, Any]) -> str:
+        """The text for a row. Raises ValueError for a field that is no text."""
+        return "".join(
+            literal + (text_of(column, fields.get(column)) if column else "")
+            for literal, column in self.pieces
+        )
+
+
+@lru_cache
+def parse_template(text: str) -> Template:
+    """A column's name, or a template: a brace makes it one, and `{{` is a brace itself.
+
+    Raises ValueError for braces that do not close, and for more in them than a column's name.
+    """
+    if not {"{", "}"} & set(text):
+        return Template((("", text),))
+    try:
+        parsed = list(string.Formatter().parse(text))
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no template: {error}; write {{{{ and }}}} for braces") from None
+    for _, column, form, conversion in parsed:
+        if column is not None and (not column or form or conversion):
+            raise ValueError(f"{text!r} is no template: only the name of a column may stand between braces")
+    if not any(column for _, column, _, _ in parsed):
+        raise ValueError(f"{text!r} names no column: every row would have the same text")
+    return Template(tuple((literal, column or "") for literal, column, _, _ in parsed))
+
+
+def text_of(column: str, value: Any) -> str:
+    """A field as a text; a number is written out, as it stands in files without types.
+
+    Raises ValueError for anything else, and for a text that cannot be written as UTF-8.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return str(value)
+    if not isinstance(value, str):
+        raise ValueError(f"{column}: expected a text, found {value!r}")
+    if not value.isascii():
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            raise ValueError(f"{column}: holds half a surrogate pair, which is no character") from None
+    return value

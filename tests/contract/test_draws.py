@@ -1,0 +1,140 @@
+"""Whatever an architecture and a method draw while training comes from the run's own generators."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from lorafit.data.batches import pack
+from lorafit.data.encode import EncodedPair
+from lorafit.data.labelled import EncodedText, pack_labelled
+from lorafit.lora import Draws, draw_from
+from lorafit.methods import Adapter, BitFit, Full, LoRA, Method, Prefix, Top2
+from lorafit.models import FAMILIES, Model, take_packed_rows
+from lorafit.objectives.classification import label_outputs
+from lorafit.training import label_loss_sum, language_model_loss_sums, recompute_activations
+from tests.support.tiny_models import outputs, tiny_model
+
+P = 0.3
+PAIRS = [EncodedPair((4, 9, 1, 0), (7, 22, 0)), EncodedPair((13, 0), (2, 8, 28, 6, 0))]
+TEXTS = [EncodedText((4, 9, 1, 7, 22, 5), None, 0.0), EncodedText((13, 2, 8), None, 2.0)]
+
+EVERYWHERE: list[Method] = [LoRA(r=2, alpha=4.0, dropout=P), Full(), Top2(num_layers=2)]
+OF_ENCODERS: list[Method] = [
+    BitFit(),
+    Adapter(size=4),
+    Adapter(variant="pfeiffer", size=4),
+    Adapter(variant="adapterdrop", size=4, drop_at_random=True),
+]
+OF_GPT2: list[Method] = [BitFit(), Adapter(size=4), Adapter(variant="lin", size=4)]
+LAYER, EMBEDDING = Prefix(length=3, hidden=8), Prefix(variant="embedding", length=3, hidden=8)
+
+
+def can_pack(model_type: str) -> bool:
+    """Whether examples may share a row in the tiny model of this architecture."""
+    return FAMILIES[model_type].can_pack(tiny_model(model_type).net.config)
+
+
+def methods_of(model_type: str) -> list[Method]:
+    """Every method that the architecture has a place for."""
+    family = FAMILIES[model_type]
+    methods = [*EVERYWHERE, *(OF_ENCODERS if "text" not in family.heads else [])]
+    methods += OF_GPT2 if model_type == "gpt2" else []
+    return (
+        methods + ([LAYER] if can_pack(model_type) else []) + ([EMBEDDING] if "text" in family.heads else [])
+    )
+
+
+def _padded_loss(model: Model) -> Tensor:
+    return outputs(model).square().sum()
+
+
+def _packed_loss(model: Model) -> Tensor:
+    if model.output == "text":
+        return language_model_loss_sums(model.net, pack(PAIRS, 64), [0.1])[0]
+    batch = pack_labelled(TEXTS, model.family.first_position(model.net.config))
+    return label_loss_sum(label_outputs(model, batch), batch.labels, 0.0)
+
+
+LOSSES: dict[str, Callable[[Model], Tensor]] = {"padded": _padded_loss, "packed": _packed_loss}
+CASES = [
+    pytest.param(
+        model_type, method, how, id=f"{model_type}-{method.name}{getattr(method, 'variant', '')}-{how}"
+    )
+    for model_type, family in FAMILIES.items()
+    for method in methods_of(model_type)
+    for how in (LOSSES if can_pack(model_type) else ["padded"])
+]
+over_all = pytest.mark.parametrize(("model_type", "method", "how"), CASES)
+
+
+def in_training(model_type: str, method: Method) -> Model:
+    """With every dropout of the architecture on."""
+    model = tiny_model(model_type, **dict.fromkeys(FAMILIES[model_type].dropouts, P))
+    method.attach(model, torch.Generator().manual_seed(0))
+    if can_pack(model_type):
+        take_packed_rows(model.net)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.trained().values():
+            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+    model.net.train()
+    return model
+
+
+def step(model: Model, how: str, draws: Draws) -> list[Tensor]:
+    """The loss, and the gradient of everything that trains."""
+    draw_from(model.net, draws)
+    loss = LOSSES[how](model)
+    return [loss.detach(), *torch.autograd.grad(loss, list(model.trained().values()))]
+
+
+def global_state() -> list[Any]:
+    kind, keys, *rest = np.random.get_state()
+    return [torch.get_rng_state().tolist(), random.getstate(), kind, list(keys), *rest]
+
+
+@over_all
+def test_a_step_touches_no_global_generator_and_is_its_draws(
+    model_type: str, method: Method, how: str
+) -> None:
+    model = in_training(model_type, method)
+    before = global_state()
+    first = step(model, how, Draws(0))
+    assert global_state() == before
+    torch.manual_seed(1234)
+    again, other = step(model, how, Draws(0)), step(model, how, Draws(1))
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not torch.equal(first[0], other[0])
+
+
+@over_all
+def test_two_models_draw_independently(model_type: str, method: Method, how: str) -> None:
+    one, two = in_training(model_type, method), in_training(model_type, method)
+    alone = [step(one, how, draws)[0] for draws in [Draws(0)] for _ in range(2)]
+    draw_from(one.net, Draws(0))
+    draw_from(two.net, Draws(1))
+    together = []
+    for _ in range(2):
+        together.append(LOSSES[how](one).detach())
+        LOSSES[how](two)
+    assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+@over_all
+def test_recomputed_activations_draw_the_same_again(model_type: str, method: Method, how: str) -> None:
+    model, draws = in_training(model_type, method), Draws(0)
+    expected = [step(model, how, draws) for _ in range(2)]
+    end = draws.state()
+    draws = Draws(0)
+    recompute_activations(model.net, draws)
+    for losses in expected:
+        torch.testing.assert_close(step(model, how, draws), losses)
+    assert draws.state().keys() == end.keys()
+    assert all(torch.equal(draws.state()[kind], end[kind]) for kind in end), "and not once more"

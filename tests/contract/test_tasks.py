@@ -1,0 +1,82 @@
+"""What holds for every task and every preset: the registries themselves are gone through."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from lorafit.data.readers import READERS
+from lorafit.metrics import METRICS
+from lorafit.recipe import DataSection
+from lorafit.tasks import PRESETS, SECTIONS, TASKS, Task, load_rows, make_data, make_task, read_task
+
+NAMES = list(SECTIONS)
+
+
+def resolved(name: str) -> Task:
+    """A task with all that it would take from its rows."""
+    labels = {"labels": ("a", "b")} if name == "classification" else {}
+    return make_task(name, **labels).resolve(iter(()))
+
+
+def test_every_name_means_one_thing() -> None:
+    assert not TASKS.keys() & PRESETS.keys()
+    assert SECTIONS.keys() == TASKS.keys() | PRESETS.keys()
+    assert all(SECTIONS[name] is TASKS[preset.kind] for name, preset in PRESETS.items())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_task_comes_back_from_its_options(name: str) -> None:
+    for task in (make_task(name), resolved(name)):
+        options = json.loads(json.dumps(task.options()))
+        assert options["name"] == name
+        assert options["kind"] == task.kind
+        assert read_task(options) == task
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_resolving_twice_is_resolving_once(name: str) -> None:
+    assert resolved(name).resolve(iter(())) == resolved(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_task_says_what_a_head_and_a_score_need(name: str) -> None:
+    task = resolved(name)
+    assert task.headline_score
+    assert (task.num_outputs is None) == (task.output == "text")
+    assert task.num_outputs == (1 if task.labels is None else len(task.labels)) or task.output == "text"
+    assert all(METRICS[metric].kind == task.output for metric in task.metrics or ())
+    assert task.columns("train")
+    assert set(task.columns("test")) <= set(task.columns("train"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_key_of_a_task_is_described(name: str) -> None:
+    for key, field in SECTIONS[name].model_fields.items():
+        assert (field.description or "").endswith("."), key
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_values_that_its_task_takes(name: str) -> None:
+    preset, task, data = PRESETS[name], make_task(name), make_data(name)
+    assert {key: getattr(task, key) for key in preset.task} == preset.task
+    assert {key: getattr(data, key) for key in preset.data} == preset.data
+    assert data.format is None or data.format in READERS
+    assert preset.num_train_rows > 0
+    assert task.headline_score.rpartition(".")[2] == (task.metrics or ("bleu",))[0]
+    assert task.resolve(iter(())) == task  # nothing is left to be found
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_has_original_data(name: str) -> None:
+    rows = load_rows(make_task(name), DataSection(dir="/nowhere"))
+    assert rows.splits == ["train", "valid", "test"]
+    assert load_rows(make_task(name), make_data(name)).splits == ["train", "valid", "test"]
+    assert rows.num_train_rows() is None
+
+
+@pytest.mark.parametrize("options", [{}, {"kind": "unknown"}, {"kind": 3}, {"kind": "regression", "x": 1}])
+def test_options_of_no_task(options: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"task\."):
+        read_task({"name": "x", **options})

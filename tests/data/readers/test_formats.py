@@ -1,0 +1,220 @@
+"""The same rows from every format; what is no row, and what is no file of the format, by line."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import gzip
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyarrow import parquet
+
+from lorafit.data import RawRow
+from lorafit.data.readers import READERS, known_suffixes, reader_for
+from lorafit.data.sources import FileFormat, Files
+from lorafit.errors import NotFoundError, RecipeError
+from lorafit.recipe import DataSection
+
+COLUMNS = ("text", "label", "other name")
+# Without CR, NUL and halves of surrogate pairs; csv's own reader changes them, or no file can hold them.
+CELL = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\r\0"), max_size=12)
+LINE_CELL = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\r\n\t\0"), max_size=12)
+
+
+def rows(path: Path, **options: Any) -> list[RawRow]:
+    return [row for file in Files({path: ""}, FileFormat(**options)).open() for row in file.rows]
+
+
+def parse(name: str, content: bytes, columns: tuple[str, ...] = ()) -> list[RawRow]:
+    return list(READERS[name](columns).read(io.BytesIO(content), "x"))
+
+
+def write(name: str, table: list[dict[str, str]]) -> bytes:
+    """A table in a format."""
+    match name:
+        case "csv":
+            stream = io.StringIO(newline="")
+            writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n", quoting=csv.QUOTE_ALL)
+            writer.writeheader()
+            writer.writerows(table)
+            return stream.getvalue().encode()
+        case "tsv":
+            lines = ["\t".join(COLUMNS), *("\t".join(row[c] for c in COLUMNS) for row in table)]
+            return ("\n".join(lines) + "\n").encode()
+        case "jsonl":
+            return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in table).encode()
+        case "json":
+            return json.dumps(table, indent=1).encode()
+        case "parquet":
+            sink = io.BytesIO()
+            parquet.write_table(pa.Table.from_pylist(table), sink)
+            return sink.getvalue()
+    raise AssertionError(name)
+
+
+TABLES = ("csv", "tsv", "jsonl", "json", "parquet")
+
+
+def test_every_reader_but_the_papers_is_tried_here() -> None:
+    assert set(TABLES) | {"e2e", "dart", "webnlg"} == READERS.keys()
+
+
+def test_every_format_is_named_where_people_look() -> None:
+    description = DataSection.model_fields["format"].description or ""
+    assert all(f"{name}" in description for name in READERS)
+
+
+def tables(cell: st.SearchStrategy[str]) -> st.SearchStrategy[list[dict[str, str]]]:
+    return st.lists(st.fixed_dictionaries(dict.fromkeys(COLUMNS, cell)), min_size=1, max_size=5)
+
+
+@pytest.mark.parametrize("name", [name for name in TABLES if name != "tsv"])
+@settings(deadline=None)  # pyarrow is imported in the first example
+@given(table=tables(CELL))
+def test_any_text_comes_back(name: str, table: list[dict[str, str]]) -> None:
+    assert [row.fields for row in parse(name, write(name, table))] == table
+
+
+@given(table=tables(LINE_CELL.map(lambda cell: "x" + cell)))
+def test_any_line_comes_back_from_tsv(table: list[dict[str, str]]) -> None:
+    assert [row.fields for row in parse("tsv", write("tsv", table))] == table
+
+
+@pytest.mark.parametrize("name", ["csv", "tsv", "jsonl", "json", "e2e"])
+@given(table=tables(LINE_CELL.map(lambda cell: "x" + cell)), blank=st.integers(0, 3))
+def test_bom_crlf_and_blank_lines_at_the_end_mean_nothing(
+    name: str, table: list[dict[str, str]], blank: int
+) -> None:
+    content = b"a||b\n" * len(table) if name == "e2e" else write(name, table)
+    other = b"\xef\xbb\xbf" + content.replace(b"\n", b"\r\n") + b"\r\n" * blank
+    assert parse(name, other) == parse(name, content)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_gzipped_file_is_the_same(name: str, tmp_path: Path) -> None:
+    table = [{"text": 'ä, "b"', "label": "1", "other name": "x"}] * 3
+    (tmp_path / f"a.{name}").write_bytes(write(name, table))
+    (tmp_path / f"a.{name}.gz").write_bytes(gzip.compress(write(name, table)))
+    plain = rows(tmp_path / f"a.{name}")
+    assert len(plain) == 3
+    assert rows(tmp_path / f"a.{name}.gz") == plain
+    assert {f".{name}", f".{name}.gz"} <= set(known_suffixes())
+
+
+def test_lines_are_those_of_the_file() -> None:
+    text = 'a,b\n"1\n2",x\n3,y\n"4\n\n",z,zz\n5,w\n'
+    assert [(row.line, row.fields.get("b"), bool(row.fault)) for row in parse("csv", text.encode())] == [
+        (2, "x", False),
+        (4, "y", False),
+        (5, None, True),
+        (8, "w", False),
+    ]
+    array = '[\n {"a": 1},\n\n {"a":\n 2}, {"a": 3},\n 4]'
+    assert [(row.line, row.fields.get("a")) for row in parse("json", array.encode())] == [
+        (2, 1),
+        (4, 2),
+        (5, 3),
+        (6, None),
+    ]
+
+
+def test_an_object_a_line_is_read_from_a_json_file_too() -> None:
+    content = b'{"a": 1}\n{"a": 2}\n{'
+    assert parse("json", content) == parse("jsonl", content)
+    assert parse("json", b'{"a": 1}') == [RawRow(1, {"a": 1})]
+
+
+def test_a_long_cell() -> None:
+    long = "x" * 300_000
+    assert parse("csv", f"a\n{long}\n".encode())[0].fields == {"a": long}
+
+
+def test_columns_of_files_without_header() -> None:
+    assert parse("tsv", b"1\t2\n3\t4\n", ("a", "b"))[0].fields == {"a": "1", "b": "2"}
+    assert parse("csv", b"1,2\n3,4\n", ("a", "b"))[1].fields == {"a": "3", "b": "4"}
+    assert parse("csv", b"c,b\n3,4\n", ("a", "b")) == [
+        RawRow(2, {"c": "3", "b": "4"})
+    ]  # it has one all the same
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("csv", b"", "x: is empty"),
+        ("csv", b"\xef\xbb\xbf\n\n", "x: is empty"),
+        ("csv", b"a,b\n", "x: has a header and no rows"),
+        ("csv", b'a,b\n1,"2\n3', "x:2: not valid CSV: unexpected end of data"),
+        ("csv", b"a,b,a\n1,2,3\n", "x:1: the column 'a' occurs twice"),
+        ("csv", b"a,b\n1,\xff\n", "x:2: not UTF-8 text (byte 6)"),
+        ("csv", "a,b\n1,2\n".encode("utf-16"), "x: not UTF-8 text: it is UTF-16 text"),
+        ("csv", b"PK\x03\x04rest", "it is a zip archive (or a spreadsheet)"),
+        ("jsonl", b"<?xml version='1.0'?>", "it is XML"),
+        ("csv", b"a,b\r1,2\r", "x: its lines end with CR alone"),
+        ("json", b"[]", "x: is an empty array"),
+        ("json", b'[{"a": 1}', "x:1: not valid JSON: expected ',' and an object, or ']'"),
+        ("json", b'[{"a": 1},\n]', "x:2: not valid JSON: expected ',' and an object, or ']'"),
+        ("json", b'[{"a": 1}]\n[', "x: not valid JSON: '[' stands behind the array"),
+        ("json", b'[{"a": 1},\n {"a" 2}]', "x:2: not valid JSON"),
+        ("json", b'[{"a": 1, "a": 2}]', "x:1: the key 'a' occurs twice"),
+        ("json", b'{\n"a": [1]}', "x: one JSON object, expected an array of objects or an object a line"),
+        ("json", b"[" * 100_000, "x:1: nested too deeply"),
+        ("parquet", b"PAR1", "x: not a readable parquet file"),
+    ],
+)
+def test_what_is_no_file_of_the_format(name: str, content: bytes, words: str) -> None:
+    with pytest.raises(NotFoundError) as caught:
+        parse(name, content)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "faults"),
+    [
+        ("csv", b"a,b\n1\n\n1,2,3\n4,5\n", ["1 fields between commas", "a blank line", "3 fields between commas", ""]),
+        ("tsv", b"a\tb\n1\n\n1\t2\n", ["1 fields between tabs, expected 2 (a, b)", "a blank line", ""]),
+        ("jsonl", b'[1]\n\n{\n{"a": 1, "a": 1}\n{}', ["not a JSON", "a blank", "not valid", "the key", ""]),
+        ("jsonl", b"[" * 100_000, ["nested too deeply"]),
+        ("e2e", b"a\na||b||c\n||b\na||\na||b", ["expected", "expected", "the part before", "the part after", ""]),
+    ],
+)  # fmt: skip
+def test_what_is_no_row(name: str, content: bytes, faults: list[str]) -> None:
+    found = parse(name, content)
+    assert len(found) == len(faults)
+    for row, fault in zip(found, faults, strict=True):
+        assert row.fault.startswith(fault)
+        assert bool(row.fault) == bool(fault)
+
+
+@settings(deadline=None)
+@given(content=st.binary(max_size=60))
+@pytest.mark.parametrize("name", READERS)
+def test_any_bytes_are_rows_or_a_refusal(name: str, content: bytes) -> None:
+    found: list[RawRow] = []
+    with contextlib.suppress(NotFoundError):
+        found += READERS[name]().read(io.BytesIO(content), "x")
+    assert all(row.fault or row.fields for row in found)
+
+
+def test_an_unknown_suffix_and_an_unknown_name() -> None:
+    with pytest.raises(
+        NotFoundError, match=r"a\.txt: unknown kind of file '\.txt'; one of \.csv, .*data\.format"
+    ):
+        reader_for(Path("a.txt"))
+    with pytest.raises(RecipeError, match=r"\[data\] format: no format 'json1'; did you mean 'jsonl?'"):
+        reader_for(Path("a.txt"), "json1")
+    assert reader_for(Path("a.txt"), "e2e") == READERS["e2e"]()
+    assert reader_for(Path("A.CSV.gz")) == READERS["csv"]()
+
+
+def test_what_claims_to_be_gzipped(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(gzip.compress(b"a,b\n1,2\n")[:-9])
+    with pytest.raises(NotFoundError, match=r"a\.csv\.gz: not a readable gzip file"):
+        rows(path)
