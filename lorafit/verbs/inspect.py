@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from transformers import PretrainedConfig
+from transformers import GPT2Config
 
 from lorafit.data.download import base_url, blob_sha1, download
 from lorafit.data.originals import OriginalFile, PaperFiles, Split, data_root
@@ -157,9 +157,9 @@ def _lengths(what: str, counts: Sequence[int]) -> Lengths:
 
 
 def _facts(model: ModelSection) -> BaseFacts:
-    """Those of the base; where there is a tokenizer alone, those of a GPT-2 without a limit of positions."""
+    """Those of the base; where there is a tokenizer alone, those of a GPT-2 with positions for everything."""
     try:
         config = load_config(model.base, model.revision, local_only=True)
     except NotFoundError:
-        return BaseFacts(PretrainedConfig(), FAMILIES["gpt2"])
+        return BaseFacts(GPT2Config(n_positions=2**31), FAMILIES["gpt2"])
     return BaseFacts(config, family_of(config))
