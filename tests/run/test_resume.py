@@ -96,7 +96,7 @@ def test_a_run_of_an_earlier_format_is_refused_and_left_as_it_is(runner: MakeRun
     before = {path: path.read_bytes() for path in cut.folder.rglob("*") if path.is_file()}
     for options in (TrainOptions(), TrainOptions(resume="must")):
         with pytest.raises(
-            RecipeError, match=r"earlier lorafit.*start over .*or finish the run with lorafit 0\.1"
+            RecipeError, match=r"earlier lorafit.*resume=.*lorafit 0\.1"
         ):
             cut(options)
     assert {path: path.read_bytes() for path in cut.folder.rglob("*") if path.is_file()} == before
