@@ -69,7 +69,7 @@ class Evaluator:
 
 @dataclass(frozen=True)
 class RunEvaluator:
-    """Scores a run's model on `split`, and writes the predictions: the bare base before training, the best adapter after."""
+    """Scores a run's model on `split` and writes the predictions: of the bare base, and of the best adapter."""
 
     evaluator: Evaluator
     base: LoadedBase
