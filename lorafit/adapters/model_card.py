@@ -61,7 +61,7 @@ def _facts(card: AdapterCard, tensors: dict[str, Tensor]) -> str:
     rows = {
         "base": f"`{base.id}`{revision} ({weights})",
         "method": f"{card.method['name']} ({options})",
-        "task": f"{card.task['name']} ({task.output}{labels})",
+        "task": f"{task.name} ({task.output}{labels})",
         "data": data,
         "decoding": decoding if task.output == "text" else "",
         "trained values": f"{sum(tensor.numel() for tensor in tensors.values()):,}",

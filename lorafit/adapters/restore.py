@@ -14,7 +14,16 @@ from lorafit import lora
 from lorafit.adapters.folder import TENSOR_FILE, Adapter
 from lorafit.errors import AdapterError, DamagedError, SetArgument, WrongBaseError, WrongScaleError
 from lorafit.methods import METHODS, Method
-from lorafit.models import Model, base_folder, base_identity, load_base, load_config
+from lorafit.models import (
+    Model,
+    base_folder,
+    base_identity,
+    load_base,
+    load_config,
+    load_tokenizer,
+    needs_pad_token,
+    set_pad_token,
+)
 from lorafit.tasks import Task, read_task
 
 
@@ -106,7 +115,11 @@ def _rank_axis(model: Model, name: str) -> int | None:
 
 def model_config(adapter: Adapter, base: str, revision: str | None) -> PretrainedConfig:
     """The base's config with the adapter's task in it."""
-    return load_config(base, revision, num_labels=task_of(adapter).num_outputs)
+    task = task_of(adapter)
+    config = load_config(base, revision, num_labels=task.num_outputs)
+    if needs_pad_token(config, task.output):
+        set_pad_token(config, load_tokenizer(base, revision))
+    return config
 
 
 def task_of(adapter: Adapter) -> Task:

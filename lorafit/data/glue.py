@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from typing_extensions import override
+
 from lorafit.data.hub import HubRows
+from lorafit.data.places import Layout
 from lorafit.data.sources import FileFormat, Files, Missing, RowSource
 from lorafit.recipe import SPLITS, Split
 
@@ -16,18 +19,20 @@ _FILES: dict[Split, str] = {"train": "train", "valid": "dev", "test": "test"}
 
 
 @dataclass(frozen=True)
-class GlueFiles:
+class GlueFiles(Layout):
     """A task of GLUE: its name on the hub, its folder in the download, and the parts of its valid and test splits."""
 
     name: str
     folder: str
     parts: tuple[str, ...] = ("",)
 
+    @override
     def in_folder(self, root: Path, file_format: FileFormat) -> dict[Split, RowSource]:
         """TSV files of the GLUE download, or parquet files in the layout of the hub."""
         return {split: self._find(root, split, file_format) for split in SPLITS}
 
-    def by_default(self, file_format: FileFormat) -> dict[Split, RowSource]:  # noqa: ARG002
+    @override
+    def by_default(self, file_format: FileFormat) -> dict[Split, RowSource]:
         """The hub."""
         return {
             split: HubRows(

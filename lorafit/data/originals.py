@@ -10,7 +10,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from lorafit.data.places import SPLIT_NAMES
+from typing_extensions import override
+
+from lorafit.data.places import SPLIT_NAMES, Layout
 from lorafit.data.sources import FileFormat, Files, Missing, RowSource
 from lorafit.recipe import SPLITS, Split
 
@@ -28,7 +30,7 @@ class OriginalFile:
 
 
 @dataclass(frozen=True)
-class PaperFiles:
+class PaperFiles(Layout):
     """The files of a preset, one a split, in `folder` of the repository's examples/NLG/data."""
 
     name: str  # of the preset
@@ -39,6 +41,7 @@ class PaperFiles:
         """The file of a split."""
         return next(file for file in self.files if file.split == split)
 
+    @override
     def in_folder(self, root: Path, file_format: FileFormat) -> dict[Split, RowSource]:
         """The splits in a folder that a user calls the data's: right there or in the task's folder, under the
         original names or simply as train, valid (or dev), test."""
@@ -48,6 +51,7 @@ class PaperFiles:
             for split in SPLITS
         }
 
+    @override
     def by_default(self, file_format: FileFormat) -> dict[Split, RowSource]:
         """The splits where `lorafit data fetch` puts them."""
         root = data_root()

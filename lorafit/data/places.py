@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from typing_extensions import override
+
 from lorafit.data.readers import known_suffixes
 from lorafit.data.rows import RawRow
 from lorafit.data.sources import FileFormat, Files, Missing, Renamed, RowSource, shares
@@ -36,9 +38,10 @@ class Layout(Protocol):
 
 
 @dataclass(frozen=True)
-class OwnFiles:
+class OwnFiles(Layout):
     """A folder of one's own: `train`, `valid` (or `validation`, `dev`) and `test`, each in a format of READERS."""
 
+    @override
     def in_folder(self, root: Path, file_format: FileFormat) -> dict[Split, RowSource]:
         """The splits that are there; the training split must be.
 
@@ -49,7 +52,8 @@ class OwnFiles:
         sources: dict[Split, RowSource] = {} if found["train"] else {"train": missing}
         return sources | {split: Files({path: ""}, file_format) for split, path in found.items() if path}
 
-    def by_default(self, file_format: FileFormat) -> dict[Split, RowSource]:  # noqa: ARG002
+    @override
+    def by_default(self, file_format: FileFormat) -> dict[Split, RowSource]:
         """None."""
         return {}
 

@@ -15,7 +15,7 @@ class RawRow:
     """
 
     line: int
-    fields: Mapping[str, Any]
+    fields: Mapping[str, object]
     fault: str = ""
     part: str = ""
 

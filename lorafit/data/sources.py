@@ -11,9 +11,9 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
-from lorafit.data.readers import reader_for
+from lorafit.data.readers import Reader, reader_for
 from lorafit.data.rows import RawRow
 from lorafit.errors import NotFoundError
 
@@ -73,9 +73,7 @@ class Files:
         """Each file with its reader."""
         for path, part in self.paths.items():
             reader = reader_for(path, self.format.name, self.format.columns)
-            where = str(path)
-            rows = _read(path, lambda stream, read=reader.read, where=where: read(stream, where))  # type: ignore[misc]
-            yield RowFile(where, rows, reader.unit, reader.has_header).of_part(part)
+            yield RowFile(str(path), _read(path, reader), reader.unit, reader.has_header).of_part(part)
 
     def identity(self) -> str:
         """sha256 of the file, or over the hashes of the files."""
@@ -158,14 +156,13 @@ class Renamed:
         return self.source.at_hand()
 
     def _row(self, row: RawRow) -> RawRow:
-        fields = dict(row.fields)
-        for old, new in self.names.items():
-            if old not in fields:
-                continue
-            value = fields.pop(old)
-            if fields.setdefault(new, value) != value:
-                fault = f"{new} is {fields[new]!r}, and {old}, another name of it, is {value!r}"
-                return replace(row, fields={}, fault=fault)
+        fields: dict[str, object] = {}
+        for name, value in row.fields.items():
+            meant = self.names.get(name, name)
+            if fields.setdefault(meant, value) != value:
+                first = next(key for key in row.fields if self.names.get(key, key) == meant)
+                said = f"{first} is {row.fields[first]!r} and {name} is {value!r}"
+                return replace(row, fields={}, fault=f"{said}, and both are names of {meant}")
         return replace(row, fields=fields)
 
 
@@ -181,13 +178,14 @@ def _place(row: RawRow, key: Callable[[RawRow], str]) -> float:
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
-def _read(path: Path, read: Callable[[BinaryIO], Iterator[RawRow]]) -> Iterator[RawRow]:
+def _read(path: Path, reader: Reader) -> Iterator[RawRow]:
     """The rows of a file, unzipped if it is gzipped. Raises NotFoundError where it cannot be read."""
     try:
         with path.open("rb") as stream:
             is_zipped = stream.read(len(_GZIP_MARK)) == _GZIP_MARK
             stream.seek(0)
-            yield from read(io.BytesIO(gzip.decompress(stream.read())) if is_zipped else stream)
+            unzipped = io.BytesIO(gzip.decompress(stream.read())) if is_zipped else stream
+            yield from reader.read(unzipped, str(path))
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise NotFoundError(f"{path}: not a readable gzip file: {error}") from None
     except OSError as error:

@@ -2,9 +2,17 @@
 
 from lorafit.models.activations import fuse_activations
 from lorafit.models.at_hand import missing_files
-from lorafit.models.families import FAMILIES, LOGICAL_TARGETS, Family, Head, family_of
+from lorafit.models.families import FAMILIES, LOGICAL_TARGETS, Family, Head, Place, family_of
 from lorafit.models.identity import BaseIdentity, base_identity
-from lorafit.models.load import base_folder, load_base, load_config, load_tokenizer, set_pad_token, skeleton
+from lorafit.models.load import (
+    base_folder,
+    load_base,
+    load_config,
+    load_tokenizer,
+    needs_pad_token,
+    set_pad_token,
+    skeleton,
+)
 from lorafit.models.model import Model, TrainedSet, accepted
 from lorafit.models.packing import PackedRow, take_packed_rows
 from lorafit.models.stored import MappedFile, Stored, stored_tensors, weight_files
@@ -18,6 +26,7 @@ __all__ = [
     "MappedFile",
     "Model",
     "PackedRow",
+    "Place",
     "Stored",
     "TrainedSet",
     "accepted",
@@ -29,6 +38,7 @@ __all__ = [
     "load_config",
     "load_tokenizer",
     "missing_files",
+    "needs_pad_token",
     "set_pad_token",
     "skeleton",
     "stored_tensors",

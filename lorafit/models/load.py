@@ -108,7 +108,8 @@ def load_base(
     """
     tokenizer = load_tokenizer(base, revision)
     family = family_of(config)
-    set_pad_token(config, tokenizer, output)
+    if needs_pad_token(config, output):
+        set_pad_token(config, tokenizer)
     with _quiet():
         try:
             net, report = family.heads[output].auto_class.from_pretrained(
@@ -135,18 +136,18 @@ def load_base(
     return Model(net.eval(), tokenizer, family, output)
 
 
-def set_pad_token(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase, output: Kind) -> None:
-    """A head that reads the last token must know which are padding: a base without such a token gets its tokenizer's,
-    or its end of text. Raises NotFoundError where the tokenizer has neither.
-    """
+def needs_pad_token(config: PretrainedConfig, output: Kind) -> bool:
+    """Whether the config lacks it: a head that reads the last token must know which tokens are padding."""
     family = family_of(config)
-    text = family.text_config(config)
-    if family.heads[output].reads != "last" or text.pad_token_id is not None:
-        return
-    ids = (tokenizer.pad_token_id, tokenizer.eos_token_id)
-    if all(token is None for token in ids):
+    return family.heads[output].reads == "last" and family.text_config(config).pad_token_id is None
+
+
+def set_pad_token(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Let padding be what the tokenizer pads with, else its end of text. Raises NotFoundError where it has neither."""
+    ids = [token for token in (tokenizer.pad_token_id, tokenizer.eos_token_id) if token is not None]
+    if not ids:
         raise NotFoundError(f"{tokenizer.name_or_path}: its tokenizer has neither pad_token nor eos_token")
-    text.pad_token_id = next(token for token in ids if token is not None)
+    family_of(config).text_config(config).pad_token_id = ids[0]
 
 
 @torch.no_grad()

@@ -77,12 +77,12 @@ class Task(TaskSection, ABC):
     def parse(self, row: RawRow, split: Split) -> Row:
         """The typed row. In the test split a label may be missing. Raises ValueError for a malformed row."""
 
-    def resolve(self, rows: Iterable[RawRow]) -> Self:  # noqa: ARG002
+    @abstractmethod
+    def resolve(self, rows: Iterable[RawRow]) -> Self:
         """The task with everything that it takes from its training rows, which are read only where they are needed.
 
         Raises NotFoundError for rows from which nothing can be learned.
         """
-        return self
 
     def scored_split(self, available: Sequence[Split]) -> Split:
         """The split on which a run is scored in the end, of those for which there is a place."""
@@ -93,10 +93,14 @@ class Task(TaskSection, ABC):
         return label
 
     def part_of(self, row: RawRow) -> str:
-        """The part of the split to which a row belongs."""
+        """The part of the split to which a row belongs. Raises ValueError for "all"."""
         if self.part is None:
             return row.part
         value = row.fields.get(self.part)
+        if value == "all":
+            raise ValueError(
+                f"{self.part} is 'all', which scores call everything; give the part another name"
+            )
         return "" if value is None else str(value)
 
     def options(self) -> dict[str, Any]:

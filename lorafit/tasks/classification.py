@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 from typing_extensions import override
@@ -71,10 +71,10 @@ class Classification(LabelTask):
         )
 
     @override
-    def parse_label(self, value: Any) -> float:
+    def parse_label(self, value: object) -> float:
         labels = self._known_labels()
         if self.label_values == "indices":
-            index = labels.index(value) if value in labels else _index(value)
+            index = labels.index(value) if isinstance(value, str) and value in labels else _index(value)
             if index not in range(len(labels)):
                 known = ", ".join(f"{name} ({i})" for i, name in enumerate(labels))
                 raise ValueError(f"label {value!r} is none of {known}")
@@ -117,7 +117,7 @@ class Classification(LabelTask):
         return tuple(sorted(found, key=_order))
 
 
-def _name(value: Any) -> str:
+def _name(value: object) -> str:
     """A label as the name of a class, the same from files with types and without; "" where there is none."""
     match value:
         case bool():
@@ -131,7 +131,7 @@ def _name(value: Any) -> str:
     return ""
 
 
-def _index(value: Any) -> int:
+def _index(value: object) -> int:
     """A whole number, written out or not; -1 for anything else."""
     match value:
         case bool():

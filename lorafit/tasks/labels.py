@@ -48,7 +48,7 @@ class LabelTask(Task):
         """`metrics`, or what they are without any."""
 
     @abstractmethod
-    def parse_label(self, value: Any) -> float:
+    def parse_label(self, value: object) -> float:
         """A field -> the index of a class, or a score. Raises ValueError for anything else."""
 
     @override

@@ -62,9 +62,9 @@ class Rows:
         return self._read[split]
 
     def num_train_rows(self) -> int | None:
-        """Training rows where they are at hand; else the number of the original data.
+        """Training rows where they are at hand; else None, and the preset knows how many the original data have.
 
-        Raises NotFoundError for a file that is named and is not there, and where nothing is known.
+        Raises NotFoundError for a file that is named and is not there, and for a task that is no preset.
         """
         source = self._source("train")
         preset = PRESETS.get(self.task.name)
@@ -127,7 +127,14 @@ def load_rows(task: Task, data: DataSection) -> Rows:
 
     def train_rows() -> Iterator[RawRow]:
         for file in sources.get("train", no_place("train")).open():
-            yield from (row for row in _with_columns(task, data, file, "train") if not row.fault)
+            faults = []
+            for row in _with_columns(task, data, file, "train"):
+                if row.fault:
+                    faults.append((row.line, row.fault))
+                else:
+                    yield row
+            if faults and data.on_bad_row == "error":
+                raise NotFoundError(_faults_message(file, faults))
 
     return Rows(task.resolve(train_rows()), data, sources)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from pydantic import field_validator
 from typing_extensions import override
@@ -50,13 +50,20 @@ class Regression(LabelTask):
         return self.model_copy(update={"metrics": self.usual_metrics(), "headline": self.headline_score})
 
     @override
-    def parse_label(self, value: Any) -> float:
+    def parse_label(self, value: object) -> float:
         low, high = self.range or (-math.inf, math.inf)
-        try:
-            score = float(value)
-        except (TypeError, ValueError):
-            score = math.nan
-        if isinstance(value, bool) or not low <= score <= high or math.isinf(score):
+        score = _number(value)
+        if not low <= score <= high or math.isinf(score):
             bounds = f" from {low:g} to {high:g}" if self.range else ""
             raise ValueError(f"{self.label} {value!r} is not a number{bounds}")
         return score
+
+
+def _number(value: object) -> float:
+    """A number, written out or not; NaN for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return math.nan
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return math.nan

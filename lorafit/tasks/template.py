@@ -7,7 +7,6 @@ import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class Template:
         """The columns that a row must have, each once."""
         return tuple(dict.fromkeys(column for _, column in self.pieces if column))
 
-    def render(self, fields: Mapping[str, Any]) -> str:
+    def render(self, fields: Mapping[str, object]) -> str:
         """The text for a row. Raises ValueError for a field that is no text."""
         return "".join(
             literal + (text_of(column, fields.get(column)) if column else "")
@@ -49,12 +48,14 @@ def parse_template(text: str) -> Template:
     return Template(tuple((literal, column or "") for literal, column, _, _ in parsed))
 
 
-def text_of(column: str, value: Any) -> str:
+def text_of(column: str, value: object) -> str:
     """A field as a text; a number is written out, as it stands in files without types.
 
     Raises ValueError for anything else, and for a text that cannot be written as UTF-8.
     """
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, float) and math.isfinite(value):
         return str(value)
     if not isinstance(value, str):
         raise ValueError(f"{column}: expected a text, found {value!r}")

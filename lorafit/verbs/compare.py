@@ -6,9 +6,10 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from lorafit.errors import DataError, NotFoundError
+from lorafit.errors import DataError, NotFoundError, lookup
 from lorafit.metrics.comparison import Comparison, compare_predictions, read_predictions
-from lorafit.metrics.scorers import PROTOCOLS_BY_TASK, SCORERS, find_scorer
+from lorafit.metrics.scorers import SCORERS
+from lorafit.tasks import DEFAULTS
 
 _PREFERRED = ("test", "valid")
 
@@ -29,10 +30,9 @@ def compare(a: Path, b: Path, split: str | None, num_samples: int) -> CompareRes
     Raises NotFoundError where the runs have no such predictions, DataError where they cannot be read or paired.
     """
     file_a, file_b = _files(a, b, split)
-    task = _task(a) or _task(b) or ""
-    scorer = find_scorer(task, "paper") if task in PROTOCOLS_BY_TASK else SCORERS["plain"]
+    task, scorer = _task(a) or _task(b) or ("", "plain")
     comparison = compare_predictions(
-        read_predictions(file_a), read_predictions(file_b), scorer, num_samples=num_samples
+        read_predictions(file_a), read_predictions(file_b), SCORERS[scorer], num_samples=num_samples
     )
     return CompareResult(file_a, file_b, task, comparison)
 
@@ -63,12 +63,16 @@ def _predictions(path: Path) -> dict[str, Path]:
     return {file.stem: file for file in sorted(folder.glob("*.jsonl")) if file.name != "metrics.jsonl"}
 
 
-def _task(path: Path) -> str | None:
+def _task(path: Path) -> tuple[str, str] | None:
+    """The name of a run's task, and of the scorer for its texts."""
     folders = (path, *path.parents[:2]) if path.is_file() else (path,)
     recipe = next((f / "recipe.toml" for f in folders if (f / "recipe.toml").is_file()), None)
     if recipe is None:
         return None
     try:
-        return str(tomllib.loads(recipe.read_text(encoding="utf-8"))["task"]["name"])
+        table = tomllib.loads(recipe.read_text(encoding="utf-8"))["task"]
+        name = str(table["name"])
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{recipe}: is not readable as a recipe: {error}") from None
+    options = {**DEFAULTS.get(name, {}).get("task", {}), **table}
+    return name, lookup(SCORERS, str(options.get("scorer", "plain")), "scorer", where=str(recipe)).name

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from transformers import PretrainedConfig
+from transformers import GPT2Config
 
 from lorafit.data import Split
 from lorafit.errors import NotFoundError
@@ -76,9 +76,9 @@ def _lengths(what: str, counts: Sequence[int]) -> Lengths:
 
 
 def _facts(model: ModelSection) -> BaseFacts:
-    """Those of the base; where there is a tokenizer alone, those of a GPT-2 without a limit of positions."""
+    """Those of the base; where there is a tokenizer alone, those of a GPT-2 with positions for everything."""
     try:
         config = load_config(model.base, model.revision, local_only=True)
     except NotFoundError:
-        return BaseFacts(PretrainedConfig(), FAMILIES["gpt2"])
+        return BaseFacts(GPT2Config(n_positions=2**31), FAMILIES["gpt2"])
     return BaseFacts(config, family_of(config))

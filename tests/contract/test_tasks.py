@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from lorafit.data import RawRow
 from lorafit.data.readers import READERS
 from lorafit.metrics import METRICS
-from lorafit.recipe import DataSection
+from lorafit.recipe import SPLITS, DataSection
 from lorafit.tasks import PRESETS, SECTIONS, TASKS, Task, load_rows, make_data, make_task, read_task
 
 NAMES = list(SECTIONS)
@@ -74,6 +77,35 @@ def test_a_preset_has_original_data(name: str) -> None:
     assert rows.splits == ["train", "valid", "test"]
     assert load_rows(make_task(name), make_data(name)).splits == ["train", "valid", "test"]
     assert rows.num_train_rows() is None
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.just(10**400)
+    | st.floats()
+    | st.text(st.characters(), max_size=8),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(data=st.data())
+def test_any_row_is_parsed_or_malformed(name: str, data: st.DataObject) -> None:
+    """Rows of any JSON values, any of the columns missing; a part is text however it is written."""
+    task = resolved(name).model_copy(update={"part": "part"})
+    columns = st.sampled_from([*task.columns("train"), "other"])
+    fields = data.draw(st.dictionaries(columns, JSON))
+    for split in SPLITS:
+        try:
+            row = task.parse(RawRow(1, fields), split)
+        except ValueError:
+            continue
+        assert isinstance(row.part, str)
+        assert json.loads(json.dumps(row.to_json())) == row.to_json()
+        task.key(RawRow(1, fields))
 
 
 @pytest.mark.parametrize("options", [{}, {"kind": "unknown"}, {"kind": 3}, {"kind": "regression", "x": 1}])

@@ -115,12 +115,17 @@ def test_what_is_missing_says_so_when_it_is_asked_for() -> None:
         ({"score": 1, "x": 2}, {"label": 1, "x": 2}, ""),
         ({"label": 1}, {"label": 1}, ""),
         ({"score": 1, "label": 1}, {"label": 1}, ""),
-        ({"score": 1, "label": 2}, {}, "label is 2, and score, another name of it, is 1"),
+        ({"score": 1, "label": 2}, {}, "score is 1 and label is 2, and both are names of label"),
     ],
 )
 def test_a_renamed_column(fields: Mapping[str, int], found: Mapping[str, int], fault: str) -> None:
     [row] = rows_of(Renamed(Given((RawRow(1, fields),)), {"score": "label"}))
     assert row == RawRow(1, found, fault)
+
+
+def test_columns_may_change_their_names() -> None:
+    [row] = rows_of(Renamed(Given((RawRow(1, {"a": 1, "b": 2}),)), {"a": "b", "b": "a"}))
+    assert row.fields == {"b": 1, "a": 2}
 
 
 def test_files_of_a_split_follow_each_other_each_of_its_part(tmp_path: Path) -> None:

@@ -17,9 +17,10 @@ from tests.support.tiny_encoders import save_encoder, write_sst2
 Run = Callable[..., Any]
 
 
-@pytest.mark.parametrize("model_type", ["roberta", "deberta-v2"])
+@pytest.mark.parametrize("model_type", ["roberta", "deberta-v2", "gpt2", "llama", "mistral"])
 def test_from_the_recipe_to_a_submission_and_a_plain_model(model_type: str, cli: Run, tmp_path: Path) -> None:
-    base = save_encoder(tmp_path / "base", model_type)
+    window = {"sliding_window": 6} if model_type == "mistral" else {}
+    base = save_encoder(tmp_path / "base", model_type, **window)
     recipe = write_recipe(tmp_path / "sst2.toml", base, write_sst2(tmp_path / "glue"), train__epochs=6)
     run = tmp_path / "run"
     trained = json.loads(cli("train", recipe, "--output", run, "--json").stdout)

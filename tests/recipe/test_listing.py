@@ -51,7 +51,7 @@ def test_filters() -> None:
     ("wanted", "message"),
     [
         ({"table": "4"}, "no shipped recipe has the table '4'; one of 13, 14, 18, 2, 3"),
-        ({"task": "rtee"}, "qnli, qqp, rte, sst2, stsb, webnlg; did you mean 'rte'?"),
+        ({"task": "rtee"}, "qnli, qqp, regression, rte, sst2, stsb, webnlg; did you mean 'rte'?"),
         ({"method": "lra"}, "did you mean 'lora'?"),
         ({"base": "roberta-xl"}, "no shipped recipe has the base 'roberta-xl'"),
     ],

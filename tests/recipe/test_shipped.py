@@ -1,4 +1,4 @@
-"""Every shipped recipe is a valid recipe, and stands for a cell of the paper."""
+"""Every shipped recipe is a valid recipe, and stands for a cell of the paper or for files of one's own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from lorafit.run.plan import load_plan
 from lorafit.tasks import SECTIONS
 
 DOCUMENTS: dict[str, dict[str, Any]] = {
-    name: read_layers(path).document for name, path in shipped_recipes().items() if name != "quickstart"
+    name: document
+    for name, path in shipped_recipes().items()
+    if "paper" in (document := read_layers(path).document)
 }
 WARM = ("mrpc", "rte", "stsb")
 
@@ -67,6 +69,11 @@ def test_every_row_plans_with_the_paper_s_parameter_count(name: str) -> None:
     assert plan.schedule.num_steps > 0
     if row in COUNTS:
         assert plan.num_trained == COUNTS[row]
+
+
+def test_recipes_that_stand_for_no_cell_lie_at_the_top() -> None:
+    others = {name: path for name, path in shipped_recipes().items() if name not in DOCUMENTS}
+    assert {path.parent.name for path in others.values()} == {"recipes"}
 
 
 def test_every_cell_of_every_table_has_exactly_one_recipe() -> None:

@@ -245,7 +245,7 @@ def test_a_label_under_two_names_must_be_the_same(tmp_path: Path) -> None:
     header = "sentence1\tsentence2\tgold_label\tlabel"
     path = write(tmp_path / "a.tsv", header, "a\tb\tneutral\tneutral", "c\td\tneutral\tentailment")
     with pytest.raises(
-        NotFoundError, match=r":3: label is 'entailment', and gold_label, another name of it, is 'n"
+        NotFoundError, match=r":3: gold_label is 'neutral' and label is 'entailment', and both"
     ):
         read_labels("mnli", path)
     assert len(read_labels("mnli", path, on_bad_row="skip")) == 1

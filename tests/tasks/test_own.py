@@ -167,6 +167,13 @@ def test_a_prompt_from_several_columns(tmp_path: Path) -> None:
         load_rows(make_task("generation", prompt="{qestion}"), rows.data).rows("train")
 
 
+def test_no_part_may_be_called_all(tmp_path: Path) -> None:
+    task = make_task("generation", part="topic")
+    train = write(tmp_path, {"prompt": "a", "completion": "b", "topic": "all"})
+    with pytest.raises(NotFoundError, match=":1: topic is 'all', which scores call everything"):
+        load_rows(task, make_data("generation", train=train)).rows("train")
+
+
 def test_an_empty_prompt_is_no_row(tmp_path: Path) -> None:
     train = write(tmp_path, {"prompt": " ", "completion": "x"})
     with pytest.raises(NotFoundError, match=":1: the prompt is empty"):

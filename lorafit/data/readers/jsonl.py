@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, ClassVar
+from typing import BinaryIO, ClassVar
 
 from lorafit.data.readers.base import Reader, read_text
 from lorafit.data.rows import RawRow
@@ -38,12 +38,12 @@ def read_lines(text: str) -> Iterator[RawRow]:
             yield object_row(number, value)
 
 
-def object_row(number: int, value: Any) -> RawRow:
+def object_row(number: int, value: object) -> RawRow:
     """A JSON object as a row."""
     return RawRow(number, value) if isinstance(value, dict) else RawRow(number, {}, "not a JSON object")
 
 
-def unique_object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+def unique_object(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
     """A JSON object. Raises ValueError where a key occurs twice, since either value could be meant."""
     value = dict(pairs)
     if len(value) < len(pairs):

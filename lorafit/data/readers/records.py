@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, BinaryIO, TypeVar
+from typing import BinaryIO, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
@@ -21,7 +21,7 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, coerce_numbers_to_str=True)
 
 
-def read_document(stream: BinaryIO, where: str) -> Any:
+def read_document(stream: BinaryIO, where: str) -> object:
     """A whole JSON file. Raises NotFoundError with the place of the fault."""
     try:
         return json.loads(read_text(stream, where), object_pairs_hook=unique_object)
@@ -33,7 +33,7 @@ def read_document(stream: BinaryIO, where: str) -> Any:
         raise NotFoundError(f"{where}: nested too deeply") from None
 
 
-def parse_entry(structure: TypeAdapter[T], value: Any, shape: str) -> T:
+def parse_entry(structure: TypeAdapter[T], value: object, shape: str) -> T:
     """An entry of a file as `structure`.
 
     Raises ValueError with the first key that does not fit, and `shape`: what the file should look like.

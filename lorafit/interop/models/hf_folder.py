@@ -133,6 +133,9 @@ def _write_config(source: MergeSource, folder: Path, dtype: torch.dtype | None) 
     if dtype is not None:
         config.pop("torch_dtype", None)
         config["dtype"] = str(dtype).removeprefix("torch.")
+    if source.shape.head.reads == "last":  # it looks for the last token that is not padding
+        text_config = source.shape.family.text_config(source.config)
+        config.get("text_config", config)["pad_token_id"] = text_config.pad_token_id
     task = task_of(source.adapter)
     if task.labels:
         config["id2label"] = {str(i): label for i, label in enumerate(task.labels)}
