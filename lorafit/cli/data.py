@@ -42,7 +42,7 @@ def fetch(
 
     display = Display(json=json)
     with display:
-        files = originals.fetch(names or [], folder, display.report)
+        files = originals.fetch(names or [], folder, display.downloading)
     show_fetched(display, files)
 
 
