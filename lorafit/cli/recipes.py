@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lorafit.cli.command import Command
 from lorafit.cli.options import Debug, Json
+from lorafit.cli.parsing import parse_table
 
 if TYPE_CHECKING:
     from lorafit.recipe.read import NamedSections
@@ -37,11 +39,11 @@ def recipes(
     from lorafit.display.recipes import show_recipes
     from lorafit.recipe import select_recipes
 
-    number = table.lower().removeprefix("table").strip() if table is not None else None
+    number = parse_table(table) if table is not None else None
     show_recipes(Display(json=json), select_recipes(table=number, task=task, method=method, base=base))
 
 
-@app.command("schema")
+@app.command("schema", cls=Command)
 def schema(debug: Debug = False) -> None:  # noqa: ARG001
     """Print the JSON schema of a recipe; editors that know Taplo find it by `#:schema PATH` in the first line."""
     from lorafit.display import Display
@@ -50,7 +52,7 @@ def schema(debug: Debug = False) -> None:  # noqa: ARG001
     Display(json=True).print_json(schema(_named_sections()))
 
 
-@app.command("reference")
+@app.command("reference", cls=Command)
 def reference(debug: Debug = False) -> None:  # noqa: ARG001
     """Print every key with its values, its default and its meaning, as Markdown."""
     from lorafit.recipe.reference import reference

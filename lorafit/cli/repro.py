@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lorafit.cli.options import Debug, Json, Overrides, Unset, all_overrides
+from lorafit.cli.parsing import parse_names, parse_seeds, parse_table
+from lorafit.cli.stopping import stoppable
 
 if TYPE_CHECKING:
     from lorafit.display import Display
@@ -18,12 +20,15 @@ if TYPE_CHECKING:
 
 def repro(
     table: Annotated[
-        str, typer.Argument(help="table2, table3, table13, table14 or table18.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="TABLE", help="table2, table3, table13, table14 or table18.", show_default=False
+        ),
     ],
     rows: Annotated[
         str | None,
         typer.Option(
-            help="Only these rows (or parts of their names), separated by commas.", show_default=False
+            help="Only rows with these words in their names, separated by commas.", show_default=False
         ),
     ] = None,
     tasks: Annotated[
@@ -31,33 +36,42 @@ def repro(
     ] = None,
     seeds: Annotated[
         str | None,
-        typer.Option(help="Such as 0,1,2. [default: as many as the paper has]", show_default=False),
+        typer.Option(help="Such as 0,1,2.", show_default="as many as the paper has"),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, as processes.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="How many runs at a time.")] = 1,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Tiny random bases and data: tests the way, not the figures.")
+        bool,
+        typer.Option(
+            "--quick",
+            help="Tiny random bases and made-up rows: every step, in minutes, for figures that mean nothing.",
+        ),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show runs, steps, parameters and hours, and stop.")
+        bool, typer.Option("--dry-run", help="Only show runs, steps, parameters and hours.")
     ] = False,
     output: Annotated[
         Path | None,
-        typer.Option(help="Where the run folders are. [default: runs, or runs-quick]", show_default=False),
+        typer.Option(help="Folder of the run folders.", show_default="runs, or runs-quick"),
     ] = None,
     overrides: Overrides = None,
     unset: Unset = None,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Every run's messages.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show everything that the runs write.")] = False,
     json: Json = False,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
-    """Run a table of the paper: what is finished stays, the rest is run or resumed, and the table shown."""
+    """Run a table of the paper, and show it with our figures.
+
+    Finished runs stay as they are, interrupted ones are resumed. SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 make every run
+    save a checkpoint and end with exit code 75. What a run writes is in a log beside its folder.
+    """
     from lorafit.display import Display
     from lorafit.display.repro import show_estimates
     from lorafit.paper.jobs import Selection, plan_jobs
 
-    number = table.lower().removeprefix("table").strip()
+    number = parse_table(table)
     runs_dir = output or Path("runs-quick" if quick else "runs")
-    selection = Selection(_parts(rows), _parts(tasks), _seeds(seeds) or ((0,) if quick else ()))
+    chosen_seeds = parse_seeds("--seeds", seeds) if seeds else ((0,) if quick else ())
+    selection = Selection(parse_names(rows), parse_names(tasks), chosen_seeds)
     inputs = None
     if quick:
         from lorafit.paper.quick import QuickInputs
@@ -83,10 +97,9 @@ def train_command(job: Job) -> list[str]:
 def _run(display: Display, planned: list[Job], num_slots: int, verbose: bool) -> list[Outcome]:
     from lorafit.display.repro import show_runs
     from lorafit.paper.repro import run_jobs
-    from lorafit.run.stop import StopRequest
 
-    with display, StopRequest() as stop:
-        events = run_jobs(planned, train_command, num_slots, stop)
+    with display, stoppable() as group:
+        events = run_jobs(planned, train_command, num_slots, group.stop)
         return show_runs(display, events, len(planned), verbose=verbose)
 
 
@@ -102,16 +115,3 @@ def _conclude(display: Display, number: str, runs_dir: Path, outcomes: list[Outc
     show_table(display, build(number, runs_dir, include_changed=quick), "rich")
     if failed := [outcome.exit_code for outcome in outcomes if outcome.exit_code]:
         raise typer.Exit(failed[0])
-
-
-def _parts(text: str | None) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip()) if text else ()
-
-
-def _seeds(text: str | None) -> tuple[int, ...]:
-    from lorafit.errors import RecipeError
-
-    try:
-        return tuple(int(part) for part in _parts(text))
-    except ValueError:
-        raise RecipeError(f"--seeds {text}: must read 0,1,2") from None

@@ -8,6 +8,8 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
@@ -16,7 +18,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from lorafit import __version__
-from lorafit.data.originals import BASE_URL
+from lorafit.data.originals import BASE_URL, PaperFiles
 from lorafit.errors import LorafitError, NotFoundError
 
 URL_VARIABLE = "LORAFIT_DATA_URL"
@@ -41,6 +43,31 @@ def blob_sha1(path: Path) -> str:
 def base_url() -> str:
     """Where the files come from: the paper's repository, or the mirror that LORAFIT_DATA_URL names."""
     return os.environ.get(URL_VARIABLE, BASE_URL).rstrip("/")
+
+
+@dataclass(frozen=True)
+class FetchedFile:
+    """A file of the original data, in place; `fresh` if it was downloaded just now."""
+
+    path: Path
+    num_bytes: int
+    fresh: bool
+
+
+def fetch_files(
+    data_set: PaperFiles, root: Path, told: Callable[[str, int, int | None], None]
+) -> list[FetchedFile]:
+    """Bring the files of a data set to its folder in `root`. `told` hears each file's name and how far it is.
+
+    Raises what `download` raises.
+    """
+    files = []
+    for file in data_set.files:
+        name = f"{data_set.folder}/{file.name}"
+        target = root / name
+        fresh = download(f"{base_url()}/{name}", target, file.blob_sha1, partial(told, name))
+        files.append(FetchedFile(target, target.stat().st_size, fresh))
+    return files
 
 
 def download(url: str, target: Path, wanted_sha1: str, told: Told) -> bool:

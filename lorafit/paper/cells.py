@@ -94,7 +94,11 @@ class TableReport:
 
 
 def build_report(
-    table: PaperTable, runs: Sequence[RunRecord], recipes: Mapping[CellKey, str], *, include_changed: bool = False
+    table: PaperTable,
+    runs: Sequence[RunRecord],
+    recipes: Mapping[CellKey, str],
+    *,
+    include_changed: bool = False,
 ) -> TableReport:
     """The report on a table.
 
@@ -155,7 +159,9 @@ def _line(
     return Line(row, tuple(cells), average)
 
 
-def _cell(column: Column, figure: Figure | None, runs: Sequence[RunRecord], recipe: str | None, rule: Rule) -> Cell:
+def _cell(
+    column: Column, figure: Figure | None, runs: Sequence[RunRecord], recipe: str | None, rule: Rule
+) -> Cell:
     used = tuple(sorted((run for run in runs if column.score in run.scores), key=lambda run: run.seed))
     values = tuple(run.scores[column.score] * column.factor for run in used)
     return Cell(column, figure, used, values, aggregate(values, rule), spread(values), recipe)

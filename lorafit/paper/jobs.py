@@ -60,7 +60,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Selection:
-    """A part of a table: rows and tasks by (a part of) their names, and seeds. Empty means all, or the paper's seeds."""
+    """A part of a table: rows and tasks by their names or a part of them, and seeds. Empty means all of the paper's."""
 
     rows: Sequence[str] = ()
     tasks: Sequence[str] = ()
@@ -123,7 +123,9 @@ def _recipes(table: PaperTable, selection: Selection) -> dict[str, tuple[str, ..
         for task in tasks:
             name = shipped.get(cell_key(table, label, task))
             if name is None:
-                raise RecipeError(f"Table {table.number}, {label}, {task}: no recipe is shipped for this cell")
+                raise RecipeError(
+                    f"Table {table.number}, {label}, {task}: no recipe is shipped for this cell"
+                )
             found[name] = (*found.get(name, ()), label)
     return found
 

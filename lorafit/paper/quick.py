@@ -31,7 +31,11 @@ NUM_STEPS = 4
 _NAMES = ("Alimentum", "Cotto", "Zizzi", "Aromi", "Clowns", "Giraffe")
 _AREAS = ("riverside", "city centre")
 _FOODS = ("Italian", "French", "Indian")
-_MOODS = (("good", "fine", "lovely", "great"), ("bad", "awful", "poor", "dull"), ("odd", "long", "new", "old"))
+_MOODS = (
+    ("good", "fine", "lovely", "great"),
+    ("bad", "awful", "poor", "dull"),
+    ("odd", "long", "new", "old"),
+)
 _THINGS = ("film", "meal", "song", "book", "play")
 
 
@@ -72,7 +76,9 @@ class QuickInputs:
         """Keys of `[data]`."""
         name = recipe.task.name
         if name not in PRESETS:
-            raise RecipeError(f"[task] name: there are no made-up rows for {name!r}; there are for {', '.join(PRESETS)}")
+            raise RecipeError(
+                f"[task] name: there are no made-up rows for {name!r}; there are for {', '.join(PRESETS)}"
+            )
         folder = self.folder / "data" / name
         if not folder.is_dir():
             with new_folder(folder) as temporary:
@@ -84,7 +90,9 @@ def _save_base(like: PretrainedConfig, folder: Path) -> None:
     """A random model of the same family, with a tokenizer that knows the words of the rows."""
     family = family_of(like)
     facts = [f"{fact.prompt} {fact.text}" for fact in _facts("tokenizer", 60)]
-    tokenizer = family.tiny_tokenizer([*facts, *(_sentence(*words) for words in product(_THINGS, chain(*_MOODS)))])
+    tokenizer = family.tiny_tokenizer(
+        [*facts, *(_sentence(*words) for words in product(_THINGS, chain(*_MOODS)))]
+    )
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
     auto = AutoModelForCausalLM if "text" in family.heads else AutoModelForMaskedLM
@@ -102,7 +110,9 @@ def _write_splits(recipe: Recipe, preset: Preset, folder: Path) -> None:
     parts = preset.submission.files if preset.submission else ("",)
     dev = (f"dev_{part}".removesuffix("_") for part in parts)
     for name, count in (("train", NUM_ROWS["train"]), *((name, NUM_ROWS["valid"]) for name in dev)):
-        _write_table(folder / f"{name}.tsv", recipe, _labelled(f"{recipe.task.name} {name}", count, recipe.task))
+        _write_table(
+            folder / f"{name}.tsv", recipe, _labelled(f"{recipe.task.name} {name}", count, recipe.task)
+        )
 
 
 # ---- texts
@@ -183,7 +193,9 @@ def _labelled(seed: str, count: int, task: Task) -> Iterator[dict[str, str]]:
     for number in range(count):
         thing = draw.choice(_THINGS)
         moods = [draw.randrange(num_moods) for _ in texts]
-        row = {text: _sentence(thing, draw.choice(_MOODS[mood])) for text, mood in zip(texts, moods, strict=True)}
+        row = {
+            text: _sentence(thing, draw.choice(_MOODS[mood])) for text, mood in zip(texts, moods, strict=True)
+        }
         total = sum(moods) % num_moods
         yield row | {label: task.labels[total] if task.labels else f"{total + number % 3 / 4:.2f}"}
 

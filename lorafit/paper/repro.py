@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from lorafit.errors import InterruptedRunError
+from lorafit.errors import RUN_AGAIN, InterruptedRunError
 from lorafit.paper.jobs import Job
 
 Status = Literal["finished before", "done", "failed", "not tried", "interrupted"]
@@ -79,11 +79,11 @@ def run_jobs(
     finally:
         schedule.terminate()
     if schedule.stopped_by:
-        raise InterruptedRunError(f"interrupted ({schedule.stopped_by}); run the same command again to go on")
+        raise InterruptedRunError(f"interrupted ({schedule.stopped_by})", RUN_AGAIN)
 
 
 class _Schedule:
-    """The jobs that wait, those that run, and the slots that are free. A slot is what its processes' environment has."""
+    """Jobs that wait, processes that run, and free slots. A slot is what its processes have in their environment."""
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lorafit.errors import NotFoundError
+from lorafit.errors import DataError, NotFoundError
 
 CellKey = tuple[str, str, str]
 """(table, row, task)."""
@@ -81,7 +81,7 @@ def _read_run(path: Path) -> RunRecord:
             step=provenance.get("step"),
         )
     except (OSError, ValueError, LookupError, AttributeError, TypeError) as error:
-        raise NotFoundError(f"{path}: not readable as a run folder: {error}") from None
+        raise DataError(f"{path}: not readable as a run folder: {error}") from None
 
 
 def _read_object(path: Path) -> dict[str, Any] | None:

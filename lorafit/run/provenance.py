@@ -1,4 +1,4 @@
-"""What an adapter says of itself: base, method and task, and where it comes from: versions, commit, time."""
+"""The card of an adapter: base, method and task, and where it comes from: versions, commit, time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lorafit.tasks import Task
 
 
 def adapter_card(recipe: Recipe, method: Method, task: Task, data: Mapping[str, str]) -> AdapterCard:
-    """The card of an adapter that a recipe trains; `data` is the hash of each split. The base must be at hand."""
+    """The card of an adapter that a recipe trains; `data` has the hash of each split. The base must be here."""
     base, revision = recipe.model.base, recipe.model.revision
     return AdapterCard(
         base=BaseCard(**vars(base_identity(base, revision, base_folder(base, revision)))),
@@ -34,7 +34,7 @@ def adapter_card(recipe: Recipe, method: Method, task: Task, data: Mapping[str, 
 
 
 def provenance(**known: str | int | dict[str, str] | None) -> Provenance:
-    """Versions and time of now, with what the caller knows: recipe, recipe_hash, seed, step, data, imported_from."""
+    """The present versions and time, with what the caller knows: recipe, recipe_hash, seed, step, imported_from."""
     return Provenance(
         created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         lorafit=lorafit.__version__,

@@ -1,0 +1,80 @@
+"""A command whose errors end in lines that advise only what this very command accepts."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperOption
+from typing_extensions import override
+
+from lorafit.cli.options import debugging
+from lorafit.errors import (
+    ChangeArgument,
+    DropArgument,
+    LorafitError,
+    Remedy,
+    SetArgument,
+    SetKey,
+    noted,
+    with_remedies,
+)
+
+# Keys of a recipe for which commands without a recipe have a parameter.
+_PARAMETER_OF_KEY = {
+    "model.base": "base",
+    "eval.batch_size": "batch_size",
+    "decode.max_new_tokens": "max_new_tokens",
+}
+
+
+class Command(TyperCommand):
+    """Shows a LorafitError on stderr, with its traceback where `--debug` was given, and ends with its exit code."""
+
+    @override
+    def invoke(self, ctx: Any) -> object:
+        try:
+            return super().invoke(ctx)
+        except LorafitError as error:
+            if debugging():
+                traceback.print_exc()
+            for line in self.explain(error).splitlines():
+                typer.echo(f"error: {line}", err=True)
+            raise typer.Exit(error.exit_code) from None
+
+    def explain(self, error: LorafitError) -> str:
+        """What is wrong and what helps, in the words of this command. A remedy that it cannot take is left out."""
+        lines = []
+        for part in error.parts:
+            texts = [self.advice(remedy) for remedy in part.remedies]
+            lines.append(with_remedies(part.message, [text for text in texts if text]))
+        return "\n".join(lines)
+
+    def advice(self, remedy: Remedy) -> str:
+        """A remedy as it is typed here; "" where this command has no parameter for it."""
+        match remedy:
+            case SetKey(key, value, note):
+                if option := self._typed("overrides"):
+                    return f"use {option} {remedy.assignment}{noted(note)}"
+                return self.advice(SetArgument(_PARAMETER_OF_KEY.get(key, ""), value, note))
+            case SetArgument(name, value, note):
+                return f"use {typed}{noted(note)}" if (typed := self._typed(name, value or "…")) else ""
+            case ChangeArgument(name):
+                return f"choose another {typed}" if (typed := self._typed(name)) else ""
+            case DropArgument(name):
+                return f"leave out {typed}" if (typed := self._typed(name)) else ""
+            case _:
+                return str(remedy)
+
+    def _typed(self, name: str, value: object = "") -> str:
+        """`--output`, `--output VALUE`, `--force`, or the metavar of an argument; "" without such a parameter."""
+        for parameter in self.params:
+            if parameter.name != name:
+                continue
+            if not isinstance(parameter, TyperOption):
+                return parameter.metavar or name.upper()
+            if parameter.is_flag or not value:
+                return parameter.opts[0]
+            return f"{parameter.opts[0]} {parameter.metavar if value is True else value}"
+        return ""
