@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 from typing_extensions import override
 
 from lorafit.data.rows import LabelRow, RawRow
@@ -30,9 +30,16 @@ class LabelTask(Task):
     @field_validator("text")
     @classmethod
     def _one_or_two(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
-        if (isinstance(value, tuple) and len(set(value)) not in (1, 2)) or value == "":
+        columns = (value,) if isinstance(value, str) else value
+        if len(columns) not in (1, 2) or len(set(columns)) < len(columns) or "" in columns:
             raise ValueError(f"must be a column, or an array of two; got {value!r}")
         return value
+
+    @model_validator(mode="after")
+    def _label_is_no_text(self) -> Self:
+        if self.label in self.texts:
+            raise ValueError(f"'label' and 'text' are the same column {self.label!r}")
+        return self
 
     @property
     def texts(self) -> tuple[str, ...]:

@@ -97,7 +97,9 @@ def test_a_whole_number_is_a_name_or_an_index_as_the_task_says(tmp_path: Path) -
         ({"labels": ("a", "")}, "two classes or more"),
         ({"text": ()}, "a column, or an array of two"),
         ({"text": ("a", "b", "c")}, "a column, or an array of two"),
+        ({"text": ("a", "a")}, "a column, or an array of two"),
         ({"text": ""}, "a column, or an array of two"),
+        ({"text": ("label", "b")}, "'label' and 'text' are the same column 'label'"),
     ],
 )
 def test_a_classification_that_could_be_meant_twice(options: dict[str, Any], words: str) -> None:
