@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lorafit.errors import LorafitError, RecipeError
+from lorafit.errors import ChangeArgument, LorafitError, RecipeError
 
 ASSET_PREFIX = "lorafit:"
 
@@ -57,7 +57,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 def check_new(output: Path) -> None:
     """A folder that is to be made must be new, or empty. Raises RecipeError otherwise."""
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise RecipeError(f"{output}: is there already; name a new folder")
+        raise RecipeError(f"{output}: already exists", ChangeArgument("output"))
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from lorafit.adapters.card import FORMAT_VERSION, AdapterCard, FileCard
 from lorafit.adapters.fingerprint import FINGERPRINT_FILE, Fingerprint
 from lorafit.adapters.model_card import model_card
 from lorafit.adapters.seal import changed_function, document_seal, function_seal
-from lorafit.errors import AdapterError, DamagedError, NotFoundError, did_you_mean
+from lorafit.errors import AdapterError, Advice, DamagedError, NotFoundError, SetArgument, did_you_mean
 from lorafit.files import new_folder, write_text
 
 CARD_FILE = "adapter.json"
@@ -101,8 +101,9 @@ def _read(folder: Path) -> Adapter:
         raise fault
     if not untouched:
         raise DamagedError(
-            f"{folder / CARD_FILE}: was edited after it was written (its seal does not fit); train or import again, "
-            f"or give the base's new place when the adapter is loaded"
+            f"{folder / CARD_FILE}: was edited after it was written (its seal does not fit)",
+            Advice("train or import again"),
+            SetArgument("base", note="where only the path of the base has changed"),
         )
     fingerprint = contents.get(FINGERPRINT_FILE)
     return Adapter(folder, card, tensors, _read_fingerprint(folder / FINGERPRINT_FILE, fingerprint))

@@ -12,7 +12,7 @@ from transformers import PretrainedConfig
 
 from lorafit import lora
 from lorafit.adapters.folder import TENSOR_FILE, Adapter
-from lorafit.errors import AdapterError, DamagedError, WrongBaseError, WrongScaleError
+from lorafit.errors import AdapterError, DamagedError, SetArgument, WrongBaseError, WrongScaleError
 from lorafit.methods import METHODS, Method
 from lorafit.models import (
     Model,
@@ -167,5 +167,7 @@ def check_base(adapter: Adapter, *, base: str | None = None, force: bool = False
         raise WrongBaseError(
             f"{adapter.folder}: wrong base: the {' and '.join(differing)} of {where} "
             f"{'is' if differing == ['config'] else 'are'} not what the adapter was trained on "
-            f"({known.id}); give the right base, or insist with force"
+            f"({known.id})",
+            SetArgument("base", note="the right one"),
+            SetArgument("force", True, "uses this one nevertheless"),
         )

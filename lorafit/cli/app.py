@@ -6,14 +6,15 @@ from typing import Annotated
 
 import typer
 
-from lorafit.cli import adapters, conversion, data, fetching, recipes, reports, repro, scoring, training
+from lorafit.cli import adapters, conversion, data, prefetch, recipes, reports, repro, scoring, training
+from lorafit.cli.command import add_command
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=True,
     help="Fine-tune with LoRA, and get the LoRA paper's numbers again.",
-    epilog="Exit codes: 0 done, 2 usage or recipe, 3 data or model not found, 4 out of memory, 5 diverged, "
+    epilog="Exit codes: 0 done, 2 usage or recipe, 3 data or model missing or malformed, 4 out of memory, 5 diverged, "
     "6 bad adapter, 75 interrupted and resumable.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -36,19 +37,22 @@ def _main(
     pass
 
 
-app.command("train")(training.train)
-app.command("eval")(adapters.evaluate)
-app.command("predict")(adapters.predict)
-app.command("score")(scoring.score)
-app.command("verify")(adapters.verify)
-app.command("merge")(conversion.merge)
-app.command("export")(conversion.export)
-app.command("import")(conversion.import_adapter)
-app.command("recipes")(recipes.recipes)
+for _name, _command in (
+    ("train", training.train),
+    ("eval", adapters.evaluate),
+    ("predict", adapters.predict),
+    ("score", scoring.score),
+    ("verify", adapters.verify),
+    ("merge", conversion.merge),
+    ("export", conversion.export),
+    ("import", conversion.import_adapter),
+    ("recipes", recipes.recipes),
+    ("fetch", prefetch.fetch),
+    ("table", reports.table),
+    ("compare", reports.compare),
+    ("analyze", reports.analyze),
+    ("repro", repro.repro),
+):
+    add_command(app, _name, _command)
 app.add_typer(recipes.app, name="recipe")
-app.command("fetch")(fetching.fetch)
 app.add_typer(data.app, name="data")
-app.command("table")(reports.table)
-app.command("compare")(reports.compare)
-app.command("analyze")(reports.analyze)
-app.command("repro")(repro.repro)

@@ -10,14 +10,13 @@ import typer
 from lorafit.cli.options import (
     AdapterArgument,
     Base,
-    Debug,
     Force,
     Json,
     OutputArgument,
     choice,
     described,
-    parse_size,
 )
+from lorafit.cli.parsing import parse_size
 from lorafit.interop.models import MODEL_WRITERS
 from lorafit.interop.readers import READERS
 from lorafit.interop.writers import WRITERS
@@ -40,16 +39,15 @@ def merge(
     base: Base = None,
     force: Force = False,
     json: Json = False,
-    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Write base + adapter as a plain Hugging Face model folder, and prove that it computes the same."""
     from lorafit.adapters import BaseChoice
     from lorafit.display import Display
     from lorafit.display.adapters import show_merge
-    from lorafit.verbs.merge import merge as carry_out
+    from lorafit.verbs import merge as verb
 
-    shard_bytes = parse_size(max_shard_size) if max_shard_size else None
-    result = carry_out(adapter, output, BaseChoice(base, force), dtype, shard_bytes)
+    shard_bytes = parse_size("--max-shard-size", max_shard_size) if max_shard_size else None
+    result = verb.merge(adapter, output, BaseChoice(base, force), dtype, shard_bytes)
     show_merge(Display(json=json), result)
 
 
@@ -63,21 +61,20 @@ def export(
             metavar="REPO", help="Also upload the folder to this hub repository.", show_default=False
         ),
     ] = None,
-    private: Annotated[bool, typer.Option("--private", help="Make the repository a private one.")] = False,
+    private: Annotated[bool, typer.Option("--private", help="Make the repository private.")] = False,
     base: Base = None,
     force: Force = False,
     json: Json = False,
-    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Write the adapter in another program's format."""
     from lorafit.adapters import BaseChoice
     from lorafit.display import Display
     from lorafit.display.adapters import show_export
     from lorafit.interop.hub import Upload
-    from lorafit.verbs.export import export as carry_out
+    from lorafit.verbs import export as verb
 
     upload = Upload(push_to_hub, private) if push_to_hub else None
-    result = carry_out(adapter, output, format_name, BaseChoice(base, force), upload)
+    result = verb.export(adapter, output, format_name, BaseChoice(base, force), upload)
     show_export(Display(json=json), result)
 
 
@@ -95,22 +92,21 @@ def import_adapter(
     task: Annotated[
         str | None, typer.Option(help="What it was trained for, such as mnli or e2e.", show_default=False)
     ] = None,
-    target: Annotated[
+    targets: Annotated[
         list[str] | None,
         typer.Option(
-            help="Part of a fused projection that it adapts; may be given often.",
+            "--target",
+            help="Part of a fused projection that it adapts; may be repeated.",
             show_default="query and value",
         ),
     ] = None,
     json: Json = False,
-    debug: Debug = False,  # noqa: ARG001
 ) -> None:
-    """Make an adapter folder of another program's adapter."""
+    """Turn another program's adapter into an adapter folder."""
     from lorafit.display import Display
     from lorafit.display.adapters import show_import
-    from lorafit.verbs.import_ import ImportOptions
-    from lorafit.verbs.import_ import import_adapter as carry_out
+    from lorafit.verbs import import_ as verb
 
-    options = ImportOptions(alpha, task, tuple(target) if target else None)
-    result = carry_out(file, output, format_name, base, options)
+    options = verb.ImportOptions(alpha, task, tuple(targets) if targets else None)
+    result = verb.import_adapter(file, output, format_name, base, options)
     show_import(Display(json=json), result)

@@ -7,79 +7,80 @@ from typing import Annotated
 
 import typer
 
-from lorafit.cli.adapters import SplitName
-from lorafit.cli.options import Debug, Json, Overrides, RecipeArgument, Unset, all_overrides
+from lorafit.cli.command import add_command
+from lorafit.cli.options import Json, Overrides, RecipeArgument, Split, Unset, all_overrides
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Get the paper's data files, check them, look at rows.",
-    epilog="LORAFIT_DATA is another folder to keep them in, such as examples/NLG/data of a checkout of microsoft/LoRA; "
-    "LORAFIT_DATA_URL another server to fetch them from.",
+    help="Download the paper's data files, check them, look at rows.",
+    epilog="LORAFIT_DATA names another folder for them, such as examples/NLG/data of a checkout of microsoft/LoRA; "
+    "LORAFIT_DATA_URL names another server to download them from.",
 )
 
 
-@app.command("fetch")
 def fetch(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME...", help="e2e, dart, webnlg. [default: all]", show_default=False),
+        typer.Argument(metavar="NAME", help="e2e, dart, webnlg.", show_default="all"),
     ] = None,
     folder: Annotated[
         Path | None,
         typer.Option(
-            "--dir", help="Where to. [default: where recipes without data.dir look]", show_default=False
+            "--dir",
+            help="The folder for them.",
+            show_default="where recipes without data.dir look",
         ),
     ] = None,
     json: Json = False,
-    debug: Debug = False,  # noqa: ARG001
 ) -> None:
-    """Download the original data files, each checked by its hash. What is there already is left alone."""
+    """Download the original data files, and check the hash of each. Files that exist are not downloaded again."""
     from lorafit.display import Display
     from lorafit.display.data import show_fetched
-    from lorafit.verbs.inspect import fetch as carry_out
+    from lorafit.verbs import originals
 
     display = Display(json=json)
     with display:
-        files = carry_out(names or [], folder, display.report)
+        files = originals.fetch(names or [], folder, display.downloading)
     show_fetched(display, files)
 
 
-@app.command("verify")
 def verify(
     folder: Annotated[
         Path | None,
         typer.Argument(
             metavar="DIR",
-            help="A folder of data files. [default: where `fetch` puts them]",
-            show_default=False,
+            help="A folder of data files.",
+            show_default="where `fetch` puts them",
         ),
     ] = None,
     json: Json = False,
-    debug: Debug = False,  # noqa: ARG001
 ) -> None:
-    """Compare the data files of a folder with the originals' hashes."""
+    """Compare the data files of a folder with the hashes of the originals."""
     from lorafit.display import Display
     from lorafit.display.data import show_verified
-    from lorafit.verbs.inspect import verify as carry_out
+    from lorafit.verbs import originals
 
-    show_verified(Display(json=json), carry_out(folder))
+    show_verified(Display(json=json), originals.verify(folder))
 
 
-@app.command("show")
 def show(
     recipe: RecipeArgument,
     overrides: Overrides = None,
     unset: Unset = None,
-    split: Annotated[SplitName, typer.Option(help="Which split.")] = SplitName.train,
+    split: Annotated[Split, typer.Option(help="Which split.")] = "train",
     count: Annotated[int, typer.Option("-n", "--count", min=0, help="How many rows.")] = 3,
     json: Annotated[
-        bool, typer.Option("--json", help="One JSON object a row on stdout, the rest on stderr.")
+        bool, typer.Option("--json", help="One JSON object for each row on stdout, the rest on stderr.")
     ] = False,
-    debug: Debug = False,  # noqa: ARG001
 ) -> None:
-    """Show rows as the model sees them: text, token ids, which tokens are targets; and lengths over the split."""
+    """Show rows as the model sees them (text, token ids, which tokens are targets), and lengths over the split."""
     from lorafit.display import Display
     from lorafit.display.data import show_rows
-    from lorafit.verbs.inspect import show as carry_out
+    from lorafit.verbs import inspect as verb
 
-    show_rows(Display(json=json), carry_out(recipe, all_overrides(overrides, unset), split.value, count))
+    show_rows(Display(json=json), verb.show(recipe, all_overrides(overrides, unset), split, count))
+
+
+add_command(app, "fetch", fetch)
+add_command(app, "verify", verify)
+add_command(app, "show", show)

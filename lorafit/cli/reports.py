@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from lorafit.cli.options import Base, Debug, Force, Json
+from lorafit.cli.options import Base, Force, Json
+from lorafit.cli.parsing import parse_table
 
 
 class FormatName(StrEnum):
@@ -22,22 +23,23 @@ class FormatName(StrEnum):
     json = "json"
 
 
-RunsArgument = Annotated[Path, typer.Argument(metavar="[RUNS_DIR]", help="Where the run folders are.")]
+RunsArgument = Annotated[Path, typer.Argument(metavar="RUNS_DIR", help="Where the run folders are.")]
 
 
 def table(
-    number: Annotated[str, typer.Argument(help="2, 3, 13, 14 or 18.", show_default=False)],
+    number: Annotated[str, typer.Argument(metavar="TABLE", help="2, 3, 13, 14 or 18.", show_default=False)],
     runs_dir: RunsArgument = Path("runs"),
-    form: Annotated[FormatName, typer.Option("--format", help="How to write it.")] = FormatName.rich,
+    form: Annotated[FormatName, typer.Option("--format", help="The format of the table.")] = FormatName.rich,
     explain: Annotated[
         str | None,
-        typer.Option(metavar="ROW/TASK", help="Show how a cell came about.", show_default=False),
+        typer.Option(
+            metavar="ROW/TASK", help="Show where the figures of a cell come from.", show_default=False
+        ),
     ] = None,
     include_changed: Annotated[
-        bool, typer.Option("--include-changed", help="Count runs whose recipe was changed, too.")
+        bool, typer.Option("--include-changed", help="Also count runs whose recipe was changed.")
     ] = False,
     json: Json = False,
-    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Put the finished runs into a table of the paper, beside the published figures."""
     from lorafit.display import Display
@@ -45,8 +47,7 @@ def table(
     from lorafit.paper.table import explain as explain_cell
     from lorafit.paper.table import table as build
 
-    number = number.lower().removeprefix("table").strip()
-    report = build(number, runs_dir, include_changed=include_changed)
+    report = build(parse_table(number), runs_dir, include_changed=include_changed)
     display = Display(json=json or form is FormatName.json)
     if explain is not None:
         show_explanation(display, explain_cell(report, explain))
@@ -56,43 +57,45 @@ def table(
 
 def compare(
     run_a: Annotated[Path, typer.Argument(metavar="RUN_A", help="A run folder, or a predictions file.")],
-    run_b: Annotated[Path, typer.Argument(metavar="RUN_B", help="The run to hold against it.")],
-    split: Annotated[
-        str | None, typer.Option(help="Which predictions. [default: test, else valid]", show_default=False)
-    ] = None,
-    examples: Annotated[int, typer.Option("-n", min=0, help="How many differing examples to show.")] = 5,
-    samples: Annotated[int, typer.Option(min=100, help="Of the bootstrap.")] = 1000,
+    run_b: Annotated[Path, typer.Argument(metavar="RUN_B", help="The run to compare it with.")],
+    split: Annotated[str | None, typer.Option(help="Which split.", show_default="test, else valid")] = None,
+    examples: Annotated[
+        int, typer.Option("-n", "--examples", min=0, help="How many differing examples to show.")
+    ] = 5,
+    samples: Annotated[int, typer.Option(min=100, help="Number of bootstrap samples.")] = 1000,
     json: Json = False,
-    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Compare two runs example by example, with a test of significance."""
     from lorafit.display import Display
     from lorafit.display.compare import show_comparison
-    from lorafit.verbs.compare import compare as carry_out
+    from lorafit.verbs import compare as verb
 
-    show_comparison(Display(json=json), carry_out(run_a, run_b, split, samples), examples)
+    show_comparison(Display(json=json), verb.compare(run_a, run_b, split, samples), examples)
 
 
 def analyze(
     adapters: Annotated[
-        list[Path], typer.Argument(metavar="ADAPTER…", help="Adapter folders.", show_default=False)
+        list[Path], typer.Argument(metavar="ADAPTER", help="Adapter folders.", show_default=False)
     ],
-    output: Annotated[Path, typer.Option(help="Where to write CSV and figures.")] = Path("analysis"),
+    output: Annotated[Path, typer.Option(help="Folder for the CSV files and figures.")] = Path("analysis"),
     amplification: Annotated[
-        bool, typer.Option("--amplification", help="Also measure against the base's weights.")
+        bool, typer.Option("--amplification", help="Also measure what each adapter amplifies in its base.")
     ] = False,
-    max_directions: Annotated[int, typer.Option(min=1, help="Of an adapter, at most.")] = 64,
+    max_directions: Annotated[
+        int, typer.Option(min=1, help="The most directions of an adapter to compare.")
+    ] = 64,
     base: Base = None,
     force: Force = False,
     json: Json = False,
-    debug: Debug = False,  # noqa: ARG001
 ) -> None:
-    """Compare what adapters have learnt: the subspaces and amplification of the paper's section 7."""
+    """Compare what adapters have learnt: subspaces and amplification, as in the paper's section 7."""
     from lorafit.adapters import BaseChoice
     from lorafit.display import Display
     from lorafit.display.analyze import show_analysis
-    from lorafit.verbs.analyze import analyze as carry_out
+    from lorafit.verbs import analyze as verb
 
     choice = BaseChoice(base, force)
-    result = carry_out(adapters, output, choice, with_base=amplification, most=max_directions)
+    result = verb.analyze(
+        adapters, output, choice, amplification=amplification, max_directions=max_directions
+    )
     show_analysis(Display(json=json), result)

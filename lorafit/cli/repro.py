@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lorafit.cli.options import Debug, Json, Overrides, Unset, all_overrides
+from lorafit.cli.options import Json, Overrides, Unset, all_overrides
+from lorafit.cli.parsing import parse_names, parse_seeds, parse_table
+from lorafit.cli.stopping import stoppable
 
 if TYPE_CHECKING:
     from lorafit.display import Display
@@ -16,7 +18,10 @@ if TYPE_CHECKING:
 
 def repro(
     table: Annotated[
-        str, typer.Argument(help="table2, table3, table13, table14 or table18.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="TABLE", help="table2, table3, table13, table14 or table18.", show_default=False
+        ),
     ],
     rows: Annotated[
         str | None,
@@ -29,7 +34,7 @@ def repro(
     ] = None,
     seeds: Annotated[
         str | None,
-        typer.Option(help="Such as 0,1,2. [default: as many as the paper has]", show_default=False),
+        typer.Option(help="Such as 0,1,2.", show_default="as many as the paper has"),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, as processes.")] = 1,
     quick: Annotated[
@@ -40,13 +45,12 @@ def repro(
     ] = False,
     output: Annotated[
         Path | None,
-        typer.Option(help="Where the run folders are. [default: runs, or runs-quick]", show_default=False),
+        typer.Option(help="Where the run folders are.", show_default="runs, or runs-quick"),
     ] = None,
     overrides: Overrides = None,
     unset: Unset = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Every run's messages.")] = False,
     json: Json = False,
-    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Run a table of the paper: what is finished stays, the rest is run or resumed, and the table shown."""
     from lorafit.display import Display
@@ -55,10 +59,10 @@ def repro(
     from lorafit.paper.quick import QuickTable
     from lorafit.paper.repro import Wanted, plan_jobs
 
-    number = table.lower().removeprefix("table").strip()
+    number = parse_table(table)
     runs_dir = output or Path("runs-quick" if quick else "runs")
-    chosen_seeds = _seeds(seeds) or ((0,) if quick else ())
-    wanted = Wanted(_parts(rows), _parts(tasks), chosen_seeds)
+    chosen_seeds = parse_seeds("--seeds", seeds) if seeds else ((0,) if quick else ())
+    wanted = Wanted(parse_names(rows), parse_names(tasks), chosen_seeds)
     adjust = QuickTable(runs_dir / "quick").overrides if quick else None
     planned = plan_jobs(number, wanted, runs_dir, overrides=all_overrides(overrides, unset), adjust=adjust)
     display = Display(json=json)
@@ -73,19 +77,17 @@ def _carry_out(display: Display, planned: list[Job], num_processes: int, verbose
     from lorafit.display.repro import show_job, show_outcome
     from lorafit.paper.parallel import run_in_processes
     from lorafit.paper.repro import run_jobs
-    from lorafit.run.stop import StopRequest
-    from lorafit.training import ProcessGroup
 
     def started(number: int, job: Job) -> None:
         show_job(display, number, len(planned), job)
 
     report = display.report if verbose else display.report_progress
     outcomes = []
-    with display, StopRequest() as stop:
+    with display, stoppable() as group:
         ended = (
             run_in_processes(planned, num_processes, started)
             if num_processes > 1
-            else run_jobs(planned, report, started, ProcessGroup(stop))
+            else run_jobs(planned, report, started, group)
         )
         for outcome in ended:
             show_outcome(display, outcome)
@@ -107,16 +109,3 @@ def _conclude(display: Display, number: str, runs_dir: Path, outcomes: list[Outc
     error = first_error(outcomes)
     if error is not None:
         raise typer.Exit(error.exit_code)
-
-
-def _parts(text: str | None) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip()) if text else ()
-
-
-def _seeds(text: str | None) -> tuple[int, ...]:
-    from lorafit.errors import RecipeError
-
-    try:
-        return tuple(int(part) for part in _parts(text))
-    except ValueError:
-        raise RecipeError(f"--seeds {text}: must read 0,1,2") from None

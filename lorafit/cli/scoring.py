@@ -2,50 +2,55 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lorafit.cli.options import Debug, Json
+from lorafit.cli.options import Json, choice
+from lorafit.metrics.scorers import PROTOCOLS_BY_TASK
 
-
-class ProtocolName(StrEnum):
-    """Whose way of scoring."""
-
-    official = "official"
-    paper = "paper"
+_PROTOCOLS = tuple(dict.fromkeys(name for protocols in PROTOCOLS_BY_TASK.values() for name in protocols))
 
 
 def score(
-    task: Annotated[str, typer.Argument(help="e2e, dart or webnlg.", show_default=False)],
-    predictions: Annotated[Path, typer.Argument(help="One prediction per line.", show_default=False)],
+    task: Annotated[
+        str, typer.Argument(metavar="TASK", help=f"{', '.join(PROTOCOLS_BY_TASK)}.", show_default=False)
+    ],
+    predictions: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PREDICTIONS", help="A file with a prediction on each line.", show_default=False
+        ),
+    ],
     references: Annotated[
         list[Path],
         typer.Argument(
-            help="One file of blank-line-separated groups, or several with a line per prediction (empty: missing).",
+            metavar="REFERENCES",
+            help="One file of groups with blank lines between them, or several with a line for each prediction.",
             show_default=False,
         ),
     ],
     split_file: Annotated[
-        Path | None, typer.Option(help="A label such as seen or unseen for each line.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="A file with a label for each prediction, such as seen or unseen.", show_default=False
+        ),
     ] = None,
     protocol: Annotated[
-        ProtocolName, typer.Option(help="The challenge's own scorer, or the LoRA paper's.")
-    ] = ProtocolName.official,
+        str, choice("--protocol", _PROTOCOLS, "The scorer: the challenge's own, or the LoRA paper's.")
+    ] = "official",
     metric: Annotated[
-        list[str] | None, typer.Option(help="Only this metric; may be given often.", show_default=False)
+        list[str] | None, typer.Option(help="Only this metric; may be repeated.", show_default=False)
     ] = None,
     json: Json = False,
-    debug: Debug = False,  # noqa: ARG001
 ) -> None:
-    """Score any system's output, without a model."""
+    """Score texts that any system has written."""
     from lorafit.display import Display
     from lorafit.display.scoring import show_score
-    from lorafit.verbs.score import score as carry_out
+    from lorafit.verbs import score as verb
 
-    result = carry_out(task, predictions, references, split_file, protocol.value, metric)
+    result = verb.score(task, predictions, references, split_file, protocol, metric)
     show_score(Display(json=json), result)
     if result.missing:
         raise typer.Exit(3)

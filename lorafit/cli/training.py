@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lorafit.cli.options import Debug, Json, Overrides, RecipeArgument, Unset, all_overrides
+from lorafit.cli.options import Json, Overrides, RecipeArgument, Unset, all_overrides
+from lorafit.cli.parsing import parse_length, parse_seeds
+from lorafit.cli.stopping import stoppable
+from lorafit.errors import RecipeError
+from lorafit.run.options import Resume, TrainOptions
 
 if TYPE_CHECKING:
     from lorafit.run.plan import Plan
-
-
-class Resume(StrEnum):
-    """`--resume`."""
-
-    auto = "auto"
-    must = "must"
-    never = "never"
 
 
 def train(
@@ -32,22 +27,22 @@ def train(
     seeds: Annotated[
         str | None,
         typer.Option(
-            metavar="N,N,...", help="One run after the other, and mean ± std at the end.", show_default=False
+            metavar="N,N,...", help="One run for each seed, and mean ± std at the end.", show_default=False
         ),
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
-            help="The run folder; with --seeds, the folder of the runs. [default: runs/<recipe>/seed-<n>]",
-            show_default=False,
+            help="The run folder; with --seeds, the folder of the runs.",
+            show_default="runs/<recipe>/seed-<n>",
         ),
     ] = None,
     resume: Annotated[
         Resume,
         typer.Option(
-            help="What to do with an unfinished run: go on (auto), go on or fail (must), start over (never)."
+            help="An unfinished run is continued (auto), must be there to be continued (must), or starts over (never)."
         ),
-    ] = Resume.auto,
+    ] = "auto",
     init_from: Annotated[
         Path | None,
         typer.Option(
@@ -59,7 +54,7 @@ def train(
     extend: Annotated[
         str | None,
         typer.Option(
-            help="Make a run longer, finished or not; the learning rate is planned anew for the new length.",
+            help="Make a run longer, finished or not; the learning rate follows the schedule of the new length.",
             metavar="epochs=N|max_steps=N",
             show_default=False,
         ),
@@ -67,39 +62,35 @@ def train(
     time_limit: Annotated[
         str | None,
         typer.Option(
-            help="Stop in time to save before so much time has passed, such as 90s, 15m, 1.5h or 1:30:00. "
-            "Inside a Slurm job its end is known.",
+            help="Save and stop before this much time has passed, such as 90s, 15m, 1.5h or 1:30:00. "
+            "Inside a Slurm job its end counts, too.",
             metavar="TIME",
             show_default=False,
         ),
     ] = None,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Show the resolved recipe, steps and parameter counts, and stop."),
+        typer.Option("--dry-run", help="Only show the resolved recipe, steps and parameter counts."),
     ] = False,
     json: Json = False,
-    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Train a recipe, score the result and leave an adapter folder.
 
-    The same command again goes on where a run was cut off, and shows the result of a finished one. SIGTERM, SIGINT,
-    SIGUSR1 and SIGUSR2 save a checkpoint and end with exit code 75. `adapter` is the best epoch: that of the least
-    validation loss (of the best headline score for tasks with labels).
+    The same command again continues an interrupted run, and shows the result of a finished one. SIGTERM, SIGINT,
+    SIGUSR1 and SIGUSR2 save a checkpoint and end with exit code 75. `adapter` is the best epoch: the one with the
+    lowest validation loss (for tasks with labels, the best headline score).
     """
     from lorafit.display import Display
     from lorafit.display.training import show_plan, show_seeds, show_train_result
     from lorafit.run.seeds import train_seeds
-    from lorafit.run.stop import StopRequest, parse_duration, process_age_s
-    from lorafit.run.train import TrainOptions, TrainResult, missing_by_name
+    from lorafit.run.train import TrainResult, missing_by_name
     from lorafit.run.train import train as train_plan
-    from lorafit.training import open_process_group
 
     chosen = all_overrides(overrides, unset)
     chosen += [f"train.init_from={init_from}"] if init_from is not None else []
-    chosen += [_longer(extend)] if extend is not None else []
-    limit_s = parse_duration(time_limit) - process_age_s() if time_limit is not None else None
-    options = TrainOptions(resume.value, extend is not None)
-    with StopRequest(limit_s) as stop, open_process_group(stop) as group:
+    chosen += [parse_length("--extend", extend)] if extend is not None else []
+    options = TrainOptions(resume, extend is not None)
+    with stoppable(time_limit, distributed=True) as group:
         plans = group.leader_first(lambda: _plans(recipe, chosen, seed, seeds))
         plan = next(iter(plans.values()))
         display = Display(json=json, log_every=plan.recipe.train.log_every, quiet=not group.is_leader)
@@ -126,22 +117,12 @@ def train(
 
 def _plans(recipe: str, overrides: list[str], seed: int | None, seeds: str | None) -> dict[int, Plan]:
     """A plan for every seed that was asked for."""
-    from lorafit.errors import RecipeError
     from lorafit.run.plan import load_plan
-    from lorafit.run.seeds import load_plans, parse_seeds
+    from lorafit.run.seeds import load_plans
 
     if seed is not None and seeds is not None:
         raise RecipeError("--seed and --seeds exclude each other; keep one")
     if seeds is not None:
-        return load_plans(recipe, overrides, parse_seeds(seeds))
+        return load_plans(recipe, overrides, parse_seeds("--seeds", seeds))
     plan = load_plan(recipe, [*overrides, *([f"train.seed={seed}"] if seed is not None else [])])
     return {plan.recipe.train.seed: plan}
-
-
-def _longer(extend: str) -> str:
-    """'epochs=40' -> 'train.epochs=40'."""
-    from lorafit.errors import RecipeError
-
-    if extend.partition("=")[0].strip() not in ("epochs", "max_steps"):
-        raise RecipeError(f"--extend {extend}: must read epochs=N or max_steps=N")
-    return f"train.{extend.strip()}"

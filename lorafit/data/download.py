@@ -8,6 +8,8 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
@@ -16,8 +18,8 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from lorafit import __version__
-from lorafit.data.originals import BASE_URL
-from lorafit.errors import LorafitError, NotFoundError
+from lorafit.data.originals import BASE_URL, PaperFiles
+from lorafit.errors import Advice, DataError, LorafitError, NotFoundError
 
 URL_VARIABLE = "LORAFIT_DATA_URL"
 _TRIES = 4  # of a request that failed for a reason that may pass
@@ -43,11 +45,37 @@ def base_url() -> str:
     return os.environ.get(URL_VARIABLE, BASE_URL).rstrip("/")
 
 
+@dataclass(frozen=True)
+class FetchedFile:
+    """A file of the original data, in place; `fresh` if it was downloaded just now."""
+
+    path: Path
+    num_bytes: int
+    fresh: bool
+
+
+def fetch_files(
+    data_set: PaperFiles, root: Path, told: Callable[[str, int, int | None], None]
+) -> list[FetchedFile]:
+    """Bring the files of a data set to its folder in `root`. `told` hears each file's name and how far it is.
+
+    Raises what `download` raises.
+    """
+    files = []
+    for file in data_set.files:
+        name = f"{data_set.folder}/{file.name}"
+        target = root / name
+        fresh = download(f"{base_url()}/{name}", target, file.blob_sha1, partial(told, name))
+        files.append(FetchedFile(target, target.stat().st_size, fresh))
+    return files
+
+
 def download(url: str, target: Path, wanted_sha1: str, told: Told) -> bool:
     """Bring `url` to `target`; False when it is there already.
 
-    What has come stays in `<target>.part`, so that the next call goes on from there. Raises NotFoundError when the
-    server has no such file, does not answer or gives another content, LorafitError when the file cannot be written.
+    What has come stays in `<target>.part`, and the next call continues there. Raises NotFoundError when the server has
+    no such file or does not answer, DataError when it gives another content, LorafitError when the file cannot be
+    written.
     """
     if target.is_file() and blob_sha1(target) == wanted_sha1:
         return False
@@ -64,7 +92,7 @@ def download(url: str, target: Path, wanted_sha1: str, told: Told) -> bool:
             found = blob_sha1(part)
         if found != wanted_sha1:
             part.unlink()
-            raise NotFoundError(
+            raise DataError(
                 f"{target.name}: what {url} gives is not the original file (git blob SHA-1 {found}, not {wanted_sha1})"
             )
         os.fsync(stream.fileno())
@@ -85,7 +113,9 @@ def _opened(part: Path) -> Iterator[IO[bytes]]:
                 if part.exists() and not part.stat().st_size:
                     part.unlink()  # nothing came
     except BlockingIOError:
-        raise LorafitError(f"{part}: another process is downloading this file; wait for it") from None
+        raise LorafitError(
+            f"{part}: another process is downloading this file", Advice("wait for it")
+        ) from None
     except OSError as error:
         raise LorafitError(f"{part}: cannot be written: {error.strerror or error}") from error
 
@@ -109,8 +139,9 @@ def _transfer(url: str, stream: IO[bytes], told: Told) -> None:
         if attempt + 1 < _TRIES:
             time.sleep(_pause_s(attempt))
     raise NotFoundError(
-        f"{url}: no answer ({reason}); check the network and try again: what has come is kept. Without a network, "
-        f"put the files of examples/NLG/data of microsoft/LoRA into a folder and set data.dir to it"
+        f"{url}: no answer ({reason}); what has come is kept",
+        Advice("check the network and try again"),
+        Advice("put the files of examples/NLG/data of microsoft/LoRA into a folder, and set data.dir to it"),
     )
 
 

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from lorafit.decoding.search import Search
 from lorafit.decoding.session import open_session
-from lorafit.errors import InterruptedRunError, RecipeError
+from lorafit.errors import RUN_AGAIN, InterruptedRunError, RecipeError, SetKey
 from lorafit.models import family_of
 
 Prompt = Sequence[int]
@@ -88,7 +88,7 @@ def _decode(
             if len(finished) == len(prompts):
                 return finished
             if should_stop():
-                raise InterruptedRunError("stopped while decoding; run the same command again to finish")
+                raise InterruptedRunError("stopped while decoding", RUN_AGAIN)
             logits = session.step(move.parents, move.tokens, move.rows)
 
 
@@ -99,8 +99,9 @@ def _prompt_room(net: PreTrainedModel, max_new_tokens: int) -> int:
         return 2**31  # no limit
     if max_new_tokens >= num_positions:
         raise RecipeError(
-            f"[decode] max_new_tokens: {max_new_tokens} leaves no room for a prompt; the model has "
-            f"{num_positions} positions, so make it smaller"
+            f"[decode] max_new_tokens: {max_new_tokens} leaves no room for a prompt; the model has {num_positions} "
+            f"positions",
+            SetKey("decode.max_new_tokens", note="lower"),
         )
     return num_positions - max_new_tokens
 

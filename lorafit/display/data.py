@@ -14,7 +14,9 @@ from lorafit.display.display import Display
 from lorafit.display.format import size
 
 if TYPE_CHECKING:
-    from lorafit.verbs.inspect import FetchedFile, ShowResult, VerifiedFile
+    from lorafit.data.download import FetchedFile
+    from lorafit.verbs.inspect import ShowResult
+    from lorafit.verbs.originals import VerifiedFile
 
 
 def show_fetched(display: Display, files: Sequence[FetchedFile]) -> None:

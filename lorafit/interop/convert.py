@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig
 
 from lorafit import lora
-from lorafit.errors import AdapterError, RecipeError
+from lorafit.errors import AdapterError, DropArgument, RecipeError, SetArgument
 from lorafit.interop.foreign import Factors, Foreign, Slices
 from lorafit.interop.readers import Reader
 from lorafit.methods import LoRA
@@ -120,10 +120,11 @@ def _alpha(
         if given is not None:
             return given
         known = family_of(config).loralib_alpha
-        hint = f"; the paper's {config.model_type} checkpoints have alpha {known:g}" if known else ""
-        raise RecipeError(f"{foreign.path}: a {reader.name} file does not hold alpha, so give it{hint}")
+        hint = f"{known:g} for the paper's {config.model_type} checkpoints" if known else ""
+        fault = f"{foreign.path}: a {reader.name} file does not hold alpha"
+        raise RecipeError(fault, SetArgument("alpha", note=hint))
     if given is not None:
-        raise RecipeError(f"alpha {given:g}: {reader.name} files hold their own alpha; leave it out")
+        raise RecipeError(f"alpha {given:g}: {reader.name} files hold their own alpha", DropArgument("alpha"))
     scales = {factors.scale for factors in layers.values() if factors.scale is not None}
     if len(scales) != 1:
         raise AdapterError(f"{foreign.path}: has layers of several scales alpha / r; lorafit's LoRA has one")

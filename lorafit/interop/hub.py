@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from lorafit.errors import LorafitError, RecipeError
+from lorafit.errors import LorafitError, RecipeError, RunCommand
 
 
 @dataclass(frozen=True)
@@ -38,20 +38,12 @@ def upload_folder(folder: Path, upload: Upload) -> str:
     except HFValidationError as error:
         raise RecipeError(f"{upload.repo}: {_first_line(error)}") from None
     except HfHubHTTPError as error:
-        raise LorafitError(
-            f"{upload.repo}: the hub refuses: {_first_line(error)}; log in with `hf auth login`. "
-            f"The export itself is done: {folder}"
-        ) from None
+        fault = f"{upload.repo}: the hub refuses: {_first_line(error)}; the export itself is done: {folder}"
+        raise LorafitError(fault, RunCommand("hf auth login")) from None
     except out_of_reach as error:
-        raise LorafitError(_out_of_reach(folder, upload, error)) from None
+        fault = f"{upload.repo}: the hub is out of reach ({_first_line(error)}); the export itself is done: {folder}"
+        raise LorafitError(fault, RunCommand(f"hf upload {upload.repo} {folder}", "later")) from None
     return str(done.commit_url)
-
-
-def _out_of_reach(folder: Path, upload: Upload, error: Exception) -> str:
-    return (
-        f"{upload.repo}: the hub is out of reach ({_first_line(error)}). The export itself is done: "
-        f"{folder}; upload it later with `hf upload {upload.repo} {folder}`"
-    )
 
 
 def _first_line(error: Exception) -> str:

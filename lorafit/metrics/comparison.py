@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lorafit.errors import NotFoundError
+from lorafit.errors import DataError
 from lorafit.metrics import METRICS, Kind, Metric
 from lorafit.metrics.scorers import Scorer
 from lorafit.metrics.scoring import text_metrics
@@ -57,22 +57,22 @@ class Comparison:
 
 
 def read_predictions(path: Path) -> list[Prediction]:
-    """A file of predictions as a run writes it. Raises NotFoundError that names file and line."""
+    """A file of predictions as a run writes it. Raises DataError that names file and line."""
     lines = []
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise NotFoundError(f"{path}: cannot be read: {error}") from None
+        raise DataError(f"{path}: cannot be read: {error}") from None
     for number, line in enumerate(text.splitlines(), start=1):
         try:
             value = json.loads(line)
         except json.JSONDecodeError as error:
-            raise NotFoundError(f"{path}:{number}: not valid JSON: {error.msg}") from None
+            raise DataError(f"{path}:{number}: not valid JSON: {error.msg}") from None
         if not isinstance(value, dict) or "prediction" not in value:
-            raise NotFoundError(f"{path}:{number}: not a prediction: an object with 'prediction' is expected")
+            raise DataError(f"{path}:{number}: not a prediction: an object with 'prediction' is expected")
         lines.append(value)
     if not lines:
-        raise NotFoundError(f"{path}: is empty")
+        raise DataError(f"{path}: is empty")
     return lines
 
 
@@ -81,7 +81,7 @@ def compare_predictions(
 ) -> Comparison:
     """Compare predictions for the same examples, in the same order; texts as `scorer` prepares them.
 
-    Raises NotFoundError where the examples are not the same ones, or have no labels or references.
+    Raises DataError where the examples are not the same ones, or have no labels or references.
     """
     _check_same_examples(a, b)
     kind = _kind(a[0])
@@ -90,7 +90,7 @@ def compare_predictions(
     num_all = len(a)
     indices = [i for i, line in enumerate(a) if kind != "text" or any(map(str.strip, line["references"]))]
     if not indices:
-        raise NotFoundError("no text has a reference, so neither run can be called better")
+        raise DataError("no text has a reference, so neither run can be called better")
     a, b = ([side[i] for i in indices] for side in (a, b))
     if kind == "text":
         metrics = text_metrics(scorer, names)
@@ -123,13 +123,13 @@ def compare_predictions(
 
 def _check_same_examples(a: Sequence[Prediction], b: Sequence[Prediction]) -> None:
     if len(a) != len(b):
-        raise NotFoundError(
+        raise DataError(
             f"the runs predict {len(a)} and {len(b)} examples, so they cannot be compared pairwise"
         )
     for number, (one, other) in enumerate(zip(a, b, strict=True), start=1):
         for key in ("input", "references", "label"):
             if one.get(key) != other.get(key):
-                raise NotFoundError(f"prediction {number}: the runs have different examples there ({key})")
+                raise DataError(f"prediction {number}: the runs have different examples there ({key})")
 
 
 def _kind(line: Prediction) -> Kind:
@@ -141,7 +141,7 @@ def _kind(line: Prediction) -> Kind:
 def _label(line: Prediction, number: int) -> Any:
     label = line.get("label")
     if label is None:
-        raise NotFoundError(f"prediction {number} has no label, so neither run can be called better there")
+        raise DataError(f"prediction {number} has no label, so neither run can be called better there")
     return label
 
 

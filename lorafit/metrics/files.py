@@ -1,6 +1,6 @@
 """Reading score files: predictions, references and split labels, line by line.
 
-A line ends with LF, CRLF or CR; a final line end begins no further line. Files are UTF-8.
+A line ends with LF, CRLF or CR; no further line begins after the last line end. Files are UTF-8.
 """
 
 from __future__ import annotations
@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from lorafit.errors import NotFoundError
+from lorafit.errors import DataError, NotFoundError
 
 
 def read_predictions(path: Path) -> list[str]:
     """One prediction a line; an empty line is an empty prediction.
 
     Raises:
-        NotFoundError: the file is missing, empty, or not UTF-8.
+        NotFoundError: there is no such file.
+        DataError: the file is empty, or not UTF-8.
     """
     return _read_lines(path)
 
@@ -24,10 +25,11 @@ def read_references(paths: Sequence[Path], num_predictions: int) -> list[list[st
     """A group of references for each prediction, from one file or from several.
 
     One file: groups with a blank line between them, or one reference a line. Several files: the n-th lines
-    make the n-th group, an empty line being a missing reference.
+    make the n-th group, and an empty line is a missing reference.
 
     Raises:
-        NotFoundError: a file is missing, empty or not UTF-8, does not fit, or leaves a group empty.
+        NotFoundError: a file is missing.
+        DataError: a file is empty or not UTF-8, has another number of lines, or leaves a group empty.
     """
     if not paths:
         raise NotFoundError("no file of references")
@@ -36,28 +38,27 @@ def read_references(paths: Sequence[Path], num_predictions: int) -> list[list[st
     columns = [_read_lines(path) for path in paths]
     for path, lines in zip(paths, columns, strict=True):
         if len(lines) != num_predictions:
-            raise NotFoundError(f"{path}: {len(lines)} lines for {num_predictions} predictions")
+            raise DataError(f"{path}: {len(lines)} lines for {num_predictions} predictions")
     groups = [list(group) for group in zip(*columns, strict=True)]
     for number, group in enumerate(groups, start=1):
         if not any(group):
-            raise NotFoundError(
-                f"{paths[0]}:{number}: no reference, here or in the other {len(paths) - 1} files"
-            )
+            raise DataError(f"{paths[0]}:{number}: no reference, here or in the other {len(paths) - 1} files")
     return groups
 
 
 def read_splits(path: Path, num_predictions: int) -> list[str]:
-    """The label of each prediction ("seen"): the first column of a line, the columns being parted by tabs.
+    """The label of each prediction ("seen"): the first column of each line; tabs separate columns.
 
     Raises:
-        NotFoundError: the file is missing, empty or not UTF-8, does not fit, or a line has no label.
+        NotFoundError: there is no such file.
+        DataError: the file is empty or not UTF-8, has another number of lines, or a line without a label.
     """
     labels = [line.split("\t")[0].strip() for line in _read_lines(path)]
     if len(labels) != num_predictions:
-        raise NotFoundError(f"{path}: {len(labels)} lines for {num_predictions} predictions")
+        raise DataError(f"{path}: {len(labels)} lines for {num_predictions} predictions")
     for number, label in enumerate(labels, start=1):
         if not label or label == "all":
-            raise NotFoundError(f"{path}:{number}: a label is wanted, other than 'all', and not {label!r}")
+            raise DataError(f"{path}:{number}: expected a label other than 'all', found {label!r}")
     return labels
 
 
@@ -75,9 +76,9 @@ def _read_groups(path: Path, num_predictions: int) -> list[list[str]]:
     if len(lines) == num_predictions:
         missing = [number for number, line in enumerate(lines, start=1) if not line]
         if missing:
-            raise NotFoundError(f"{path}:{missing[0]}: no reference, and there is no other file")
+            raise DataError(f"{path}:{missing[0]}: no reference, and there is no other file")
         return [[line] for line in lines]
-    raise NotFoundError(
+    raise DataError(
         f"{path}: {len(groups)} groups of references (blank lines between them) in {len(lines)} lines, "
         f"for {num_predictions} predictions"
     )
@@ -90,13 +91,13 @@ def _read_lines(path: Path) -> list[str]:
     except FileNotFoundError:
         raise NotFoundError(f"{path}: no such file") from None
     except OSError as fault:
-        raise NotFoundError(f"{path}: cannot be read ({fault.strerror})") from None
+        raise DataError(f"{path}: cannot be read ({fault.strerror})") from None
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as fault:
         number = data.count(b"\n", 0, fault.start) + 1
-        raise NotFoundError(f"{path}:{number}: not UTF-8 (byte 0x{data[fault.start]:02x})") from None
+        raise DataError(f"{path}:{number}: not UTF-8 (byte 0x{data[fault.start]:02x})") from None
     lines = text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n").split("\n")
     if not any(line.strip() for line in lines):
-        raise NotFoundError(f"{path}: the file is empty")
+        raise DataError(f"{path}: is empty")
     return [line.strip() for line in lines]

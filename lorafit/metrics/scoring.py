@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from lorafit.errors import NotFoundError, RecipeError, lookup
+from lorafit.errors import DataError, RecipeError, lookup
 from lorafit.metrics import METRICS, Kind, Metric, Score, TextMetric
 from lorafit.metrics.external import External, is_external
 from lorafit.metrics.scorers import Scorer
@@ -112,7 +112,7 @@ def score_texts(
 
     Raises:
         RecipeError: no such metric.
-        NotFoundError: nothing to score, lengths that differ, or a prediction without any reference.
+        DataError: nothing to score, lengths that differ, or a prediction without any reference.
     """
     wanted = text_metrics(scorer, metrics)
     _check(predictions, references, splits)
@@ -158,16 +158,14 @@ def _check(
     predictions: Sequence[str], references: Sequence[Sequence[str]], splits: Sequence[str] | None
 ) -> None:
     if not predictions:
-        raise NotFoundError("there are no predictions to score")
+        raise DataError("there are no predictions to score")
     if len(references) != len(predictions):
-        raise NotFoundError(f"{len(predictions)} predictions, but references for {len(references)}")
+        raise DataError(f"{len(predictions)} predictions, but references for {len(references)}")
     if splits is not None and len(splits) != len(predictions):
-        raise NotFoundError(f"{len(predictions)} predictions, but {len(splits)} split labels")
+        raise DataError(f"{len(predictions)} predictions, but {len(splits)} split labels")
     for number, group in enumerate(references, start=1):
         if not any(text.strip() for text in group):
-            raise NotFoundError(
-                f"prediction {number} has no reference: every one of its {len(group)} is empty"
-            )
+            raise DataError(f"prediction {number} has no reference: every one of its {len(group)} is empty")
 
 
 def _notes(scorer: Scorer, references: Sequence[Sequence[str]]) -> tuple[str, ...]:

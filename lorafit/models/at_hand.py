@@ -7,16 +7,16 @@ from lorafit.models.load import base_folder, load_tokenizer
 from lorafit.models.stored import weight_files
 
 
-def missing_files(base: str, revision: str | None = None) -> list[str]:
-    """A line for each of a base's config, tokenizer and weights that is not at hand. Nothing is downloaded."""
+def missing_files(base: str, revision: str | None = None) -> list[NotFoundError]:
+    """An error for each of a base's config, tokenizer and weights that is not at hand. Nothing is downloaded."""
     try:
         folder = base_folder(base, revision)
     except NotFoundError as error:
-        return [str(error)]
-    faults = [] if (folder / "config.json").is_file() else [f"{folder}: no config.json there"]
+        return [error]
+    faults = [] if (folder / "config.json").is_file() else [NotFoundError(f"{folder}: no config.json there")]
     for look in (lambda: load_tokenizer(str(folder)), lambda: weight_files(folder)):
         try:
             look()
         except NotFoundError as error:
-            faults.append(str(error))
+            faults.append(error)
     return faults

@@ -21,7 +21,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from lorafit.errors import NotFoundError, RecipeError
+from lorafit.errors import Advice, NotFoundError, RecipeError, SetKey
 from lorafit.files import ASSET_PREFIX, local_path
 from lorafit.metrics import Kind
 from lorafit.models.activations import fuse_activations
@@ -233,8 +233,9 @@ def _not_found(what: str, base: str, revision: str | None, error: Exception) -> 
         first_line = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         return NotFoundError(f"{where}: its {what} cannot be read: {first_line.strip()}")
     return NotFoundError(
-        f"{where}: {what} not found in the Hugging Face cache, and the hub gave none; check the id and the network, "
-        f"or name a local folder with --set model.base=FOLDER"
+        f"{where}: {what} not found in the Hugging Face cache, and the hub gave none",
+        Advice("check the id and the network"),
+        SetKey("model.base", "FOLDER", "a folder on this machine"),
     )
 
 

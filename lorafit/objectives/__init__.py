@@ -5,7 +5,7 @@ from functools import singledispatch
 
 from transformers import PretrainedConfig
 
-from lorafit.errors import RecipeError
+from lorafit.errors import RecipeError, SetKey
 from lorafit.models import Family
 from lorafit.objectives.base import (
     AnyObjective,
@@ -80,7 +80,8 @@ def _(task: GenerationTask, facts: BaseFacts, settings: Settings) -> Generation:
     if room is not None and max_new_tokens >= room:
         raise RecipeError(
             f"[decode] max_new_tokens: {max_new_tokens} leaves no room for a prompt in the {room} positions of "
-            f"{facts.config.name_or_path or facts.config.model_type}"
+            f"{facts.config.name_or_path or facts.config.model_type}",
+            SetKey("decode.max_new_tokens", note="lower"),
         )
     max_length = asked if room is None else min(asked, room)
     packs = facts.family.can_pack(facts.config)

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from lorafit.data import LabelRow
 from lorafit.data.labelled import EncodedText, LabelBatch, encode_labelled, pack_labelled, pad_labelled
-from lorafit.errors import RecipeError
+from lorafit.errors import Advice, RecipeError
 from lorafit.metrics.scoring import Scores, missing_metrics, score_by
 from lorafit.models import Model
 from lorafit.objectives.base import Encoded, Objective, Prediction, TextOptions, Validation
@@ -145,7 +145,7 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
     def texts(
         self, model: Model, prompts: Sequence[str], options: TextOptions, should_stop: Callable[[], bool]
     ) -> Iterator[tuple[int, str]]:
-        raise RecipeError(f"an adapter for {self.task.name} writes no text; score it with eval")
+        raise RecipeError(f"an adapter for {self.task.name} writes no text", Advice("evaluate it instead"))
 
     @override
     def lines(self, rows: Sequence[LabelRow], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:

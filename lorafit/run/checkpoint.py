@@ -1,8 +1,8 @@
-"""Checkpoints: all that a run needs to go on as if it had never stopped.
+"""Checkpoints: everything that a run needs to continue as if it had never stopped.
 
 checkpoints/step-<n>/
   state.pt        trained tensors, optimizer, random generators of every process (read with weights_only=True)
-  progress.json   position in the data, and what the run itself wants to remember
+  progress.json   position in the data, and the state of the run
   best/           the best adapter so far
   manifest.json   sha256 and size of every other file
 """
@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lorafit.errors import LorafitError, RecipeError
+from lorafit.errors import Advice, DataError, LorafitError, RecipeError, SetArgument
 from lorafit.files import new_folder
 from lorafit.training.member import Position
 
@@ -33,13 +33,9 @@ PROGRESS_FILE = "progress.json"
 BEST_FOLDER = "best"
 
 
-class DamagedCheckpointError(LorafitError):
-    """A checkpoint that is not as it was written."""
-
-
 @dataclass(frozen=True)
 class Checkpoint:
-    """A run at one moment. `rng`: the state of each process's `Draws`; `state`: what the run remembers, as JSON."""
+    """A run at one moment. `rng`: the state of each process's `Draws`; `state`: the state of the run, as JSON."""
 
     position: Position
     trained: dict[str, Tensor]
@@ -50,7 +46,7 @@ class Checkpoint:
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> int:
-    """Write it at once (temporary name, fsync, rename). Returns its size in bytes.
+    """Write a checkpoint atomically (temporary name, fsync, rename). Returns its size in bytes.
 
     The best adapter is linked, not copied, where the file system can. Raises LorafitError when it cannot be written;
     what was there before is then still there.
@@ -75,7 +71,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> int:
 def read_checkpoint(folder: Path) -> Checkpoint:
     """Read and check a whole checkpoint.
 
-    Raises DamagedCheckpointError that names the damaged file, RecipeError for one of another format version.
+    Raises DataError that names the damaged file, RecipeError for one of another format version.
     """
     _check_files(folder)
     try:
@@ -83,13 +79,13 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         progress = json.loads((folder / PROGRESS_FILE).read_text(encoding="utf-8"))
         position = Position(**progress.pop("position"))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError) as error:
-        raise DamagedCheckpointError(f"{folder}: cannot be read: {error}") from None
+        raise DataError(f"{folder}: cannot be read: {error}") from None
     best = folder / BEST_FOLDER
     return Checkpoint(position, **tensors, state=progress, best=best if best.is_dir() else None)
 
 
 def newest_checkpoint(root: Path) -> tuple[Path | None, Checkpoint | None, list[str]]:
-    """The newest valid checkpoint in `root`, and what is wrong with each newer one that was passed over.
+    """The newest valid checkpoint in `root`, and what is wrong with each newer one, which was skipped.
 
     Raises RecipeError for one of another format version, which is not damaged.
     """
@@ -97,7 +93,7 @@ def newest_checkpoint(root: Path) -> tuple[Path | None, Checkpoint | None, list[
     for folder in checkpoint_folders(root):
         try:
             return folder, read_checkpoint(folder), faults
-        except DamagedCheckpointError as error:
+        except DataError as error:
             faults.append(str(error))
     return None, None, faults
 
@@ -114,13 +110,13 @@ def num_bytes(folder: Path) -> int:
 
 
 def prune(root: Path, keep: int) -> None:
-    """Delete all checkpoints but the newest `keep`. What cannot be deleted is left."""
+    """Delete all checkpoints but the newest `keep`. Files that cannot be deleted stay."""
     for folder in checkpoint_folders(root)[keep:]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def copy_linked(source: Path, target: Path) -> None:
-    """Copy a folder whose files are never written to again: by hard links where possible."""
+    """Copy a folder whose files never change, by hard links where possible."""
     target.mkdir(parents=True, exist_ok=True)
     for path in _files(source):
         place = target / path.relative_to(source)
@@ -132,7 +128,7 @@ def copy_linked(source: Path, target: Path) -> None:
 
 
 def _save_state(path: Path, state: dict[str, Any]) -> None:
-    """torch.save, with a full disk told as the OSError that it is."""
+    """torch.save, which raises OSError where the disk is full."""
     with path.open("wb") as stream:
         try:
             torch.save(state, stream)
@@ -149,29 +145,32 @@ def _check_files(folder: Path) -> None:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         version, files = manifest["format_version"], manifest["files"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DamagedCheckpointError(f"{path}: cannot be read: {error}") from None
+        raise DataError(f"{path}: cannot be read: {error}") from None
     if version != FORMAT_VERSION:
         raise _other_version(folder, version)
     for name, entry in files.items():
         with contextlib.suppress(OSError):
             if _file_entry(folder / name) == entry:
                 continue
-        raise DamagedCheckpointError(f"{folder / name}: missing, or not what {MANIFEST_FILE} says")
+        raise DataError(f"{folder / name}: missing, or not what {MANIFEST_FILE} says")
 
 
 def _other_version(folder: Path, version: object) -> LorafitError:
-    """A whole checkpoint that this lorafit cannot go on from."""
+    """A whole checkpoint from which this lorafit cannot continue."""
+    start_over = SetArgument("resume", "never", "starts over")
     if version == 1:
         return RecipeError(
-            f"{folder}: written by an earlier lorafit, whose random draws were others; start over (resume = never), "
-            f"or finish the run with lorafit 0.1"
+            f"{folder}: written by an earlier lorafit, whose random draws were others",
+            start_over,
+            Advice("finish the run with lorafit 0.1"),
         )
     if isinstance(version, int) and version > FORMAT_VERSION:
         return RecipeError(
-            f"{folder}: format version {version} is newer than this lorafit reads ({FORMAT_VERSION}); upgrade lorafit, "
-            f"or start over (resume = never)"
+            f"{folder}: format version {version} is newer than this lorafit reads ({FORMAT_VERSION})",
+            Advice("upgrade lorafit"),
+            start_over,
         )
-    return DamagedCheckpointError(f"{folder / MANIFEST_FILE}: there is no format version {version!r}")
+    return DataError(f"{folder / MANIFEST_FILE}: there is no format version {version!r}")
 
 
 def _file_entry(path: Path) -> dict[str, Any]:

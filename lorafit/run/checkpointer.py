@@ -1,25 +1,48 @@
-"""What a run leaves on disk while it goes on: the best adapter, the last one, and checkpoints."""
+"""What a run writes while it trains: the best adapter, the last one, and checkpoints."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lorafit.adapters import finished_tensors, take_fingerprint, trained_tensors, write_adapter
-from lorafit.errors import LorafitError, RecipeError
+from lorafit.errors import Advice, ChangeArgument, LorafitError, RecipeError, SetArgument
+from lorafit.objectives import Validation
 from lorafit.run.checkpoint import Checkpoint, num_bytes, prune, write_checkpoint
-from lorafit.run.event_log import EventLog
-from lorafit.run.events import Note, Report, Saved
+from lorafit.run.events import EventLog, Note, Report, Saved
 from lorafit.run.folder import Found, RunFolder
 from lorafit.run.session import Session
-from lorafit.run.state import RunState
+
+
+@dataclass
+class RunState:
+    """The state of a run; it changes while the run trains."""
+
+    num_steps: int  # as planned
+    best_quality: float | None = None  # of the best adapter so far
+    validated_step: int = 0  # the end of the last epoch that was validated and saved
+    seconds: float = 0.0  # spent so far
+    base_scores: dict[str, Any] | None = None
+    weights_hash: str = ""  # of the base
+    metrics_bytes: int = 0  # of the event log
+
+    def is_best(self, validation: Validation | None) -> bool:
+        """Whether no earlier epoch was better; without a validation split the last is best."""
+        return validation is None or self.best_quality is None or validation.quality > self.best_quality
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Take over every value of a checkpoint."""
+        for name, value in vars(RunState(**saved)).items():
+            setattr(self, name, value)
 
 
 class Checkpointer:
-    """Writes the adapters and checkpoints of one run; only the leader does. `log` None: not the leader."""
+    """Writes the adapters and checkpoints of one run. Only the leader writes; `log` is None in other processes."""
 
     def __init__(
         self, session: Session, folder: RunFolder, state: RunState, log: EventLog | None, report: Report
@@ -29,7 +52,7 @@ class Checkpointer:
         self._resumed_at = (time.monotonic(), 0.0)
 
     def save_adapter(self, *, best: bool) -> None:
-        """The adapter as it is now, as the last one and, where it is, as the best."""
+        """Write the adapter as it is now, as the last one and, if it is, as the best."""
         base, step = self.session.base, self.session.member.position.step
         tensors = finished_tensors(base.model, self.session.method)
         fingerprint = take_fingerprint(base.model, base.sample.inputs, base.sample.base_answers)
@@ -44,7 +67,7 @@ class Checkpointer:
     def save(self, keep: int) -> None:
         """Write a checkpoint, unless the newest one is of this very moment; keep the newest `keep`.
 
-        Raises LorafitError when there is no room; the one before is then still there.
+        Raises LorafitError when the disk is full; the checkpoint before is then still there.
         """
         member, group = self.session.member, self.session.group
         moment = (member.position.step, self.state.validated_step)
@@ -62,23 +85,25 @@ class Checkpointer:
             size = write_checkpoint(folder, checkpoint)
         except LorafitError as error:
             before = f"the checkpoint of step {self._written[0]} is intact" if self._written else ""
-            hint = f"{before or 'there is none before it'}; free some space and run the same command again"
-            raise LorafitError(f"{error}; {hint}") from error
+            fault = f"{error.message}; {before or 'there is no earlier checkpoint'}"
+            raise LorafitError(fault, Advice("free some space and run the same command again")) from error
         self._written = moment
         prune(self.folder.checkpoints, keep)
         group.stop.save_took(time.monotonic() - started)
         self.report(Saved(folder, member.position.step, size))
 
     def resume(self, found: Found, checkpoint: Checkpoint) -> None:
-        """Everything as it was when the checkpoint was written.
+        """Restore everything as it was when the checkpoint was written.
 
         Raises RecipeError when the base is not the one that the run began with.
         """
         member, base = self.session.member, self.session.base.card.base
         if RunState(**checkpoint.state).weights_hash != self.state.weights_hash:
             raise RecipeError(
-                f"{self.folder.path}: the weights of {base.id} are not the ones that this run began with; put "
-                f"them back, or choose another output folder"
+                f"{self.folder.path}: the weights of {base.id} are not the ones that this run began with",
+                Advice("put them back"),
+                ChangeArgument("output"),
+                SetArgument("resume", "never", "starts over"),
             )
         self.state.restore(checkpoint.state)
         with torch.no_grad():
@@ -89,12 +114,12 @@ class Checkpointer:
         self._restore_draws(checkpoint.rng)
         self._written = (member.position.step, self.state.validated_step)
         self._resumed_at = (time.monotonic(), self.state.seconds)
-        if self.log is not None and found.folder is not None:  # its line lay behind the cut
+        if self.log is not None and found.folder is not None:  # its line was written after the log's cut
             self.log(Saved(found.folder, member.position.step, num_bytes(found.folder)))
         self.report(Note(f"resumed from {found.folder}"))
 
     def seconds(self) -> float:
-        """Spent on the run so far, over all the processes that came one after the other."""
+        """Time spent on the run so far, over every process that has worked on it."""
         since, before = self._resumed_at
         return before + time.monotonic() - since
 
@@ -105,7 +130,7 @@ class Checkpointer:
             return
         self.report(
             Note(
-                f"the run was on {len(states)} processes and is on {group.size} now: the same data in the same "
-                f"order, but other dropout masks"
+                f"the run was on {len(states)} processes and is on {group.size} now: the data and their order stay "
+                f"the same, the dropout masks do not"
             )
         )

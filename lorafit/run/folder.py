@@ -1,4 +1,4 @@
-"""A run folder: where everything of one run lies, whether it goes on, starts or is done, and its event log."""
+"""A run folder: where the files of one run are, and whether the run starts, continues or is finished."""
 
 from __future__ import annotations
 
@@ -6,24 +6,22 @@ import json
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from lorafit.errors import NotFoundError, RecipeError
+from lorafit.errors import Advice, ChangeArgument, NotFoundError, RecipeError, SetArgument
 from lorafit.files import new_folder, tidy, write_json, write_jsonl, write_text
 from lorafit.recipe import Recipe, differing_keys, to_toml
 from lorafit.run.checkpoint import Checkpoint, copy_linked, newest_checkpoint
 from lorafit.run.lock import LOCK_FILE
+from lorafit.run.options import Resume
 from lorafit.run.recipes import open_recipe
 
-Resume = Literal["auto", "must", "never"]
-"""auto: go on where there is something to go on from. must: that is an error otherwise. never: start over."""
-
-_LENGTH = ("train.epochs", "train.max_steps")  # what `--extend` may change
+_LENGTH = ("train.epochs", "train.max_steps")  # what extending a run may change
 
 
 @dataclass(frozen=True)
 class Found:
-    """What an earlier process left of the run: its newest valid checkpoint, and what is wrong with newer ones."""
+    """The newest valid checkpoint of the run, if there is one, and what is wrong with newer ones."""
 
     folder: Path | None = None
     checkpoint: Checkpoint | None = None
@@ -32,7 +30,7 @@ class Found:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """runs/<recipe name>/seed-<n>, or the folder that --output names."""
+    """runs/<recipe name>/seed-<n>, or another folder that the caller names."""
 
     path: Path
 
@@ -68,29 +66,31 @@ class RunFolder:
         return self.path / "predictions" / f"{split}.jsonl"
 
     def predicting(self, split: str) -> Path:
-        """Predictions that are being made."""
+        """Predictions so far, while they are being made."""
         return self.path / "predicting" / f"{split}.jsonl"
 
     def check(self, recipe: Recipe, *, extend: bool = False) -> bool:
-        """Whether `recipe` makes the run that lies here longer; mostly not. Nothing is changed.
+        """Whether `recipe` makes the run in this folder longer. Nothing is changed.
 
-        Raises RecipeError when the folder holds a run of another recipe (with `extend`, only its length may be another)
-        or something else.
+        Raises RecipeError when the folder holds something else, or a run of another recipe (with `extend`, of a recipe
+        that differs in more than its length).
         """
         if not self.recipe.is_file():
             strange = self.path.exists() and (not self.path.is_dir() or self._has_strange_files())
             if strange:
                 raise RecipeError(
-                    f"{self.path}: is there already and is not a run folder; choose another --output"
+                    f"{self.path}: already exists and is not a run folder", ChangeArgument("output")
                 )
             return False
         changed = differing_keys(recipe, open_recipe(self.recipe))
         other = [line for line in changed if not line.startswith(_LENGTH)]
         if changed and not (extend and not other):
-            hint = "" if other else ", or make this run longer with --extend"
+            longer = [] if other else [SetArgument("extend", True, "makes this run longer")]
             raise RecipeError(
-                f"{self.path}: holds a run of another recipe; choose another --output, or delete it{hint}. "
-                f"Changed: {'; '.join(changed)}"
+                f"{self.path}: holds a run of another recipe (changed: {'; '.join(changed)})",
+                ChangeArgument("output"),
+                Advice("delete it"),
+                *longer,
             )
         return bool(changed)
 
@@ -101,9 +101,9 @@ class RunFolder:
         return dict(json.loads(self.scores.read_text(encoding="utf-8")))
 
     def begin(self, recipe: Recipe, resume: Resume) -> Found:
-        """Make ready to go on from the newest valid checkpoint, or to start. The folder must be locked.
+        """Prepare the folder to continue from the newest valid checkpoint, or to start. It must be locked.
 
-        Raises NotFoundError when the run must be resumed and nothing is there to go on from.
+        Raises NotFoundError when the run must be resumed and there is no checkpoint.
         """
         for folder in (self.path, self.checkpoints):
             tidy(folder)
@@ -112,7 +112,8 @@ class RunFolder:
         found = Found(*newest_checkpoint(self.checkpoints))
         if found.checkpoint is None and resume == "must":
             faults = "".join(f"; {fault}" for fault in found.faults)
-            raise NotFoundError(f"{self.path}: no checkpoint to resume from (--resume must){faults}")
+            fault = f"{self.path}: no checkpoint to resume from{faults}"
+            raise NotFoundError(fault, SetArgument("resume", "auto", "starts the run"))
         self.scores.unlink(missing_ok=True)
         if found.checkpoint is None:
             self._clear()
@@ -130,7 +131,7 @@ class RunFolder:
         write_json(self.scores, scores)
 
     def _put_back_best(self, checkpoint: Checkpoint) -> None:
-        """The best adapter as it was at the checkpoint: a later one belongs to steps that are made again."""
+        """The best adapter as it was at the checkpoint: a later one belongs to steps that are repeated."""
         if checkpoint.best is None:
             shutil.rmtree(self.adapter, ignore_errors=True)
             return
@@ -138,7 +139,7 @@ class RunFolder:
             copy_linked(checkpoint.best, temporary)
 
     def _clear(self) -> None:
-        """What an unfinished run of the same recipe left."""
+        """Delete what an unfinished run of the same recipe left."""
         for folder in (self.adapter, self.last_adapter, self.checkpoints, self.path / "predictions"):
             shutil.rmtree(folder, ignore_errors=True)
         self.metrics.unlink(missing_ok=True)

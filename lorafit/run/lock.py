@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lorafit.errors import LorafitError
+from lorafit.errors import Advice, LorafitError
 
 LOCK_FILE = "run.lock"
 _TRIES, _PAUSE_S = 20, 0.1
@@ -20,7 +20,7 @@ _TRIES, _PAUSE_S = 20, 0.1
 
 @dataclass(frozen=True)
 class Holder:
-    """The process that holds a lock. `started` tells it from a later one with the same number."""
+    """The process that holds a lock. `started` distinguishes it from a later process with the same number."""
 
     host: str
     pid: int
@@ -34,7 +34,7 @@ class Holder:
         return Holder(socket.gethostname(), pid, _start_time(pid), os.environ.get("SLURM_JOB_ID"))
 
     def is_dead(self) -> bool:
-        """Whether it is known to be gone: on this machine by its number and start, elsewhere by Slurm's requeue."""
+        """Whether the process is known to have ended: here by its number and start, elsewhere by Slurm's requeue."""
         me = Holder.this()
         if self.host == me.host:
             return not Path(f"/proc/{self.pid}").exists() or _start_time(self.pid) != self.started
@@ -43,10 +43,10 @@ class Holder:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock for the length of the block; the folder is made, and removed again if it stays empty.
+    """Hold the folder's lock inside the block. The folder is created, and removed again if it stays empty.
 
-    The system lets go of the lock when its holder dies, however it dies.
-    Raises LorafitError while another process holds it, and where the folder cannot be written.
+    The system releases the lock when its holder dies, however it dies.
+    Raises LorafitError while another process holds the lock, and where the folder cannot be written.
     """
     path = folder / LOCK_FILE
     try:
@@ -87,10 +87,9 @@ def _take(descriptor: int, path: Path) -> None:
             holder = _read(descriptor)
             if attempt + 1 == _TRIES or not (holder and holder.is_dead()):
                 raise _held(path, holder) from None
-            time.sleep(
-                _PAUSE_S
-            )  # its holder was killed while starting a program, which has the lock for a moment
-        except OSError:  # a file system without locks: what the file says has to do
+            # The holder was killed while it started a program, which keeps the lock for a moment.
+            time.sleep(_PAUSE_S)
+        except OSError:  # a file system without locks: the content of the file must do
             knows_locks = False
             break
     holder, me = _read(descriptor), Holder.this()
@@ -103,13 +102,16 @@ def _take(descriptor: int, path: Path) -> None:
 
 def _held(path: Path, holder: Holder | None) -> LorafitError:
     if holder is None:
-        return LorafitError(f"{path.parent}: another process is at this run; wait for it")
+        return LorafitError(f"{path.parent}: another process works on this run", Advice("wait for it"))
     who = f"process {holder.pid} on {holder.host}" + (f" (Slurm job {holder.job})" if holder.job else "")
     if holder.host == socket.gethostname():
-        return LorafitError(f"{path.parent}: {who} is at this run; wait for it, or stop it")
+        return LorafitError(
+            f"{path.parent}: {who} works on this run", Advice("wait for it"), Advice("stop it")
+        )
     return LorafitError(
-        f"{path.parent}: {who} is at this run, or died there, which cannot be told from here; if it is gone, delete "
-        f"{path}"
+        f"{path.parent}: {who} works on this run, or died there, which cannot be seen from this machine",
+        Advice("wait for it"),
+        Advice(f"if it is gone, delete {path}"),
     )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import nn
 
+from lorafit.errors import OutOfMemoryError, SetKey
 from lorafit.models import Model
 
 
@@ -53,3 +55,16 @@ class Placement:
         if self.dtype == torch.float32:
             return nullcontext()
         return torch.autocast(self.device.type, self.dtype)
+
+
+@contextmanager
+def clear_out_of_memory(where: object) -> Iterator[None]:
+    """Inside the block, GPU memory that runs out is an OutOfMemoryError that says what to lower."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemoryError(
+            f"{where}: out of GPU memory",
+            SetKey("eval.batch_size", note="lower; the result stays the same"),
+            SetKey("train.micro_batch_size", note="lower; the result stays the same"),
+        ) from error

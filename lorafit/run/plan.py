@@ -10,7 +10,7 @@ from transformers import PretrainedConfig
 
 from lorafit.data import Split
 from lorafit.data.batches import num_batches
-from lorafit.errors import RecipeError
+from lorafit.errors import Advice, RecipeError, SetKey
 from lorafit.methods import Method
 from lorafit.models import FAMILIES, Family, Model, family_of, load_config, skeleton
 from lorafit.objectives import AnyObjective, BaseFacts, Settings, objective_for
@@ -45,7 +45,7 @@ class Plan:
     config: PretrainedConfig
     parameters: list[ParameterGroup]
     num_trained: int  # of the method, as the adapter holds it; the head is counted apart
-    num_dropped: int  # what training needs and drops in the end, such as a prefix's reparameterisation
+    num_dropped: int  # those that training alone needs, such as a prefix's reparameterisation
     num_head: int
     num_total: int
     num_train_rows: int
@@ -119,7 +119,8 @@ def make_schedule(train: TrainSection, num_train_rows: int) -> Schedule:
     if steps_per_epoch == 0:
         raise RecipeError(
             f"[train] batch_size: {train.batch_size} is more than the {num_train_rows} training rows, and last_batch "
-            f"is 'drop', so there is no batch; lower it"
+            f"is 'drop', so there is no batch",
+            SetKey("train.batch_size", note="lower"),
         )
     num_steps = count_steps(steps_per_epoch, train.epochs, train.max_steps)
     return Schedule(
@@ -128,13 +129,14 @@ def make_schedule(train: TrainSection, num_train_rows: int) -> Schedule:
 
 
 def _check_kind(family: Family, task: Task, base: str) -> None:
-    """The base must have a head for what the task asks for."""
+    """The base must have a head for the task's predictions."""
     if task.output in family.heads:
         return
     able = ", ".join(name for name, other in FAMILIES.items() if task.output in other.heads)
     gives = "writes no text" if task.output == "text" else "has no head for labels"
     raise RecipeError(
-        f"[model] base: {base} ({family.model_type}) {gives}, as {task.name} asks for; take one of {able}"
+        f"[model] base: {base} ({family.model_type}) {gives}, which {task.name} needs",
+        Advice(f"take one of {able}"),
     )
 
 

@@ -1,4 +1,4 @@
-"""Predictions that are not made twice: what is done is on disk, batch by batch, until all is."""
+"""Predictions so far, on disk batch by batch, so that an interrupted evaluation continues where it stopped."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from lorafit.objectives import Prediction
 
 
 class PredictionCache:
-    """A file of finished batches. `key` says what was predicted with what; results of another key are dropped.
+    """A file of finished batches. `key` stands for model, settings and rows; predictions of another key are dropped.
 
-    Batches are the same ones in the same order in every attempt, so that the predictions are too.
+    Every attempt has the same batches in the same order, and so the same predictions.
     """
 
     def __init__(self, path: Path, key: Mapping[str, object]) -> None:
@@ -22,7 +22,7 @@ class PredictionCache:
         self.key = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()
 
     def read(self, batches: Sequence[Sequence[int]]) -> list[list[Prediction]]:
-        """The results of as many of the first batches as are done; the rest of the file is dropped."""
+        """The predictions of the first batches, as far as they are done; the rest of the file is dropped."""
         done: list[list[Prediction]] = []
         for batch, predictions in zip(batches, self._finished(), strict=False):
             if sorted(prediction.index for prediction in predictions) != sorted(batch):
@@ -32,11 +32,11 @@ class PredictionCache:
         return done
 
     def add(self, predictions: Sequence[Prediction]) -> None:
-        """Another batch. Raises LorafitError when it cannot be written."""
+        """Add a batch. Raises LorafitError when it cannot be written."""
         self._write("a", self._line(predictions))
 
     def drop(self) -> None:
-        """All is done, and the predictions are written elsewhere."""
+        """Delete the file: every prediction is made, and written elsewhere."""
         self.path.unlink(missing_ok=True)
 
     def _line(self, predictions: Sequence[Prediction]) -> str:
@@ -44,7 +44,7 @@ class PredictionCache:
         return json.dumps({"key": self.key, "predictions": values}) + "\n"
 
     def _finished(self) -> list[list[Prediction]]:
-        """The batches of this key, up to the first line that is not whole."""
+        """The batches of this key, up to the first line that is incomplete."""
         finished = []
         try:
             for text in self.path.read_text(encoding="utf-8").splitlines():
@@ -53,7 +53,7 @@ class PredictionCache:
                     break
                 finished.append([Prediction(index, value) for index, value in line["predictions"]])
         except (OSError, ValueError, KeyError, TypeError):
-            pass  # not there, or its last line was not finished
+            pass  # there is no file, or its last line is incomplete
         return finished
 
     def _write(self, mode: str, text: str) -> None:

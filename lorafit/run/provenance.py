@@ -1,4 +1,4 @@
-"""What an adapter says of itself: base, method and task, and where it comes from: versions, commit, time."""
+"""The card of an adapter: base, method and task, and where it comes from: versions, commit, time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lorafit.tasks import Task
 
 
 def adapter_card(recipe: Recipe, method: Method, task: Task, data: Mapping[str, str]) -> AdapterCard:
-    """The card of an adapter that a recipe trains; `data` is the hash of each split. The base must be at hand."""
+    """The card of an adapter that a recipe trains; `data` has the hash of each split. The base must be here."""
     base, revision = recipe.model.base, recipe.model.revision
     return AdapterCard(
         base=BaseCard(**vars(base_identity(base, revision, base_folder(base, revision)))),
@@ -27,21 +27,25 @@ def adapter_card(recipe: Recipe, method: Method, task: Task, data: Mapping[str, 
         task=task.options(),
         data=recipe.data,
         decode=recipe.decode,
-        provenance=provenance(
-            recipe=recipe.name, recipe_hash=recipe_hash(recipe), seed=recipe.train.seed, data=dict(data)
+        provenance=provenance().model_copy(
+            update={
+                "recipe": recipe.name,
+                "recipe_hash": recipe_hash(recipe),
+                "seed": recipe.train.seed,
+                "data": dict(data),
+            }
         ),
     )
 
 
-def provenance(**known: str | int | dict[str, str] | None) -> Provenance:
-    """Versions and time of now, with what the caller knows: recipe, recipe_hash, seed, step, data, imported_from."""
+def provenance() -> Provenance:
+    """The present versions and time; the caller adds what it knows."""
     return Provenance(
         created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         lorafit=lorafit.__version__,
         torch=torch.__version__,
         transformers=transformers.__version__,
         commit=_commit(),
-        **known,  # type: ignore[arg-type]
     )
 
 

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lorafit.errors import RecipeError
 from lorafit.metrics.score import flat
 from lorafit.run.events import Note, Report
 from lorafit.run.plan import Plan, load_plan
 from lorafit.run.train import TrainResult
 
-CarryOut = Callable[[Plan, Path | None], TrainResult]
-"""Trains a plan in a folder (None: the usual one)."""
+Train = Callable[[Plan, Path | None], TrainResult]
+"""Trains a plan in a folder; None stands for the default one."""
 
 
 @dataclass(frozen=True)
@@ -35,33 +34,20 @@ class SeedsResult:
     spread: dict[str, Spread]
 
 
-def parse_seeds(text: str) -> list[int]:
-    """ "0,1,2" -> [0, 1, 2]. Raises RecipeError for anything else, and for a seed that is there twice."""
-    words = [word.strip() for word in text.split(",")]
-    if not all(word.isascii() and word.isdigit() for word in words):
-        raise RecipeError(f"--seeds {text}: must be whole numbers with commas between, such as 0,1,2")
-    seeds = [int(word) for word in words]
-    if len(set(seeds)) < len(seeds):
-        raise RecipeError(f"--seeds {text}: a seed is there twice")
-    return seeds
-
-
 def load_plans(name_or_path: str, overrides: list[str], seeds: Sequence[int]) -> dict[int, Plan]:
     """A plan for each seed."""
     return {seed: load_plan(name_or_path, [*overrides, f"train.seed={seed}"]) for seed in seeds}
 
 
-def train_seeds(
-    plans: Mapping[int, Plan], output: Path | None, carry_out: CarryOut, report: Report
-) -> SeedsResult:
-    """Carry out every plan, in runs/<recipe>/seed-<n> or `output`/seed-<n>. Runs that are finished are not repeated.
+def train_seeds(plans: Mapping[int, Plan], output: Path | None, train: Train, report: Report) -> SeedsResult:
+    """Train every plan, in runs/<recipe>/seed-<n> or `output`/seed-<n>. Runs that are finished are not repeated.
 
-    Raises what `carry_out` raises; the runs before are kept.
+    Raises what `train` raises; the runs before are kept.
     """
     runs: dict[int, TrainResult] = {}
     for number, (seed, plan) in enumerate(plans.items(), start=1):
         report(Note(f"seed {seed} ({number} of {len(plans)})"))
-        runs[seed] = carry_out(plan, output / f"seed-{seed}" if output else None)
+        runs[seed] = train(plan, output / f"seed-{seed}" if output else None)
     return SeedsResult(next(iter(plans.values())), runs, _spread([run.scores for run in runs.values()]))
 
 

@@ -14,7 +14,7 @@ from lorafit.adapters.fingerprint import NUM_INPUTS, answers
 from lorafit.adapters.restore import load_tensors
 from lorafit.data import Split
 from lorafit.data.batches import epoch_order
-from lorafit.errors import NotFoundError
+from lorafit.errors import DataError, LorafitError, NotFoundError, SetKey
 from lorafit.files import local_path
 from lorafit.lora import Draws, draw_from
 from lorafit.methods import Method
@@ -59,7 +59,7 @@ class LoadedBase:
     train: Sequence[Any]
     valid_rows: Sequence[Any]
     valid: Sequence[Any]
-    card: AdapterCard  # of the adapter that will come of it
+    card: AdapterCard  # of the adapter that will be trained
     sample: FingerprintSample
     placement: Placement
 
@@ -75,21 +75,25 @@ class Session:
 
 
 def load(plan: Plan, report: Report) -> LoadedBase:
-    """The base, and the rows of every split. Raises NotFoundError with a line for everything that is missing."""
+    """The base, and the rows of every split.
+
+    Raises NotFoundError with a line for everything that is missing or malformed.
+    """
     recipe = plan.recipe
     rows, faults = _read_splits(plan.rows, report)
     if constants.HF_HUB_OFFLINE:
         faults += missing_files(recipe.model.base, recipe.model.revision)
     if faults:
-        raise NotFoundError("\n".join(faults))
+        raise NotFoundError.joined(faults)
     seed_all(recipe.train.seed)
     model, objective = _load_model(plan.task, recipe), plan.objective
     objective.prepare(model)
     encoder = objective.encoder(model.require_tokenizer())
     train = encoder.encode(rows["train"])
     if len(train.without_target) == len(train.examples):
-        raise NotFoundError(
-            f"[data] max_length: {recipe.data.max_length} tokens leave no room for a completion in any training row"
+        raise DataError(
+            f"[data] max_length: {recipe.data.max_length} tokens leave no room for a completion in any training row",
+            SetKey("data.max_length", note="higher"),
         )
     valid_rows = objective.validation_rows(rows.get("valid", []))
     valid = encoder.encode(valid_rows).examples
@@ -157,7 +161,7 @@ def _order(base: LoadedBase, section: TrainSection) -> Callable[[int], list[list
 
 
 def take_start(session: Session, section: TrainSection) -> list[str]:
-    """Start from the weights of another adapter: all of them, or all but its head (a warm start); in words.
+    """Start from the weights of another adapter: all of them, or all but its head (a warm start). Returns notes.
 
     Afterwards every process has the leader's values.
     """
@@ -169,15 +173,15 @@ def take_start(session: Session, section: TrainSection) -> list[str]:
     return notes
 
 
-def _read_splits(rows: Rows, report: Report) -> tuple[dict[Split, Sequence[Any]], list[str]]:
-    """Every split that the run needs; and what is wrong with those that are missing."""
+def _read_splits(rows: Rows, report: Report) -> tuple[dict[Split, Sequence[Any]], list[LorafitError]]:
+    """Every split that the run needs; and the errors of those that cannot be read."""
     found: dict[Split, Sequence[Any]] = {}
-    faults: list[str] = []
+    faults: list[LorafitError] = []
     for split in rows.splits_of_run:
         try:
             found[split] = rows.rows(split)
-        except NotFoundError as error:
-            faults.append(str(error))
+        except (NotFoundError, DataError) as error:
+            faults.append(error)
     for note in rows.notes:
         report(Note(note))
     return found, faults

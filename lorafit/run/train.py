@@ -1,4 +1,4 @@
-"""Plan -> run folder: train, validate, keep the best, score. A run that was cut off goes on where it was."""
+"""Plan -> run folder: train, validate, keep the best, score. An interrupted run continues where it stopped."""
 
 from __future__ import annotations
 
@@ -9,27 +9,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from lorafit.errors import InterruptedRunError, OutOfMemoryError
+from lorafit.errors import RUN_AGAIN, InterruptedRunError
 from lorafit.recipe import Recipe
-from lorafit.run.checkpointer import Checkpointer
-from lorafit.run.evaluator import Evaluator, notes_on_metrics
-from lorafit.run.event_log import EventLog
-from lorafit.run.events import Event, Note, Report
-from lorafit.run.folder import Found, Resume, RunFolder
+from lorafit.run.checkpointer import Checkpointer, RunState
+from lorafit.run.evaluator import Evaluator, RunEvaluator, notes_on_metrics
+from lorafit.run.events import Event, EventLog, Note, Report
+from lorafit.run.folder import Found, RunFolder
 from lorafit.run.lock import locked
+from lorafit.run.options import TrainOptions
+from lorafit.run.placement import clear_out_of_memory
 from lorafit.run.plan import Plan, make_schedule
-from lorafit.run.scorer import Scorer
 from lorafit.run.session import LoadedBase, attach, load
-from lorafit.run.state import RunState
 from lorafit.run.trainer import Trainer
 from lorafit.training import ProcessGroup
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """Where everything lies and how good it is. `samples` are the first few predictions."""
+    """The folders of a finished run, and its scores. `samples` are the first few predictions."""
 
     run: Path
     adapter: Path
@@ -38,20 +35,12 @@ class TrainResult:
     already_finished: bool = False
 
 
-@dataclass(frozen=True)
-class TrainOptions:
-    """How to begin: `extend` lets the recipe be longer than that of the run that lies there."""
-
-    resume: Resume = "auto"
-    extend: bool = False
-
-
 def train(
     plan: Plan, output: Path | None, report: Report, options: TrainOptions, group: ProcessGroup
 ) -> TrainResult:
-    """Execute a plan. A run that is finished is left alone and its result returned; an unfinished one goes on.
+    """Execute a plan. An unfinished run continues; of a finished one the result is returned, and nothing is trained.
 
-    Raises the LorafitError of whatever goes wrong; what is wrong with data or base leaves nothing behind.
+    Raises the LorafitError of whatever goes wrong. Where data or base are at fault, no files are left behind.
     """
     recipe, folder = plan.recipe, RunFolder.of(plan.recipe, output)
     finished = group.on_leader(lambda: _result(folder, recipe, options))
@@ -64,7 +53,7 @@ def train(
         base = group.leader_first(lambda: load(plan, report))
         found = group.on_leader(lambda: folder.begin(recipe, options.resume))
         for fault in found.faults:
-            report(Note(f"a damaged checkpoint is passed over: {fault}"))
+            report(Note(f"skipped a damaged checkpoint: {fault}"))
         log = _open_log(folder, recipe, found) if group.is_leader else None
         stack.callback(lambda: log.close() if log is not None else None)
         scores = _run(plan, base, folder, found, _Reporter(log, report), group)
@@ -77,31 +66,25 @@ def _run(
     """Score the bare base if asked, train, and score the best adapter. Returns the scores."""
     section, schedule = plan.recipe.train, make_schedule(plan.recipe.train, len(base.train))
     state = RunState(schedule.num_steps, weights_hash=base.card.base.weights_hash or "")
-    scorer = Scorer(Evaluator(base.objective, reporter, group), base, folder, plan.scored_split)
+    evaluator = RunEvaluator(Evaluator(base.objective, reporter, group), base, folder, plan.scored_split)
     try:
         group.stop_if_asked()
-        if plan.recipe.eval.score_base and scorer.has_rows and found.checkpoint is None:
+        if plan.recipe.eval.score_base and evaluator.has_rows and found.checkpoint is None:
             base.placement.move(base.model)
-            state.base_scores = scorer.score("base").get("scores", {})
+            state.base_scores = evaluator.score("base").get("scores", {})
     except InterruptedRunError as error:
         reason = group.stop() or error
-        raise InterruptedRunError(
-            f"{folder.path}: stopped before training ({reason}); nothing is lost"
-        ) from None
-    try:
+        fault = f"{folder.path}: stopped before training ({reason}); nothing is lost"
+        raise InterruptedRunError(fault, RUN_AGAIN) from None
+    with clear_out_of_memory(folder.path):
         session = attach(base, plan.method, section, schedule, group)
         checkpointer = Checkpointer(session, folder, state, reporter.log, reporter)
-        return Trainer(session, folder, state, checkpointer, scorer, reporter).run(section, found)
-    except torch.OutOfMemoryError as error:
-        raise OutOfMemoryError(
-            f"{folder.path}: out of GPU memory; lower eval.batch_size or train.micro_batch_size (the result stays the "
-            f"same) and run the same command again"
-        ) from error
+        return Trainer(session, folder, state, checkpointer, evaluator, reporter).run(section, found)
 
 
 @dataclass(frozen=True)
 class _Reporter:
-    """Writes events to the log and shows them; only the leader has a log, and only it speaks."""
+    """Writes events to the log and shows them. Only the leader has a log; the other processes are silent."""
 
     log: EventLog | None
     show: Report
@@ -118,7 +101,10 @@ def missing_by_name(asked: Sequence[str] | None, scores: Mapping[str, Any]) -> l
 
 
 def _result(folder: RunFolder, recipe: Recipe, options: TrainOptions) -> dict[str, Any] | None:
-    """The scores of a run that is finished and shall stay so. Raises RecipeError when another run lies there."""
+    """The scores of a finished run that is not to be trained further.
+
+    Raises RecipeError when the folder holds another run.
+    """
     longer = folder.check(recipe, extend=options.extend)
     return None if longer or options.resume == "never" else folder.result()
 

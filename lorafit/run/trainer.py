@@ -7,14 +7,13 @@ from typing import Any
 
 from lorafit.adapters import read_adapter, record_scores
 from lorafit.adapters.restore import load_tensors
-from lorafit.errors import DivergedError, InterruptedRunError
+from lorafit.errors import RUN_AGAIN, DivergedError, InterruptedRunError
 from lorafit.recipe import TrainSection
-from lorafit.run.checkpointer import Checkpointer
+from lorafit.run.checkpointer import Checkpointer, RunState
+from lorafit.run.evaluator import RunEvaluator
 from lorafit.run.events import Finished, Note, Report, Started, Validated
 from lorafit.run.folder import Found, RunFolder
-from lorafit.run.scorer import Scorer
 from lorafit.run.session import Session, take_start
-from lorafit.run.state import RunState
 from lorafit.training import EpochEnded, FitEvent, MemoryRanOut, Movement, Schedule, Stepped, all_finite, fit
 
 
@@ -27,14 +26,14 @@ class Trainer:
         folder: RunFolder,
         state: RunState,
         checkpointer: Checkpointer,
-        scorer: Scorer,
+        evaluator: RunEvaluator,
         report: Report,
     ) -> None:
         self.session, self.folder, self.state = session, folder, state
-        self.checkpointer, self.scorer, self.report = checkpointer, scorer, report
+        self.checkpointer, self.evaluator, self.report = checkpointer, evaluator, report
 
     def run(self, section: TrainSection, found: Found) -> dict[str, Any]:
-        """Start, or go on from the checkpoint that was found; train to the end; score. Returns the scores.
+        """Start, or continue from the checkpoint that was found; train to the end; score. Returns the scores.
 
         Raises InterruptedRunError when the run is asked to stop; a checkpoint is then written.
         """
@@ -45,10 +44,9 @@ class Trainer:
         except InterruptedRunError as error:
             reason = self.session.group.stop() or str(error)
             self.checkpointer.save(section.keep_checkpoints)  # while scoring there is nothing new to save
-            raise InterruptedRunError(
-                f"{self.folder.path}: stopped after step {self.session.member.position.step} ({reason}); run the same "
-                f"command again to go on"
-            ) from None
+            step = self.session.member.position.step
+            fault = f"{self.folder.path}: stopped after step {step} ({reason})"
+            raise InterruptedRunError(fault, RUN_AGAIN) from None
 
     def _begin(self, section: TrainSection, found: Found) -> None:
         if found.checkpoint is not None:
@@ -94,13 +92,13 @@ class Trainer:
             case MemoryRanOut():
                 self.report(
                     Note(
-                        f"step {event.step}: out of memory; it goes on with micro-batches of {event.micro_batch_size}, "
-                        f"and the batch of a step stays the same"
+                        f"step {event.step}: out of memory; the run continues with micro-batches of "
+                        f"{event.micro_batch_size}, and the batch of a step stays the same"
                     )
                 )
 
     def _validate(self, ended: EpochEnded) -> None:
-        """Best is the greatest validation quality; without a validation split, the last."""
+        """The best epoch has the greatest validation quality; without a validation split the last is best."""
         base, state, validation = self.session.base, self.state, None
         if base.valid:
             validation = base.objective.validate(base.model, base.valid_rows, base.valid, self.session.group)
@@ -115,21 +113,22 @@ class Trainer:
         state.validated_step = ended.step
 
     def _diverged(self, error: DivergedError) -> DivergedError:
-        """What is still good stays on disk: the parameters as they were before the step that failed."""
+        """Keep what is still good on disk: the parameters as they were before the step that failed."""
         if all_finite(self.session.member.parameters):
             self.checkpointer.save_adapter(best=False)
         folders = (self.folder.adapter, self.folder.last_adapter)
         kept = " and ".join(str(folder) for folder in folders if folder.is_dir())
-        return DivergedError(f"{error}; the last good adapter is in {kept}" if kept else str(error))
+        message = f"{error.message}; the last good adapter is in {kept}" if kept else error.message
+        return DivergedError(message, *error.remedies)
 
     def _finish(self) -> dict[str, Any]:
         """Score the best adapter and write the result: a run with scores is finished."""
         scores: dict[str, Any] = {}
-        if self.scorer.has_rows:
+        if self.evaluator.has_rows:
             self._restore_best()
-            scores = self.scorer.score("adapter")
+            scores = self.evaluator.score("adapter")
         else:
-            self.report(Note(f"no {self.scorer.split} split is given, so nothing is scored"))
+            self.report(Note(f"the recipe has no {self.evaluator.split} split, so nothing is scored"))
         if self.state.base_scores is not None:
             scores["base"] = self.state.base_scores
         self.report(Finished(self.session.member.position.step, self.checkpointer.seconds()))
@@ -140,7 +139,7 @@ class Trainer:
         return scores
 
     def _restore_best(self) -> None:
-        """The best adapter on the model, as an adapter folder is loaded."""
+        """Put the best adapter on the model, just as an adapter folder is loaded."""
         model, group = self.session.base.model, self.session.group
         self.session.method.finish(model)
         if group.is_leader:

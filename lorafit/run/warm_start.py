@@ -9,7 +9,7 @@ import torch
 from lorafit import lora
 from lorafit.adapters import Adapter, BaseCard, read_adapter
 from lorafit.adapters.restore import method_of
-from lorafit.errors import AdapterError, RecipeError
+from lorafit.errors import AdapterError, RecipeError, SetKey
 from lorafit.files import local_path
 from lorafit.methods import Method
 from lorafit.models import Model
@@ -22,15 +22,15 @@ def source_of(method: Method) -> Path | None:
 
 
 def plan_warm_start(method: Method, shape: Model) -> str | None:
-    """A line on where LoRA will start from: the adapter, or that it is missing. None for an ordinary start.
+    """A note on the adapter that LoRA will start from, or that it is missing. None for an ordinary start.
 
-    `shape` has the method attached. Raises RecipeError or AdapterError where the adapter is there and does not fit.
+    `shape` has the method attached. Raises RecipeError or AdapterError where the adapter exists and does not fit.
     """
     folder = source_of(method)
     if folder is None:
         return None
     if not folder.exists():
-        return f"method.init_from: {folder} is missing; it must be there before training begins"
+        return f"method.init_from: {folder} is missing; training needs it"
     adapter = read_adapter(folder)
     _check_method(method, adapter)
     _check_tensors(adapter, shape)
@@ -38,10 +38,10 @@ def plan_warm_start(method: Method, shape: Model) -> str | None:
 
 
 def warm_start(method: Method, model: Model, base: BaseCard) -> list[str]:
-    """Copy the source's LoRA tensors into a model that has the method attached; of its head, what the paper's code
-    took along: DeBERTa's pooler. Returns what was done, in words.
+    """Copy the source's LoRA tensors into a model that has the method attached. Of the head only what the paper's code
+    copies is copied: DeBERTa's pooler. Returns notes on what was done.
 
-    Raises NotFoundError for a folder that is not there, RecipeError or AdapterError for one that does not fit.
+    Raises NotFoundError for a missing folder, RecipeError or AdapterError for an adapter that does not fit.
     """
     folder = source_of(method)
     if folder is None:
@@ -74,7 +74,7 @@ def _check_method(method: Method, adapter: Adapter) -> None:
 
 
 def _check_base(adapter: Adapter, base: BaseCard) -> None:
-    """What is known of the bases must agree; an imported adapter may know no hash, its shapes are then all there is."""
+    """The hashes of the bases must agree, as far as they are known: an imported adapter may have none."""
     known = adapter.card.base
     for what in ("config_hash", "weights_hash"):
         theirs, ours = getattr(known, what), getattr(base, what)
@@ -92,11 +92,13 @@ def _check_tensors(adapter: Adapter, model: Model) -> None:
     for name in names:
         tensor, wanted = adapter.tensors.get(name), list(trained[name].shape)
         if tensor is None or list(tensor.shape) != wanted:
-            found = "is not there" if tensor is None else f"is {list(tensor.shape)}"
-            raise AdapterError(f"{where}: {name!r} {found}, but this base and its targets ask for {wanted}")
+            found = "is missing" if tensor is None else f"is {list(tensor.shape)}"
+            raise AdapterError(f"{where}: {name!r} {found}, but this base and its targets need {wanted}")
     inside = {name for name in adapter.tensors if not model.is_head(name)}
     if more := sorted(inside - set(names)):
-        raise AdapterError(f"{where}: it also adapts {more[0]!r}; set the same method.targets here")
+        raise AdapterError(
+            f"{where}: also adapts {more[0]!r}", SetKey("method.targets", note="to the adapter's")
+        )
 
 
 def _lora_names(model: Model) -> list[str]:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from lorafit.errors import (
+    RUN_AGAIN,
     DivergedError,
     InterruptedRunError,
     LorafitError,
@@ -203,8 +204,9 @@ class DistributedGroup(ProcessGroup):
             yield
         except RuntimeError as error:
             raise LorafitError(
-                f"process {self.rank} of {self.size}: another process of this run has ended, see its message; run the "
-                f"same command again to go on from the last checkpoint ({str(error).splitlines()[0]})"
+                f"process {self.rank} of {self.size}: another process of this run has ended, see its message "
+                f"({str(error).splitlines()[0]})",
+                RUN_AGAIN,
             ) from error
 
 

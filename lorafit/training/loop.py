@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lorafit.data.batches import split_evenly
-from lorafit.errors import DivergedError, OutOfMemoryError
+from lorafit.errors import DivergedError, OutOfMemoryError, SetKey
 from lorafit.training.member import Example, Member, Position
 from lorafit.training.process_group import ProcessGroup
 
@@ -225,8 +225,11 @@ def _halve_micro_batch(at: Position, num_examples: int) -> int:
     size = min(at.micro_batch_size or num_examples, num_examples)
     if size <= 1 or at.oom_retries == 0:
         raise OutOfMemoryError(
-            f"step {at.step + 1}: out of memory with micro-batches of {size}; lower train.micro_batch_size (the result "
-            f"stays the same) or data.max_length, or use model.dtype=bfloat16 or train.gradient_checkpointing=true"
+            f"step {at.step + 1}: out of memory with micro-batches of {size}",
+            SetKey("train.micro_batch_size", note="lower; the result stays the same"),
+            SetKey("train.gradient_checkpointing", True, "slower; the result stays the same"),
+            SetKey("data.max_length", note="lower"),
+            SetKey("model.dtype", "bfloat16"),
         )
     at.micro_batch_size = (size + 1) // 2
     at.oom_retries -= 1
@@ -239,6 +242,8 @@ def _halve_micro_batch(at: Position, num_examples: int) -> int:
 def _check_finite(loss: float, step: int) -> None:
     if not math.isfinite(loss):
         raise DivergedError(
-            f"step {step}: the loss is {loss}; lower train.learning_rate, lengthen train.warmup_steps, "
-            f"or use model.dtype=float32"
+            f"step {step}: the loss is {loss}",
+            SetKey("train.learning_rate", note="lower"),
+            SetKey("train.warmup_steps", note="more"),
+            SetKey("model.dtype", "float32"),
         )

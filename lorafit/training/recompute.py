@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from lorafit.errors import RecipeError
+from lorafit.errors import RecipeError, SetKey
 from lorafit.lora import Draws
 
 
@@ -21,7 +21,8 @@ def recompute_activations(net: PreTrainedModel, draws: Draws) -> None:
     """
     if not net.supports_gradient_checkpointing:
         raise RecipeError(
-            f"[train] gradient_checkpointing: {net.config.model_type} cannot do that; set it to false"
+            f"[train] gradient_checkpointing: {net.config.model_type} cannot do that",
+            SetKey("train.gradient_checkpointing", False),
         )
     enable = getattr(net, "activation_checkpointing_enable", net.gradient_checkpointing_enable)
     enable({"use_reentrant": False, "context_fn": lambda: _contexts(draws)})

@@ -10,15 +10,15 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from lorafit.errors import RecipeError
+from lorafit.errors import RecipeError, SetKey
 
 
 def check_shardable(net: PreTrainedModel) -> None:
     """Raises RecipeError where nothing is frozen that could be sharded."""
     if not any(True for block in _blocks(net) for p in block.parameters() if not p.requires_grad):
         raise RecipeError(
-            "[train] parallel: 'fsdp' shards the frozen weights of blocks, and with this method and base there are "
-            "none; use 'ddp'"
+            "[train] parallel: 'fsdp' shards the frozen weights of blocks; this method and base have none",
+            SetKey("train.parallel", "ddp"),
         )
 
 

@@ -1,1 +1,1 @@
-"""What one does with an adapter or a file: one module a verb, each with a typed result; none knows another."""
+"""What a user does with an adapter or a file: a module for each verb, with a typed result. No verb imports another."""

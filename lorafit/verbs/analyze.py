@@ -16,12 +16,12 @@ import numpy as np
 from lorafit import lora
 from lorafit.adapters import Adapter, BaseChoice, read_adapter, restore
 from lorafit.adapters.restore import method_of
-from lorafit.errors import RecipeError
+from lorafit.errors import Advice, RecipeError, SetArgument
 from lorafit.files import write_bytes, write_text
 from lorafit.lora.subspace import Amplification, Matrix, amplification, similarity
 from lorafit.models import LOGICAL_TARGETS
 
-NO_PLOTS = "no figures, since matplotlib is not installed: pip install 'lorafit[plots]'; the CSV files hold all of it"
+NO_PLOTS = "no figures, since matplotlib is not installed (pip install 'lorafit[plots]'); the CSV files hold everything"
 
 
 @dataclass(frozen=True)
@@ -45,20 +45,22 @@ class AnalyzeResult:
 
 
 def analyze(
-    folders: Sequence[Path], output: Path, base: BaseChoice, *, with_base: bool, most: int
+    folders: Sequence[Path], output: Path, base: BaseChoice, *, amplification: bool, max_directions: int
 ) -> AnalyzeResult:
-    """Similarity of every two adapters; with `with_base` also how much each amplifies what its base has.
+    """Similarity of every two adapters; with `amplification` also how much each amplifies directions of its base.
 
-    At most `most` directions of an adapter are compared. Raises RecipeError for an adapter that is not LoRA, for two
-    that adapt no module in common, and where there would be nothing to do.
+    At most `max_directions` of an adapter are compared. Raises RecipeError for an adapter that is not LoRA, for two
+    that adapt no module in common, and for a single adapter without `amplification`.
     """
-    if len(folders) < 2 and not with_base:
+    if len(folders) < 2 and not amplification:
         raise RecipeError(
-            "analyze: one adapter alone has nothing to be compared with; name two, or ask for --amplification"
+            "analyze: there is only one adapter, and nothing to compare it with",
+            Advice("name a second one"),
+            SetArgument("amplification", True),
         )
     adapters = [_read(folder) for folder in folders]
-    pairs = tuple(_pair(a, b, most) for a, b in combinations(adapters, 2))
-    amplified = {a.folder: _amplified(a, base) for a in adapters} if with_base else {}
+    pairs = tuple(_pair(a, b, max_directions) for a, b in combinations(adapters, 2))
+    amplified = {a.folder: _amplified(a, base) for a in adapters} if amplification else {}
     files = []
     if pairs:
         files.append(_write_csv(output / "similarity.csv", _SIMILARITY, _similarity_rows(pairs)))
@@ -94,12 +96,12 @@ def _blocks(adapter: Adapter) -> dict[str, Matrix]:
     return blocks
 
 
-def _pair(a: Adapter, b: Adapter, most: int) -> PairResult:
+def _pair(a: Adapter, b: Adapter, max_directions: int) -> PairResult:
     ours, theirs = _blocks(a), _blocks(b)
     common = [name for name in ours if name in theirs and ours[name].shape[1] == theirs[name].shape[1]]
     if not common:
-        raise RecipeError(f"{a.folder} and {b.folder}: they adapt no module in common")
-    modules = {name: similarity(ours[name], theirs[name], most) for name in common}
+        raise RecipeError(f"{a.folder} and {b.folder}: adapt no module in common")
+    modules = {name: similarity(ours[name], theirs[name], max_directions) for name in common}
     mean = np.mean(list(modules.values()), axis=0)
     return PairResult(a.folder, b.folder, mean, modules)
 

@@ -6,7 +6,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from lorafit.errors import NotFoundError, lookup
+from lorafit.errors import DataError, NotFoundError, lookup
 from lorafit.metrics.comparison import Comparison, compare_predictions, read_predictions
 from lorafit.metrics.scorers import SCORERS
 from lorafit.tasks import DEFAULTS
@@ -16,7 +16,7 @@ _PREFERRED = ("test", "valid")
 
 @dataclass(frozen=True)
 class CompareResult:
-    """What was compared."""
+    """The two files, their task, and how they compare."""
 
     a: Path
     b: Path
@@ -27,7 +27,7 @@ class CompareResult:
 def compare(a: Path, b: Path, split: str | None, num_samples: int) -> CompareResult:
     """Compare two run folders (or two files of predictions) on a split; by default on test, else on valid.
 
-    Raises NotFoundError where the runs have no such predictions, or not of the same examples.
+    Raises NotFoundError where the runs have no such predictions, DataError where they cannot be read or paired.
     """
     file_a, file_b = _files(a, b, split)
     task, scorer = _task(a) or _task(b) or ("", "plain")
@@ -42,15 +42,15 @@ def _files(a: Path, b: Path, split: str | None) -> tuple[Path, Path]:
     if split is None:
         common = found[0].keys() & found[1].keys()
         single = [next(iter(files.values())) for files in found if len(files) == 1]
-        if not common and len(single) == 2:  # two files, under whatever names
+        if not common and len(single) == 2:  # two files, whatever their names
             return single[0], single[1]
         split = next((name for name in (*_PREFERRED, *sorted(common)) if name in common), None)
         if split is None:
-            raise NotFoundError(f"{a} and {b}: no split has been predicted by both")
+            raise NotFoundError(f"{a} and {b}: have no predictions of a common split")
     for path, files in zip((a, b), found, strict=True):
         if split not in files:
             there = ", ".join(sorted(files)) or "none"
-            raise NotFoundError(f"{path}: no predictions for {split!r}; there are {there}")
+            raise NotFoundError(f"{path}: no predictions of the split {split!r}; there are {there}")
     return found[0][split], found[1][split]
 
 
@@ -73,6 +73,6 @@ def _task(path: Path) -> tuple[str, str] | None:
         table = tomllib.loads(recipe.read_text(encoding="utf-8"))["task"]
         name = str(table["name"])
     except (OSError, ValueError, KeyError) as error:
-        raise NotFoundError(f"{recipe}: not readable as a recipe: {error}") from None
+        raise DataError(f"{recipe}: is not readable as a recipe: {error}") from None
     options = {**DEFAULTS.get(name, {}).get("task", {}), **table}
     return name, lookup(SCORERS, str(options.get("scorer", "plain")), "scorer", where=str(recipe)).name

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lorafit.adapters import Adapter, BaseChoice, read_adapter, restore, task_of
 from lorafit.data import Split
-from lorafit.errors import RecipeError
+from lorafit.errors import RUN_AGAIN, Advice, DropArgument, InterruptedRunError, RecipeError, SetArgument
 from lorafit.files import write_json, write_jsonl, write_text
-from lorafit.models import Model
 from lorafit.objectives.restored import objective_of
 from lorafit.recipe import EvalSection
-from lorafit.run.evaluator import Evaluator, notes_on_metrics
+from lorafit.run.evaluator import Evaluation, Evaluator, notes_on_metrics
 from lorafit.run.events import Note, Report, Scored
-from lorafit.run.placement import Placement
+from lorafit.run.placement import Placement, clear_out_of_memory
 from lorafit.tasks import PRESETS, load_rows, submission_files
 from lorafit.training import ProcessGroup
 
@@ -36,9 +36,9 @@ class EvaluateOptions:
     """Which split; another file in its place; where to write; a folder for the files of GLUE's server."""
 
     split: Split = "test"
-    data_file: Path | None = None
+    data: Path | None = None
     output: Path | None = None
-    submission: Path | None = None
+    glue_submission: Path | None = None
 
 
 def evaluate(
@@ -52,17 +52,20 @@ def evaluate(
     """Score an adapter on a split of the data it was trained on, or on a file of the same format.
 
     Predictions and scores go to `options.output`, by default the folder `eval` beside the adapter folder;
-    `options.submission` names a folder for the files that gluebenchmark.com takes.
+    `options.glue_submission` names a folder for the files that gluebenchmark.com takes. Raises InterruptedRunError
+    when asked to stop.
     """
     adapter, split = read_adapter(folder), options.split
     task = task_of(adapter)
     submission = PRESETS[task.name].submission if task.name in PRESETS else None
-    if options.submission is not None and (submission is None or split != "test"):
-        raise RecipeError("a GLUE submission needs the test split, and an adapter of a GLUE task")
-    task.find_metrics(section.metrics)  # an unknown name is said before anything begins
+    if options.glue_submission is not None and submission is None:
+        raise RecipeError(f"{folder}: {task.name} is not a task of GLUE", DropArgument("glue_submission"))
+    if options.glue_submission is not None and split != "test":
+        raise RecipeError("a GLUE submission needs the test split", SetArgument("split", "test"))
+    task.find_metrics(section.metrics)  # an unknown name is an error before anything begins
     data = adapter.card.data
-    if options.data_file is not None:
-        data = data.model_copy(update={split: str(options.data_file)})
+    if options.data is not None:
+        data = data.model_copy(update={split: str(options.data)})
     objective = objective_of(adapter, task, base.base, data, section)
     loaded = load_rows(task, data)
     rows = loaded.rows(split)
@@ -70,24 +73,31 @@ def evaluate(
         report(Note(text))
     for note in notes_on_metrics(objective):
         report(note)
-    evaluation = Evaluator(objective, report, group).evaluate(restored(adapter, base), rows)
+    with clear_out_of_memory(folder):
+        evaluation = _evaluation(adapter, base, Evaluator(objective, report, group), rows)
     if evaluation is None:
-        raise RecipeError("eval runs as one process; start it without torchrun or srun")
+        raise RecipeError("evaluation runs as one process", Advice("start it without torchrun or srun"))
     result, lines = evaluation.scores.to_json(), evaluation.lines
     report(Scored(split, "adapter", result["scores"], result["signatures"]))
     target = options.output or folder.resolve().parent / "eval" / split
     write_jsonl(target / "predictions.jsonl", lines)
     write_json(target / "scores.json", {"split": split, **result})
-    if options.submission is not None and submission is not None:
+    if options.glue_submission is not None and submission is not None:
         decisions = [float(prediction.value) for prediction in evaluation.predictions]
         for name, text in submission_files(submission, task, rows, decisions).items():
-            write_text(options.submission / name, text)
-            report(Note(f"wrote {options.submission / name}"))
+            write_text(options.glue_submission / name, text)
+            report(Note(f"wrote {options.glue_submission / name}"))
     return EvaluateResult(folder, split, result, target, lines[:3])
 
 
-def restored(adapter: Adapter, base: BaseChoice) -> Model:
-    """The model on its device, as it was trained."""
+def _evaluation(
+    adapter: Adapter, base: BaseChoice, evaluator: Evaluator, rows: Sequence[Any]
+) -> Evaluation | None:
+    """Predict and score with the model as it was trained, on its device."""
     model = restore(adapter, base=base.base, force=base.force)
     Placement.of("float32").place(model)
-    return model
+    try:
+        return evaluator.evaluate(model, rows)
+    except InterruptedRunError as error:
+        reason = evaluator.group.stop() or error
+        raise InterruptedRunError(f"{adapter.folder}: evaluation stopped ({reason})", RUN_AGAIN) from None

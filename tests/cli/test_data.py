@@ -63,7 +63,7 @@ def test_fetch_into_a_folder(cli: Callable[..., Any], tmp_path: Path) -> None:
 def test_a_changed_file_is_named(cli: Callable[..., Any], mirror: Path) -> None:
     (mirror / "valid.txt").write_text("edited")
     error = cli("data", "verify", mirror, code=3).stderr
-    assert f"error: {mirror}/valid.txt: not the original file" in error
+    assert f"error: {mirror}/valid.txt: is not the original file" in error
     assert "test.txt" not in error
     assert (
         "valid.txt: what file:" in cli("data", "fetch", "e2e", "--dir", mirror.parent / "new", code=3).stderr

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lorafit.errors import NotFoundError
+from lorafit.errors import DataError, NotFoundError
 from lorafit.metrics.files import read_predictions, read_references, read_splits
 
 
@@ -50,8 +50,8 @@ def test_splits_are_the_first_column(tmp_path: Path) -> None:
 
 FAULTS = {
     "missing": (None, "file: no such file"),
-    "empty": ("", "file: the file is empty"),
-    "blank": ("\n\n", "file: the file is empty"),
+    "empty": ("", "file: is empty"),
+    "blank": ("\n\n", "file: is empty"),
     "not UTF-8": (b"a\nb\xe9c\n", "file:2: not UTF-8 (byte 0xe9)"),
 }
 
@@ -67,37 +67,35 @@ def test_unreadable_files(tmp_path: Path, fault: str) -> None:
         lambda path: read_references([path, path], 2),
         lambda path: read_splits(path, 2),
     ):
-        with pytest.raises(NotFoundError) as caught:
+        with pytest.raises(NotFoundError if content is None else DataError) as caught:
             read(tmp_path / "file")
         assert str(caught.value) == f"{tmp_path}/{message}"
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="cannot be read"):
+    with pytest.raises(DataError, match="cannot be read"):
         read_predictions(tmp_path)
 
 
 def test_lengths_that_differ(tmp_path: Path) -> None:
     three, two = write(tmp_path / "three", "a\n\nb\n\nc\n"), write(tmp_path / "two", "seen\nseen\n")
-    with pytest.raises(
-        NotFoundError, match=r"three: 3 groups of references .* in 5 lines, for 2 predictions"
-    ):
+    with pytest.raises(DataError, match=r"three: 3 groups of references .* in 5 lines, for 2 predictions"):
         read_references([three], 2)
-    with pytest.raises(NotFoundError, match="two: 2 lines for 5 predictions"):
+    with pytest.raises(DataError, match="two: 2 lines for 5 predictions"):
         read_references([three, two], 5)
-    with pytest.raises(NotFoundError, match="two: 2 lines for 3 predictions"):
+    with pytest.raises(DataError, match="two: 2 lines for 3 predictions"):
         read_splits(two, 3)
 
 
 def test_a_prediction_without_any_reference(tmp_path: Path) -> None:
     paths = [write(tmp_path / "r0", "a\n\n"), write(tmp_path / "r1", "b\n\n")]
-    with pytest.raises(NotFoundError, match=r"r0:2: no reference, here or in the other 1 files"):
+    with pytest.raises(DataError, match=r"r0:2: no reference, here or in the other 1 files"):
         read_references(paths, 2)
-    with pytest.raises(NotFoundError, match=r"r0:2: no reference"):
+    with pytest.raises(DataError, match=r"r0:2: no reference"):
         read_references(paths[:1], 2)
 
 
 @pytest.mark.parametrize("label", ["", "all"])
 def test_a_split_needs_a_name_of_its_own(tmp_path: Path, label: str) -> None:
-    with pytest.raises(NotFoundError, match="s:2: a label is wanted"):
+    with pytest.raises(DataError, match="s:2: expected a label"):
         read_splits(write(tmp_path / "s", f"seen\n{label}\nseen\n"), 3)

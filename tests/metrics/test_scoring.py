@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from lorafit.errors import NotFoundError, RecipeError
+from lorafit.errors import DataError, NotFoundError, RecipeError
 from lorafit.metrics import METRICS
 from lorafit.metrics.scorers import SCORERS
 from lorafit.metrics.scoring import find_metric, missing_metrics, score_texts, text_metrics
@@ -106,5 +106,5 @@ def test_references_that_do_not_count_are_said() -> None:
 def test_what_cannot_be_scored(
     predictions: list[str], references: list[list[str]], splits: list[str] | None, message: str
 ) -> None:
-    with pytest.raises(NotFoundError, match=message):
+    with pytest.raises(DataError, match=message):
         score_texts(E2E, predictions, references, splits=splits)

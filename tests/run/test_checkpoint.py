@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from lorafit.errors import RecipeError
+from lorafit.errors import DataError, RecipeError
 from lorafit.lora import Draws
 from lorafit.run.checkpoint import (
     Checkpoint,
-    DamagedCheckpointError,
     checkpoint_folders,
     newest_checkpoint,
     prune,
@@ -66,7 +65,7 @@ def test_the_draws_go_on_where_they_were(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("version", "message"),
     [
-        (1, "step-12: written by an earlier lorafit, whose random draws were others; start over"),
+        (1, "step-12: written by an earlier lorafit, whose random draws were others; pass `resume=.never.`"),
         (3, r"step-12: format version 3 is newer than this lorafit reads \(2\); upgrade lorafit"),
     ],
 )
@@ -96,7 +95,7 @@ def test_any_damage_is_noticed_and_the_one_before_is_taken(tmp_path: Path, name:
         path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     if how == "cut":
         path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(DamagedCheckpointError, match=name):
+    with pytest.raises(DataError, match=name):
         read_checkpoint(tmp_path / "step-12")
     folder, found, faults = newest_checkpoint(tmp_path)
     assert folder == tmp_path / "step-8"

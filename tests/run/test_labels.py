@@ -178,9 +178,9 @@ class TestWarmStart:
             run("rank", **start, method__r=2)
         with pytest.raises(RecipeError, match="has alpha = 8, and this recipe 16"):
             run("alpha", **start, method__alpha=16)
-        with pytest.raises(AdapterError, match="it also adapts"):
+        with pytest.raises(AdapterError, match="also adapts"):
             run("fewer", **start, method__targets=["query"])
-        with pytest.raises(AdapterError, match="is not there"):
+        with pytest.raises(AdapterError, match="is missing"):
             run("more", **start, method__targets=["query", "key", "value"])
         other = save_encoder(tmp_path / "other", "roberta", seed=5)
         with pytest.raises(AdapterError, match="another base: the weights of"):
@@ -197,7 +197,7 @@ class TestWarmStart:
 
 
 def test_an_encoder_writes_nothing(run: Train) -> None:
-    with pytest.raises(RecipeError, match="writes no text, as e2e asks for; take one of gpt2, llama"):
+    with pytest.raises(RecipeError, match="writes no text, which e2e needs; take one of gpt2, llama"):
         run("encoder", task__name="e2e")
 
 

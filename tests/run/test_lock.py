@@ -30,7 +30,7 @@ def test_another_process_is_named_and_a_dead_one_is_followed(tmp_path: Path) -> 
     with subprocess.Popen([sys.executable, "-c", HOLD, folder], stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(LorafitError, match=f"process {other.pid} .* is at this run"), locked(folder):
+        with pytest.raises(LorafitError, match=f"process {other.pid} .* works on this run"), locked(folder):
             pass
         other.send_signal(signal.SIGKILL)
         other.wait()

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import pytest
 
-from lorafit.errors import InterruptedRunError, RecipeError
+from lorafit.errors import InterruptedRunError
 from lorafit.run.events import Event
-from lorafit.run.stop import SIGNALS, StopRequest, parse_duration
+from lorafit.run.stop import SIGNALS, StopRequest
 from lorafit.training import ProcessGroup
 from tests.conftest import ROOT
 from tests.run.conftest import Runner, assert_equal_runs
@@ -74,14 +74,6 @@ def test_a_slow_step_is_reckoned_with() -> None:
         assert stop() is None
         time.sleep(0.6)
         assert stop() == "the time limit"  # 2.4 s are left, and a step and the end take 2.6
-
-
-def test_durations() -> None:
-    texts = {"90": 90, "90s": 90, "15m": 900, "1.5h": 5400, "2d": 172800, "30:00": 1800, "1:30:00": 5400}
-    assert {text: parse_duration(text) for text in texts} == texts
-    for text in ("", "soon", "-5", "1:2:3", "5 weeks"):
-        with pytest.raises(RecipeError, match="--time-limit"):
-            parse_duration(text)
 
 
 def test_the_age_of_a_process() -> None:

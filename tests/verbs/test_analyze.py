@@ -35,7 +35,7 @@ def adapters(gpt2_base: Path, e2e_dir: Path, tmp_path_factory: pytest.TempPathFa
 
 
 def test_similarity_is_that_of_the_adapters_tensors(adapters: tuple[Path, Path], tmp_path: Path) -> None:
-    result = analyze(adapters, tmp_path, BaseChoice(), with_base=False, most=64)
+    result = analyze(adapters, tmp_path, BaseChoice(), amplification=False, max_directions=64)
     (pair,) = result.pairs
     assert len(pair.modules) == 4  # query and value of two blocks
     tensors = [
@@ -64,5 +64,5 @@ def test_amplification_uses_the_base_s_slices(
 
 
 def test_one_adapter_alone_is_nothing_to_compare(adapters: tuple[Path, Path], tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="nothing to be compared with"):
-        analyze(adapters[:1], tmp_path, BaseChoice(), with_base=False, most=64)
+    with pytest.raises(RecipeError, match="nothing to compare it with"):
+        analyze(adapters[:1], tmp_path, BaseChoice(), amplification=False, max_directions=64)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lorafit.errors import NotFoundError
+from lorafit.errors import DataError, NotFoundError
 from lorafit.metrics.comparison import compare_predictions
 from lorafit.metrics.scorers import SCORERS
 from lorafit.metrics.scoring import score_texts
@@ -101,13 +101,13 @@ def test_a_text_without_references_is_left_out_as_it_is_not_scored() -> None:
     assert (found.num_examples, found.num_left_out) == (60, 1)
     assert found.differences == wanted.differences
     assert [e.index for e in found.examples] == [e.index + 1 for e in wanted.examples]
-    with pytest.raises(NotFoundError, match="no text has a reference"):
+    with pytest.raises(DataError, match="no text has a reference"):
         compare_predictions([empty], [empty], SCORERS["plain"])
 
 
 def test_examples_without_labels_cannot_be_compared() -> None:
     lines = [{"input": i, "label": None, "prediction": 0.5} for i in range(3)]
-    with pytest.raises(NotFoundError, match="prediction 1 has no label"):
+    with pytest.raises(DataError, match="prediction 1 has no label"):
         compare_predictions(lines, lines, SCORERS["plain"])
 
 
@@ -133,16 +133,16 @@ def test_the_command_compares_run_folders(tmp_path: Path, lorafit: Callable[...,
 
 def test_runs_that_cannot_be_compared(tmp_path: Path) -> None:
     a, b, c = runs_of(tmp_path, texts(1, 0.5), texts(2, 0.1, count=59), texts(3, 0.1))
-    with pytest.raises(NotFoundError, match="60 and 59 examples"):
+    with pytest.raises(DataError, match="60 and 59 examples"):
         compare(a, b, None, 100)
-    with pytest.raises(NotFoundError, match=r"no predictions for 'valid'; there are test"):
+    with pytest.raises(NotFoundError, match=r"no predictions of the split 'valid'; there are test"):
         compare(a, c, "valid", 100)
     other = [{**line, "references": ["something else"]} for line in texts(3, 0.1)]
     (c / "predictions" / "test.jsonl").write_text("".join(json.dumps(line) + "\n" for line in other))
-    with pytest.raises(NotFoundError, match=r"prediction 1: .*\(references\)"):
+    with pytest.raises(DataError, match=r"prediction 1: .*\(references\)"):
         compare(a, c, None, 100)
     (c / "predictions" / "test.jsonl").write_text('{"input": 1}\n')
-    with pytest.raises(NotFoundError, match=r"test.jsonl:1: not a prediction"):
+    with pytest.raises(DataError, match=r"test.jsonl:1: not a prediction"):
         compare(a, c, None, 100)
     with pytest.raises(NotFoundError, match="no such run folder"):
         compare(a, tmp_path / "nowhere", None, 100)

@@ -33,5 +33,5 @@ def test_another_base_is_refused_unless_forced(adapter, make_base, tmp_path, mon
 def test_an_output_that_is_there_is_left_alone(adapter, tmp_path):
     (tmp_path / "merged").mkdir()
     (tmp_path / "merged" / "mine").write_text("x")
-    with pytest.raises(RecipeError, match="is there already"):
+    with pytest.raises(RecipeError, match="already exists"):
         merge_to(adapter, tmp_path / "merged")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lorafit.adapters.fingerprint import answers, probe_inputs, tolerance
 from lorafit.adapters.restore import method_of, restore, task_of
-from lorafit.errors import AdapterError, NotAppliedError, NotFoundError
+from lorafit.errors import AdapterError, NotAppliedError, NotFoundError, SetArgument
 from lorafit.interop.models.base import LayerProof, MergeProof
 from lorafit.interop.models.safetensors_stream import row_blocks, scanned
 from lorafit.interop.models.source import MergeSource, parameter_names, stored_names
@@ -30,7 +30,8 @@ def prove_folder(source: MergeSource, folder: Path) -> MergeProof:
         kind = next(iter(written.values())).dtype
         raise NotAppliedError(
             f"{source.adapter.folder}: adapter not applied: the merged weights equal the base's, since the adapter is "
-            f"zero or lost in rounding to {str(kind).removeprefix('torch.')}; try dtype float32"
+            f"zero or lost in rounding to {str(kind).removeprefix('torch.')}",
+            SetArgument("dtype", "float32"),
         )
     merged = _merged_model(source, folder, list(written.values()))
     inputs, columns, reference, what = _reference(source, merged)

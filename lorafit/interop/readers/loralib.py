@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import override
 
-from lorafit.errors import AdapterError, DamagedError, NotFoundError
+from lorafit.errors import AdapterError, DamagedError, NotFoundError, SetArgument
 from lorafit.interop.readers.base import Reader
 
 if TYPE_CHECKING:
@@ -88,8 +88,8 @@ def _enabled(foreign: Foreign, name: str, num_adapted: int, slices: Slices) -> t
         enabled = (True, False, True)
     if len(enabled) != slices.count or sum(enabled) != num_adapted:
         raise AdapterError(
-            f"{foreign.path}: {name!r} adapts {num_adapted} of {slices.count} slices of its output; say which as "
-            f"targets, such as query"
+            f"{foreign.path}: {name!r} adapts {num_adapted} of {slices.count} slices of its output",
+            SetArgument("targets", note="the slices that it adapts, such as query"),
         )
     return enabled
 

@@ -84,7 +84,7 @@ def test_every_choice_of_targets_comes_back(gpt2_base, tmp_path, targets, asked)
 def test_one_slice_of_three_has_to_be_named(gpt2_base, tmp_path):
     make_adapter(gpt2_base, tmp_path / "adapter", LoRA(r=2, alpha=8, targets=("key",)))
     export(tmp_path / "adapter", tmp_path / "out", "loralib", BaseChoice())
-    with pytest.raises(AdapterError, match=r"adapts 1 of 3 slices of its output; say which as targets"):
+    with pytest.raises(AdapterError, match=r"adapts 1 of 3 slices of its output; pass `targets`"):
         _import(tmp_path / "out", tmp_path / "again", gpt2_base)
 
 
@@ -134,7 +134,7 @@ def test_the_papers_released_checkpoint_goes_all_the_way_round(shared, tmp_path,
 
 def test_alpha_is_asked_for_with_the_papers_value(gpt2_file, gpt2_base, tmp_path):
     with pytest.raises(
-        RecipeError, match=r"does not hold alpha, so give it; the paper's gpt2 checkpoints have alpha 32"
+        RecipeError, match=r"does not hold alpha; pass `alpha` \(32 for the paper's gpt2 checkpoints\)"
     ):
         _import(gpt2_file, tmp_path / "adapter", gpt2_base, alpha=None)
     assert not (tmp_path / "adapter").exists()

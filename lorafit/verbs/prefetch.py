@@ -1,7 +1,7 @@
-"""Everything that recipes need, brought into the caches before a node without network needs it, and written down.
+"""Recipes -> their bases, tokenizers and data in the caches, for machines without network.
 
-lorafit.lock says what was brought: revision and hashes of every base, number and hash of the rows of every split. With
-`check` nothing is brought: everything that is missing, or is not what lorafit.lock says, is listed at once.
+lorafit.lock records what was fetched: revision and hashes of every base, number and hash of the rows of every split.
+With `check` nothing is fetched: everything that is missing or differs from lorafit.lock is listed at once.
 """
 
 from __future__ import annotations
@@ -12,28 +12,32 @@ import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import ParamSpec
 
 import tomli_w
 
+from lorafit.data.download import fetch_files
+from lorafit.data.originals import data_root
 from lorafit.data.rows import Row
-from lorafit.errors import NotFoundError
+from lorafit.errors import Advice, DataError, LorafitError, NotFoundError
 from lorafit.files import local_path, write_text
 from lorafit.models import base_folder, base_identity, missing_files
 from lorafit.recipe import ModelSection
-from lorafit.run.events import Note, Report
+from lorafit.run.events import Downloading, Note, Report
 from lorafit.run.recipes import Recipe, open_recipe
 from lorafit.tasks import PRESETS, load_rows
-from lorafit.verbs.inspect import fetch as fetch_data
 
 LOCK_FILE = Path("lorafit.lock")
 FORMAT_VERSION = 1
 _WEIGHTS = (["*.safetensors", "*.safetensors.index.json"], ["pytorch_model*.bin", "*.bin.index.json"])
 _REST = ["*.json", "*.txt", "*.model", "*.tiktoken"]
 
+P = ParamSpec("P")
+
 
 @dataclass(frozen=True)
 class LockedBase:
-    """A base as it lies in the cache; `revision` is the hub's commit, None for a local folder."""
+    """A base in the cache; `revision` is the hub's commit, None for a local folder."""
 
     revision: str | None
     config_hash: str
@@ -57,7 +61,7 @@ class Lock:
 
     @staticmethod
     def read(path: Path) -> Lock:
-        """The lock of an earlier call, or an empty one. Raises NotFoundError for a file that is no lock."""
+        """The lock of an earlier call, or an empty one. Raises DataError for a file that is no lock."""
         if not path.is_file():
             return Lock()
         try:
@@ -70,7 +74,8 @@ class Lock:
                 for name, splits in document["data"].items()
             }
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise NotFoundError(f"{path}: not a lock file of this lorafit ({error}); delete it") from None
+            fault = f"{path}: is not a lock file of this lorafit ({error})"
+            raise DataError(fault, Advice("delete it")) from None
         return Lock(bases, data)
 
     def write(self, path: Path) -> None:
@@ -82,9 +87,9 @@ class Lock:
         write_text(path, tomli_w.dumps(document))
 
     def differences(self, found: Lock) -> list[str]:
-        """What is found and is not as it is written here. What is not written here cannot differ."""
+        """A line for every difference between the lock and what was found; what the lock lacks cannot differ."""
         lines = [
-            f"{name}: in the cache is {_short(base)}, and the lock says {_short(self.bases[name])}"
+            f"{name}: the cache has {_short(base)}, and the lock says {_short(self.bases[name])}"
             for name, base in found.bases.items()
             if name in self.bases and self.bases[name] != base
         ]
@@ -99,81 +104,79 @@ class Lock:
         return lines
 
     def updated(self, found: Lock) -> Lock:
-        """With what was found in place of what was there."""
+        """The lock with what was found in place of its own entries."""
         data = {name: self.data.get(name, {}) | found.data.get(name, {}) for name in self.data | found.data}
         return Lock(self.bases | found.bases, data)
 
 
 @dataclass(frozen=True)
-class FetchResult:
-    """What was brought or found, and the lock that says so."""
+class PrefetchResult:
+    """What was fetched or found, and the lock that records it."""
 
     lock_path: Path
     found: Lock
     checked: bool
 
 
-def fetch(
+def prefetch(
     recipes: Sequence[str], overrides: list[str], lock_path: Path, report: Report, *, check: bool
-) -> FetchResult:
-    """Bring base, tokenizer and data of every recipe, and write the lock; with `check`, only look.
+) -> PrefetchResult:
+    """Fetch base, tokenizer and data of every recipe, and write the lock; with `check`, only look.
 
-    Raises NotFoundError with a line for everything that is not to be had, or not what the lock says.
+    Raises NotFoundError with a line for everything that is missing or malformed, or differs from the lock.
     """
     lock = Lock.read(lock_path)
-    found, faults = Lock(), list[str]()
+    found, faults = Lock(), list[LorafitError]()
     for name in recipes:
         recipe = open_recipe(name, overrides)
         if not check:
-            faults += _faults(lambda recipe=recipe: _bring_base(recipe.model, report))  # type: ignore[misc]
-            faults += _faults(lambda recipe=recipe: _bring_data(recipe, report))  # type: ignore[misc]
+            faults += _faults(_fetch_base, recipe.model, report)
+            faults += _faults(_fetch_data, recipe, report)
         faults += missing_files(recipe.model.base, recipe.model.revision)
         faults += _look(recipe, found)
-    faults = list(dict.fromkeys(faults))
     differences = lock.differences(found)
     if check:
-        faults += differences
+        faults += map(NotFoundError, differences)
     if faults:
-        raise NotFoundError("\n".join(faults))
+        raise NotFoundError.joined(faults)
     if not check:
         for line in differences:
             report(Note(f"changed since {lock_path} was written: {line}"))
         lock.updated(found).write(lock_path)
-    return FetchResult(lock_path, found, check)
+    return PrefetchResult(lock_path, found, check)
 
 
-def _look(recipe: Recipe, found: Lock) -> list[str]:
-    """Put what is at hand into `found`; the faults of the rest."""
-
-    def base() -> None:
-        section = recipe.model
-        folder = base_folder(section.base, section.revision)
-        identity = base_identity(section.base, section.revision, folder)
-        is_local = local_path(section.base).is_dir()
-        name = f"{section.base}@{section.revision}" if section.revision else section.base
-        found.bases[name] = LockedBase(
-            None if is_local else folder.name, identity.config_hash or "", identity.weights_hash or ""
-        )
-
+def _look(recipe: Recipe, found: Lock) -> list[LorafitError]:
+    """Add what is at hand to `found`. Returns the errors of the rest."""
     if not missing_files(recipe.model.base, recipe.model.revision):
-        base()
+        _look_at_base(recipe.model, found)
     try:
         rows = load_rows(recipe.task, recipe.data)
-    except NotFoundError as error:
-        return [str(error)]
+    except (NotFoundError, DataError) as error:
+        return [error]
     name = recipe.task.name if recipe.task.name in PRESETS else recipe.name
-    faults = []
+    faults: list[LorafitError] = []
     for split in rows.splits_of_run:
         try:
             found_rows = rows.rows(split)
-        except NotFoundError as error:
-            faults.append(str(error))
+        except (NotFoundError, DataError) as error:
+            faults.append(error)
         else:
             found.data.setdefault(name, {})[split] = LockedSplit(len(found_rows), _hash(found_rows))
     return faults
 
 
-def _bring_base(section: ModelSection, report: Report) -> None:
+def _look_at_base(section: ModelSection, found: Lock) -> None:
+    folder = base_folder(section.base, section.revision)
+    identity = base_identity(section.base, section.revision, folder)
+    is_local = local_path(section.base).is_dir()
+    name = f"{section.base}@{section.revision}" if section.revision else section.base
+    found.bases[name] = LockedBase(
+        None if is_local else folder.name, identity.config_hash or "", identity.weights_hash or ""
+    )
+
+
+def _fetch_base(section: ModelSection, report: Report) -> None:
     """Download config, tokenizer and weights of a base on the hub; pickled weights only where there are no others."""
     if local_path(section.base).is_dir():
         return
@@ -198,18 +201,19 @@ def _bring_base(section: ModelSection, report: Report) -> None:
             return
 
 
-def _bring_data(recipe: Recipe, report: Report) -> None:
-    """Download the original files where the recipe means these. What comes from the hub comes by being read."""
+def _fetch_data(recipe: Recipe, report: Report) -> None:
+    """Download the original files where the recipe means these. Data on the hub are downloaded when they are read."""
     preset = PRESETS.get(recipe.task.name)
     if preset and preset.original and recipe.data.dir is None and not recipe.data.files():
-        fetch_data([recipe.task.name], None, report)
+        fetch_files(preset.original, data_root(), lambda *progress: report(Downloading(*progress)))
 
 
-def _faults(work: Callable[[], object]) -> list[str]:
+def _faults(fetch: Callable[P, object], *arguments: P.args, **options: P.kwargs) -> list[LorafitError]:
+    """What goes wrong when this is fetched."""
     try:
-        work()
-    except NotFoundError as error:
-        return [str(error)]
+        fetch(*arguments, **options)
+    except (NotFoundError, DataError) as error:
+        return [error]
     return []
 
 

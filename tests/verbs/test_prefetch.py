@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lorafit.errors import NotFoundError
-from lorafit.verbs.fetch import FetchResult, Lock, fetch
+from lorafit.errors import DataError, NotFoundError
+from lorafit.verbs.prefetch import Lock, PrefetchResult, prefetch
 from tests.conftest import recipe_overrides
 
 
@@ -21,10 +21,10 @@ class Node:
         shutil.copytree(data, self.data)
         self.notes: list[str] = []
 
-    def fetch(self, *, check: bool = False) -> FetchResult:
+    def fetch(self, *, check: bool = False) -> PrefetchResult:
         """`lorafit fetch e2e_gpt2m`."""
         chosen = [text for text in recipe_overrides(self.base, self.data) if text != "--set"]
-        return fetch(
+        return prefetch(
             ["e2e_gpt2m"], chosen, self.lock, lambda event: self.notes.append(event.text), check=check
         )
 
@@ -76,7 +76,7 @@ def test_what_has_changed_is_noticed(node: Node, make_base) -> None:
 
 def test_a_file_that_is_no_lock(node: Node) -> None:
     node.lock.write_text("bases = 3")
-    with pytest.raises(NotFoundError, match="not a lock file"):
+    with pytest.raises(DataError, match="not a lock file"):
         node.fetch()
 
 

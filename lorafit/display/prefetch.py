@@ -1,4 +1,4 @@
-"""What was brought into the caches."""
+"""What was fetched into the caches."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from rich.markup import escape
 from lorafit.display.display import Display
 
 if TYPE_CHECKING:
-    from lorafit.verbs.fetch import FetchResult
+    from lorafit.verbs.prefetch import PrefetchResult
 
 
-def show_fetch(display: Display, result: FetchResult) -> None:
-    """Every base and split, and where that is written down."""
+def show_prefetch(display: Display, result: PrefetchResult) -> None:
+    """Every base and split, and the lock that records them."""
     if display.json:
         display.print_json({"lock": str(result.lock_path), "checked": result.checked, **asdict(result.found)})
         return
@@ -24,5 +24,5 @@ def show_fetch(display: Display, result: FetchResult) -> None:
     for name, splits in result.found.data.items():
         for split, entry in splits.items():
             display.print(f"{name}, {split} split: {entry.rows:,} rows, {entry.sha256[:12]}")
-    verb = "all is at hand and as" if result.checked else "written down in"
-    display.print(f"{verb} {escape(str(result.lock_path))}" + (" says" if result.checked else ""))
+    lock = escape(str(result.lock_path))
+    display.print(f"everything is here and as {lock} says" if result.checked else f"recorded in {lock}")
