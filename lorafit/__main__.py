@@ -7,26 +7,16 @@ import sys
 
 
 def main() -> None:
-    """Run the command line; a user's mistake ends in one clear message and its exit code."""
-    # Before any of these libraries is imported: no telemetry, and no chatter beside our own messages.
+    """Run the command line."""
+    # Before any of these libraries is imported: no telemetry, and no messages beside our own.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault(
-        "TOKENIZERS_PARALLELISM", "false"
-    )  # tokenizing is quick; forked data workers would warn
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # forked data workers would warn
 
     from lorafit.cli.app import app
-    from lorafit.cli.options import debugging
-    from lorafit.errors import LorafitError
 
     try:
         app(prog_name="lorafit")
-    except LorafitError as error:
-        if debugging():
-            raise
-        for line in str(error).splitlines():
-            print(f"error: {line}", file=sys.stderr)
-        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
         sys.exit(130)
