@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lorafit.cli.options import Debug, Json, Overrides, Unset, all_overrides
+from lorafit.cli.options import Json, Overrides, Unset, all_overrides
 from lorafit.cli.parsing import parse_names, parse_seeds, parse_table
 from lorafit.cli.stopping import stoppable
 
@@ -51,7 +51,6 @@ def repro(
     unset: Unset = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Every run's messages.")] = False,
     json: Json = False,
-    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Run a table of the paper: what is finished stays, the rest is run or resumed, and the table shown."""
     from lorafit.display import Display

@@ -25,7 +25,7 @@ class Greedy:
         """The search for one batch, of which row i is example `examples[i]`."""
         return Chains(self, examples, torch.zeros(len(examples), self.max_new_tokens, device=device))
 
-    def choose(self, logits: Tensor, draws: Tensor) -> Tensor:  # noqa: ARG002 - Sample's signature
+    def choose(self, logits: Tensor, _draws: Tensor) -> Tensor:
         """logits [n, vocab] -> tokens [n]."""
         return logits.argmax(dim=-1)
 
@@ -74,7 +74,7 @@ class Chooser(Protocol):
     def max_new_tokens(self) -> int: ...
     @property
     def eos_token_ids(self) -> tuple[int, ...]: ...
-    def choose(self, logits: Tensor, draws: Tensor) -> Tensor: ...
+    def choose(self, logits: Tensor, draws: Tensor, /) -> Tensor: ...
 
 
 class Chains:

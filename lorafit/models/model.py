@@ -94,9 +94,7 @@ class Model:
     @property
     def vocab_size(self) -> int:
         """Rows of the token table."""
-        table = self.net.get_input_embeddings()
-        assert isinstance(table, nn.Embedding)
-        return table.num_embeddings
+        return self.net.get_input_embeddings().get_parameter("weight").shape[0]
 
     @property
     def device(self) -> torch.device:

@@ -4,18 +4,41 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lorafit.adapters import finished_tensors, take_fingerprint, trained_tensors, write_adapter
 from lorafit.errors import Advice, ChangeArgument, LorafitError, RecipeError, SetArgument
+from lorafit.objectives import Validation
 from lorafit.run.checkpoint import Checkpoint, num_bytes, prune, write_checkpoint
-from lorafit.run.event_log import EventLog
-from lorafit.run.events import Note, Report, Saved
+from lorafit.run.events import EventLog, Note, Report, Saved
 from lorafit.run.folder import Found, RunFolder
 from lorafit.run.session import Session
-from lorafit.run.state import RunState
+
+
+@dataclass
+class RunState:
+    """The state of a run; it changes while the run trains."""
+
+    num_steps: int  # as planned
+    best_quality: float | None = None  # of the best adapter so far
+    validated_step: int = 0  # the end of the last epoch that was validated and saved
+    seconds: float = 0.0  # spent so far
+    base_scores: dict[str, Any] | None = None
+    weights_hash: str = ""  # of the base
+    metrics_bytes: int = 0  # of the event log
+
+    def is_best(self, validation: Validation | None) -> bool:
+        """Whether no earlier epoch was better; without a validation split the last is best."""
+        return validation is None or self.best_quality is None or validation.quality > self.best_quality
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Take over every value of a checkpoint."""
+        for name, value in vars(RunState(**saved)).items():
+            setattr(self, name, value)
 
 
 class Checkpointer:

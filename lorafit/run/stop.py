@@ -60,7 +60,7 @@ class StopRequest:
         """Leave time for another save that takes as long."""
         self._save_s = max(self._save_s, seconds)
 
-    def _take(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+    def _take(self, number: int, _frame: FrameType | None) -> None:
         if number == signal.SIGINT and self.signal == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = signal.Signals(number)

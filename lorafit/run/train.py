@@ -11,18 +11,15 @@ from typing import Any
 
 from lorafit.errors import RUN_AGAIN, InterruptedRunError
 from lorafit.recipe import Recipe
-from lorafit.run.checkpointer import Checkpointer
-from lorafit.run.evaluator import Evaluator, notes_on_metrics
-from lorafit.run.event_log import EventLog
-from lorafit.run.events import Event, Note, Report
+from lorafit.run.checkpointer import Checkpointer, RunState
+from lorafit.run.evaluator import Evaluator, RunEvaluator, notes_on_metrics
+from lorafit.run.events import Event, EventLog, Note, Report
 from lorafit.run.folder import Found, RunFolder
 from lorafit.run.lock import locked
 from lorafit.run.options import TrainOptions
 from lorafit.run.placement import clear_out_of_memory
 from lorafit.run.plan import Plan, make_schedule
-from lorafit.run.scorer import Scorer
 from lorafit.run.session import LoadedBase, attach, load
-from lorafit.run.state import RunState
 from lorafit.run.trainer import Trainer
 from lorafit.training import ProcessGroup
 
@@ -69,12 +66,12 @@ def _run(
     """Score the bare base if asked, train, and score the best adapter. Returns the scores."""
     section, schedule = plan.recipe.train, make_schedule(plan.recipe.train, len(base.train))
     state = RunState(schedule.num_steps, weights_hash=base.card.base.weights_hash or "")
-    scorer = Scorer(Evaluator(base.objective, reporter, group), base, folder, plan.scored_split)
+    evaluator = RunEvaluator(Evaluator(base.objective, reporter, group), base, folder, plan.scored_split)
     try:
         group.stop_if_asked()
-        if plan.recipe.eval.score_base and scorer.has_rows and found.checkpoint is None:
+        if plan.recipe.eval.score_base and evaluator.has_rows and found.checkpoint is None:
             base.placement.move(base.model)
-            state.base_scores = scorer.score("base").get("scores", {})
+            state.base_scores = evaluator.score("base").get("scores", {})
     except InterruptedRunError as error:
         reason = group.stop() or error
         fault = f"{folder.path}: stopped before training ({reason}); nothing is lost"
@@ -82,7 +79,7 @@ def _run(
     with clear_out_of_memory(folder.path):
         session = attach(base, plan.method, section, schedule, group)
         checkpointer = Checkpointer(session, folder, state, reporter.log, reporter)
-        return Trainer(session, folder, state, checkpointer, scorer, reporter).run(section, found)
+        return Trainer(session, folder, state, checkpointer, evaluator, reporter).run(section, found)
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,11 @@ from lorafit.adapters import read_adapter, record_scores
 from lorafit.adapters.restore import load_tensors
 from lorafit.errors import RUN_AGAIN, DivergedError, InterruptedRunError
 from lorafit.recipe import TrainSection
-from lorafit.run.checkpointer import Checkpointer
+from lorafit.run.checkpointer import Checkpointer, RunState
+from lorafit.run.evaluator import RunEvaluator
 from lorafit.run.events import Finished, Note, Report, Started, Validated
 from lorafit.run.folder import Found, RunFolder
-from lorafit.run.scorer import Scorer
 from lorafit.run.session import Session, take_start
-from lorafit.run.state import RunState
 from lorafit.training import EpochEnded, FitEvent, MemoryRanOut, Movement, Schedule, Stepped, all_finite, fit
 
 
@@ -27,11 +26,11 @@ class Trainer:
         folder: RunFolder,
         state: RunState,
         checkpointer: Checkpointer,
-        scorer: Scorer,
+        evaluator: RunEvaluator,
         report: Report,
     ) -> None:
         self.session, self.folder, self.state = session, folder, state
-        self.checkpointer, self.scorer, self.report = checkpointer, scorer, report
+        self.checkpointer, self.evaluator, self.report = checkpointer, evaluator, report
 
     def run(self, section: TrainSection, found: Found) -> dict[str, Any]:
         """Start, or continue from the checkpoint that was found; train to the end; score. Returns the scores.
@@ -125,11 +124,11 @@ class Trainer:
     def _finish(self) -> dict[str, Any]:
         """Score the best adapter and write the result: a run with scores is finished."""
         scores: dict[str, Any] = {}
-        if self.scorer.has_rows:
+        if self.evaluator.has_rows:
             self._restore_best()
-            scores = self.scorer.score("adapter")
+            scores = self.evaluator.score("adapter")
         else:
-            self.report(Note(f"the recipe has no {self.scorer.split} split, so nothing is scored"))
+            self.report(Note(f"the recipe has no {self.evaluator.split} split, so nothing is scored"))
         if self.state.base_scores is not None:
             scores["base"] = self.state.base_scores
         self.report(Finished(self.session.member.position.step, self.checkpointer.seconds()))

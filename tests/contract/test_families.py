@@ -12,7 +12,9 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
 from lorafit import lora
-from lorafit.data import EncodedPair, EncodedText, pack, pack_labelled, pad, pad_labelled
+from lorafit.data.batches import pack, pad
+from lorafit.data.encode import EncodedPair
+from lorafit.data.labelled import EncodedText, pack_labelled, pad_labelled
 from lorafit.decoding import BeamSearch, Greedy, generate_all, session
 from lorafit.methods import Full, LoRA
 from lorafit.models import FAMILIES, Model, load_base, load_config, take_packed_rows

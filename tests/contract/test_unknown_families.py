@@ -19,7 +19,9 @@ from transformers import (
 )
 
 from lorafit import lora
-from lorafit.data import EncodedPair, EncodedText, pad, pad_labelled
+from lorafit.data.batches import pad
+from lorafit.data.encode import EncodedPair
+from lorafit.data.labelled import EncodedText, pad_labelled
 from lorafit.decoding import Greedy, generate_all, session
 from lorafit.errors import RecipeError
 from lorafit.methods import Adapter, LoRA, Prefix, Top2

@@ -13,7 +13,6 @@ from tokenizers import processors
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
-    AutoModelForSequenceClassification,
     GenerationConfig,
     PretrainedConfig,
 )
@@ -144,7 +143,7 @@ def test_which_token_a_head_reads(
 ) -> None:
     """The first text ends with padding, the second is nothing but padding."""
     texts = [[5, 6, 0], [0], [7, 0, 8, 0]]
-    head = Head(AutoModelForSequenceClassification, reads)
+    head = Head(reads)
     lengths = [len(text) for text in texts]
     packed = torch.tensor([[token for text in texts for token in text]])
     assert head.places(packed, lengths, pad_id).tolist() == places

@@ -197,7 +197,7 @@ class TestWarmStart:
 
 
 def test_an_encoder_writes_nothing(run: Train) -> None:
-    with pytest.raises(RecipeError, match="writes no text, as e2e asks for; take one of gpt2, llama"):
+    with pytest.raises(RecipeError, match="writes no text, which e2e needs; take one of gpt2, llama"):
         run("encoder", task__name="e2e")
 
 

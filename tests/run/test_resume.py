@@ -95,9 +95,7 @@ def test_a_run_of_an_earlier_format_is_refused_and_left_as_it_is(runner: MakeRun
         manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format_version": 1}))
     before = {path: path.read_bytes() for path in cut.folder.rglob("*") if path.is_file()}
     for options in (TrainOptions(), TrainOptions(resume="must")):
-        with pytest.raises(
-            RecipeError, match=r"earlier lorafit.*start over .*or finish the run with lorafit 0\.1"
-        ):
+        with pytest.raises(RecipeError, match=r"earlier lorafit.*resume=.*lorafit 0\.1"):
             cut(options)
     assert {path: path.read_bytes() for path in cut.folder.rglob("*") if path.is_file()} == before
     cut(TrainOptions(resume="never"))

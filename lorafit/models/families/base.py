@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from transformers import (
     AutoModelForSequenceClassification,
     GenerationConfig,
     PretrainedConfig,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
@@ -31,7 +32,7 @@ LOGICAL_TARGETS = ("query", "key", "value", "output", "up", "down")
 ALL_LINEAR = "all-linear"
 """A target: every linear layer of the backbone."""
 
-SIZES: Mapping[str, Any] = {
+SIZES: Mapping[str, int] = {
     "hidden_size": 32,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
@@ -65,10 +66,10 @@ class Head:
     `trains`: it is drawn anew, and trains with every method.
     """
 
-    auto_class: type[_BaseAutoModelClass]
     reads: Literal["first", "last", "every"]
     modules: tuple[str, ...] = ()
     output: str = ""
+    auto_class: type[_BaseAutoModelClass] = AutoModelForSequenceClassification
     trains: bool = True
     of_backbone: tuple[str, ...] = ()  # modules inside the backbone that belong to the head all the same
     kept_by_warm_start: str = ""  # a module that a warm start takes along (paper's _pre_load_hook)
@@ -97,20 +98,18 @@ class Head:
         return torch.maximum(last_real[ends], starts)
 
 
-TEXT = Head(AutoModelForCausalLM, reads="every", output="lm_head", trains=False)
+TEXT = Head("every", output="lm_head", auto_class=AutoModelForCausalLM, trains=False)
 """The head for words, which belongs to the base."""
+
+
+def label_heads(head: Head) -> dict[Kind, Head]:
+    """Classes and scores come from one head."""
+    return {"label": head, "score": head}
 
 
 def decoder_heads() -> dict[Kind, Head]:
     """Words, or labels from the last token by a bare matrix (transformers' GenericForSequenceClassification)."""
-    head = Head(AutoModelForSequenceClassification, "last", ("score",), "score")
-    return {"text": TEXT, "label": head, "score": head}
-
-
-def encoder_heads(*modules: str, **facts: Any) -> dict[Kind, Head]:
-    """Labels from the first token. `facts`: fields of Head besides."""
-    head = Head(AutoModelForSequenceClassification, "first", modules, **facts)
-    return {"label": head, "score": head}
+    return {"text": TEXT, **label_heads(Head("last", ("score",), "score"))}
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ class Tiny:
     `kept`: config keys beside the sizes that decide what the architecture computes.
     """
 
-    config: Mapping[str, Any]
+    config: Mapping[str, object]
     kept: tuple[str, ...] = ()
     specials: Specials = DECODER
 
@@ -195,7 +194,7 @@ class Family:
 
     # ---- targets
 
-    def sites(self, net: nn.Module, targets: Sequence[str]) -> list[lora.Site]:
+    def sites(self, net: PreTrainedModel, targets: Sequence[str]) -> list[lora.Site]:
         """The modules that `targets` mean, each with its adapted slices: logical names, globs of module names, or
         "all-linear". What is meant as a whole and by slices is meant as a whole.
 
@@ -205,10 +204,9 @@ class Family:
         for target in targets:
             for name, place in self._matches(net, target):
                 found.setdefault(name, set()).add(place)
-        config: PretrainedConfig = net.config  # type: ignore[assignment]
-        return [_site(name, found[name], config) for name, _ in net.named_modules() if name in found]
+        return [_site(name, found[name], net.config) for name, _ in net.named_modules() if name in found]
 
-    def _matches(self, net: nn.Module, target: str) -> list[tuple[str, Place]]:
+    def _matches(self, net: PreTrainedModel, target: str) -> list[tuple[str, Place]]:
         if target == ALL_LINEAR and (linear := self._linear(net)):
             return [(name, Place(name)) for name in linear]
         if target in self.places:
@@ -223,11 +221,11 @@ class Family:
             hint = did_you_mean(target, (*self.places, ALL_LINEAR))
             raise RecipeError(f"[method] targets: {error}; logical targets are {logical}{hint}") from None
 
-    def _linear(self, net: nn.Module) -> list[str]:
+    def _linear(self, net: PreTrainedModel) -> list[str]:
         """Every linear layer of the backbone but those of the head, and but the output embedding."""
         inside = f"{self.backbone}." if hasattr(net, self.backbone) else ""
         heads = tuple(f"{module}." for head in self.heads.values() for module in head.of_backbone)
-        output = net.get_output_embeddings()  # type: ignore[operator]
+        output = net.get_output_embeddings()
         return [
             name
             for name, module in net.named_modules()
@@ -262,8 +260,10 @@ class Family:
 
     def has_window(self, config: PretrainedConfig) -> bool:
         """Whether there are texts in which some layer does not attend to all."""
-        limit = self.num_positions(config)
-        windows = (self.window(config, layer) for layer in range(self.text_config(config).num_hidden_layers))
+        text, limit = self.text_config(config), self.num_positions(config)
+        if getattr(text, "sliding_window", None) is None:
+            return False
+        windows = (self.window(config, layer) for layer in range(text.num_hidden_layers))
         return any(window is not None and (limit is None or window < limit) for window in windows)
 
     def can_pack(self, config: PretrainedConfig) -> bool:
@@ -307,7 +307,7 @@ class Family:
 
     # ---- a tiny one
 
-    def tiny_config(self, like: PretrainedConfig | None = None, **changes: Any) -> PretrainedConfig:
+    def tiny_config(self, like: PretrainedConfig | None = None, **changes: object) -> PretrainedConfig:
         """A config of two narrow layers, with what makes `like` the model it is. Sizes go by their usual names."""
         kept = {} if like is None else {k: v for k, v in like.to_diff_dict().items() if k in self.tiny.kept}
         own_names = CONFIG_MAPPING[self.model_type].attribute_map

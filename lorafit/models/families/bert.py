@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lorafit.models.families.base import SIZES, Family, Place, Tiny, encoder_heads
+from lorafit.models.families.base import SIZES, Family, Head, Place, Tiny, label_heads
 from lorafit.models.families.tiny import BERT as SPECIALS
 
 PLACES = {
@@ -22,11 +22,14 @@ BERT = Family(
     backbone="bert",
     blocks="encoder.layer",
     places=PLACES,
-    heads=encoder_heads(
-        *("bert.pooler", "dropout", "classifier"),
-        output="classifier",
-        of_backbone=("bert.pooler",),
-        dropout_key="classifier_dropout",
+    heads=label_heads(
+        Head(
+            "first",
+            ("bert.pooler", "dropout", "classifier"),
+            "classifier",
+            of_backbone=("bert.pooler",),
+            dropout_key="classifier_dropout",
+        )
     ),
     dropouts=DROPOUTS,
     tiny=Tiny(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lorafit.models.families.base import SIZES, Family, Place, Tiny, encoder_heads
+from lorafit.models.families.base import SIZES, Family, Head, Place, Tiny, label_heads
 from lorafit.models.families.bert import DROPOUTS, LEFT_OVER, PLACES, SUBLAYER_ENDS
 from lorafit.models.families.tiny import BERT as SPECIALS
 
@@ -29,11 +29,14 @@ DEBERTA_V2 = Family(
         "key": Place("attention.self.key_proj"),
         "value": Place("attention.self.value_proj"),
     },
-    heads=encoder_heads(
-        *("pooler", "dropout", "classifier"),
-        output="classifier",
-        dropout_key="cls_dropout",
-        kept_by_warm_start="pooler",
+    heads=label_heads(
+        Head(
+            "first",
+            ("pooler", "dropout", "classifier"),
+            "classifier",
+            kept_by_warm_start="pooler",
+            dropout_key="cls_dropout",
+        )
     ),
     dropouts=DROPOUTS,
     tiny=Tiny(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from lorafit.models.families.base import SIZES, Family, Place, Tiny, decoder_heads
 
 
-def llama_like(model_type: str, **sizes: Any) -> Family:
+def llama_like(model_type: str, **sizes: object) -> Family:
     """A decoder of Llama's layout. `sizes`: what its tiny config needs besides."""
     tiny = {**SIZES, "num_key_value_heads": 2, "bos_token_id": 0, "eos_token_id": 0, **sizes}
     return Family(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from lorafit.models.families.base import SIZES, Family, Tiny, encoder_heads
+from lorafit.models.families.base import SIZES, Family, Head, Tiny, label_heads
 from lorafit.models.families.bert import DROPOUTS, LEFT_OVER, PLACES, SUBLAYER_ENDS
 from lorafit.models.families.tiny import ROBERTA as SPECIALS
 
@@ -18,14 +16,16 @@ _TINY = {
 }
 
 
-def roberta_like(model_type: str, **facts: Any) -> Family:
-    """An encoder of RoBERTa's layout. `facts`: fields of Family besides."""
+def roberta_like(model_type: str, loralib_alpha: float | None = None) -> Family:
+    """An encoder of RoBERTa's layout."""
     return Family(
         model_type,
         backbone="roberta",
         blocks="encoder.layer",
         places=PLACES,
-        heads=encoder_heads("classifier", output="classifier.out_proj", dropout_key="classifier_dropout"),
+        heads=label_heads(
+            Head("first", ("classifier",), "classifier.out_proj", dropout_key="classifier_dropout")
+        ),
         dropouts=DROPOUTS,
         tiny=Tiny(_TINY, ("type_vocab_size", "layer_norm_eps"), SPECIALS),
         pluggable_attention=True,
@@ -34,7 +34,7 @@ def roberta_like(model_type: str, **facts: Any) -> Family:
         sublayer_ends=SUBLAYER_ENDS,
         left_over=LEFT_OVER,
         post_norm="output",
-        **facts,
+        loralib_alpha=loralib_alpha,
     )
 
 

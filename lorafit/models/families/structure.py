@@ -24,7 +24,7 @@ from transformers.models.auto.auto_factory import _BaseAutoModelClass
 
 from lorafit import lora
 from lorafit.metrics import Kind
-from lorafit.models.families.base import TEXT, Family, Head, Place, Tiny
+from lorafit.models.families.base import TEXT, Family, Head, Place, Tiny, label_heads
 
 # Ends of module names, those that are most often meant first. Query, key and value in one module are not looked for:
 # how they lie in it differs from one architecture to the next.
@@ -67,7 +67,7 @@ def _found(model_type: str, document: str) -> Family:
     writer = None if is_encoder else _shape(AutoModelForCausalLM, config)
     heads: dict[Kind, Head] = {} if writer is None else {"text": TEXT}
     if (head := _label_head(config, "first" if is_encoder else "last")) is not None:
-        heads |= {"label": head, "score": head}
+        heads |= label_heads(head)
     net = writer if writer is not None else _shape(AutoModel, config)
     family = Family(model_type, "", "", {}, heads, tuple(_dropouts(config)), Tiny({}))
     if net is None:
@@ -113,7 +113,6 @@ def _label_head(config: PretrainedConfig, reads: Literal["first", "last"]) -> He
         and not name.startswith(f"{net.base_model_prefix}.")
     ]
     return Head(
-        AutoModelForSequenceClassification,
         reads,
         output=outputs[-1] if outputs else "",
         of_backbone=(pooler,) if pooler in modules else (),
