@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from lorafit.cli.options import Base, Force, Json
-from lorafit.cli.parsing import parse_table
+from lorafit.cli.parsing import parse_cell, parse_table
 
 
 class FormatName(StrEnum):
@@ -50,7 +50,7 @@ def table(
     report = build(parse_table(number), runs_dir, include_changed=include_changed)
     display = Display(json=json or form is FormatName.json)
     if explain is not None:
-        show_explanation(display, explain_cell(report, explain))
+        show_explanation(display, explain_cell(report, *parse_cell("--explain", explain)))
         return
     show_table(display, report, form.value)
 

@@ -79,14 +79,6 @@ class Display:
             case events.Finished():
                 self.console.print(f"finished after {event.step:,} steps and {duration(event.seconds)}")
 
-    def report_progress(self, event: Event) -> None:
-        """Show only how far things are, and that on a terminal only: for a run among many."""
-        from lorafit.run import events
-        from lorafit.training import Stepped
-
-        if self._progress is not None and isinstance(event, events.Started | Stepped | events.Progress):
-            self.report(event)
-
     def _stepped(self, event: Any) -> None:
         assert self._training is not None
         text = self._training.text(event)
@@ -114,6 +106,18 @@ class Display:
         self._progress.update(self._bars[what], completed=done, text=text, visible=done < total)
         if done >= total:
             self._progress.remove_task(self._bars.pop(what))
+
+    def show_status(self, what: str, text: str | None) -> None:
+        """On a terminal, what `what` is doing just now, in a line of its own; None ends it."""
+        if self._progress is None:
+            return
+        if text is None:
+            if what in self._bars:
+                self._progress.remove_task(self._bars.pop(what))
+            return
+        if what not in self._bars:
+            self._bars[what] = self._progress.add_task(escape(what), total=None, text="")
+        self._progress.update(self._bars[what], text=escape(text))
 
     def print(self, what: Any = "", **options: Any) -> None:
         """A line, or anything that rich can draw. Text from elsewhere goes through `rich.markup.escape` first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
@@ -30,7 +30,7 @@ def show_table(display: Display, report: TableReport, form: str) -> None:
 
 
 def show_explanation(display: Display, explanation: Explanation) -> None:
-    """Where the figures of a cell come from."""
+    """Show where the figures of a cell come from."""
     if display.json:
         display.print_json(_explanation_json(explanation))
         return
@@ -65,7 +65,7 @@ def _left_out(explanation: Explanation) -> list[tuple[str, str]]:
     ]
 
 
-def _explanation_json(explanation: Explanation) -> dict[str, Any]:
+def _explanation_json(explanation: Explanation) -> dict[str, object]:
     cells = explanation.cells
     runs = {str(run.path): run for cell in cells for run in cell.runs}
     return {
@@ -153,4 +153,4 @@ def _show_missing(display: Display, report: TableReport) -> None:
     for name in report.missing[:_MOST_COMMANDS]:
         display.print(f"  {layout.fill_command(name)}")
     if len(report.missing) > _MOST_COMMANDS:
-        display.print(f"  … and {len(report.missing) - _MOST_COMMANDS} more (--json lists all)")
+        display.print(f"  … and {len(report.missing) - _MOST_COMMANDS} more (the JSON form lists all)")

@@ -10,7 +10,6 @@ import csv as csv_module
 import html as html_module
 import io
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from lorafit.paper.cells import RULES, Cell, Line, TableReport
 
@@ -194,7 +193,7 @@ def csv(report: TableReport) -> str:
     return stream.getvalue()
 
 
-def to_json(report: TableReport) -> dict[str, Any]:
+def to_json(report: TableReport) -> dict[str, object]:
     """Everything, for programs."""
     return {
         "table": report.table.number,
@@ -207,7 +206,7 @@ def to_json(report: TableReport) -> dict[str, Any]:
     }
 
 
-def _record(line: Line, cell: Cell) -> dict[str, Any]:
+def _record(line: Line, cell: Cell) -> dict[str, object]:
     return {
         "row": line.row.label,
         "model": line.row.model,

@@ -92,7 +92,7 @@ def make_plan(recipe: Recipe) -> Plan:
     saved = shape.trained()
     num_head = sum(p.numel() for name, p in saved.items() if name in head)
     counted = rows.num_train_rows()
-    num_rows = PRESETS[task.name].num_train_rows if counted is None else counted
+    num_rows = PRESETS[task.name].size.num_train_rows if counted is None else counted
     return Plan(
         recipe=recipe,
         method=method,
