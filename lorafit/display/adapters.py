@@ -40,13 +40,16 @@ def show_predictions(display: Display, texts: Sequence[tuple[str, str]]) -> None
         sys.stdout.write(text + "\n")
 
 
-def show_verification(display: Display, result: VerifyResult) -> None:
-    """The verdict, and which and where."""
+def show_verification(display: Display, result: VerifyResult, advice: Sequence[str]) -> None:
+    """The verdict, which and where, and what helps."""
     if display.json:
-        display.print_json({**vars(result), "adapter": str(result.adapter), "ok": result.ok})
+        value = {name: value for name, value in vars(result).items() if name != "remedies"}
+        display.print_json({**value, "adapter": str(result.adapter), "ok": result.ok})
         return
     style = "bold green" if result.ok else "bold red"
     display.print(f"[{style}]{result.verdict}[/]: {escape(result.detail)}")
+    for text in advice:
+        display.print(f"what helps: {escape(text)}")
     for note in result.notes:
         display.print(f"note: {escape(note)}")
 
