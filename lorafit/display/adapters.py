@@ -66,8 +66,8 @@ def show_merge(display: Display, result: MergeResult) -> None:
     display.print(f"wrote {escape(str(result.folder))} ({size(result.num_bytes)})")
     display.print(
         f"proven: {proof.num_logits:,} logits of {proof.num_inputs} inputs differ from {proof.reference} by at most "
-        f"{proof.max_difference:.2g} (allowed {proof.allowed:.2g}); of every layer's update at least "
-        f"{proof.least_survived:.2%} survived rounding"
+        f"{proof.max_difference:.2g} (allowed {proof.allowed:.2g}); at least {proof.least_survived:.2%} of every "
+        f"layer's update survived rounding"
     )
 
 

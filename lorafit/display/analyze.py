@@ -1,4 +1,4 @@
-"""Section 7 of the paper for one's own adapters."""
+"""Section 7 of the paper for the user's own adapters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def show_analysis(display: Display, result: AnalyzeResult) -> None:
-    """The corners of every similarity grid, the mean amplification, and where the rest is."""
+    """The corners of every similarity grid, the median amplification, and the files with the rest."""
     if display.json:
         display.print_json(_json(result))
         return

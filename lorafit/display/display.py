@@ -1,4 +1,4 @@
-"""Events and results on the terminal: live on one, plain lines elsewhere, JSON where asked."""
+"""Events and results: live on a terminal, plain lines elsewhere, JSON where the user wants it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # the display of `lorafit recipes` must not wait for torch
 
 
 class Display:
-    """The only voice of the program: `report` takes events, `print` lines for people, `print_json` a result."""
+    """Writes everything that a command shows: `report` events, `print` lines for people, `print_json` a result."""
 
     def __init__(self, *, json: bool = False, log_every: int = 10, quiet: bool = False) -> None:
         self.json = json
@@ -124,7 +124,7 @@ class Display:
         self.console.print(what, **options)
 
     def print_wide(self, table: Table) -> None:
-        """A table as wide as it is: a figure that is cut off is worse than a line that is too long."""
+        """A table at its full width: a long line is better than a figure that is cut off."""
         for column in table.columns:
             column.no_wrap = True
         options = self.console.options.update(width=1000)

@@ -1,4 +1,4 @@
-"""Scores beside the paper's, and a few texts that were written."""
+"""Scores beside the paper's, and a few predictions."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def show_scores(display: Display, result: Mapping[str, Any], paper: Mapping[str,
 
 
 def show_samples(display: Display, samples: Sequence[Mapping[str, Any]]) -> None:
-    """What went in, what was written or chosen, and what would have been right."""
+    """Inputs, predictions, and references or labels."""
     for sample in samples:
         display.print()
         given = sample["input"] if isinstance(sample["input"], dict) else {"input": sample["input"]}

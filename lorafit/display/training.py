@@ -1,4 +1,4 @@
-"""What a run would do, and what it came to."""
+"""The plan of a run, and its result."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def show_plan(display: Display, plan: Plan) -> None:
     head = f" + {plan.num_head:,} of the head" if plan.num_head else ""
     dropped = f" + {plan.num_dropped:,} that only training needs" if plan.num_dropped else ""
     display.print(f"\ntrainable parameters: {plan.num_trained:,}{head}{dropped} (base: {plan.num_total:,})")
-    source = "in the training data" if plan.rows_known else "of the original data, which is not here"
+    source = "in the training data" if plan.rows_known else "of the original data, which are not here"
     display.print(f"training rows: {plan.num_train_rows:,} ({source})")
     schedule = plan.schedule
     display.print(f"optimizer steps: {schedule.num_steps:,}, {schedule.num_warmup:,} of them warm-up")
@@ -43,12 +43,12 @@ def show_plan(display: Display, plan: Plan) -> None:
 
 
 def show_train_result(display: Display, plan: Plan, result: TrainResult) -> None:
-    """Scores beside the paper's, a few predictions, and where everything is."""
+    """Scores beside the paper's, a few predictions, and the folders."""
     if display.json:
         display.print_json(_run_json(result))
         return
     if result.already_finished:
-        display.print(f"{escape(str(result.run))}: this run is finished already; here is its result")
+        display.print(f"{escape(str(result.run))}: this run is finished already; its result:")
     show_scores(display, result.scores, plan.recipe.paper.scores)
     show_samples(display, result.samples)
     display.print(f"\nrun folder: {escape(str(result.run))}\nadapter:    {escape(str(result.adapter))}")

@@ -96,7 +96,7 @@ class _Reporter:
 
 
 def missing_by_name(asked: Sequence[str] | None, scores: Mapping[str, Any]) -> list[str]:
-    """The scores that were asked for by name and could not be computed."""
+    """The scores that the user named and that could not be computed."""
     return [] if asked is None else list(scores.get("reasons") or {})
 
 

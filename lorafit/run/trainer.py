@@ -59,7 +59,7 @@ class Trainer:
             self.checkpointer.save(section.keep_checkpoints)
 
     def _extend(self) -> None:
-        """A longer run than the checkpoint's: the learning rate is planned anew."""
+        """Plan the learning rate anew, where the run is longer than the checkpoint's."""
         member, planned = self.session.member, self.state.num_steps
         if planned != member.schedule.num_steps:
             self.report(_extension_note(planned, member.schedule, member.position.step))

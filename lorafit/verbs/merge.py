@@ -39,11 +39,11 @@ def merge(
     max_shard_bytes: int | None = None,
     format_name: str = DEFAULT_FORMAT,
 ) -> MergeResult:
-    """Write the merged model to `output`, a new folder, and prove it; without proof, nothing is left there.
+    """Write the merged model to the new folder `output`, and prove it; without a proof, no folder is left.
 
     `dtype` is the name of a number format, `max_shard_bytes` the size of the largest file; None keeps the base's.
     Raises AdapterError for the wrong base or a merge that cannot be proven, NotMergeableError for a method without
-    merged form, RecipeError when `output` is there already, LorafitError when the disk is too full.
+    merged form, RecipeError when `output` exists, LorafitError when the disk is too full.
     """
     check_new(output)
     writer = lookup(MODEL_WRITERS, format_name, "format of merged models")
@@ -63,7 +63,7 @@ def merge(
 
 @contextmanager
 def _on_its_way_to_disk(files: Sequence[Path]) -> Iterator[None]:
-    """Let the system write the files out while the block runs."""
+    """Write the files to the disk while the block runs."""
     with ThreadPoolExecutor(1) as pool:
         pool.submit(_sync, files)
         yield

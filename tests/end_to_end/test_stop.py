@@ -58,7 +58,9 @@ def test_train(gpt2_base: Path, e2e_dir: Path, tmp_path: Path) -> None:
 
 def test_eval(run: Path, tmp_path: Path) -> None:
     line = stopped("eval", run / "adapter", "--output", tmp_path / "eval")
-    assert line == f"error: {run}/adapter: evaluation stopped (SIGTERM); run the same command again to continue"
+    assert (
+        line == f"error: {run}/adapter: evaluation stopped (SIGTERM); run the same command again to continue"
+    )
     assert not (tmp_path / "eval").exists()
 
 
@@ -71,5 +73,4 @@ def test_predict(run: Path) -> None:
 def test_repro(jobs: int, tmp_path: Path) -> None:
     arguments = ("table3", "--rows", "GPT-2 M (LoRA)", "--tasks", "e2e", "--seeds", "0,1", "--quick")
     line = stopped("repro", *arguments, "--jobs", str(jobs), "--output", tmp_path / "runs")
-    assert line.startswith(f"error: {tmp_path}/runs")
-    assert line.endswith("run the same command again to continue")
+    assert line == "error: interrupted (SIGTERM); run the same command again to continue"
