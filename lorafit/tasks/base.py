@@ -69,6 +69,11 @@ class Task(TaskSection, ABC):
     def columns(self, split: Split) -> tuple[str, ...]:
         """The columns that a row of a split must have."""
 
+    @property
+    @abstractmethod
+    def input_columns(self) -> tuple[str, ...]:
+        """The columns that the model reads; the others say what is learned."""
+
     @abstractmethod
     def key(self, row: RawRow) -> str:
         """What rows share that must lie in one split. Raises ValueError for a malformed row."""

@@ -63,6 +63,11 @@ class LabelTask(Task):
         label = () if split == "test" else (self.label,)
         return (*self.texts, *label, *(() if self.part is None else (self.part,)))
 
+    @property
+    @override
+    def input_columns(self) -> tuple[str, ...]:
+        return self.texts
+
     @override
     def key(self, row: RawRow) -> str:
         return "\x1f".join(self._texts(row).values())
