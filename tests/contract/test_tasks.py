@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lorafit.data import RawRow
@@ -92,6 +92,7 @@ JSON = st.recursive(
 
 
 @pytest.mark.parametrize("name", NAMES)
+@settings(suppress_health_check=[HealthCheck.too_slow])  # a first run makes hypothesis' table of characters
 @given(data=st.data())
 def test_any_row_is_parsed_or_malformed(name: str, data: st.DataObject) -> None:
     """Rows of any JSON values, any of the columns missing; a part is text however it is written."""
