@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
 
 from lorafit.display.display import Display
+from lorafit.files import JsonObject
 
 if TYPE_CHECKING:
     from lorafit.verbs.analyze import AnalyzeResult
@@ -44,7 +45,7 @@ def show_analysis(display: Display, result: AnalyzeResult) -> None:
         display.print(escape(result.note))
 
 
-def _json(result: AnalyzeResult) -> dict[str, Any]:
+def _json(result: AnalyzeResult) -> JsonObject:
     return {
         "similarity": [
             {

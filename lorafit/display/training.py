@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
@@ -10,6 +10,7 @@ from rich.table import Table
 from lorafit.display.display import Display
 from lorafit.display.format import flat, number
 from lorafit.display.scores import show_samples, show_scores
+from lorafit.files import JsonObject
 from lorafit.recipe import to_toml
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def show_seeds(display: Display, result: SeedsResult) -> None:
         display.print(f"run folder: {escape(str(run.run))}")
 
 
-def _seeds_json(result: SeedsResult) -> dict[str, Any]:
+def _seeds_json(result: SeedsResult) -> JsonObject:
     return {
         "runs": [_run_json(run) | {"seed": seed} for seed, run in result.runs.items()],
         "mean": {name: spread.mean for name, spread in result.spread.items()},
@@ -88,7 +89,7 @@ def _seeds_json(result: SeedsResult) -> dict[str, Any]:
     }
 
 
-def _run_json(result: TrainResult) -> dict[str, Any]:
+def _run_json(result: TrainResult) -> JsonObject:
     return {
         "run": str(result.run),
         "adapter": str(result.adapter),
@@ -97,7 +98,7 @@ def _run_json(result: TrainResult) -> dict[str, Any]:
     }
 
 
-def _plan_json(plan: Plan) -> dict[str, Any]:
+def _plan_json(plan: Plan) -> JsonObject:
     return {
         "recipe": plan.recipe.model_dump(mode="json") | {"method": plan.method.options()},
         "trainable": plan.num_trained,

@@ -8,9 +8,9 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lorafit.errors import DataError, NotFoundError
+from lorafit.files import JsonObject
 
 CellKey = tuple[str, str, str]
 """(table, row, task)."""
@@ -84,7 +84,7 @@ def _read_run(path: Path) -> RunRecord:
         raise DataError(f"{path}: not readable as a run folder: {error}") from None
 
 
-def _read_object(path: Path) -> dict[str, Any] | None:
+def _read_object(path: Path) -> JsonObject | None:
     """A JSON object; None where there is no such file."""
     if not path.is_file():
         return None

@@ -8,11 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from lorafit.adapters import BaseChoice, check_base, read_adapter, where_base
 from lorafit.errors import lookup
-from lorafit.files import check_new, new_folder, write_json
+from lorafit.files import JsonObject, check_new, new_folder, write_json
 from lorafit.interop.low_memory import low_memory
 from lorafit.interop.models import MODEL_WRITERS, MergeProof
 from lorafit.interop.models.source import MergeSource
@@ -75,7 +74,7 @@ def _sync(files: Sequence[Path]) -> None:
             os.fsync(stream.fileno())
 
 
-def _certificate(source: MergeSource, proof: MergeProof) -> dict[str, Any]:
+def _certificate(source: MergeSource, proof: MergeProof) -> JsonObject:
     """What was merged with what, and how well."""
     card, made = source.adapter.card, provenance()
     return {
