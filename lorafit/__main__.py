@@ -16,17 +16,9 @@ def main() -> None:
     )  # tokenizing is quick; forked data workers would warn
 
     from lorafit.cli.app import app
-    from lorafit.cli.options import debugging
-    from lorafit.errors import LorafitError
 
     try:
         app(prog_name="lorafit")
-    except LorafitError as error:
-        if debugging():
-            raise
-        for line in str(error).splitlines():
-            print(f"error: {line}", file=sys.stderr)
-        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
         sys.exit(130)

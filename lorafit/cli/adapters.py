@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lorafit.cli.options import AdapterArgument, Base, Debug, Force, Json, Split
+from lorafit.cli.options import AdapterArgument, Base, Force, Json, Split
 from lorafit.cli.stopping import stoppable
 
 BatchSize = Annotated[int, typer.Option(min=1, help="Examples at a time; the result does not depend on it.")]
@@ -36,7 +36,6 @@ def evaluate(
     base: Base = None,
     force: Force = False,
     json: Json = False,
-    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Predict and score a split of an adapter's task."""
     from lorafit.adapters import BaseChoice
@@ -81,7 +80,6 @@ def predict(
     base: Base = None,
     force: Force = False,
     json: Json = False,
-    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Write a text for each of your own contexts."""
     from lorafit.adapters import BaseChoice
@@ -101,7 +99,6 @@ def verify(
     adapter: AdapterArgument,
     base: Base = None,
     json: Json = False,
-    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Check an adapter's files and base, and that it still computes what it computed when it was trained."""
     from lorafit.display import Display

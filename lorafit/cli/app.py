@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lorafit.cli import adapters, conversion, data, prefetch, recipes, reports, repro, scoring, training
-from lorafit.cli.command import Command
+from lorafit.cli.command import add_command
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -53,6 +53,6 @@ for _name, _command in (
     ("analyze", reports.analyze),
     ("repro", repro.repro),
 ):
-    app.command(_name, cls=Command)(_command)
+    add_command(app, _name, _command)
 app.add_typer(recipes.app, name="recipe")
 app.add_typer(data.app, name="data")

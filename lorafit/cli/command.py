@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import traceback
-from typing import Any
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperOption
 from typing_extensions import override
 
-from lorafit.cli.options import debugging
 from lorafit.errors import (
     ChangeArgument,
     DropArgument,
@@ -26,7 +28,26 @@ _PARAMETER_OF_KEY = {
     "model.base": "base",
     "eval.batch_size": "batch_size",
     "decode.max_new_tokens": "max_new_tokens",
+    **dict.fromkeys(("data.train", "data.valid", "data.test"), "data"),
 }
+
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def add_command(app: typer.Typer, name: str, function: Callable[..., None]) -> None:
+    """Register a command, with the option `--debug` besides its own."""
+
+    @functools.wraps(function)
+    def run(*args: object, debug: bool = False, **options: object) -> None:  # Command reads `debug`
+        del debug
+        function(*args, **options)
+
+    own = inspect.signature(function, eval_str=True)
+    parameter = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Debug)
+    vars(run)["__signature__"] = own.replace(parameters=[*own.parameters.values(), parameter])
+    run.__annotations__ = {**function.__annotations__, "debug": Debug}
+    app.command(name, cls=Command)(run)
 
 
 class Command(TyperCommand):
@@ -37,7 +58,7 @@ class Command(TyperCommand):
         try:
             return super().invoke(ctx)
         except LorafitError as error:
-            if debugging():
+            if ctx.params.get("debug"):
                 traceback.print_exc()
             for line in self.explain(error).splitlines():
                 typer.echo(f"error: {line}", err=True)

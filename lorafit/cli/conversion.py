@@ -10,7 +10,6 @@ import typer
 from lorafit.cli.options import (
     AdapterArgument,
     Base,
-    Debug,
     Force,
     Json,
     OutputArgument,
@@ -40,7 +39,6 @@ def merge(
     base: Base = None,
     force: Force = False,
     json: Json = False,
-    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Write base + adapter as a plain Hugging Face model folder, and prove that it computes the same."""
     from lorafit.adapters import BaseChoice
@@ -67,7 +65,6 @@ def export(
     base: Base = None,
     force: Force = False,
     json: Json = False,
-    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Write the adapter in another program's format."""
     from lorafit.adapters import BaseChoice
@@ -104,7 +101,6 @@ def import_adapter(
         ),
     ] = None,
     json: Json = False,
-    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Turn another program's adapter into an adapter folder."""
     from lorafit.display import Display

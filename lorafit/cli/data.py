@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from lorafit.cli.command import Command
-from lorafit.cli.options import Debug, Json, Overrides, RecipeArgument, Split, Unset, all_overrides
+from lorafit.cli.command import add_command
+from lorafit.cli.options import Json, Overrides, RecipeArgument, Split, Unset, all_overrides
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,7 +18,6 @@ app = typer.Typer(
 )
 
 
-@app.command("fetch", cls=Command)
 def fetch(
     names: Annotated[
         list[str] | None,
@@ -33,7 +32,6 @@ def fetch(
         ),
     ] = None,
     json: Json = False,
-    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Download the original data files, and check the hash of each. Files that exist are not downloaded again."""
     from lorafit.display import Display
@@ -42,11 +40,10 @@ def fetch(
 
     display = Display(json=json)
     with display:
-        files = originals.fetch(names or [], folder, display.report)
+        files = originals.fetch(names or [], folder, display.downloading)
     show_fetched(display, files)
 
 
-@app.command("verify", cls=Command)
 def verify(
     folder: Annotated[
         Path | None,
@@ -57,7 +54,6 @@ def verify(
         ),
     ] = None,
     json: Json = False,
-    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Compare the data files of a folder with the hashes of the originals."""
     from lorafit.display import Display
@@ -67,7 +63,6 @@ def verify(
     show_verified(Display(json=json), originals.verify(folder))
 
 
-@app.command("show", cls=Command)
 def show(
     recipe: RecipeArgument,
     overrides: Overrides = None,
@@ -77,7 +72,6 @@ def show(
     json: Annotated[
         bool, typer.Option("--json", help="One JSON object for each row on stdout, the rest on stderr.")
     ] = False,
-    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Show rows as the model sees them (text, token ids, which tokens are targets), and lengths over the split."""
     from lorafit.display import Display
@@ -85,3 +79,8 @@ def show(
     from lorafit.verbs import inspect as verb
 
     show_rows(Display(json=json), verb.show(recipe, all_overrides(overrides, unset), split, count))
+
+
+add_command(app, "fetch", fetch)
+add_command(app, "verify", verify)
+add_command(app, "show", show)

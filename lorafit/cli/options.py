@@ -8,19 +8,6 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-_state = {"debug": False}
-
-
-def debugging() -> bool:
-    """Whether `--debug` was given: an error then shows its traceback."""
-    return _state["debug"]
-
-
-def _set_debug(value: bool) -> bool:
-    _state["debug"] = _state["debug"] or value
-    return value
-
-
 AdapterArgument = Annotated[
     Path, typer.Argument(metavar="ADAPTER", help="An adapter folder.", show_default=False)
 ]
@@ -41,7 +28,6 @@ Force = Annotated[
     typer.Option("--force", help="Use the base although it is not the one that the adapter was trained on."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout, messages on stderr.")]
-Debug = Annotated[bool, typer.Option("--debug", callback=_set_debug, help="Show the traceback of an error.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Option(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lorafit.cli.options import Debug, Json, Overrides, Unset, all_overrides
+from lorafit.cli.options import Json, Overrides, Unset, all_overrides
 
 
 def fetch(
@@ -29,7 +29,6 @@ def fetch(
         ),
     ] = False,
     json: Json = False,
-    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Fetch base, tokenizer and data of recipes for machines without network, and record them in lorafit.lock."""
     from lorafit.display import Display

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lorafit.cli.command import Command
-from lorafit.cli.options import Debug, Json
+from lorafit.cli.command import add_command
+from lorafit.cli.options import Json
 from lorafit.cli.parsing import parse_table
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ def recipes(
         typer.Option(help="Only bases with this in their name, such as roberta-large.", show_default=False),
     ] = None,
     json: Json = False,
-    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """List the shipped recipes with their task, base and the paper row they stand for.
 
@@ -43,8 +42,7 @@ def recipes(
     show_recipes(Display(json=json), select_recipes(table=number, task=task, method=method, base=base))
 
 
-@app.command("schema", cls=Command)
-def schema(debug: Debug = False) -> None:  # noqa: ARG001
+def schema() -> None:
     """Print the JSON schema of a recipe; editors that know Taplo find it by `#:schema PATH` in the first line."""
     from lorafit.display import Display
     from lorafit.recipe.reference import schema
@@ -52,8 +50,7 @@ def schema(debug: Debug = False) -> None:  # noqa: ARG001
     Display(json=True).print_json(schema(_named_sections()))
 
 
-@app.command("reference", cls=Command)
-def reference(debug: Debug = False) -> None:  # noqa: ARG001
+def reference() -> None:
     """Print every key with its values, its default and its meaning, as Markdown."""
     from lorafit.recipe.reference import reference
 
@@ -65,3 +62,7 @@ def _named_sections() -> NamedSections:
     from lorafit.run.recipes import NAMED_SECTIONS
 
     return NAMED_SECTIONS
+
+
+for _name, _command in {"schema": schema, "reference": reference}.items():
+    add_command(app, _name, _command)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lorafit.cli.options import Base, Debug, Force, Json
+from lorafit.cli.options import Base, Force, Json
 from lorafit.cli.parsing import parse_cell, parse_table
 
 
@@ -40,7 +40,6 @@ def table(
         bool, typer.Option("--include-changed", help="Also count runs whose recipe was changed.")
     ] = False,
     json: Json = False,
-    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Put the finished runs into a table of the paper, beside the published figures."""
     from lorafit.display import Display
@@ -65,7 +64,6 @@ def compare(
     ] = 5,
     samples: Annotated[int, typer.Option(min=100, help="Number of bootstrap samples.")] = 1000,
     json: Json = False,
-    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Compare two runs example by example, with a test of significance."""
     from lorafit.display import Display
@@ -89,7 +87,6 @@ def analyze(
     base: Base = None,
     force: Force = False,
     json: Json = False,
-    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Compare what adapters have learnt: subspaces and amplification, as in the paper's section 7."""
     from lorafit.adapters import BaseChoice

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lorafit.cli.options import Debug, Json, Overrides, Unset, all_overrides
+from lorafit.cli.options import Json, Overrides, Unset, all_overrides
 from lorafit.cli.parsing import parse_names, parse_seeds, parse_table
 from lorafit.cli.stopping import stoppable
 
@@ -57,7 +57,6 @@ def repro(
     unset: Unset = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show everything that the runs write.")] = False,
     json: Json = False,
-    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Run a table of the paper, and show it with our figures.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lorafit.cli.options import Debug, Json, choice
+from lorafit.cli.options import Json, choice
 from lorafit.metrics.scorers import PROTOCOLS_BY_TASK
 
 _PROTOCOLS = tuple(dict.fromkeys(name for protocols in PROTOCOLS_BY_TASK.values() for name in protocols))
@@ -44,7 +44,6 @@ def score(
         list[str] | None, typer.Option(help="Only this metric; may be repeated.", show_default=False)
     ] = None,
     json: Json = False,
-    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Score texts that any system has written."""
     from lorafit.display import Display

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lorafit.cli.options import Debug, Json, Overrides, RecipeArgument, Unset, all_overrides
+from lorafit.cli.options import Json, Overrides, RecipeArgument, Unset, all_overrides
 from lorafit.cli.parsing import parse_length, parse_seeds
 from lorafit.cli.stopping import stoppable
 from lorafit.errors import RecipeError
@@ -73,7 +73,6 @@ def train(
         typer.Option("--dry-run", help="Only show the resolved recipe, steps and parameter counts."),
     ] = False,
     json: Json = False,
-    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Train a recipe, score the result and leave an adapter folder.
 

@@ -19,7 +19,7 @@ from urllib.request import Request, urlopen
 
 from lorafit import __version__
 from lorafit.data.originals import BASE_URL, PaperFiles
-from lorafit.errors import LorafitError, NotFoundError
+from lorafit.errors import Advice, DataError, LorafitError, NotFoundError
 
 URL_VARIABLE = "LORAFIT_DATA_URL"
 _TRIES = 4  # of a request that failed for a reason that may pass
@@ -73,8 +73,9 @@ def fetch_files(
 def download(url: str, target: Path, wanted_sha1: str, told: Told) -> bool:
     """Bring `url` to `target`; False when it is there already.
 
-    What has come stays in `<target>.part`, so that the next call goes on from there. Raises NotFoundError when the
-    server has no such file, does not answer or gives another content, LorafitError when the file cannot be written.
+    What has come stays in `<target>.part`, and the next call continues there. Raises NotFoundError when the server has
+    no such file or does not answer, DataError when it gives another content, LorafitError when the file cannot be
+    written.
     """
     if target.is_file() and blob_sha1(target) == wanted_sha1:
         return False
@@ -91,7 +92,7 @@ def download(url: str, target: Path, wanted_sha1: str, told: Told) -> bool:
             found = blob_sha1(part)
         if found != wanted_sha1:
             part.unlink()
-            raise NotFoundError(
+            raise DataError(
                 f"{target.name}: what {url} gives is not the original file (git blob SHA-1 {found}, not {wanted_sha1})"
             )
         os.fsync(stream.fileno())
@@ -112,7 +113,9 @@ def _opened(part: Path) -> Iterator[IO[bytes]]:
                 if part.exists() and not part.stat().st_size:
                     part.unlink()  # nothing came
     except BlockingIOError:
-        raise LorafitError(f"{part}: another process is downloading this file; wait for it") from None
+        raise LorafitError(
+            f"{part}: another process is downloading this file", Advice("wait for it")
+        ) from None
     except OSError as error:
         raise LorafitError(f"{part}: cannot be written: {error.strerror or error}") from error
 
@@ -136,8 +139,9 @@ def _transfer(url: str, stream: IO[bytes], told: Told) -> None:
         if attempt + 1 < _TRIES:
             time.sleep(_pause_s(attempt))
     raise NotFoundError(
-        f"{url}: no answer ({reason}); check the network and try again: what has come is kept. Without a network, "
-        f"put the files of examples/NLG/data of microsoft/LoRA into a folder and set data.dir to it"
+        f"{url}: no answer ({reason}); what has come is kept",
+        Advice("check the network and try again"),
+        Advice("put the files of examples/NLG/data of microsoft/LoRA into a folder, and set data.dir to it"),
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lorafit.data.rows import RawRow
 from lorafit.data.sources import RowFile
-from lorafit.errors import NotFoundError
+from lorafit.errors import Advice, NotFoundError, SetKey
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,10 @@ class HubRows:
         except Exception as error:  # datasets, huggingface_hub and httpx each have errors of their own
             raise NotFoundError(
                 f"{self.hub_id}/{self.config}: not in the Hugging Face cache, and the hub gave none "
-                f"({type(error).__name__}); check the network, or name a local copy: data.dir=FOLDER, or "
-                f"data.train=FILE and data.valid=FILE"
+                f"({type(error).__name__})",
+                Advice("check the network"),
+                SetKey("data.dir", "FOLDER", "a local copy"),
+                SetKey("data.train", "FILE"),
             ) from error
         for number, fields in enumerate(rows, start=1):
             yield RawRow(number, fields)

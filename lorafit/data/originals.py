@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from lorafit.data.places import SPLIT_NAMES, Layout
 from lorafit.data.sources import FileFormat, Files, Missing, RowSource
+from lorafit.errors import RunCommand, SetKey
 from lorafit.recipe import SPLITS, Split
 
 COMMIT = "c4593f060e6a368d7bb5af5273b8e42810cdef90"
@@ -55,11 +56,11 @@ class PaperFiles(Layout):
     def by_default(self, file_format: FileFormat) -> dict[Split, RowSource]:
         """The splits where `lorafit data fetch` puts them."""
         root = data_root()
-        advice = f"get it with `lorafit data fetch {self.name}`, or name a place with data.dir=FOLDER"
+        remedies = (RunCommand(f"lorafit data fetch {self.name}"), SetKey("data.dir", "FOLDER"))
         return {
             split: self._find(root, split, file_format)
             or Missing(
-                f"{root / self.folder / self.file(split).name}: no such file ({split} split); {advice}"
+                f"{root / self.folder / self.file(split).name}: no such file ({split} split)", remedies
             )
             for split in SPLITS
         }

@@ -13,7 +13,7 @@ from typing_extensions import override
 from lorafit.data.readers import known_suffixes
 from lorafit.data.rows import RawRow
 from lorafit.data.sources import FileFormat, Files, Missing, Renamed, RowSource, shares
-from lorafit.errors import NotFoundError
+from lorafit.errors import DataError, SetKey
 from lorafit.files import local_path
 from lorafit.recipe import SPLITS, DataSection, Split
 
@@ -45,7 +45,7 @@ class OwnFiles(Layout):
     def in_folder(self, root: Path, file_format: FileFormat) -> dict[Split, RowSource]:
         """The splits that are there; the training split must be.
 
-        Raises NotFoundError where two files could be meant.
+        Raises DataError where two files could be meant.
         """
         found = {split: _file_of(root, split) for split in SPLITS}
         missing = Missing(f"{root}: no file train.csv or the like there (data.dir, train split)")
@@ -61,8 +61,8 @@ class OwnFiles(Layout):
 def row_sources(data: DataSection, layout: Layout, key: Callable[[RawRow], str]) -> dict[Split, RowSource]:
     """The source of every split that `data` has a place for; `key` tells which rows a share keeps together.
 
-    Raises NotFoundError for a folder that is not there or in which two files could be meant. A file that is not there
-    is said when its rows are asked for.
+    Raises DataError for a folder in which two files could be meant. A folder or file that is not there is an error when
+    its rows are asked for.
     """
     sources = _places(data, layout)
     if data.rename:
@@ -95,14 +95,15 @@ def _places(data: DataSection, layout: Layout) -> dict[Split, RowSource]:
 
 def no_place(split: Split) -> Missing:
     """The source of a split for which a recipe names no place, while it names one for another."""
-    return Missing(f"[data]: no place is given for the {split} split; set data.{split}=FILE")
+    return Missing(f"[data]: no place is given for the {split} split", (SetKey(f"data.{split}", "FILE"),))
 
 
 def _file_of(root: Path, split: Split) -> Path | None:
     names = [name + suffix for name in SPLIT_NAMES[split] for suffix in known_suffixes()]
     found = [root / name for name in names if (root / name).is_file()]
     if len(found) > 1:
-        raise NotFoundError(
-            f"{root}: {found[0].name} and {found[1].name} could both be the {split} split; name one with data.{split}"
+        raise DataError(
+            f"{root}: {found[0].name} and {found[1].name} could both be the {split} split",
+            SetKey(f"data.{split}", note="to one of them"),
         )
     return found[0] if found else None

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from lorafit.data.readers import Reader, reader_for
 from lorafit.data.rows import RawRow
-from lorafit.errors import NotFoundError
+from lorafit.errors import DataError, NotFoundError, Remedy
 
 _GZIP_MARK = b"\x1f\x8b"
 
@@ -86,15 +86,16 @@ class Files:
 
 @dataclass(frozen=True)
 class Missing:
-    """Rows that are not where they should be: `what` is said to whoever asks for them."""
+    """Rows that are not where they should be: who asks for them gets this error."""
 
     what: str
+    remedies: tuple[Remedy, ...] = ()
 
     def open(self) -> Iterator[RowFile]:
-        raise NotFoundError(self.what)
+        raise NotFoundError(self.what, *self.remedies)
 
     def identity(self) -> str:
-        raise NotFoundError(self.what)
+        raise NotFoundError(self.what, *self.remedies)
 
     def at_hand(self) -> bool:
         return False
@@ -179,7 +180,7 @@ def _place(row: RawRow, key: Callable[[RawRow], str]) -> float:
 
 
 def _read(path: Path, reader: Reader) -> Iterator[RawRow]:
-    """The rows of a file, unzipped if it is gzipped. Raises NotFoundError where it cannot be read."""
+    """The rows of a file, unzipped if it is gzipped. Raises NotFoundError or DataError where it cannot be read."""
     try:
         with path.open("rb") as stream:
             is_zipped = stream.read(len(_GZIP_MARK)) == _GZIP_MARK
@@ -187,7 +188,7 @@ def _read(path: Path, reader: Reader) -> Iterator[RawRow]:
             unzipped = io.BytesIO(gzip.decompress(stream.read())) if is_zipped else stream
             yield from reader.read(unzipped, str(path))
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise NotFoundError(f"{path}: not a readable gzip file: {error}") from None
+        raise DataError(f"{path}: not a readable gzip file: {error}") from None
     except OSError as error:
         raise NotFoundError(f"{path}: cannot be read: {error.strerror}") from None
 

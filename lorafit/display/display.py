@@ -65,7 +65,7 @@ class Display:
             case events.Progress():
                 self._bar(event.what, event.done, event.total, f"{event.done}/{event.total}")
             case events.Downloading():
-                self._downloaded(event)
+                self.downloading(event.name, event.num_bytes, event.total)
             case events.Validated():
                 scores = f", {scores_line(dict(event.scores))}" if event.scores else ""
                 best = ", the best so far" if event.best else ""
@@ -87,15 +87,13 @@ class Display:
         elif event.step % self.log_every == 0:
             self.console.print(f"step {event.step}/{self._training.num_steps}  {text}")
 
-    def _downloaded(self, event: Any) -> None:
+    def downloading(self, name: str, num_bytes: int, total: int | None) -> None:
         """A bar; without a terminal, a line when a file is complete."""
-        total = event.total or event.num_bytes + 1
+        end = total or num_bytes + 1
         if self._progress is not None:
-            self._bar(
-                event.name, event.num_bytes, total, f"{size(event.num_bytes)} of {size(event.total or 0)}"
-            )
-        elif event.num_bytes == total:
-            self.console.print(f"downloaded {escape(event.name)} ({size(total)})")
+            self._bar(name, num_bytes, end, f"{size(num_bytes)} of {size(total or 0)}")
+        elif num_bytes == end:
+            self.console.print(f"downloaded {escape(name)} ({size(end)})")
 
     def _bar(self, what: str, done: int, total: int, text: str) -> None:
         """A live bar; without a terminal, a line at every tenth."""

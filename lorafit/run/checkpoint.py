@@ -160,7 +160,7 @@ def _other_version(folder: Path, version: object) -> LorafitError:
     start_over = SetArgument("resume", "never", "starts over")
     if version == 1:
         return RecipeError(
-            f"{folder}: written by an earlier lorafit with other random draws",
+            f"{folder}: written by an earlier lorafit, whose random draws were others",
             start_over,
             Advice("finish the run with lorafit 0.1"),
         )

@@ -27,21 +27,25 @@ def adapter_card(recipe: Recipe, method: Method, task: Task, data: Mapping[str, 
         task=task.options(),
         data=recipe.data,
         decode=recipe.decode,
-        provenance=provenance(
-            recipe=recipe.name, recipe_hash=recipe_hash(recipe), seed=recipe.train.seed, data=dict(data)
+        provenance=provenance().model_copy(
+            update={
+                "recipe": recipe.name,
+                "recipe_hash": recipe_hash(recipe),
+                "seed": recipe.train.seed,
+                "data": dict(data),
+            }
         ),
     )
 
 
-def provenance(**known: str | int | dict[str, str] | None) -> Provenance:
-    """The present versions and time, with what the caller knows: recipe, recipe_hash, seed, step, imported_from."""
+def provenance() -> Provenance:
+    """The present versions and time; the caller adds what it knows."""
     return Provenance(
         created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         lorafit=lorafit.__version__,
         torch=torch.__version__,
         transformers=transformers.__version__,
         commit=_commit(),
-        **known,  # type: ignore[arg-type]
     )
 
 

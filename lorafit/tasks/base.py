@@ -81,7 +81,7 @@ class Task(TaskSection, ABC):
     def resolve(self, rows: Iterable[RawRow]) -> Self:
         """The task with everything that it takes from its training rows, which are read only where they are needed.
 
-        Raises NotFoundError for rows from which nothing can be learned.
+        Raises DataError for rows from which nothing can be learned.
         """
 
     def scored_split(self, available: Sequence[Split]) -> Split:

@@ -10,7 +10,7 @@ from pydantic import model_validator
 from typing_extensions import override
 
 from lorafit.data.rows import RawRow
-from lorafit.errors import NotFoundError, RecipeError
+from lorafit.errors import DataError, RecipeError, SetKey
 from lorafit.metrics import Kind
 from lorafit.tasks.labels import LabelTask
 
@@ -91,7 +91,7 @@ class Classification(LabelTask):
     def _known_labels(self) -> tuple[str, ...]:
         if self.labels is None:
             raise RecipeError(
-                "[task] labels: they come from the training rows, which are not here yet; name them"
+                "[task] labels: they come from the training rows, which are not here", SetKey("task.labels")
             )
         return self.labels
 
@@ -103,16 +103,17 @@ class Classification(LabelTask):
             found |= {name} if name else set()
             num_rows += bool(name)
         if num_rows == 0:
-            raise NotFoundError(f"[task] label: no training row has a label in the column {self.label!r}")
+            raise DataError(f"[task] label: no training row has a label in the column {self.label!r}")
         if len(found) == 1:
-            raise NotFoundError(
+            raise DataError(
                 f"[task] label: every training row has the label {found.pop()!r} in the column {self.label!r}; there "
                 f"must be two classes or more"
             )
         if len(found) == num_rows > _FEW_ROWS:
-            raise NotFoundError(
+            raise DataError(
                 f"[task] label: each of the {num_rows:,} training rows has a label of its own in the column "
-                f"{self.label!r}; name the column of the classes"
+                f"{self.label!r}",
+                SetKey("task.label", note="to the column of the classes"),
             )
         return tuple(sorted(found, key=_order))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from lorafit.data.places import no_place, row_sources
 from lorafit.data.rows import RawRow, Row
 from lorafit.data.sources import RowFile, RowSource
-from lorafit.errors import NotFoundError, did_you_mean
+from lorafit.errors import Advice, DataError, SetKey, did_you_mean
 from lorafit.recipe import SPLITS, DataSection, Split
 from lorafit.tasks.base import Task
 from lorafit.tasks.presets import PRESETS
@@ -50,14 +50,14 @@ class Rows:
     def rows(self, split: Split) -> list[Row]:
         """The rows of a split, in the order of its files.
 
-        Raises NotFoundError that names the file that is not there, or the lines of malformed rows.
+        Raises NotFoundError that names the file that is not there, DataError with the lines of malformed rows.
         """
         if split not in self._read:
             found: list[Row] = []
             for file in self._source(split).open():
                 found += self._convert(file, split)
             if not found:
-                raise NotFoundError(self._nothing(split))
+                raise self._nothing(split)
             self._read[split] = found
         return self._read[split]
 
@@ -84,7 +84,7 @@ class Rows:
         return self.sources.get(split, no_place(split))
 
     def _convert(self, file: RowFile, split: Split) -> list[Row]:
-        """Every row by the task. Raises NotFoundError with the lines of the bad ones, unless these are left out."""
+        """Every row by the task. Raises DataError with the lines of the bad ones, unless these are skipped."""
         rows: list[Row] = []
         faults: list[tuple[int, str]] = []
         for row in _with_columns(self.task, self.data, file, split):
@@ -95,33 +95,32 @@ class Rows:
             except ValueError as error:
                 faults.append((row.line, str(error)))
         if faults and self.data.on_bad_row == "error":
-            raise NotFoundError(_faults_message(file, faults))
+            raise _malformed(file, faults)
         if faults and not rows:
-            raise NotFoundError(f"{file.where}: not one usable row ({len(faults):,} malformed)")
+            raise DataError(f"{file.where}: not one usable row ({len(faults):,} malformed)")
         if faults:
             many = "row was" if len(faults) == 1 else "rows were"
             note = f"{file.where}: {len(faults)} malformed {many} skipped ({_numbers(file, faults)})"
             self.notes.append(f"{note}; {len(rows):,} are left")
         return rows
 
-    def _nothing(self, split: Split) -> str:
+    def _nothing(self, split: Split) -> DataError:
         """Why a split has no rows."""
         shares = self.data.shares()
         if split in shares:
-            share = f"{shares[split]:g}"
-            return (
-                f"[data] {split}: no training row falls into the share of {share}; raise it, or name a file"
-            )
+            fault = f"[data] {split}: no training row falls into the share of {shares[split]:g}"
+            return DataError(fault, SetKey(f"data.{split}", note="a greater share, or a file"))
         if split == "train" and shares:
-            return f"[data] {' and '.join(shares)}: no training row is left beside the share; lower it, or name a file"
-        return f"[data]: there are no rows in the {split} split"
+            fault = f"[data] {' and '.join(shares)}: no training row is left beside the share"
+            return DataError(fault, SetKey(f"data.{next(iter(shares))}", note="a smaller share, or a file"))
+        return DataError(f"[data]: there are no rows in the {split} split")
 
 
 def load_rows(task: Task, data: DataSection) -> Rows:
     """The rows that `data` names, for a task; and the task with everything that it takes from them.
 
-    Raises NotFoundError for a folder that is not there, and where a task needs training rows that are not there, or
-    from which nothing can be learned.
+    Raises NotFoundError where a task needs training rows that are not there, DataError where nothing can be learned
+    from them.
     """
     sources = row_sources(data, layout_of(task.name), task.key)
 
@@ -134,7 +133,7 @@ def load_rows(task: Task, data: DataSection) -> Rows:
                 else:
                     yield row
             if faults and data.on_bad_row == "error":
-                raise NotFoundError(_faults_message(file, faults))
+                raise _malformed(file, faults)
 
     return Rows(task.resolve(train_rows()), data, sources)
 
@@ -142,7 +141,7 @@ def load_rows(task: Task, data: DataSection) -> Rows:
 def _with_columns(task: Task, data: DataSection, file: RowFile, split: Split) -> Iterator[RawRow]:
     """The rows of a file; one that lacks a column of the task says so in its fault.
 
-    Raises NotFoundError for a file with a header that lacks it, and so all its rows.
+    Raises DataError for a file with a header that lacks it, and so all its rows.
     """
     required = task.columns(split)
     for row in file.rows:
@@ -155,15 +154,16 @@ def _with_columns(task: Task, data: DataSection, file: RowFile, split: Split) ->
         what = f"no {'column' if file.has_header else 'key'} {missing[0]!r}{also}"
         what += f"{did_you_mean(missing[0], row.fields)}; it has {', '.join(row.fields)}"
         if file.has_header:
-            raise NotFoundError(f"{file.where}:1: {what}")
+            raise DataError(f"{file.where}:1: {what}")
         yield RawRow(row.line, {}, what)
 
 
-def _faults_message(file: RowFile, faults: list[tuple[int, str]]) -> str:
+def _malformed(file: RowFile, faults: list[tuple[int, str]]) -> DataError:
     shown = [f"{_place(file, line)} {what}" for line, what in faults[:_SHOWN_FAULTS]]
     if more := faults[_SHOWN_FAULTS:]:
         shown.append(f"{file.where}: {len(more)} more malformed rows ({_numbers(file, more)})")
-    return "\n".join(shown) + "\nmend the file, or leave such rows out with data.on_bad_row=skip"
+    skip = SetKey("data.on_bad_row", "skip", "leaves such rows out")
+    return DataError("\n".join(shown), Advice("correct the file"), skip)
 
 
 def _place(file: RowFile, number: int) -> str:

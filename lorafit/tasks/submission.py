@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lorafit.data.rows import Row
-from lorafit.errors import RecipeError
+from lorafit.errors import DropArgument, RecipeError
 from lorafit.tasks.base import Task
 from lorafit.tasks.presets import Submission
 
@@ -22,8 +22,8 @@ def submission_files(
         chosen = [p for row, p in zip(rows, predictions, strict=True) if row.part == part]
         if not chosen:
             raise RecipeError(
-                f"there are no {part} rows to submit; a submission needs the whole test split of {task.name}, and not "
-                f"a file of one's own"
+                f"there are no {part} rows to submit; a submission needs the whole test split of {task.name}",
+                DropArgument("data"),
             )
         lines = [f"{i}\t{_submitted(submission, task, label)}" for i, label in enumerate(chosen)]
         files[name] = "\n".join(["index\tprediction", *lines]) + "\n"

@@ -76,7 +76,7 @@ def import_adapter(
         method=converted.method.options(),
         task=task.options(),
         data=make_data(task.name),
-        provenance=provenance(imported_from=f"{file.name} ({format_name})"),
+        provenance=provenance().model_copy(update={"imported_from": f"{file.name} ({format_name})"}),
     )
     adapter = Adapter(output, card, converted.tensors, None)
     converted.method.attach_finished(shape)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,22 +11,20 @@ from lorafit.data.download import FetchedFile, blob_sha1, fetch_files
 from lorafit.data.originals import OriginalFile, PaperFiles, data_root
 from lorafit.errors import DataError, NotFoundError, RunCommand, lookup
 from lorafit.recipe import Split
-from lorafit.run.events import Downloading, Report
 from lorafit.tasks import PRESETS
 
 
-def fetch(names: Sequence[str], folder: Path | None, report: Report) -> list[FetchedFile]:
+def fetch(
+    names: Sequence[str], folder: Path | None, told: Callable[[str, int, int | None], None]
+) -> list[FetchedFile]:
     """Download the original files of data sets (all of them without names) into `folder`, or to where recipes look.
 
+    `told` hears each file's name, the bytes that have arrived, and how many there will be, where that is known.
     Raises RecipeError for an unknown name, NotFoundError when the network or the server fails or a hash is wrong.
     """
     root = folder if folder is not None else data_root()
     originals = _originals()
     wanted = [lookup(originals, name, "data set") for name in names or originals]
-
-    def told(name: str, done: int, total: int | None) -> None:
-        report(Downloading(name, done, total))
-
     return [file for data_set in wanted for file in fetch_files(data_set, root, told)]
 
 

@@ -11,8 +11,6 @@ import sys
 import tomllib
 from pathlib import Path
 
-import pytest
-
 import lorafit.data.readers
 import lorafit.methods
 import lorafit.metrics
@@ -79,35 +77,6 @@ def test_every_package_has_a_layer() -> None:
     rows = {name.strip().removeprefix("lorafit.") for row in contract["layers"] for name in row.split(":")}
     modules = {info.name for info in pkgutil.iter_modules([str(ROOT / "lorafit")])}
     assert modules <= rows
-
-
-@pytest.mark.parametrize("arguments", [["--help"], ["recipes", "--table", "2"], ["train", "--help"]])
-def test_light_start(arguments: list[str]) -> None:
-    """Help and the list of recipes import neither torch nor transformers (nor anything that takes seconds)."""
-    code = (
-        "import sys; from lorafit.cli.app import app\n"
-        f"try: app({arguments!r}, prog_name='lorafit')\n"
-        "except SystemExit: pass\n"
-        "heavy = {'torch', 'transformers', 'datasets', 'numpy', 'scipy', 'sklearn', 'evaluate'} & sys.modules.keys()\n"
-        "sys.exit(f'imports {heavy}' if heavy else 0)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize(
-    "module",
-    ["lorafit.methods", "lorafit.interop.readers", "lorafit.interop.writers", "lorafit.interop.models"],
-)
-def test_options_and_names_are_read_without_torch(module: str) -> None:
-    """What a registry holds is known before anything heavy is imported."""
-    code = (
-        f"import sys, {module}\n"
-        "heavy = {'torch', 'transformers', 'numpy'} & sys.modules.keys()\n"
-        "sys.exit(f'imports {heavy}' if heavy else 0)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 def test_no_pickle_is_read_without_weights_only() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from lorafit.data import download as download_module
 from lorafit.data.download import blob_sha1, download
-from lorafit.errors import LorafitError, NotFoundError
+from lorafit.errors import DataError, LorafitError, NotFoundError
 
 CONTENT = bytes(range(256)) * 1000
 SHA1 = hashlib.sha1(b"blob %d\0" % len(CONTENT) + CONTENT).hexdigest()
@@ -127,7 +127,7 @@ def test_an_older_part_of_something_else_is_thrown_away(
 
 def test_another_content_is_an_error_and_leaves_nothing(server: Server, tmp_path: Path) -> None:
     server.content = b"not found, but politely"
-    with pytest.raises(NotFoundError, match=rf"^file: .* is not the original file .*not {SHA1}"):
+    with pytest.raises(DataError, match=rf"^file: .* is not the original file .*not {SHA1}"):
         fetch(server, tmp_path / "file")
     assert list(tmp_path.iterdir()) == []
 

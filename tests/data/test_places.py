@@ -10,7 +10,7 @@ from lorafit.data import Split
 from lorafit.data.originals import DART_FILES, WEBNLG_FILES, PaperFiles, data_root
 from lorafit.data.places import Layout, OwnFiles, row_sources
 from lorafit.data.sources import RowSource
-from lorafit.errors import NotFoundError
+from lorafit.errors import DataError, NotFoundError
 from lorafit.recipe import DataSection
 
 
@@ -96,9 +96,7 @@ def test_a_folder_of_own_files(tmp_path: Path) -> None:
         "valid": [str(tmp_path / "dev.jsonl.gz")],
     }
     touch(tmp_path / "validation.csv")
-    with pytest.raises(
-        NotFoundError, match=r"validation\.csv and dev\.jsonl\.gz could both be the valid split"
-    ):
+    with pytest.raises(DataError, match=r"validation\.csv and dev\.jsonl\.gz could both be the valid split"):
         sources(DataSection(dir=str(tmp_path)), OwnFiles())
 
 

@@ -65,7 +65,7 @@ def test_the_draws_go_on_where_they_were(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("version", "message"),
     [
-        (1, "step-12: written by an earlier lorafit with other random draws"),
+        (1, "step-12: written by an earlier lorafit, whose random draws were others; pass `resume=.never.`"),
         (3, r"step-12: format version 3 is newer than this lorafit reads \(2\); upgrade lorafit"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 from pyarrow import parquet
 
 from lorafit.data import LabelRow, Split
-from lorafit.errors import NotFoundError, RecipeError
+from lorafit.errors import DataError, NotFoundError, RecipeError
 from lorafit.tasks import PRESETS, LabelTask, make_task, submission_files
 from tests.support.rows import read_labels, rows_of
 
@@ -143,7 +143,7 @@ def test_a_fault_is_said_with_file_and_line(fault: str, end: str, tmp_path: Path
     path = tmp_path / "RTE" / "train.tsv"
     path.parent.mkdir()
     path.write_bytes("".join(line + end for line in lines).encode())
-    with pytest.raises(NotFoundError) as caught:
+    with pytest.raises(DataError) as caught:
         in_folder("rte", tmp_path, "train")
     assert str(path) in str(caught.value)
     assert words in str(caught.value)
@@ -167,7 +167,7 @@ def test_a_fault_is_said_with_file_and_line(fault: str, end: str, tmp_path: Path
 )
 def test_faults_of_own_files(kind: str, lines: list[str], words: str, tmp_path: Path) -> None:
     path = write(tmp_path / f"a.{kind}", *lines)
-    with pytest.raises(NotFoundError) as caught:
+    with pytest.raises(DataError) as caught:
         read_labels("sst2", path)
     assert f"{path}" in str(caught.value)
     assert words in str(caught.value)
@@ -176,7 +176,7 @@ def test_faults_of_own_files(kind: str, lines: list[str], words: str, tmp_path: 
 @pytest.mark.parametrize("score", ["5.5", "nan", "inf", "x", ""])
 def test_a_score_out_of_range(score: str, tmp_path: Path) -> None:
     path = write(tmp_path / "a.tsv", "sentence1\tsentence2\tscore", f"a\tb\t{score}")
-    with pytest.raises(NotFoundError, match="is not a number from 0 to 5"):
+    with pytest.raises(DataError, match="is not a number from 0 to 5"):
         read_labels("stsb", path)
 
 
@@ -190,13 +190,13 @@ def test_bad_rows_are_left_out_where_asked_and_counted(tmp_path: Path) -> None:
 
 def test_skipping_everything_is_an_error(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tsv", "sentence\tlabel", "a")
-    with pytest.raises(NotFoundError, match="not one usable row"):
+    with pytest.raises(DataError, match="not one usable row"):
         read_labels("sst2", path, on_bad_row="skip")
 
 
 def test_many_bad_rows_are_summed_up(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tsv", "sentence\tlabel", *["x"] * 40)
-    with pytest.raises(NotFoundError) as caught:
+    with pytest.raises(DataError) as caught:
         read_labels("sst2", path)
     lines = str(caught.value).splitlines()
     assert len(lines) == 7
@@ -210,7 +210,7 @@ def test_the_test_split_needs_no_labels(tmp_path: Path) -> None:
     examples = in_folder("cola", tmp_path, "test")
     assert [(e.texts["sentence"], e.label) for e in examples] == [("A b.", None), ("C d.", None)]
     assert [e.label for e in read_labels("cola", tmp_path / "a.jsonl", "test")] == [None]
-    with pytest.raises(NotFoundError, match="label -1 is none of"):
+    with pytest.raises(DataError, match="label -1 is none of"):
         read_labels("cola", tmp_path / "a.jsonl")
 
 
@@ -244,9 +244,7 @@ def test_which_splits_a_run_reads() -> None:
 def test_a_label_under_two_names_must_be_the_same(tmp_path: Path) -> None:
     header = "sentence1\tsentence2\tgold_label\tlabel"
     path = write(tmp_path / "a.tsv", header, "a\tb\tneutral\tneutral", "c\td\tneutral\tentailment")
-    with pytest.raises(
-        NotFoundError, match=r":3: gold_label is 'neutral' and label is 'entailment', and both"
-    ):
+    with pytest.raises(DataError, match=r":3: gold_label is 'neutral' and label is 'entailment', and both"):
         read_labels("mnli", path)
     assert len(read_labels("mnli", path, on_bad_row="skip")) == 1
 

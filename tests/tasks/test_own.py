@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from lorafit.data import LabelRow, RawRow, TextRow
-from lorafit.errors import NotFoundError, RecipeError
+from lorafit.errors import DataError, NotFoundError, RecipeError
 from lorafit.tasks import Classification, Generation, Regression, Rows, load_rows, make_data, make_task
 from tests.support.rows import rows_of
 
@@ -81,9 +81,9 @@ def test_a_whole_number_is_a_name_or_an_index_as_the_task_says(tmp_path: Path) -
     places = {"labels": ("no", "yes"), "label_values": "indices"}
     found = labelled(tmp_path, 1, "0", "yes", 0.0, **places).rows("train")
     assert [row.label for row in found] == [1, 0, 1, 0]  # type: ignore[union-attr]
-    with pytest.raises(NotFoundError, match=r":1: label 1 is none of no, yes"):
+    with pytest.raises(DataError, match=r":1: label 1 is none of no, yes"):
         labelled(tmp_path, 1, labels=("no", "yes")).rows("train")
-    with pytest.raises(NotFoundError, match=r":1: label 0.5 is none of no \(0\), yes \(1\)"):
+    with pytest.raises(DataError, match=r":1: label 0.5 is none of no \(0\), yes \(1\)"):
         labelled(tmp_path, 0.5, **places).rows("train")
 
 
@@ -106,11 +106,11 @@ def test_a_classification_that_could_be_meant_twice(options: dict[str, Any], wor
 
 
 def test_rows_from_which_no_classes_can_be_learned(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="every training row has the label 'a'"):
+    with pytest.raises(DataError, match="every training row has the label 'a'"):
         labelled(tmp_path, "a", "a")
-    with pytest.raises(NotFoundError, match="no training row has a label in the column 'label'"):
+    with pytest.raises(DataError, match="no training row has a label in the column 'label'"):
         labelled(tmp_path, "", None)
-    with pytest.raises(NotFoundError, match="each of the 30 training rows has a label of its own"):
+    with pytest.raises(DataError, match="each of the 30 training rows has a label of its own"):
         labelled(tmp_path, *range(30))
     assert len(labelled(tmp_path, *range(9)).task.labels or ()) == 9
 
@@ -119,7 +119,7 @@ def test_a_label_that_training_never_had_is_said_with_its_line(tmp_path: Path) -
     train = write(tmp_path, {"text": "a", "label": "x"}, {"text": "b", "label": "y"})
     valid = write(tmp_path, {"text": "a", "label": "x"}, {"text": "b", "label": "z"}, name="valid.jsonl")
     rows = rows_of("classification", train=train, valid=valid)
-    with pytest.raises(NotFoundError, match=r"valid\.jsonl:2: label 'z' is none of x, y"):
+    with pytest.raises(DataError, match=r"valid\.jsonl:2: label 'z' is none of x, y"):
         rows.rows("valid")
 
 
@@ -162,7 +162,7 @@ def test_a_prompt_from_several_columns(tmp_path: Path) -> None:
     rows = load_rows(task, make_data("generation", train=write(tmp_path, row, row | {"topic": None})))
     assert rows.rows("train") == [TextRow("Q: Who?\nA:", "He.", "people"), TextRow("Q: Who?\nA:", "He.")]
     with pytest.raises(
-        NotFoundError, match=r":1: no key 'qestion'; did you mean 'question'\?; it has question, answer"
+        DataError, match=r":1: no key 'qestion'; did you mean 'question'\?; it has question, answer"
     ):
         load_rows(make_task("generation", prompt="{qestion}"), rows.data).rows("train")
 
@@ -170,13 +170,13 @@ def test_a_prompt_from_several_columns(tmp_path: Path) -> None:
 def test_no_part_may_be_called_all(tmp_path: Path) -> None:
     task = make_task("generation", part="topic")
     train = write(tmp_path, {"prompt": "a", "completion": "b", "topic": "all"})
-    with pytest.raises(NotFoundError, match=":1: topic is 'all', which scores call everything"):
+    with pytest.raises(DataError, match=":1: topic is 'all', which scores call everything"):
         load_rows(task, make_data("generation", train=train)).rows("train")
 
 
 def test_an_empty_prompt_is_no_row(tmp_path: Path) -> None:
     train = write(tmp_path, {"prompt": " ", "completion": "x"})
-    with pytest.raises(NotFoundError, match=":1: the prompt is empty"):
+    with pytest.raises(DataError, match=":1: the prompt is empty"):
         rows_of("generation", train=train).rows("train")
 
 
@@ -219,13 +219,13 @@ def test_a_share_of_the_training_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("share", "words"),
     [
-        (1e-9, r"\[data\] valid: no training row falls into the share of 1e-09; raise it"),
-        (0.999999, r"\[data\] valid: no training row is left beside the share; lower it"),
+        (1e-9, r"\[data\] valid: no training row falls into the share of 1e-09; set data.valid"),
+        (0.999999, r"\[data\] valid: no training row is left beside the share; set data.valid"),
     ],
 )
 def test_a_share_that_leaves_nothing(tmp_path: Path, share: float, words: str) -> None:
     rows = rows_of("generation", train=write(tmp_path, {"prompt": "a", "completion": "b"}), valid=share)
-    with pytest.raises(NotFoundError, match=words):
+    with pytest.raises(DataError, match=words):
         _ = [rows.rows(split) for split in rows.splits]
 
 
@@ -234,7 +234,7 @@ def test_a_share_that_leaves_nothing(tmp_path: Path, share: float, words: str) -
 
 def test_a_missing_column_is_said_once(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("review,label\n" + "good,1\nbad,0\n" * 20)
-    with pytest.raises(NotFoundError) as caught:
+    with pytest.raises(DataError) as caught:
         load_rows(
             make_task("classification", text="reveiw"),
             make_data("classification", train=str(tmp_path / "a.csv")),

@@ -13,7 +13,7 @@ from lorafit.data.readers.jsonl import JsonLines
 from lorafit.data.readers.parquet import Parquet
 from lorafit.data.readers.tsv import Tsv
 from lorafit.data.readers.webnlg import WebNLG
-from lorafit.errors import NotFoundError, lookup
+from lorafit.errors import DataError, SetKey, lookup
 
 READERS: dict[str, type[Reader]] = {
     reader.name: reader for reader in (Csv, Tsv, JsonArray, JsonLines, Parquet, E2E, Dart, WebNLG)
@@ -26,7 +26,7 @@ def reader_for(path: Path, name: str | None = None, columns: tuple[str, ...] = (
     """The reader of that name, or the one for the file's suffix (`.csv` and `.csv.gz` alike).
 
     `columns` names the columns of a table without a header line; other formats name them themselves. Raises
-    RecipeError for an unknown name, NotFoundError for an unknown suffix.
+    RecipeError for an unknown name, DataError for an unknown suffix.
     """
     reader = _by_suffix(path) if name is None else lookup(READERS, name, "format", where="[data] format")
     return reader(columns)
@@ -43,9 +43,9 @@ def _by_suffix(path: Path) -> type[Reader]:
     found = next((reader for reader in READERS.values() if suffix.lower() in reader.suffixes), None)
     if found is None:
         plain = [suffix for reader in READERS.values() for suffix in reader.suffixes]
-        raise NotFoundError(
-            f"{path}: unknown kind of file {suffix!r}; one of {', '.join(plain)}, each also gzipped (.gz), or say its "
-            f"format with data.format ({', '.join(READERS)})"
+        raise DataError(
+            f"{path}: unknown kind of file {suffix!r}; it must be one of {', '.join(plain)}, each also gzipped (.gz)",
+            SetKey("data.format", note=f"to one of {', '.join(READERS)}"),
         )
     return found
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, ClassVar
 
 from lorafit.data.rows import RawRow
-from lorafit.errors import NotFoundError
+from lorafit.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Reader(ABC):
     def read(self, stream: BinaryIO, where: str) -> Iterator[RawRow]:
         """The rows of a file, in order; one that is malformed says so in its `fault`.
 
-        `where` is the file in a message. Raises NotFoundError for a file that is not of this format.
+        `where` is the file in a message. Raises DataError for a file that is not of this format.
         """
 
 
@@ -44,23 +44,23 @@ _MARKS = {
 def read_text(stream: BinaryIO, where: str) -> str:
     """The text of a file, lines ending with LF, without BOM and without blank lines at the end.
 
-    Raises NotFoundError for what is not UTF-8, is empty, or is a file of another kind.
+    Raises DataError for what is not UTF-8, is empty, or is a file of another kind.
     """
     content = stream.read().removeprefix(codecs.BOM_UTF8)
     for mark, kind in _MARKS.items():
         if content.startswith(mark):
-            raise NotFoundError(f"{where}: not UTF-8 text: it is {kind}")
+            raise DataError(f"{where}: not UTF-8 text: it is {kind}")
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise NotFoundError(f"{where}:{line}: not UTF-8 text (byte {error.start})") from None
+        raise DataError(f"{where}:{line}: not UTF-8 text (byte {error.start})") from None
     text = text.replace("\r\n", "\n")
     if "\r" in text and "\n" not in text:
-        raise NotFoundError(f"{where}: its lines end with CR alone; save it with LF or CRLF line ends")
+        raise DataError(f"{where}: its lines end with CR alone; save it with LF or CRLF line ends")
     text = _without_blank_end(text)
     if not text:
-        raise NotFoundError(f"{where}: is empty")
+        raise DataError(f"{where}: is empty")
     return text
 
 

@@ -12,7 +12,7 @@ from typing import BinaryIO, ClassVar
 from lorafit.data.readers.base import Reader, read_text
 from lorafit.data.readers.table import Table
 from lorafit.data.rows import RawRow
-from lorafit.errors import NotFoundError
+from lorafit.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -38,4 +38,4 @@ def _records(text: str, where: str) -> Iterator[tuple[int, list[str]]]:
             yield first, fields or [""]
             first = reader.line_num + 1
     except csv.Error as error:
-        raise NotFoundError(f"{where}:{first}: not valid CSV: {error}") from None
+        raise DataError(f"{where}:{first}: not valid CSV: {error}") from None

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from lorafit.data.readers.base import Reader
 from lorafit.data.readers.records import Record, parse_entry, read_document
 from lorafit.data.rows import RawRow
-from lorafit.errors import NotFoundError
+from lorafit.errors import DataError
 
 Triple = tuple[str, str, str]
 
@@ -41,7 +41,7 @@ class Dart(Reader):
         """One row an annotation; its number is that of the entry."""
         entries = read_document(stream, where)
         if not isinstance(entries, list):
-            raise NotFoundError(f"{where}: should be a list; expected {_SHAPE}")
+            raise DataError(f"{where}: should be a list; expected {_SHAPE}")
         for number, value in enumerate(entries, start=1):
             try:
                 entry = parse_entry(_ENTRY, value, _SHAPE)

@@ -11,7 +11,7 @@ from typing import BinaryIO, ClassVar
 from lorafit.data.readers.base import Reader, read_text
 from lorafit.data.readers.jsonl import object_row, read_lines, unique_object
 from lorafit.data.rows import RawRow
-from lorafit.errors import NotFoundError
+from lorafit.errors import DataError
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 
@@ -29,7 +29,7 @@ class JsonArray(Reader):
         if text.lstrip().startswith("["):
             return _elements(text, where)
         if _is_one_object(text):
-            raise NotFoundError(f"{where}: one JSON object, expected an array of objects or an object a line")
+            raise DataError(f"{where}: one JSON object, expected an array of objects or an object a line")
         return read_lines(text)
 
 
@@ -54,18 +54,18 @@ def _elements(text: str, where: str) -> Iterator[RawRow]:
         try:
             value, place = decoder.raw_decode(text, place)
         except json.JSONDecodeError as error:
-            raise NotFoundError(f"{where}:{error.lineno}: not valid JSON: {error.msg}") from None
+            raise DataError(f"{where}:{error.lineno}: not valid JSON: {error.msg}") from None
         except ValueError as error:
-            raise NotFoundError(f"{where}:{line}: {error}") from None
+            raise DataError(f"{where}:{line}: {error}") from None
         except RecursionError:
-            raise NotFoundError(f"{where}:{line}: nested too deeply") from None
+            raise DataError(f"{where}:{line}: nested too deeply") from None
         num_rows += 1
         yield object_row(line, value)
         place = _after_element(text, place, where)
     if rest := text[place + 1 :].strip():
-        raise NotFoundError(f"{where}: not valid JSON: {rest[:20]!r} stands behind the array")
+        raise DataError(f"{where}: not valid JSON: {rest[:20]!r} stands behind the array")
     if not num_rows:
-        raise NotFoundError(f"{where}: is an empty array")
+        raise DataError(f"{where}: is an empty array")
 
 
 def _after_element(text: str, place: int, where: str) -> int:
@@ -77,7 +77,7 @@ def _after_element(text: str, place: int, where: str) -> int:
         mark = "" if text[place : place + 1] in ("]", "") else mark
     if mark not in (",", "]"):
         line = text.count("\n", 0, place) + 1
-        raise NotFoundError(f"{where}:{line}: not valid JSON: expected ',' and an object, or ']'")
+        raise DataError(f"{where}:{line}: not valid JSON: expected ',' and an object, or ']'")
     return place
 
 

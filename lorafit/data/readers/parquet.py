@@ -9,7 +9,7 @@ from typing import BinaryIO, ClassVar
 from lorafit.data.readers.base import Reader
 from lorafit.data.readers.table import check_unique
 from lorafit.data.rows import RawRow
-from lorafit.errors import NotFoundError
+from lorafit.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,6 @@ class Parquet(Reader):
                     yield RawRow(number, fields)
         except (pa.ArrowException, OSError) as error:
             what = str(error).splitlines()[0]
-            raise NotFoundError(f"{where}: not a readable parquet file: {what}") from None
+            raise DataError(f"{where}: not a readable parquet file: {what}") from None
         if not number:
-            raise NotFoundError(f"{where}: is empty")
+            raise DataError(f"{where}: is empty")

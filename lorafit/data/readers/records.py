@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from lorafit.data.readers.base import read_text
 from lorafit.data.readers.jsonl import unique_object
-from lorafit.errors import NotFoundError
+from lorafit.errors import DataError
 
 T = TypeVar("T")
 
@@ -22,15 +22,15 @@ class Record(BaseModel):
 
 
 def read_document(stream: BinaryIO, where: str) -> object:
-    """A whole JSON file. Raises NotFoundError with the place of the fault."""
+    """A whole JSON file. Raises DataError with the place of the fault."""
     try:
         return json.loads(read_text(stream, where), object_pairs_hook=unique_object)
     except json.JSONDecodeError as error:
-        raise NotFoundError(f"{where}:{error.lineno}: not valid JSON: {error.msg}") from None
+        raise DataError(f"{where}:{error.lineno}: not valid JSON: {error.msg}") from None
     except ValueError as error:
-        raise NotFoundError(f"{where}: {error}") from None
+        raise DataError(f"{where}: {error}") from None
     except RecursionError:
-        raise NotFoundError(f"{where}: nested too deeply") from None
+        raise DataError(f"{where}: nested too deeply") from None
 
 
 def parse_entry(structure: TypeAdapter[T], value: object, shape: str) -> T:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lorafit.data.rows import RawRow
-from lorafit.errors import NotFoundError
+from lorafit.errors import Advice, DataError
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Table:
     def rows(self, records: Iterator[tuple[int, list[str]]]) -> Iterator[RawRow]:
         """(line, fields) -> rows. The first record is the header, unless `columns` are given and none is in it.
 
-        Raises NotFoundError for a header that names a column twice, and for one without rows below it.
+        Raises DataError for a header that names a column twice, and for one without rows below it.
         """
         line, first = next(records)
         is_bare = bool(self.columns) and not set(self.columns) & set(first)
@@ -34,7 +34,7 @@ class Table:
             num_rows += 1
             yield self._row(line, fields, header)
         if not num_rows:
-            raise NotFoundError(f"{self.where}: has a header and no rows")
+            raise DataError(f"{self.where}: has a header and no rows")
 
     def _row(self, line: int, fields: list[str], header: Sequence[str]) -> RawRow:
         if len(fields) == len(header):
@@ -44,8 +44,8 @@ class Table:
 
 
 def check_unique(header: Sequence[str], where: str) -> None:
-    """A name that occurs twice in a header could mean either column. Raises NotFoundError that says which."""
+    """A name that occurs twice in a header could mean either column. Raises DataError that says which."""
     if twice := [name for name, count in Counter(header).items() if name and count > 1]:
-        raise NotFoundError(
-            f"{where}: the column {twice[0]!r} occurs twice; give each column a name of its own"
+        raise DataError(
+            f"{where}: the column {twice[0]!r} occurs twice", Advice("give each column a name of its own")
         )

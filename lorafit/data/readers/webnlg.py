@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from lorafit.data.readers.base import Reader
 from lorafit.data.readers.records import Record, parse_entry, read_document
 from lorafit.data.rows import RawRow
-from lorafit.errors import NotFoundError
+from lorafit.errors import DataError
 
 # The categories of the training split; five more are in the test split alone (Artist, Athlete, CelestialBody,
 # MeanOfTransportation, Politician). The paper's text says nine and five, its code and the data have ten.
@@ -70,7 +70,7 @@ class WebNLG(Reader):
         document = read_document(stream, where)
         entries = document.get("entries") if isinstance(document, dict) else None
         if not isinstance(entries, list):
-            raise NotFoundError(f"{where}: has no list of entries; expected {_SHAPE}")
+            raise DataError(f"{where}: has no list of entries; expected {_SHAPE}")
         for number, numbered in enumerate(entries, start=1):
             if isinstance(numbered, dict):
                 for value in numbered.values():  # an object of one key, the entry's own number

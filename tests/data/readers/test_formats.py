@@ -19,7 +19,7 @@ from pyarrow import parquet
 from lorafit.data import RawRow
 from lorafit.data.readers import READERS, known_suffixes, reader_for
 from lorafit.data.sources import FileFormat, Files
-from lorafit.errors import NotFoundError, RecipeError
+from lorafit.errors import DataError, RecipeError
 from lorafit.recipe import DataSection
 
 COLUMNS = ("text", "label", "other name")
@@ -169,7 +169,7 @@ def test_columns_of_files_without_header() -> None:
     ],
 )
 def test_what_is_no_file_of_the_format(name: str, content: bytes, words: str) -> None:
-    with pytest.raises(NotFoundError) as caught:
+    with pytest.raises(DataError) as caught:
         parse(name, content)
     assert words in str(caught.value)
 
@@ -197,14 +197,14 @@ def test_what_is_no_row(name: str, content: bytes, faults: list[str]) -> None:
 @pytest.mark.parametrize("name", READERS)
 def test_any_bytes_are_rows_or_a_refusal(name: str, content: bytes) -> None:
     found: list[RawRow] = []
-    with contextlib.suppress(NotFoundError):
+    with contextlib.suppress(DataError):
         found += READERS[name]().read(io.BytesIO(content), "x")
     assert all(row.fault or row.fields for row in found)
 
 
 def test_an_unknown_suffix_and_an_unknown_name() -> None:
     with pytest.raises(
-        NotFoundError, match=r"a\.txt: unknown kind of file '\.txt'; one of \.csv, .*data\.format"
+        DataError, match=r"a\.txt: unknown kind of file '\.txt'; it must be one of \.csv, .*data\.format"
     ):
         reader_for(Path("a.txt"))
     with pytest.raises(RecipeError, match=r"\[data\] format: no format 'json1'; did you mean 'jsonl?'"):
@@ -216,5 +216,5 @@ def test_an_unknown_suffix_and_an_unknown_name() -> None:
 def test_what_claims_to_be_gzipped(tmp_path: Path) -> None:
     path = tmp_path / "a.csv.gz"
     path.write_bytes(gzip.compress(b"a,b\n1,2\n")[:-9])
-    with pytest.raises(NotFoundError, match=r"a\.csv\.gz: not a readable gzip file"):
+    with pytest.raises(DataError, match=r"a\.csv\.gz: not a readable gzip file"):
         rows(path)

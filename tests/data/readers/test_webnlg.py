@@ -10,7 +10,7 @@ import pytest
 
 from lorafit.data import TextRow
 from lorafit.data.readers.webnlg import SEEN_CATEGORIES
-from lorafit.errors import NotFoundError
+from lorafit.errors import DataError
 from lorafit.tasks import group_references
 from tests.support.rows import read_texts
 
@@ -63,12 +63,12 @@ def test_the_part_of_a_context_comes_from_its_category(tmp_path: Path) -> None:
     ],
 )
 def test_an_entry_of_another_structure(tmp_path: Path, key: str, value: Any, message: str) -> None:
-    with pytest.raises(NotFoundError, match=rf"train\.json: {message}"):
+    with pytest.raises(DataError, match=rf"train\.json: {message}"):
         read(tmp_path, entry("Airport", ("good", "a")), entry("Airport", ("good", "a")) | {key: value})
 
 
 def test_a_file_without_entries(tmp_path: Path) -> None:
     path = tmp_path / "train.json"
     path.write_text("[]")
-    with pytest.raises(NotFoundError, match=r'train\.json: .*; expected \{"entries"'):
+    with pytest.raises(DataError, match=r'train\.json: .*; expected \{"entries"'):
         read_texts("webnlg", path)

@@ -1,0 +1,79 @@
+"""What a command does not use, it does not import."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+NEURAL = {"torch", "transformers", "datasets", "tokenizers", "evaluate", "accelerate"}
+NUMERIC = {"numpy", "scipy", "sklearn", "pyarrow", "pandas", "matplotlib"}
+CODE = """
+import sys
+from lorafit.__main__ import main
+sys.argv = ["lorafit", *sys.argv[1:]]
+try:
+    main()
+except SystemExit as end:
+    code = end.code
+print(*sys.modules, file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def imported(*arguments: str | Path) -> set[str]:
+    """The top-level modules that a command has imported when it ends well."""
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {name.partition(".")[0] for name in done.stderr.splitlines()[-1].split()}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        ("train", "--help"),
+        ("merge", "--help"),
+        ("recipes", "--table", "2"),
+        ("recipe", "schema"),
+        ("recipe", "reference"),
+        ("table", "2"),
+    ],
+    ids=" ".join,
+)
+def test_help_recipes_and_tables_import_nothing_heavy(arguments: tuple[str, ...]) -> None:
+    assert imported(*arguments) & (NEURAL | NUMERIC) == set()
+
+
+@pytest.fixture
+def predictions(tmp_path: Path) -> Path:
+    """Two folders of predictions, and texts with references."""
+    for name, answer in (("a", "yes"), ("b", "no")):
+        lines = [{"input": str(i), "label": "yes", "prediction": answer} for i in range(4)]
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "valid.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / "texts").write_text("a place to eat\nfood by the river\n")
+    return tmp_path
+
+
+def test_score_and_compare_import_no_torch(predictions: Path) -> None:
+    texts = predictions / "texts"
+    assert imported("score", "e2e", texts, texts, "--metric", "bleu", "--metric", "rouge_l") & NEURAL == set()
+    assert imported("compare", predictions / "a", predictions / "b") & NEURAL == set()
+
+
+def test_the_verb_of_the_original_files_imports_no_torch() -> None:
+    code = "import sys; from lorafit.verbs import originals; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) & NEURAL == set()
