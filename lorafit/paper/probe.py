@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from transformers import PretrainedConfig
 
 from lorafit.lora import Draws, draw_from
 from lorafit.models import Model, family_of, skeleton
@@ -40,7 +41,7 @@ def measure(plan: Plan) -> Speed:
     placement = Placement.of(plan.recipe.model.dtype)
     few, more = (_step_seconds(plan, layers, placement) for layers in (_FEW_LAYERS, _MORE_LAYERS))
     a_layer = max(more - few, 0.0) / (_MORE_LAYERS - _FEW_LAYERS)
-    seconds = few + (_num_layers(plan) - _FEW_LAYERS) * a_layer
+    seconds = few + (_text_config(plan).num_hidden_layers - _FEW_LAYERS) * a_layer
     return Speed(seconds / (_PROBED_EXAMPLES * _example_length(plan)))
 
 
@@ -52,7 +53,8 @@ def _step_seconds(plan: Plan, num_layers: int, placement: Placement) -> float:
     placement.place(model)
     draw_from(model.net, draws)
     model.net.train()
-    ids = torch.randint(5, 100, (_PROBED_EXAMPLES, _example_length(plan)), device=placement.device)
+    shape = _PROBED_EXAMPLES, _example_length(plan)
+    ids = torch.randint(_text_config(plan).vocab_size, shape, device=placement.device)
     return min([_timed_step(model, ids, placement) for _ in range(3)][1:])
 
 
@@ -83,5 +85,5 @@ def _example_length(plan: Plan) -> int:
     return min(PRESETS[plan.task.name].size.example_length, plan.recipe.data.max_length)
 
 
-def _num_layers(plan: Plan) -> int:
-    return int(family_of(plan.config).text_config(plan.config).num_hidden_layers)
+def _text_config(plan: Plan) -> PretrainedConfig:
+    return family_of(plan.config).text_config(plan.config)

@@ -32,8 +32,8 @@ _NAMES = ("Alimentum", "Cotto", "Zizzi", "Aromi", "Clowns", "Giraffe")
 _AREAS = ("riverside", "city centre")
 _FOODS = ("Italian", "French", "Indian")
 _MOODS = (
-    ("good", "fine", "lovely", "great"),
     ("bad", "awful", "poor", "dull"),
+    ("good", "fine", "lovely", "great"),
     ("odd", "long", "new", "old"),
 )
 _THINGS = ("film", "meal", "song", "book", "play")

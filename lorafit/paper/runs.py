@@ -86,7 +86,12 @@ def _read_run(path: Path) -> RunRecord:
 
 def _read_object(path: Path) -> dict[str, Any] | None:
     """A JSON object; None where there is no such file."""
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+    if not path.is_file():
+        return None
+    value = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(value, dict):
+        raise ValueError(f"{path.name} is not a JSON object")
+    return value
 
 
 def _cell(paper: Mapping[str, object], task: str) -> CellKey | None:
