@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -97,9 +98,12 @@ def _run(display: Display, planned: list[Job], num_slots: int, verbose: bool) ->
     from lorafit.display.repro import show_runs
     from lorafit.paper.repro import run_jobs
 
-    with display, stoppable() as group:
-        events = run_jobs(planned, train_command, num_slots, group.stop)
-        return show_runs(display, events, len(planned), verbose=verbose)
+    with (
+        display,
+        stoppable() as group,
+        closing(run_jobs(planned, train_command, num_slots, group.stop)) as events,
+    ):
+        return show_runs(display, events, planned, verbose=verbose)
 
 
 def _conclude(display: Display, number: str, runs_dir: Path, outcomes: list[Outcome], quick: bool) -> None:

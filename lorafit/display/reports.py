@@ -40,7 +40,7 @@ def show_explanation(display: Display, explanation: Explanation) -> None:
     for cell in explanation.cells:
         seeds = ", ".join(f"{v:.{cell.column.digits + 1}f}" for v in cell.values) or "nothing"
         display.print(f"\n{cell.column.name}: {layout.ours(cell)} from {seeds}")
-        display.print(f"  the paper's: {layout.published(cell)}; {layout.judged(cell)}")
+        display.print(f"  the paper's: {layout.published(cell)}; {layout.verdict_text(cell)}")
     runs = {run.path: run for cell in explanation.cells for run in cell.runs}
     for run in runs.values():
         display.print(f"\nseed {run.seed}: {escape(str(run.path))}")
@@ -141,7 +141,7 @@ def _add_line(grid: Table, line: Line, num_trained: str) -> None:
 
 def _verdict(cell: Cell) -> str:
     colour = "green" if cell.verdict == "off" and cell.better else _COLOURS[cell.verdict]
-    return f"[{colour}]{layout.judged(cell)}[/]" if colour else layout.judged(cell)
+    return f"[{colour}]{layout.verdict_text(cell)}[/]" if colour else layout.verdict_text(cell)
 
 
 def _show_missing(display: Display, report: TableReport) -> None:

@@ -15,9 +15,12 @@ from lorafit.paper.repro import JobEvent, JobOutput, JobStarted, Outcome, log_pa
 
 if TYPE_CHECKING:
     from lorafit.paper.estimate import Estimate
+    from lorafit.paper.jobs import Job
 
 
-def show_runs(display: Display, events: Iterable[JobEvent], num_jobs: int, *, verbose: bool) -> list[Outcome]:
+def show_runs(
+    display: Display, events: Iterable[JobEvent], jobs: Sequence[Job], *, verbose: bool
+) -> list[Outcome]:
     """What happens while a table is run; returns how every job ended.
 
     On a terminal each running job has a line that shows the last it wrote; `verbose` shows all that it writes.
@@ -27,7 +30,7 @@ def show_runs(display: Display, events: Iterable[JobEvent], num_jobs: int, *, ve
         title = escape(event.job.title)
         match event:
             case JobStarted():
-                display.print(f"run {event.number}/{num_jobs}: {title}")
+                display.print(f"run {jobs.index(event.job) + 1}/{len(jobs)}: {title}")
             case JobOutput() if verbose:
                 display.print(f"  {title}: {escape(event.line)}")
             case JobOutput():

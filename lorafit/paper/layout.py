@@ -38,7 +38,7 @@ def difference(cell: Cell) -> str:
     return "" if cell.difference is None else f"{cell.difference:+.{cell.column.digits}f}"
 
 
-def judged(cell: Cell) -> str:
+def verdict_text(cell: Cell) -> str:
     """`off by -1.3`, `within (+0.1)`, `not run`."""
     if cell.verdict == "within":
         return f"within ({difference(cell)})"
@@ -75,7 +75,7 @@ def _body(report: TableReport) -> list[list[str]]:
             continue
         rows.append([title, trained, "ours", *map(ours, cells)])
         rows.append(["", "", "paper", *paper])
-        rows.append(["", "", "difference", *map(judged, cells)])
+        rows.append(["", "", "difference", *map(verdict_text, cells)])
     return rows
 
 

@@ -12,21 +12,13 @@ from lorafit.paper.runs import CellKey, RunRecord, find_runs
 from lorafit.recipe import Recipe, differing_keys, list_recipes
 from lorafit.run.recipes import open_recipe
 
-# Keys that say where things are and how the work is divided, and do not decide the result.
+# Beside what `differing_keys` leaves out: keys that say where things are and what else is scored.
 INCIDENTAL = {
     "data.dir",
     "data.train",
     "data.valid",
     "data.test",
     "train.seed",
-    "train.micro_batch_size",
-    "train.log_every",
-    "train.checkpoint_every",
-    "train.keep_checkpoints",
-    "train.max_oom_retries",
-    "train.parallel",
-    "train.gradient_checkpointing",
-    "eval.batch_size",
     "eval.metrics",
     "eval.score_base",
 }
@@ -45,7 +37,7 @@ class Explanation:
 def table(number: str, runs_dir: Path, *, include_changed: bool = False) -> TableReport:
     """The report on a table of the paper. A runs folder that does not exist yet holds no runs.
 
-    Raises RecipeError for an unknown table, NotFoundError for a run folder that cannot be read.
+    Raises RecipeError for an unknown table, DataError for a run folder that cannot be read.
     """
     paper_table = find_table(number)
     recipes = recipes_by_cell()

@@ -24,6 +24,7 @@ def test_the_plan_the_runs_and_the_table(tmp_path: Path, cli) -> None:
     assert (line["recipe"], line["state"], line["steps"]) == ("e2e_gpt2m", "to run", 4)
     assert line["trainable"] == 2 * 2 * 2 * 32 * 4  # two blocks, query and value, A and B, width 32, rank 4
     assert line["hours"] > 0
+    assert "1 of 1 runs to make, 4 optimizer steps" in cli(*options, "--dry-run").stdout
     first = cli(*options, "--verbose")
     assert "run 1/1: e2e_gpt2m seed 0" in first.stdout
     assert "e2e_gpt2m seed 0: step 4/4" in first.stdout

@@ -66,7 +66,7 @@ def test_a_preset_is_values_that_its_task_takes(name: str) -> None:
     assert {key: getattr(task, key) for key in preset.task} == preset.task
     assert {key: getattr(data, key) for key in preset.data} == preset.data
     assert data.format is None or data.format in READERS
-    assert preset.num_train_rows > 0
+    assert preset.size.num_train_rows > 0
     assert task.headline_score.rpartition(".")[2] == (task.metrics or ("bleu",))[0]
     assert task.resolve(iter(())) == task  # nothing is left to be found
 
