@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -73,7 +73,7 @@ def contract_results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list
         check=False,
     )
     found: dict[str, list[tuple[str, bool]]] = {}
-    for case in ElementTree.parse(root / "report.xml").iter("testcase"):
+    for case in ET.parse(root / "report.xml").iter("testcase"):
         module = case.attrib["classname"].removeprefix("tests.").split(".Test")[0]
         file = f"{module.replace('.', '/')}.py"
         found.setdefault(file, []).append((case.attrib["name"], len(case) == 0))

@@ -14,6 +14,7 @@ import io
 import json
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -216,3 +217,18 @@ def test_paths_of_the_repository_that_are_named_are_there(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for path in re.findall(r"`((?:scripts|tests|lorafit|docs)/[\w./-]+)`", text):
         assert path in own or (ROOT / path).exists(), f"{page.name}: {path}"
+
+
+def test_the_table_of_rooms_is_that_of_the_layers() -> None:
+    """CONTRIBUTING and the import contract name the same packages, row by row."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    shown: dict[int, set[str]] = {}
+    for row, names in re.findall(r"^\| (\d+) \| (.+?) \|", text, re.MULTILINE):
+        shown.setdefault(int(row), set()).update(re.findall(r"`(\w+)(?:/|\.py)`", names))
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = pyproject["tool"]["importlinter"]["contracts"][0]["layers"]
+    rows = [{name.strip().removeprefix("lorafit.") for name in layer.split(":")} for layer in layers]
+    assert [shown[row] for row in sorted(shown)] == [
+        {"errors", "files"},
+        *[row for row in reversed(rows) if not row & {"errors", "files", "__main__"}],
+    ]
