@@ -9,7 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from lorafit.display.display import Display
-from lorafit.display.format import flat, number
+from lorafit.display.format import number
+from lorafit.metrics.score import flat
 
 
 def show_scores(display: Display, result: Mapping[str, Any], paper: Mapping[str, float]) -> None:

@@ -8,9 +8,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from lorafit.display.display import Display
-from lorafit.display.format import flat, number
+from lorafit.display.format import number
 from lorafit.display.scores import show_samples, show_scores
 from lorafit.files import JsonObject
+from lorafit.metrics.score import flat
 from lorafit.recipe import to_toml
 
 if TYPE_CHECKING:
