@@ -84,7 +84,7 @@ class TreeSession:
     def _forward(self, ids: Tensor, visible: Tensor, positions: Tensor, **options: Any) -> Tensor:
         mask = torch.zeros(visible.shape, dtype=self.net.dtype, device=visible.device)
         mask.masked_fill_(~visible, -torch.inf)
-        return self.net(
+        logits: Tensor = self.net(
             input_ids=ids,
             attention_mask=mask.unsqueeze(1),
             position_ids=positions,
@@ -92,6 +92,7 @@ class TreeSession:
             use_cache=True,
             **options,
         ).logits
+        return logits
 
     def _drop_the_unseen(self, rows: Tensor | None) -> None:
         """Keep the slots that a beam still attends to, in all the rows as many as the fullest of them has."""
@@ -133,7 +134,7 @@ class ReorderSession:
 
     def _forward(self, ids: Tensor, positions: Tensor) -> Tensor:
         options = accepted(self.net, position_ids=positions, logits_to_keep=1)
-        logits = self.net(
+        logits: Tensor = self.net(
             input_ids=ids,
             attention_mask=self.real,
             past_key_values=self.cache,

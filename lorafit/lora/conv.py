@@ -102,7 +102,8 @@ class ConvLoRA(LoRALayer):
 
     def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The convolution with its stride, padding, dilation and groups, but with another kernel."""
-        return self.conv._conv_forward(x, weight, bias)
+        y: Tensor = self.conv._conv_forward(x, weight, bias)
+        return y
 
     def forward(self, x: Tensor) -> Tensor:
         """x [N, in, *size] or [in, *size] -> [N, out, *size'] or [out, *size']."""
@@ -110,7 +111,8 @@ class ConvLoRA(LoRALayer):
         if merged_weight is not None:
             return self._convolve(x, merged_weight, self.conv.bias)
         if not self.has_adapter:
-            return self.conv(x)
+            y: Tensor = self.conv(x)
+            return y
         if self.layout == "loralib":
             return self._forward_loralib(x)
         dropped, ones = self.lora_dropout(x), [1] * len(self.conv.kernel_size)
@@ -126,7 +128,7 @@ class ConvLoRA(LoRALayer):
         """
         delta = self.delta_weight()
         if self.weight.dtype in HALF or (self.training and self.lora_dropout.p > 0):
-            return self.conv(x) + self._convolve(self.lora_dropout(x), delta.to(x.dtype), None)
+            return torch.add(self.conv(x), self._convolve(self.lora_dropout(x), delta.to(x.dtype), None))
         return self._convolve(x, self.weight + delta, self.conv.bias)
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: object) -> None:

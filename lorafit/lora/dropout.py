@@ -45,7 +45,8 @@ def dropout(x: Tensor, p: float, source: DropoutSource | None = None) -> Tensor:
     share = keep_share(p)
     if source is None or p == 0.0 or share == 0.0 or x.is_meta:
         return F.dropout(x, p)
-    return _Masked.apply(x, source.keep_mask(x, p), 1.0 / share)
+    y: Tensor = _Masked.apply(x, source.keep_mask(x, p), 1.0 / share)
+    return y
 
 
 class Dropout(nn.Dropout):

@@ -48,7 +48,8 @@ class Geometry:
 
     def b_blocks(self, factor: Tensor) -> tuple[Tensor, ...]:
         """The blocks [width, r] of lora_b, one for each adapted part, as views."""
-        return factor.split([self.parts[i] for i in self.adapted])
+        blocks: tuple[Tensor, ...] = factor.split([self.parts[i] for i in self.adapted])
+        return blocks
 
 
 def base_linear(x: Tensor, weight: Tensor, bias: Tensor | None, fan_in_fan_out: bool) -> Tensor:
@@ -88,7 +89,8 @@ def lora_linear(
     elif p > 0:
         mask, share = torch.empty_like(x, dtype=torch.bool).bernoulli_(1 - p), 1 - p
     scale = geometry.scale / share if share > 0 else 0.0
-    return _LoraLinear.apply(x, weight, bias, lora_a, lora_b, mask, (geometry, scale))
+    y: Tensor = _LoraLinear.apply(x, weight, bias, lora_a, lora_b, mask, (geometry, scale))
+    return y
 
 
 def plain_lora_linear(

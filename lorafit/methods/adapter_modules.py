@@ -26,7 +26,8 @@ class Bottleneck(nn.Module):
             nn.init.zeros_(linear.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.up(self.act(self.down(self.norm(x))))
+        y: Tensor = self.up(self.act(self.down(self.norm(x))))
+        return y
 
 
 class AdaptedDropout(nn.Module):
@@ -38,8 +39,8 @@ class AdaptedDropout(nn.Module):
         self.adapter = adapter
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.dropout(x)
-        return h + self.adapter(h)
+        h: Tensor = self.dropout(x)
+        return torch.add(h, self.adapter(h))
 
 
 class AdaptedOutput(nn.Module):
@@ -67,11 +68,12 @@ class AdaptedOutput(nn.Module):
         self.depth = depth
 
     def forward(self, hidden_states: Tensor, input_tensor: Tensor) -> Tensor:
-        h = self.dropout(self.dense(hidden_states))
-        normed = self.LayerNorm(h + input_tensor)
+        h: Tensor = self.dropout(self.dense(hidden_states))
+        normed: Tensor = self.LayerNorm(h + input_tensor)
         if self.training and self.depth is not None and self.depth.drops(self.layer, self.draws):
             return normed + 0.0 * _sum_of_parameters(self.adapter)
-        return self.LayerNorm(self.adapter(normed) + h + input_tensor)
+        y: Tensor = self.LayerNorm(self.adapter(normed) + h + input_tensor)
+        return y
 
 
 class RandomDepth:
@@ -102,7 +104,7 @@ class AdaptedBlock(nn.Module):
 
     def forward(self, *args: object, **kwargs: object) -> Tensor:
         x: Tensor = super().forward(*args, **kwargs)
-        return x + self.adapter(x)
+        return torch.add(x, self.adapter(x))
 
 
 def adapted_block(block: nn.Module, adapter: Bottleneck) -> AdaptedBlock:

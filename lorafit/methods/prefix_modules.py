@@ -63,7 +63,7 @@ class Reparameterisation(nn.Module):
         *outer, length, columns = self.shape
         device = self.embedding.device.type
         with nullcontext() if device == "meta" else torch.autocast(device, enabled=False):
-            rows = self.out(torch.tanh(self.hidden(self.embedding)))
+            rows: Tensor = self.out(torch.tanh(self.hidden(self.embedding)))
         return rows.view(length, *outer, columns).movedim(0, -2).contiguous()
 
 
@@ -123,9 +123,10 @@ class PrefixReader(nn.Module):
 
     def _read(self, backbone: nn.Module) -> Tensor:
         """The keys and values of every layer."""
-        values = self.table()
+        values: Tensor = self.table()
         if not self.is_embedding:  # [layers, 2, length, heads * head_dim]
-            return values.unflatten(-1, (self.num_heads, -1)).transpose(-3, -2)
+            heads: Tensor = values.unflatten(-1, (self.num_heads, -1))
+            return heads.transpose(-3, -2)
         cache = DynamicCache(config=backbone.config)  # type: ignore[arg-type]
         values = values.to(backbone.get_input_embeddings().weight.dtype)  # type: ignore[operator]
         positions = torch.arange(-len(values), 0, device=values.device)

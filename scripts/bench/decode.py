@@ -81,7 +81,8 @@ def build_net(options: argparse.Namespace) -> GPT2LMHeadModel:
     torch.manual_seed(0)
     width, layers, heads = SIZES[options.size]
     config = GPT2Config(n_embd=width, n_layer=layers, n_head=heads)
-    return GPT2LMHeadModel(config).eval().to(options.device, getattr(torch, options.dtype))
+    net: GPT2LMHeadModel = GPT2LMHeadModel(config).eval().to(options.device, getattr(torch, options.dtype))
+    return net
 
 
 def seconds(decode: Callable[[], object], device: str) -> float:

@@ -28,7 +28,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-SHAPES = {
+SHAPES: dict[str, dict[str, Any]] = {  # keys of GPT2Config
     "gpt2": {"n_embd": 768, "n_layer": 12, "n_head": 12},
     "gpt2-medium": {"n_embd": 1024, "n_layer": 24, "n_head": 16},
 }
@@ -229,7 +229,7 @@ def _start(setting: Setting, dropout: float | None = 0.0) -> tuple[Any, Any, lis
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    rates = {} if dropout is None else dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), dropout)
+    rates: dict[str, Any] = {} if dropout is None else dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), dropout)
     net = GPT2LMHeadModel(GPT2Config(vocab_size=VOCAB_SIZE, **SHAPES[setting.shape], **rates))
     tokenizer = GPT2Tokenizer.from_pretrained(setting.tokenizer)
     pairs = load_rows(make_task("e2e"), make_data("e2e", train=str(setting.rows))).rows("train")
@@ -274,7 +274,9 @@ def main() -> None:
     setting = Setting(options.rows, options.tokenizer, options.shape, options.device, dtype)
     os.environ["OMP_NUM_THREADS"] = "1"
     spawn = multiprocessing.get_context("spawn")
-    pipes, speeds, peaks = {}, {name: [] for name in options.only}, {}
+    pipes: dict[str, Connection] = {}
+    speeds: dict[str, list[float]] = {name: [] for name in options.only}
+    peaks: dict[str, int] = {}
     for name in options.only:
         pipes[name], theirs = spawn.Pipe()
         spawn.Process(target=worker, args=(name, setting, theirs), daemon=True).start()

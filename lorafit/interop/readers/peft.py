@@ -75,7 +75,7 @@ class PeftReader(Reader):
 
 def _scale(config: JsonObject, name: str, rank: int) -> float:
     """alpha / rank, or alpha / sqrt(rank) where it is rank-stabilised; a pattern matches the end of a module's name."""
-    alpha = config["lora_alpha"]
+    alpha: float = config["lora_alpha"]
     for pattern, value in (config.get("alpha_pattern") or {}).items():
         if re.fullmatch(rf"(.*\.)?({pattern})", name):
             alpha = value
