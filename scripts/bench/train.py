@@ -229,7 +229,9 @@ def _start(setting: Setting, dropout: float | None = 0.0) -> tuple[Any, Any, lis
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    rates: dict[str, Any] = {} if dropout is None else dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), dropout)
+    rates: dict[str, Any] = (
+        {} if dropout is None else dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), dropout)
+    )
     net = GPT2LMHeadModel(GPT2Config(vocab_size=VOCAB_SIZE, **SHAPES[setting.shape], **rates))
     tokenizer = GPT2Tokenizer.from_pretrained(setting.tokenizer)
     pairs = load_rows(make_task("e2e"), make_data("e2e", train=str(setting.rows))).rows("train")

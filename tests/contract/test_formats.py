@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -17,7 +19,7 @@ from lorafit.verbs.import_ import ImportOptions, import_adapter
 from lorafit.verbs.merge import merge
 from tests.support.adapter_fixtures import make_adapter, run_here
 
-REGISTRIES = {"readers": READERS, "writers": WRITERS, "models": MODEL_WRITERS}
+REGISTRIES: dict[str, dict[str, Any]] = {"readers": READERS, "writers": WRITERS, "models": MODEL_WRITERS}
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,14 @@ from lorafit.models import FAMILIES, Family, Model, skeleton
 from lorafit.tasks import make_task
 from tests.support.tiny_models import DECODERS, ENCODERS, outputs, tiny_model
 
+
 # A method's variants, with options that are small enough for a tiny model; one that is not here has its defaults.
+@cache
+def has_biases(model_type: str) -> bool:
+    model = tiny_model(model_type)
+    return any("bias" in name and not model.is_head(name) for name, _ in model.net.named_parameters())
+
+
 OPTIONS: dict[str, list[dict[str, Any]]] = {
     "lora": [{"r": 2, "alpha": 4.0}],
     "adapter": [
@@ -51,12 +58,6 @@ NEEDS: dict[tuple[str, str], Callable[[Family], bool]] = {
 }
 
 
-@cache
-def has_biases(model_type: str) -> bool:
-    model = tiny_model(model_type)
-    return any("bias" in name and not model.is_head(name) for name, _ in model.net.named_parameters())
-
-
 def fits(model_type: str, method: Method) -> bool:
     needed = NEEDS.get((method.name, method.options().get("variant", "")))
     return needed is None or needed(FAMILIES[model_type])
@@ -84,7 +85,7 @@ def trained(model_type: str, method: Method) -> Model:
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in model.trained().values():
-            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
     return model
 
 

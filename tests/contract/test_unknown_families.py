@@ -74,17 +74,17 @@ def adapted(model: Model, *targets: str) -> Model:
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in model.trained().values():
-            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
     return model
 
 
 def save(folder: Path, model_type: str) -> Path:
     """A base as it would lie on the hub."""
+    auto: Any = AutoModelForCausalLM if model_type in DECODERS else AutoModelForMaskedLM
     if model_type in DECODERS:
-        tokenizer, auto = byte_pairs([e2e_rows(CONTEXTS)], DECODER), AutoModelForCausalLM
+        tokenizer = byte_pairs([e2e_rows(CONTEXTS)], DECODER)
     else:
         tokenizer = words([text for text, _ in sentences(48)], ROBERTA)
-        auto = AutoModelForMaskedLM
     tokenizer.save_pretrained(folder)
     tokens = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, "initializer_range": 0.2}
     torch.manual_seed(0)
@@ -206,7 +206,7 @@ def test_a_text_task_from_the_recipe_to_a_plain_model(
     cli("merge", run / "adapter", tmp_path / "merged")
     lines = [json.loads(line) for line in (run / "predictions" / "test.jsonl").read_text().splitlines()]
     net = AutoModelForCausalLM.from_pretrained(tmp_path / "merged").eval()
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "merged")
+    tokenizer: Any = AutoTokenizer.from_pretrained(tmp_path / "merged")
     args = ("--strategy", "greedy", "--max-new-tokens", "6", "--json")
     texts = json.loads(cli("predict", run / "adapter", lines[0]["input"], *args).stdout)
     ids = [*tokenizer(lines[0]["input"]).input_ids, tokenizer.eos_token_id]
@@ -243,7 +243,7 @@ def test_a_label_task_from_the_recipe_to_a_plain_model(
 
 
 def test_a_model_type_that_transformers_has_no_net_for() -> None:
-    family = family_of(PretrainedConfig(model_type="nothing"))
+    family = family_of(PretrainedConfig.from_dict({"model_type": "nothing"}))
     assert (family.model_type, dict(family.heads), family.blocks) == ("nothing", {}, "")
 
 

@@ -27,7 +27,7 @@ Corpus = tuple[list[str], list[list[str]]]  # predictions, groups of references
 @pytest.fixture(scope="module")
 def corpus(encoded_rows: list[dict[str, list[int]]], gpt2_tokenizer: GPT2Tokenizer) -> Corpus:
     groups = [
-        [gpt2_tokenizer.decode(row["completion"][:-1]).strip() for row in rows]
+        [str(gpt2_tokenizer.decode(row["completion"][:-1])).strip() for row in rows]
         for _, rows in groupby(encoded_rows, key=lambda row: row["context"])
     ]
     groups = [group for group in groups if len(group) > 1]

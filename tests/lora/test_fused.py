@@ -65,10 +65,8 @@ def test_fused_equals_plain_in_value_and_every_gradient(enabled, parts, fan_in_f
 @pytest.mark.parametrize("fan_in_fan_out", [False, True])
 def test_values_gradients_and_merge_are_those_of_a_dense_update(enabled, parts, fan_in_fan_out):
     """By the formula, part by part, in float64: W + scale * B_j A_j in the rows of the j-th adapted part."""
-    base = nn.Linear(4, 6).double()
-    if fan_in_fan_out:
-        base = Conv1D(6, 4).double()
-        nn.init.normal_(base.bias)
+    base = Conv1D(6, 4).double() if fan_in_fan_out else nn.Linear(4, 6).double()
+    nn.init.normal_(base.bias)
     layer = lora.MergedLinear.from_base(
         base, r=2, lora_alpha=3, enable_lora=enabled, parts=parts, init="paper-gpt2", merge_weights=False
     )
@@ -79,7 +77,7 @@ def test_values_gradients_and_merge_are_those_of_a_dense_update(enabled, parts, 
 
     rows, a_blocks, lora_b = [], iter(layer.lora_A.split(2)), layer.lora_B
     for on, width in zip(enabled, parts, strict=True):
-        block_b, lora_b = lora_b.split([width, len(lora_b) - width]) if on else (None, lora_b)
+        block_b, lora_b = lora_b.split([width if on else 0, len(lora_b) - (width if on else 0)])
         rows.append(1.5 * block_b @ next(a_blocks) if on else torch.zeros(width, 4, dtype=torch.float64))
     delta = torch.cat(rows)
     weight = base.weight.T if fan_in_fan_out else base.weight
@@ -157,7 +155,8 @@ def test_gradient_checkpointing_changes_nothing(use_reentrant):
         layer.zero_grad()
         x.grad = None
         run(x).square().sum().backward()
-        grads.append([x.grad.clone(), layer.lora_A.grad.clone(), layer.lora_B.grad.clone()])
+        grads.append([t.grad.clone() for t in (x, layer.lora_A, layer.lora_B) if t.grad is not None])
+    assert len(grads[0]) == 3
     assert all(torch.equal(plain, again) for plain, again in zip(*grads, strict=True))
 
 

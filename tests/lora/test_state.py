@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -10,7 +12,7 @@ import lorafit.lora as lora
 from lorafit.errors import RecipeError
 
 
-def _model() -> nn.Module:
+def _model() -> Any:
     return nn.ModuleDict(
         {"adapted": lora.Linear(4, 4, r=2), "head": nn.Linear(4, 2), "norm": nn.LayerNorm(4)}
     )
@@ -69,7 +71,7 @@ def test_a_layer_and_a_model_name_what_trains(kind):
         "lora_B": id(layer.lora_B),
     }
     assert kind.layer.from_base(kind.base(), r=0, **kind.options).adapter_parameters() == {}
-    model = nn.ModuleDict({"a": layer, "b": nn.Sequential(nn.Linear(2, 2), kind.build())})
+    model: Any = nn.ModuleDict({"a": layer, "b": nn.Sequential(nn.Linear(2, 2), kind.build())})
     assert lora.adapted_layers(model) == {"a": layer, "b.1": model["b"][1]}
     whole = lora.adapter_parameters(model)
     assert {n: id(p) for n, p in whole.items()} == {
@@ -94,7 +96,7 @@ def test_a_filled_layer_shares_all_but_its_adapter(kind):
 
 def test_names_under_wrappers_are_those_of_the_state_dict():
     model = nn.DataParallel(_model())
-    compiled = torch.compile(_model(), backend="aot_eager")
+    compiled: Any = torch.compile(_model(), backend="aot_eager")
     assert set(lora.lora_state_dict(model)) == {"module.adapted.lora_A", "module.adapted.lora_B"}
     assert set(lora.lora_state_dict(compiled)) < set(compiled.state_dict())
     assert len(lora.lora_state_dict(compiled)) == 2

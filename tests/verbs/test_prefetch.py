@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lorafit.errors import DataError, NotFoundError
+from lorafit.run.events import Event, Note
 from lorafit.verbs.prefetch import Lock, PrefetchResult, prefetch
 from tests.conftest import recipe_overrides
 
@@ -21,12 +22,14 @@ class Node:
         shutil.copytree(data, self.data)
         self.notes: list[str] = []
 
+    def _note(self, event: Event) -> None:
+        if isinstance(event, Note):
+            self.notes.append(event.text)
+
     def fetch(self, *, check: bool = False) -> PrefetchResult:
         """`lorafit fetch e2e_gpt2m`."""
         chosen = [text for text in recipe_overrides(self.base, self.data) if text != "--set"]
-        return prefetch(
-            ["e2e_gpt2m"], chosen, self.lock, lambda event: self.notes.append(event.text), check=check
-        )
+        return prefetch(["e2e_gpt2m"], chosen, self.lock, self._note, check=check)
 
 
 @pytest.fixture
