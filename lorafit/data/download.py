@@ -172,4 +172,4 @@ def _receive(url: str, stream: IO[bytes], progress: Progress) -> None:
 
 
 def _pause_s(attempt: int) -> float:
-    return _FIRST_PAUSE_S * 2**attempt
+    return _FIRST_PAUSE_S * 2.0**attempt

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import transformers
-from huggingface_hub.utils import are_progress_bars_disabled
+from huggingface_hub.utils.tqdm import are_progress_bars_disabled
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -46,7 +46,7 @@ def load_config(
     """
     _check_folder(base)
     try:
-        config = AutoConfig.from_pretrained(
+        config: PretrainedConfig = AutoConfig.from_pretrained(
             _hub_id_or_path(base), revision=revision, local_files_only=local_only, trust_remote_code=False
         )
     except (OSError, ValueError) as error:
