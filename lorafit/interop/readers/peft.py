@@ -80,7 +80,7 @@ def _scale(config: JsonObject, name: str, rank: int) -> float:
         if re.fullmatch(rf"(.*\.)?({pattern})", name):
             alpha = value
             break
-    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+    return float(alpha) / (math.sqrt(rank) if config.get("use_rslora") else rank)
 
 
 def _read_config(path: Path) -> JsonObject:

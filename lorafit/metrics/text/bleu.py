@@ -10,7 +10,7 @@ from lorafit.metrics.score import Kind, Score, TextMetric
 from lorafit.metrics.text.sacrebleu_counts import Streams, by_position, counted
 
 if TYPE_CHECKING:
-    from sacrebleu.metrics import BLEU
+    from sacrebleu.metrics.bleu import BLEU
 
     from lorafit.metrics.significance import Statistic
 
@@ -51,7 +51,7 @@ class Bleu(TextMetric):
         return counted(self._bleu(), predictions, self._streams(references), 1.0)
 
     def _bleu(self, effective_order: bool = False) -> BLEU:
-        from sacrebleu.metrics import BLEU
+        from sacrebleu.metrics.bleu import BLEU
 
         return BLEU(
             tokenize=self.tokenize, lowercase=self.lowercase, force=True, effective_order=effective_order

@@ -10,7 +10,7 @@ from lorafit.metrics.score import Kind, Score, TextMetric
 from lorafit.metrics.text.sacrebleu_counts import by_position, counted
 
 if TYPE_CHECKING:
-    from sacrebleu.metrics import CHRF
+    from sacrebleu.metrics.chrf import CHRF
 
     from lorafit.metrics.significance import Statistic
 
@@ -36,6 +36,6 @@ class ChrF(TextMetric):
 
 
 def _chrf() -> CHRF:
-    from sacrebleu.metrics import CHRF
+    from sacrebleu.metrics.chrf import CHRF
 
     return CHRF(word_order=2, eps_smoothing=True)
