@@ -148,9 +148,11 @@ def run_peft(args: argparse.Namespace, seed: int) -> Measured:
         def on_step_end(self, *_: Any, **__: Any) -> None:
             measured.stop()
 
-        def on_evaluate(self, *_: Any, **results: Any) -> None:
-            scores = {k.removeprefix("eval_"): v for k, v in results["metrics"].items()}
-            measured.epochs.append({k: v for k, v in scores.items() if k in _SCORES})
+        def on_evaluate(self, *_: Any, **given: Any) -> None:
+            metrics: dict[str, float] = given["metrics"]
+            measured.epochs.append(
+                {k.removeprefix("eval_"): v for k, v in metrics.items() if k.removeprefix("eval_") in _SCORES}
+            )
             measured.start()
 
     with tempfile.TemporaryDirectory() as folder:

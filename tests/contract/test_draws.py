@@ -76,8 +76,8 @@ over_all = pytest.mark.parametrize(("model_type", "method", "how"), CASES)
 
 def in_training(model_type: str, method: Method) -> Model:
     """With every dropout of the architecture on."""
-    dropouts: dict[str, Any] = dict.fromkeys(FAMILIES[model_type].dropouts, P)
-    model = tiny_model(model_type, **dropouts)
+    rates: dict[str, Any] = dict.fromkeys(FAMILIES[model_type].dropouts, P)
+    model = tiny_model(model_type, **rates)
     method.attach(model, torch.Generator().manual_seed(0))
     if can_pack(model_type):
         take_packed_rows(model.net)

@@ -265,7 +265,8 @@ def test_a_tiny_tokenizer_frames_texts_as_the_family_reads_them(model_type: str)
     one, two = tokenizer("the film").input_ids, tokenizer("the film", "was good").input_ids
     special = set(tokenizer.all_special_ids)
     decoded = tokenizer.decode([i for i in two if i not in special])
-    assert "".join(decoded).replace(" ", "") == "thefilmwasgood"
+    assert isinstance(decoded, str)
+    assert decoded.replace(" ", "") == "thefilmwasgood"
     if "text" in family.heads:
         assert not special & {*one, *two}
         assert family.prompt_start(tokenizer) == ()

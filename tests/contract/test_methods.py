@@ -46,6 +46,14 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
 EVERY: list[Method] = [
     kind(**options) for name, kind in METHODS.items() for options in OPTIONS.get(name, [{}])
 ]
+
+
+@cache
+def has_biases(model_type: str) -> bool:
+    model = tiny_model(model_type)
+    return any("bias" in name and not model.is_head(name) for name, _ in model.net.named_parameters())
+
+
 # What an architecture must have for a method and its variant; one that is not here fits all.
 NEEDS: dict[tuple[str, str], Callable[[Family], bool]] = {
     ("bitfit", ""): lambda family: has_biases(family.model_type),

@@ -44,10 +44,11 @@ def test_greedy_is_hugging_faces_greedy(model_type: str, make_net: MakeNet) -> N
 
 def test_a_tiny_nucleus_or_a_low_temperature_is_greedy(gpt2: PreTrainedModel) -> None:
     greedy = generate_all(gpt2, PROMPTS, Greedy(max_new_tokens=15, eos_token_ids=(3,)))
-    nucleus = Sample(top_p=1e-9, max_new_tokens=15, eos_token_ids=(3,))
-    cold = Sample(temperature=1e-4, max_new_tokens=15, eos_token_ids=(3,))
-    for strategy in (nucleus, cold):
-        assert generate_all(gpt2, PROMPTS, strategy) == greedy
+    for sample in (
+        Sample(top_p=1e-9, max_new_tokens=15, eos_token_ids=(3,)),
+        Sample(temperature=1e-4, max_new_tokens=15, eos_token_ids=(3,)),
+    ):
+        assert generate_all(gpt2, PROMPTS, sample) == greedy
 
 
 def test_a_sample_depends_on_seed_and_prompt_alone(gpt2: PreTrainedModel) -> None:

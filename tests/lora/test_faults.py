@@ -170,7 +170,9 @@ def test_fault_18_parameters_are_registered_once_and_both_spellings_load(tmp_pat
     assert torch.equal(layer.weight, plain.weight)
     twice = layer.state_dict() | dict(plain.state_dict())
     assert layer.load_state_dict(twice, assign=True).missing_keys == []
-    assert torch.equal(layer.get_parameter("conv.bias"), plain.get_parameter("bias"))
+    assert layer.conv.bias is not None
+    assert plain.bias is not None
+    assert torch.equal(layer.conv.bias, plain.bias)
 
 
 def test_fault_19_both_factors_know_of_the_groups():

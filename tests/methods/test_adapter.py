@@ -93,8 +93,9 @@ def test_random_dropping_is_in_training_alone_and_reaches_every_depth() -> None:
         """The answer when the adapters of the lowest layers give way to the bare layers."""
         model = attached("bert", Adapter(variant="adapterdrop", size=4, init_std=0.5))
         bare = tiny_model("bert")
-        for layer in (f"bert.encoder.layer.{n}" for n in range(num_layers)):
-            model.net.set_submodule(layer, bare.net.get_submodule(layer))
+        for layer in range(num_layers):
+            name = f"bert.encoder.layer.{layer}"
+            model.net.set_submodule(name, bare.net.get_submodule(name))
         return outputs(model)
 
     expected = [without(n) for n in range(3)]
@@ -127,8 +128,7 @@ def test_those_that_chance_may_pass_over_are_not_expected_to_move() -> None:
     """All that a pass can do without: with every lower layer dropped, these get a gradient of 0."""
     method = Adapter(variant="adapterdrop", size=4, drop_layers=1, drop_at_random=True)
     model = attached("bert", method)
-    output: Any = model.net.get_submodule("bert.encoder.layer.1.output")
-    depth = output.depth
+    depth: Any = model.net.get_submodule("bert.encoder.layer.1.output").depth
     depth.drops = lambda layer, _draws: layer < 2
     model.net.train()
     outputs(model).square().sum().backward()

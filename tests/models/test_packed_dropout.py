@@ -54,7 +54,9 @@ class Case:
     def module(self) -> Attention:
         prefix = torch.randn(2, 4 // self.num_groups, self.num_prefix, 3, dtype=torch.float64)
         return Attention(
-            is_causal=self.is_causal, num_groups=self.num_groups, prefix=prefix if self.num_prefix else None
+            is_causal=self.is_causal,
+            num_groups=self.num_groups,
+            prefix=prefix if self.num_prefix else None,
         )
 
     def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -151,5 +153,4 @@ def test_a_query_that_sees_nothing_makes_no_gradient_infinite() -> None:
     mask = torch.tensor([[True, True, True], [True, False, True], [False, False, False]])[None, None]
     out, _ = packed_attention(module, q, k, v, mask, dropout=P)
     out[0, :2].sum().backward()
-    gradients = [x.grad for x in (q, k, v)]
-    assert all(gradient is not None and bool(gradient.isfinite().all()) for gradient in gradients)
+    assert all(x.grad is not None and bool(x.grad.isfinite().all()) for x in (q, k, v))
