@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -25,7 +26,7 @@ def adapter(gpt2_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _rewritten(adapter: Path, folder: Path, **changes: object) -> Path:
+def _rewritten(adapter: Path, folder: Path, **changes: Any) -> Path:
     """A whole, well-sealed folder with another card or other tensors beside the old fingerprint."""
     given = read_adapter(adapter)
     method = given.card.method | {k: v for k, v in changes.items() if k in given.card.method}
@@ -37,6 +38,8 @@ def _rewritten(adapter: Path, folder: Path, **changes: object) -> Path:
 def test_a_whole_adapter_is_ok_and_its_answers_come_out_again(adapter):
     result = verify(adapter)
     assert (result.verdict, result.notes) == ("ok", [])
+    assert result.difference is not None
+    assert result.tolerance is not None
     assert result.difference < result.tolerance / 10
 
 

@@ -136,8 +136,9 @@ def e2e_run(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """A finished run on E2E, scored by BLEU and by a script."""
+    from lorafit.run.options import TrainOptions
     from lorafit.run.plan import load_plan
-    from lorafit.run.train import TrainOptions, train
+    from lorafit.run.train import train
     from lorafit.training import ProcessGroup
 
     options = recipe_overrides(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from typing import Any
 
 import torch
 from hypothesis import given
@@ -15,8 +16,10 @@ from lorafit.data.encode import EncodedPair
 sizes = {"num_examples": st.integers(1, 50), "batch_size": st.integers(1, 12)}
 
 
-def order(num_examples: int, batch_size: int, seed: int = 0, epoch: int = 0, **options):
-    options = {"shuffle": True, "last_batch": "short"} | options
+def order(
+    num_examples: int, batch_size: int, seed: int = 0, epoch: int = 0, **changes: Any
+) -> list[list[int]]:
+    options: dict[str, Any] = {"shuffle": True, "last_batch": "short"} | changes
     return epoch_order(num_examples, batch_size, seed=seed, epoch=epoch, **options)
 
 
@@ -43,7 +46,7 @@ def test_dropping_and_filling_the_last_batch(num_examples: int, batch_size: int)
 def test_order_is_a_function_of_seed_and_epoch(
     num_examples: int, batch_size: int, seed: int, epoch: int
 ) -> None:
-    options = {"seed": seed, "epoch": epoch, "last_batch": "fill"}
+    options: dict[str, Any] = {"seed": seed, "epoch": epoch, "last_batch": "fill"}
     torch.manual_seed(1)
     first = order(num_examples, batch_size, **options)
     torch.manual_seed(2)

@@ -46,7 +46,7 @@ class Outcome:
 def outcomes(gpt2_base: Path, e2e_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
     """Every scenario, carried out one after the other by one helper."""
     folder = tmp_path_factory.mktemp("ranks")
-    settings = {
+    settings: dict[str, Any] = {
         "train__epochs": 3,
         "train__checkpoint_every": 5,
         "train__batch_size": 5,

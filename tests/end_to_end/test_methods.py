@@ -13,10 +13,11 @@ from lorafit.adapters import BaseChoice, read_adapter, restore
 from lorafit.decoding import Greedy, generate_all
 from lorafit.errors import NotMergeableError
 from lorafit.methods import Adapter, BitFit, Full, Method, Prefix, Top2
-from lorafit.recipe import EvalSection, Recipe
+from lorafit.recipe import EvalSection
+from lorafit.run.options import TrainOptions
 from lorafit.run.plan import Plan, make_plan
-from lorafit.run.recipes import open_recipe
-from lorafit.run.train import TrainOptions, train
+from lorafit.run.recipes import Recipe, open_recipe
+from lorafit.run.train import train
 from lorafit.training import ProcessGroup
 from lorafit.verbs.evaluate import EvaluateOptions, evaluate
 from lorafit.verbs.merge import merge

@@ -29,8 +29,8 @@ def cell_of(report: TableReport, label: str, column: str) -> Cell:
 
 
 def test_seeds_are_averaged_and_compared(runs: Path) -> None:
-    for seed, bleu in ((0, 69.0), (1, 70.0), (2, 71.0)):
-        write_run(runs, "e2e_gpt2m", seed, e2e_scores(bleu))
+    for seed, score in ((0, 69.0), (1, 70.0), (2, 71.0)):
+        write_run(runs, "e2e_gpt2m", seed, e2e_scores(score))
     report = table("3", runs)
     bleu = cell_of(report, LORA, "BLEU")
     assert (bleu.value, bleu.std) == (70.0, 1.0)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lorafit.errors import RecipeError
-from lorafit.methods import METHODS
+from lorafit.methods import METHODS, Adapter, LoRA
 from lorafit.recipe import Recipe, to_toml
 from lorafit.run.recipes import open_recipe
 
@@ -66,7 +66,7 @@ def test_the_childs_keys_win_and_the_others_are_inherited(folder: Path) -> None:
 def test_another_name_replaces_the_section(folder: Path) -> None:
     assert read(folder, '[method]\nname = "bitfit"').method == METHODS["bitfit"]()
     assert read(folder, '[method]\nname = "lora"\nr = 8').method.model_dump()["alpha"] == 32
-    assert read(folder, "", "method.name=adapter", "method.size=3").method == METHODS["adapter"](size=3)
+    assert read(folder, "", "method.name=adapter", "method.size=3").method == Adapter(size=3)
 
 
 def test_what_the_parent_stands_for_is_not_inherited(folder: Path) -> None:
@@ -81,7 +81,7 @@ def test_unset_keys_have_their_defaults(folder: Path) -> None:
         read(folder, "", "unset=train.warmup_ratio", "train.warmup_steps=7", "unset=method.alpha"),
     ):
         assert (child.train.warmup_ratio, child.train.warmup_steps) == (None, 7)
-        assert child.method == METHODS["lora"](r=4)
+        assert child.method == LoRA(r=4)
 
 
 def test_an_override_may_unset_what_stands_in_the_recipe_itself(folder: Path) -> None:

@@ -55,7 +55,7 @@ def known(document: dict[str, Any]) -> bool:
 
 def one_of_each_row() -> list[str]:
     """A recipe for each base and method: planning a big base takes a second, and the tasks of a row share all of it."""
-    chosen = {}
+    chosen: dict[str, str] = {}
     for name, document in DOCUMENTS.items():
         if known(document):
             chosen.setdefault(document["paper"]["row"], name)

@@ -12,8 +12,9 @@ import pytest
 from lorafit.adapters import read_adapter
 from lorafit.run.checkpoint import Checkpoint, newest_checkpoint
 from lorafit.run.events import Event, Note
+from lorafit.run.options import TrainOptions
 from lorafit.run.plan import load_plan
-from lorafit.run.train import TrainOptions, TrainResult, train
+from lorafit.run.train import TrainResult, train
 from lorafit.training import ProcessGroup
 from tests.conftest import recipe_overrides
 
@@ -67,10 +68,10 @@ def assert_equal_runs(ours: Runner, theirs: Runner, kinds: Sequence[str] = ()) -
         a, b = read_adapter(ours.folder / folder), read_adapter(theirs.folder / folder)
         assert _same(a.tensors, b.tensors), folder
         assert a.card.provenance.step == b.card.provenance.step
-    a, b = ours.checkpoint, theirs.checkpoint
-    assert a.position == b.position
+    ours_last, theirs_last = ours.checkpoint, theirs.checkpoint
+    assert ours_last.position == theirs_last.position
     for part in ("trained", "optimizer", "rng"):
-        assert _same(getattr(a, part), getattr(b, part)), part
+        assert _same(getattr(ours_last, part), getattr(theirs_last, part)), part
     assert ours.events(*kinds) == theirs.events(*kinds)
     for name in ("scores.json", "predictions/test.jsonl"):
         assert (ours.folder / name).read_bytes() == (theirs.folder / name).read_bytes(), name

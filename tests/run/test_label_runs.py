@@ -12,8 +12,9 @@ from transformers import AutoModelForMaskedLM
 from lorafit.adapters import read_adapter
 from lorafit.errors import InterruptedRunError
 from lorafit.models import FAMILIES
+from lorafit.run.options import TrainOptions
 from lorafit.run.plan import load_plan
-from lorafit.run.train import TrainOptions, train
+from lorafit.run.train import train
 from lorafit.training import ProcessGroup
 from tests.support.stops import StopAt
 

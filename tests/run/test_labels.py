@@ -16,8 +16,9 @@ from lorafit.errors import AdapterError, DivergedError, NotFoundError, RecipeErr
 from lorafit.methods import METHODS
 from lorafit.recipe import EvalSection
 from lorafit.run import events
+from lorafit.run.options import TrainOptions
 from lorafit.run.plan import load_plan
-from lorafit.run.train import TrainOptions, TrainResult, train
+from lorafit.run.train import TrainResult, train
 from lorafit.training import ProcessGroup
 from lorafit.verbs.evaluate import EvaluateOptions, evaluate
 from tests.support.glue_recipes import write_recipe

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 
 from lorafit.errors import InterruptedRunError, NotFoundError, RecipeError
 from lorafit.run.events import Event
-from lorafit.run.train import TrainOptions
+from lorafit.run.options import TrainOptions
 from lorafit.training import ProcessGroup
 from tests.run.conftest import Runner, assert_equal_runs
 from tests.support.stops import StopAt
@@ -160,7 +161,7 @@ def test_base_scores_are_made_once(runner: MakeRunner) -> None:
     assert [line["model"] for line in cut.events("score")] == ["base", "adapter"]
 
 
-def test_another_base_is_noticed(runner: MakeRunner, make_base: Callable[..., object]) -> None:
+def test_another_base_is_noticed(runner: MakeRunner, make_base: Callable[..., Path]) -> None:
     cut = runner("cut")
     cut.base = make_base("gpt2")
     with pytest.raises(InterruptedRunError):

@@ -159,13 +159,13 @@ def test_members_together_are_the_members_alone() -> None:
     """Different rates, lengths and micro-batches: each member ends where it ends alone, after the same events."""
     settings = [(8, 0.1, None), (8, 0.03, 3)]
 
-    def nets() -> nn.ModuleList:
+    def nets() -> list[nn.Linear]:
         torch.manual_seed(0)
-        return nn.ModuleList([nn.Linear(3, 1), nn.Linear(3, 1)])
+        return [nn.Linear(3, 1), nn.Linear(3, 1)]
 
     together, alone = nets(), nets()
     members = [_member(net, *setting) for net, setting in zip(together, settings, strict=True)]
-    events = list(fit(together, members, TwoLines(), ProcessGroup()))
+    events = list(fit(nn.ModuleList(together), members, TwoLines(), ProcessGroup()))
     for number, (net, setting) in enumerate(zip(alone, settings, strict=True)):
         mine = [replace(e, member=0) for e in events if e.member == number]
         single = list(fit(nn.ModuleList([net]), [_member(net, *setting)], TwoLines(), ProcessGroup()))

@@ -24,8 +24,8 @@ from lorafit.recipe import DataSection
 
 COLUMNS = ("text", "label", "other name")
 # Without CR, NUL and halves of surrogate pairs; csv's own reader changes them, or no file can hold them.
-CELL = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\r\0"), max_size=12)
-LINE_CELL = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\r\n\t\0"), max_size=12)
+CELL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\0"), max_size=12)
+LINE_CELL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\t\0"), max_size=12)
 
 
 def rows(path: Path, **options: Any) -> list[RawRow]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -25,7 +26,7 @@ HEAD = Classification(name="classification", labels=("no", "yes", "maybe"))
 
 
 def _loaded(folder: Path, output: str) -> torch.nn.Module:
-    kind = AutoModelForCausalLM if output == "text" else AutoModelForSequenceClassification
+    kind: Any = AutoModelForCausalLM if output == "text" else AutoModelForSequenceClassification
     net, report = kind.from_pretrained(folder, output_loading_info=True, dtype=torch.float32)
     assert not report["missing_keys"]
     return net.eval()
@@ -81,6 +82,7 @@ def test_only_adapted_tensors_change_and_the_rest_is_copied(adapter, gpt2_base, 
     for name, layer in model.net.named_modules():
         if isinstance(layer, lora.LoRALayer):
             layer.merge()
+            assert layer.merged_weight is not None
             assert torch.equal(after[f"{name}.weight"], layer.merged_weight)
     others = {file.name for file in gpt2_base.iterdir()} | {"merge.json"}
     assert {file.name for file in (tmp_path / "merged").iterdir()} == others
@@ -110,6 +112,7 @@ def test_a_half_precision_base_keeps_its_dtype(make_base, tmp_path):
     name = "transformer.h.1.attn.c_attn.weight"
     model = restore(read_adapter(tmp_path / "adapter"))
     layer = model.net.get_submodule(name.removesuffix(".weight"))
+    assert isinstance(layer, lora.MergedLinear)
     exact = layer.weight.double() + layer.delta_weight().double()
     assert torch.equal(after[name], exact.float().bfloat16())
     assert 0.5 < result.proof.least_survived < 1.5
@@ -189,7 +192,7 @@ def test_full_fine_tuning_replaces_every_weight(gpt2_base, tmp_path):
 
 def test_a_full_disk_is_noticed_before_anything_is_written(adapter, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(hf_folder.shutil, "disk_usage", lambda _: usage._replace(free=100_000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=100_000))
     written: list[Path] = []
     monkeypatch.setattr(hf_folder, "write_file", lambda path, _: written.append(path))
     with pytest.raises(LorafitError, match=r"only 0\.00 GB are free; nothing was written"):

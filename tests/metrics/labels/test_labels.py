@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pytest
 
 from lorafit.metrics import METRICS, Score
 
 
-def compute(name: str, predictions: list[float], references: list[float]) -> Score:
+def compute(name: str, predictions: Sequence[float], references: Sequence[float]) -> Score:
     [score] = METRICS[name].compute(predictions, references)
     return score
 
