@@ -15,20 +15,7 @@ import pytest
 from lorafit.adapters.seal import document_seal
 from tests.support.adapter_fixtures import make_adapter, run_here
 
-VALUES: list[object] = [
-    None,
-    "x",
-    7,
-    -1.5,
-    True,
-    [],
-    {},
-    {"deep": [1]},
-    10**30,
-    0,
-    "../../etc/passwd",
-    "\ud800",
-]
+VALUES: list[Any] = [None, "x", 7, -1.5, True, [], {}, {"deep": [1]}, 10**30, 0, "../../etc/passwd", "\ud800"]
 FILES = ("adapter.safetensors", "fingerprint.safetensors", "adapter.json")
 
 

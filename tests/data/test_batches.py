@@ -16,9 +16,10 @@ from lorafit.data.encode import EncodedPair
 sizes = {"num_examples": st.integers(1, 50), "batch_size": st.integers(1, 12)}
 
 
-def order(num_examples: int, batch_size: int, seed: int = 0, epoch: int = 0, **options: Any):
-    options.setdefault("shuffle", True)
-    options.setdefault("last_batch", "short")
+def order(
+    num_examples: int, batch_size: int, seed: int = 0, epoch: int = 0, **changes: Any
+) -> list[list[int]]:
+    options: dict[str, Any] = {"shuffle": True, "last_batch": "short"} | changes
     return epoch_order(num_examples, batch_size, seed=seed, epoch=epoch, **options)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,8 +82,8 @@ def test_a_recipe_that_names_one_file_gets_no_other_from_the_cache(tmp_path: Pat
         ({"train": "{}/none"}, r"none: no such file \(data\.train\)"),
     ],
 )
-def test_what_is_not_there_is_named(tmp_path: Path, data: dict[str, str], message: str) -> None:
-    section = DataSection.model_validate({key: value.format(tmp_path) for key, value in data.items()})
+def test_what_is_not_there_is_named(tmp_path: Path, data: dict[str, Any], message: str) -> None:
+    section = DataSection(**{key: value.format(tmp_path) for key, value in data.items()})
     with pytest.raises(NotFoundError, match=message):
         split_path(section, "train")
 

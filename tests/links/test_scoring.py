@@ -24,10 +24,16 @@ from lorafit.metrics.text.ptb import ptb_tokens
 Corpus = tuple[list[str], list[list[str]]]  # predictions, groups of references
 
 
+def text_of(tokenizer: GPT2Tokenizer, ids: list[int]) -> str:
+    text = tokenizer.decode(ids)
+    assert isinstance(text, str)
+    return text.strip()
+
+
 @pytest.fixture(scope="module")
 def corpus(encoded_rows: list[dict[str, list[int]]], gpt2_tokenizer: GPT2Tokenizer) -> Corpus:
     groups = [
-        [str(gpt2_tokenizer.decode(row["completion"][:-1])).strip() for row in rows]
+        [text_of(gpt2_tokenizer, row["completion"][:-1]) for row in rows]
         for _, rows in groupby(encoded_rows, key=lambda row: row["context"])
     ]
     groups = [group for group in groups if len(group) > 1]

@@ -31,7 +31,9 @@ def test_every_preset_has_rows_that_its_recipes_read(preset: str, tmp_path: Path
     assert {row.part for row in rows} == parts
     assert len(rows) == NUM_ROWS[plan.scored_split] * (2 if preset == "mnli" else 1)
     if plan.task.output != "text":
-        assert len({row.label for row in rows if isinstance(row, LabelRow)}) > 1
+        labelled = [row for row in rows if isinstance(row, LabelRow)]
+        assert len(labelled) == len(rows)
+        assert len({row.label for row in labelled}) > 1
 
 
 @pytest.mark.parametrize("base", RECIPE_OF_BASE)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lorafit.errors import RecipeError
-from lorafit.methods import Adapter, BitFit, LoRA
+from lorafit.methods import METHODS, Adapter, LoRA
 from lorafit.recipe import Recipe, to_toml
 from lorafit.run.recipes import open_recipe
 

@@ -52,7 +52,7 @@ def test_every_shipped_recipe_names_the_schema() -> None:
 
 # ---- the schema, by the rules of JSON schema that it uses
 
-TYPES: dict[str, Any] = {
+TYPES: dict[str, type | tuple[type, ...]] = {
     "string": str,
     "integer": int,
     "number": (int, float),

@@ -68,10 +68,10 @@ def assert_equal_runs(ours: Runner, theirs: Runner, kinds: Sequence[str] = ()) -
         a, b = read_adapter(ours.folder / folder), read_adapter(theirs.folder / folder)
         assert _same(a.tensors, b.tensors), folder
         assert a.card.provenance.step == b.card.provenance.step
-    mine, other = ours.checkpoint, theirs.checkpoint
-    assert mine.position == other.position
+    ours_last, theirs_last = ours.checkpoint, theirs.checkpoint
+    assert ours_last.position == theirs_last.position
     for part in ("trained", "optimizer", "rng"):
-        assert _same(getattr(mine, part), getattr(other, part)), part
+        assert _same(getattr(ours_last, part), getattr(theirs_last, part)), part
     assert ours.events(*kinds) == theirs.events(*kinds)
     for name in ("scores.json", "predictions/test.jsonl"):
         assert (ours.folder / name).read_bytes() == (theirs.folder / name).read_bytes(), name

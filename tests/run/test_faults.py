@@ -34,7 +34,9 @@ def files_of_at_most(num_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_full_disk_leaves_the_checkpoint_before_and_the_run_goes_on_later(runner: MakeRunner) -> None:
+def test_a_full_disk_leaves_the_checkpoint_before_and_the_run_goes_on_later(
+    runner: MakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole, cut = runner("whole"), runner("cut")
     whole()
     limit = files_of_at_most(15_000)
@@ -43,7 +45,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_and_the_run_goes_on_later(runn
         if type(event).__name__ == "Saved":
             limit.__enter__()
 
-    cut.note = fill_after_the_first_checkpoint  # type: ignore[method-assign]
+    monkeypatch.setattr(cut, "note", fill_after_the_first_checkpoint)
     try:
         with pytest.raises(
             LorafitError, match=r"step-6: cannot be written: .*checkpoint of step 3 is intact.*again"
@@ -52,7 +54,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_and_the_run_goes_on_later(runn
     finally:
         limit.__exit__(None, None, None)
     assert [path.name for path in (cut.folder / "checkpoints").iterdir()] == ["step-3"]
-    del cut.note
+    monkeypatch.setattr(cut, "note", lambda _: None)
     cut()
     assert_equal_runs(cut, whole)
 
@@ -67,14 +69,13 @@ def test_running_out_of_memory_is_told_and_remembered(
 ) -> None:
     roomy, tight = runner("roomy", method__dropout=0.0), runner("tight", method__dropout=0.0)
     roomy()
-    real = language_model_loss_sums
 
     def loss_with_little_memory(
         net: PreTrainedModel, batch: SequenceBatch, smoothing: Sequence[float]
     ) -> torch.Tensor:
         if net.training and len(batch.lengths) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return real(net, batch, smoothing)
+        return language_model_loss_sums(net, batch, smoothing)
 
     monkeypatch.setattr(generation, "language_model_loss_sums", loss_with_little_memory)
     with pytest.raises(InterruptedRunError):

@@ -60,10 +60,8 @@ def save_encoder(folder: Path, model_type: str, seed: int = 0, **changes: Any) -
     family = FAMILIES[model_type]
     tokenizer = family.tiny_tokenizer([text for text, _ in sentences(48)])
     tokenizer.save_pretrained(folder)
-    sizes: dict[str, Any] = {
-        "vocab_size": len(tokenizer),
-        "max_position_embeddings": 66 if family.counts_from_pad else 64,
-    }
+    places = 66 if family.counts_from_pad else 64
+    sizes: dict[str, Any] = {"vocab_size": len(tokenizer), "max_position_embeddings": places}
     sizes |= {"initializer_range": 0.2}  # enough for a random encoder to tell words apart
     torch.manual_seed(seed)
     AutoModel.from_config(family.tiny_config(**(sizes | changes))).save_pretrained(folder)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lorafit import lora
 from lorafit.adapters import BaseChoice, read_adapter, restore
 from lorafit.errors import RecipeError
 from lorafit.lora.subspace import similarity
@@ -55,7 +56,8 @@ def test_amplification_uses_the_base_s_slices(
 ) -> None:
     out = lorafit("analyze", adapters[1], "--amplification", "--output", tmp_path, "--json").stdout
     found = json.loads(out)["amplification"][str(adapters[1])]
-    layer: Any = restore(read_adapter(adapters[1])).net.get_submodule("transformer.h.0.attn.c_attn")
+    layer = restore(read_adapter(adapters[1])).net.get_submodule("transformer.h.0.attn.c_attn")
+    assert isinstance(layer, lora.MergedLinear)
     value, delta = layer.weight[:, -32:], layer.delta_weight()[:, -32:]  # Conv1D: [in, out]
     figures = found["transformer.h.0.attn.c_attn[value]"]
     assert figures["norm_base"] == pytest.approx(value.norm().item(), rel=1e-5)

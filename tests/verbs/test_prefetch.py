@@ -29,7 +29,12 @@ class Node:
     def fetch(self, *, check: bool = False) -> PrefetchResult:
         """`lorafit fetch e2e_gpt2m`."""
         chosen = [text for text in recipe_overrides(self.base, self.data) if text != "--set"]
-        return prefetch(["e2e_gpt2m"], chosen, self.lock, self._note, check=check)
+        return prefetch(["e2e_gpt2m"], chosen, self.lock, self.note, check=check)
+
+    def note(self, event: Event) -> None:
+        """Keep what it says; nothing else is told."""
+        assert isinstance(event, Note)
+        self.notes.append(event.text)
 
 
 @pytest.fixture

@@ -111,7 +111,8 @@ def test_a_half_precision_base_keeps_its_dtype(make_base, tmp_path):
     assert {tensor.dtype for tensor in after.values()} == {torch.bfloat16}
     name = "transformer.h.1.attn.c_attn.weight"
     model = restore(read_adapter(tmp_path / "adapter"))
-    layer: Any = model.net.get_submodule(name.removesuffix(".weight"))
+    layer = model.net.get_submodule(name.removesuffix(".weight"))
+    assert isinstance(layer, lora.MergedLinear)
     exact = layer.weight.double() + layer.delta_weight().double()
     assert torch.equal(after[name], exact.float().bfloat16())
     assert 0.5 < result.proof.least_survived < 1.5

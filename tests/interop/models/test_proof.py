@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from lorafit import lora
 from lorafit.adapters import read_adapter, restore
 from lorafit.errors import AdapterError, NotAppliedError
 from lorafit.methods import Full
@@ -25,7 +26,8 @@ def test_the_certificate_stands_beside_the_weights(adapter, tmp_path):
     assert certificate["proof"]["max_logit_difference"] == result.proof.max_difference
     layers = {layer["name"]: layer for layer in certificate["layers"]}
     model = restore(read_adapter(adapter))
-    layer: Any = model.net.get_submodule("transformer.h.0.attn.c_attn")
+    layer = model.net.get_submodule("transformer.h.0.attn.c_attn")
+    assert isinstance(layer, lora.MergedLinear)
     shown = layers["transformer.h.0.attn.c_attn.weight"]
     assert shown["delta_norm"] == pytest.approx(layer.delta_weight().norm().item(), rel=1e-4)
     assert shown["base_norm"] == pytest.approx(layer.weight.norm().item(), rel=1e-4)
@@ -63,7 +65,8 @@ def test_what_rounding_takes_of_an_update_is_measured(adapter, tmp_path):
     before, after = weights(Path(read_adapter(small).card.base.id)), weights(tmp_path / "merged")
     model = restore(read_adapter(small))
     for proof in result.proof.layers:
-        layer: Any = model.net.get_submodule(proof.name.removesuffix(".weight"))
+        layer = model.net.get_submodule(proof.name.removesuffix(".weight"))
+        assert isinstance(layer, lora.LoRALayer)
         delta, moved = (
             layer.delta_weight().detach().double(),
             after[proof.name].double() - before[proof.name].double(),

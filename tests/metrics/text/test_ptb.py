@@ -41,7 +41,8 @@ def test_an_apostrophe_may_be_curved() -> None:
 def test_the_tokens_are_stanfords(tmp_path: Path) -> None:
     spec = find_spec("pycocoevalcap.tokenizer")
     assert spec is not None
-    [folder] = spec.submodule_search_locations or []
+    assert spec.submodule_search_locations is not None
+    [folder] = spec.submodule_search_locations
     from pycocoevalcap.tokenizer.ptbtokenizer import PUNCTUATIONS
 
     lines = [*KNOWN, *MORE]
