@@ -79,7 +79,7 @@ def run_lorafit(args: argparse.Namespace, seed: int) -> Measured:
 
     measured = Measured()
 
-    def report(event: events.Event) -> None:
+    def report(event: Any) -> None:
         match event:
             case Stepped():
                 measured.stop()

@@ -21,14 +21,7 @@ from lorafit.models import FAMILIES, Family, Model, skeleton
 from lorafit.tasks import make_task
 from tests.support.tiny_models import DECODERS, ENCODERS, outputs, tiny_model
 
-
 # A method's variants, with options that are small enough for a tiny model; one that is not here has its defaults.
-@cache
-def has_biases(model_type: str) -> bool:
-    model = tiny_model(model_type)
-    return any("bias" in name and not model.is_head(name) for name, _ in model.net.named_parameters())
-
-
 OPTIONS: dict[str, list[dict[str, Any]]] = {
     "lora": [{"r": 2, "alpha": 4.0}],
     "adapter": [

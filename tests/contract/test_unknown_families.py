@@ -82,9 +82,10 @@ def save(folder: Path, model_type: str) -> Path:
     """A base as it would lie on the hub."""
     auto: type[AutoModelForCausalLM | AutoModelForMaskedLM]
     if model_type in DECODERS:
-        tokenizer = byte_pairs([e2e_rows(CONTEXTS)], DECODER)
+        tokenizer, auto = byte_pairs([e2e_rows(CONTEXTS)], DECODER), AutoModelForCausalLM
     else:
         tokenizer = words([text for text, _ in sentences(48)], ROBERTA)
+        auto = AutoModelForMaskedLM
     tokenizer.save_pretrained(folder)
     tokens = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, "initializer_range": 0.2}
     torch.manual_seed(0)
@@ -206,7 +207,7 @@ def test_a_text_task_from_the_recipe_to_a_plain_model(
     cli("merge", run / "adapter", tmp_path / "merged")
     lines = [json.loads(line) for line in (run / "predictions" / "test.jsonl").read_text().splitlines()]
     net = AutoModelForCausalLM.from_pretrained(tmp_path / "merged").eval()
-    tokenizer: Any = AutoTokenizer.from_pretrained(tmp_path / "merged")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "merged")
     args = ("--strategy", "greedy", "--max-new-tokens", "6", "--json")
     texts = json.loads(cli("predict", run / "adapter", lines[0]["input"], *args).stdout)
     ids = [*tokenizer(lines[0]["input"]).input_ids, tokenizer.eos_token_id]

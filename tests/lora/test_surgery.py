@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 from torch import nn
@@ -120,7 +118,7 @@ def test_every_kind_of_module_can_be_attached(kind):
 
 def test_a_shared_module_is_swapped_once_in_all_its_places():
     shared = nn.Linear(4, 4)
-    model: Any = nn.ModuleDict({"a": shared, "b": nn.Sequential(shared, nn.Linear(4, 4)), "c": shared})
+    model = nn.ModuleDict({"a": shared, "b": nn.Sequential(shared, nn.Linear(4, 4)), "c": shared})
     sites = [lora.Site(name) for name in lora.find(model, ["a", "b.0", "c"])]
     assert lora.attach(model, sites, r=2, alpha=4) == ["a", "b.0", "c"]
     assert model["a"] is model.get_submodule("b.0") is model["c"]
@@ -175,7 +173,7 @@ def test_attach_refuses_by_name_and_changes_nothing():
 
 def test_replace_finds_every_place_and_not_the_model_itself():
     shared = nn.Linear(2, 2)
-    model: Any = nn.Sequential(shared, nn.Sequential(shared))
+    model = nn.Sequential(shared, nn.Sequential(shared))
     lora.replace(model, "1.0", new := nn.Linear(2, 2))
     assert model[0] is model.get_submodule("1.0") is new
     with pytest.raises(ValueError, match="a model cannot be replaced inside itself"):

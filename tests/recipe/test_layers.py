@@ -64,7 +64,7 @@ def test_the_childs_keys_win_and_the_others_are_inherited(folder: Path) -> None:
 
 
 def test_another_name_replaces_the_section(folder: Path) -> None:
-    assert read(folder, '[method]\nname = "bitfit"').method == BitFit()
+    assert read(folder, '[method]\nname = "bitfit"').method == METHODS["bitfit"]()
     assert read(folder, '[method]\nname = "lora"\nr = 8').method.model_dump()["alpha"] == 32
     assert read(folder, "", "method.name=adapter", "method.size=3").method == Adapter(size=3)
 

@@ -22,10 +22,6 @@ class Node:
         shutil.copytree(data, self.data)
         self.notes: list[str] = []
 
-    def _note(self, event: Event) -> None:
-        if isinstance(event, Note):
-            self.notes.append(event.text)
-
     def fetch(self, *, check: bool = False) -> PrefetchResult:
         """`lorafit fetch e2e_gpt2m`."""
         chosen = [text for text in recipe_overrides(self.base, self.data) if text != "--set"]
