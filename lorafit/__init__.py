@@ -1,3 +1,44 @@
-"""LoRA fine-tuning that reproduces the LoRA paper."""
+"""LoRA fine-tuning that reproduces the LoRA paper.
 
-__version__ = "0.1.0"
+    import lorafit
+
+    run = lorafit.train("quickstart")
+    predictor = lorafit.load(run.adapter)
+    print(predictor.predict(["name : Museum | area : riverside"]))
+
+Everything of `lorafit.api` is offered here, and loaded with torch when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lorafit.errors import LorafitError
+from lorafit.version import __version__
+
+if TYPE_CHECKING:
+    from lorafit.api import Predictor, Sampling, evaluate, export, load, merge, train
+
+__all__ = [
+    "LorafitError",
+    "Predictor",
+    "Sampling",
+    "__version__",
+    "evaluate",
+    "export",
+    "load",
+    "merge",
+    "train",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module("lorafit.api"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,222 @@
+"""The Python interface: train a recipe, use an adapter folder. `import lorafit` offers all of it.
+
+Everything here does what the command of the same name does, and gives its result as a value.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lorafit.adapters import BaseChoice
+from lorafit.data import Split
+from lorafit.errors import RecipeError
+from lorafit.interop.writers import WRITERS
+from lorafit.recipe import EvalSection, assignment
+from lorafit.run.events import Event, Note, Report
+from lorafit.run.options import Resume, TrainOptions
+from lorafit.run.plan import load_plan
+from lorafit.run.restored import RestoredAdapter
+from lorafit.run.stop import StopRequest
+from lorafit.run.train import TrainResult
+from lorafit.run.train import train as train_plan
+from lorafit.training import ProcessGroup, open_process_group
+from lorafit.verbs.evaluate import EvaluateOptions, evaluate_restored
+from lorafit.verbs.export import ExportResult
+from lorafit.verbs.export import export as export_adapter
+from lorafit.verbs.merge import MergeResult
+from lorafit.verbs.merge import merge as merge_adapter
+from lorafit.verbs.predict import Input, Sampling, predict_restored
+
+__all__ = [
+    "ExportResult",
+    "Input",
+    "MergeResult",
+    "Predictor",
+    "Sampling",
+    "TrainResult",
+    "evaluate",
+    "export",
+    "load",
+    "merge",
+    "train",
+]
+
+StrPath = str | os.PathLike[str]
+
+_logger = logging.getLogger("lorafit")
+
+
+def log_notes(event: Event) -> None:
+    """The report of a call that gives none: notes are warnings of the logger "lorafit", and nothing else is said."""
+    match event:
+        case Note(text):
+            _logger.warning("%s", text)
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """An adapter on its base, loaded and ready. `load` makes one."""
+
+    restored: RestoredAdapter
+    report: Report = log_notes
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """The names of the classes; None for texts and scores."""
+        return self.restored.task.labels
+
+    def predict(
+        self, inputs: Sequence[Input], sampling: Sampling | None = None, batch_size: int = 16
+    ) -> list[str | float]:
+        """The answer to every input, in order: a text, the name of a class, or a score.
+
+            predictor.predict(["a lovely film", "dull"])                          # ['positive', 'negative']
+            predictor.predict([{"premise": "It rains.", "hypothesis": "It is wet."}])
+            predictor.predict(["name : Zizzi"], lorafit.Sampling("sample", temperature=0.7))
+
+        An input is a text, or a mapping with the columns that the task reads; for texts to be written, a text is the
+        whole prompt. `sampling` chooses tokens in another way than in training; `batch_size` changes no answer.
+        Raises DataError for inputs that the task cannot read, RecipeError for `sampling` where no text is written.
+        """
+        if isinstance(inputs, str | Mapping):
+            raise RecipeError("inputs: must be a list of inputs, and this is one; put it into a list")
+        answers = dict(
+            predict_restored(self.restored, inputs, sampling or Sampling(), batch_size, ProcessGroup())
+        )
+        return [answers[index] for index in range(len(inputs))]
+
+    def evaluate(
+        self,
+        split: Split = "test",
+        data: StrPath | None = None,
+        metrics: Sequence[str] | None = None,
+        output: StrPath | None = None,
+    ) -> dict[str, Any]:
+        """The scores of a split, as `lorafit eval` writes them into scores.json.
+
+            predictor.evaluate("valid", metrics=["accuracy"])["scores"]           # {'accuracy': 0.93}
+
+        `data` is a file in place of the split that the adapter was trained with. Predictions and scores go to the
+        folder `output`; without it nothing is written. Raises RecipeError for an unknown metric, NotFoundError and
+        DataError for rows that are missing or malformed.
+        """
+        return _scores(self.restored, split, data, metrics, output, self.report)
+
+
+def load(
+    folder: StrPath, base: str | None = None, force: bool = False, report: Report | None = None
+) -> Predictor:
+    """An adapter folder on its base, on the GPU where there is one.
+
+        predictor = lorafit.load("runs/quickstart/seed-1/adapter")
+
+    `base` names the base by another path or hub id; `force` takes it even where it is not the one trained on; `report`
+    is told of progress and notes. Raises AdapterError for an adapter that is damaged or does not fit the base,
+    NotFoundError where the folder or the base is missing.
+    """
+    restored = RestoredAdapter.of(Path(folder), BaseChoice(base, force))
+    _ = restored.model  # loaded now, so that what is wrong is raised here
+    return Predictor(restored, report or log_notes)
+
+
+def train(
+    recipe: StrPath,
+    overrides: Mapping[str, object] | None = None,
+    output: StrPath | None = None,
+    report: Report | None = None,
+    resume: Resume = "auto",
+) -> TrainResult:
+    """Train a recipe file or shipped recipe, score it, and leave an adapter folder.
+
+        run = lorafit.train("quickstart", {"train.seed": 2, "train.epochs": 1})
+        run.scores["scores"], run.adapter
+
+    `overrides` sets keys of the recipe by "section.key"; None takes a key away, so that it has its default. `output`
+    is the run folder, by default runs/<recipe>/seed-<n>. `report` is told of every step, validation and note. The same
+    call continues a run that was interrupted, and returns the result of a finished one; `resume` changes that ("must",
+    "never"). As with the command, a signal (Ctrl+C, too) saves a checkpoint and raises InterruptedRunError; started by
+    torchrun, all processes train one run. Raises RecipeError with a line for every fault of the recipe, NotFoundError
+    and DataError for data or a base that is missing or malformed, DivergedError where training goes wrong.
+    """
+    name_or_path = recipe if isinstance(recipe, str) else Path(recipe)
+    chosen = [assignment(name, value) for name, value in (overrides or {}).items()]
+    with StopRequest() as stop, open_process_group(stop) as group:
+        plan = group.leader_first(lambda: load_plan(name_or_path, chosen))
+        options = TrainOptions(resume)
+        return train_plan(plan, _path(output), report or log_notes, options, group)
+
+
+def evaluate(
+    folder: StrPath,
+    split: Split = "test",
+    data: StrPath | None = None,
+    metrics: Sequence[str] | None = None,
+    output: StrPath | None = None,
+    base: str | None = None,
+) -> dict[str, Any]:
+    """The scores of an adapter folder on a split; the adapter is loaded for this alone. See `Predictor.evaluate`.
+
+    lorafit.evaluate("runs/quickstart/seed-1/adapter", metrics=["bleu"])["scores"]
+    """
+    restored = RestoredAdapter.of(Path(folder), BaseChoice(base))
+    return _scores(restored, split, data, metrics, output, log_notes)
+
+
+def merge(
+    folder: StrPath,
+    output: StrPath,
+    dtype: str | None = None,
+    max_shard_bytes: int | None = None,
+    base: str | None = None,
+    force: bool = False,
+) -> MergeResult:
+    """Write base and adapter as one plain Hugging Face model to the new folder `output`, and prove that it is the same.
+
+        lorafit.merge("runs/quickstart/seed-1/adapter", "merged").proof.max_difference
+
+    `dtype` is the number format and `max_shard_bytes` the size of the largest file; without them, the base's. Raises
+    NotMergeableError for a method without merged form, AdapterError for the wrong base or a merge that cannot be
+    proven, RecipeError where `output` exists.
+    """
+    return merge_adapter(Path(folder), Path(output), BaseChoice(base, force), dtype, max_shard_bytes)
+
+
+def export(
+    folder: StrPath,
+    output: StrPath,
+    format: str = next(iter(WRITERS)),
+    base: str | None = None,
+    force: bool = False,
+) -> ExportResult:
+    """Write the adapter to the new folder `output` in another program's format.
+
+        lorafit.export("runs/quickstart/seed-1/adapter", "for-peft")
+
+    Raises RecipeError for an unknown format, or where `output` exists; AdapterError with a line for everything that
+    the format cannot express.
+    """
+    return export_adapter(Path(folder), Path(output), format, BaseChoice(base, force))
+
+
+def _scores(
+    restored: RestoredAdapter,
+    split: Split,
+    data: StrPath | None,
+    metrics: Sequence[str] | None,
+    output: StrPath | None,
+    report: Report,
+) -> dict[str, Any]:
+    """The contents of scores.json."""
+    options = EvaluateOptions(split, _path(data), _path(output))
+    section = EvalSection(metrics=None if metrics is None else tuple(metrics))
+    result = evaluate_restored(restored, options, section, report, ProcessGroup())
+    return {"split": result.split, **result.scores}
+
+
+def _path(path: StrPath | None) -> Path | None:
+    return None if path is None else Path(path)
