@@ -11,14 +11,15 @@ Everything of `lorafit.api` is offered here, and loaded with torch when it is fi
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 from lorafit.errors import LorafitError
-from lorafit.version import __version__
 
 if TYPE_CHECKING:
     from lorafit.api import Predictor, Sampling, evaluate, export, load, merge, train
 
+__version__ = "0.1.0"
 __all__ = [
     "LorafitError",
     "Predictor",
@@ -33,11 +34,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    """A name of `lorafit.api` (PEP 562)."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module("lorafit.api"), name)
+    value = globals()[name] = getattr(importlib.import_module("lorafit.api"), name)
+    return value
 
 
 def __dir__() -> list[str]:

@@ -7,13 +7,11 @@ import sys
 
 
 def main() -> None:
-    """Run the command line; a user's mistake ends in one clear message and its exit code."""
-    # Before any of these libraries is imported: no telemetry, and no chatter beside our own messages.
+    """Run the command line."""
+    # Before any of these libraries is imported: no telemetry, and no messages beside our own.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault(
-        "TOKENIZERS_PARALLELISM", "false"
-    )  # tokenizing is quick; forked data workers would warn
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # forked data workers would warn
 
     from lorafit.cli.app import app
 

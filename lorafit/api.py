@@ -16,6 +16,7 @@ from lorafit.adapters import BaseChoice
 from lorafit.data import Split
 from lorafit.errors import RecipeError
 from lorafit.interop.writers import WRITERS
+from lorafit.models import Model
 from lorafit.recipe import EvalSection, assignment
 from lorafit.run.events import Event, Note, Report
 from lorafit.run.options import Resume, TrainOptions
@@ -24,6 +25,7 @@ from lorafit.run.restored import RestoredAdapter
 from lorafit.run.stop import StopRequest
 from lorafit.run.train import TrainResult
 from lorafit.run.train import train as train_plan
+from lorafit.tasks import Task
 from lorafit.training import ProcessGroup, open_process_group
 from lorafit.verbs.evaluate import EvaluateOptions, evaluate_restored
 from lorafit.verbs.export import ExportResult
@@ -66,9 +68,19 @@ class Predictor:
     report: Report = log_notes
 
     @property
+    def model(self) -> Model:
+        """The model; `model.net` is the net of transformers, with the adapter in it."""
+        return self.restored.model
+
+    @property
+    def task(self) -> Task:
+        """The task that it was trained for: its columns, labels and metrics."""
+        return self.restored.task
+
+    @property
     def labels(self) -> tuple[str, ...] | None:
         """The names of the classes; None for texts and scores."""
-        return self.restored.task.labels
+        return self.task.labels
 
     def predict(
         self, inputs: Sequence[Input], sampling: Sampling | None = None, batch_size: int = 16

@@ -123,13 +123,13 @@ class LorafitError(Exception):
 
     @classmethod
     def joined(cls, errors: Sequence[LorafitError]) -> Self:
-        """One error that tells each of several on a line of its own. An error that is there twice is told once."""
-        told: dict[str, LorafitError] = {}
+        """One error with a line for each of several; equal ones share a line."""
+        distinct: dict[str, LorafitError] = {}
         for part in (part for error in errors for part in error.parts):
-            told.setdefault(str(part), part)
-        remedies = [remedy for part in told.values() for remedy in part.remedies]
-        joined = cls("\n".join(part.message for part in told.values()), *remedies)
-        joined._joined = tuple(told.values())
+            distinct.setdefault(str(part), part)
+        remedies = [remedy for part in distinct.values() for remedy in part.remedies]
+        joined = cls("\n".join(part.message for part in distinct.values()), *remedies)
+        joined._joined = tuple(distinct.values())
         return joined
 
     @property

@@ -15,6 +15,9 @@ from lorafit.errors import ChangeArgument, LorafitError, RecipeError
 
 ASSET_PREFIX = "lorafit:"
 
+JsonObject = dict[str, Any]
+"""A JSON object as `json.loads` gives it and `json.dumps` takes it."""
+
 
 def local_path(name: str) -> Path:
     """The path that a recipe means: `lorafit:quickstart/base` lies inside the package, `~` is the home folder."""

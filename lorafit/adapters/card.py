@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from lorafit.files import JsonObject
 from lorafit.recipe import DataSection, DecodeSection
 
 FORMAT_VERSION: Literal[2] = 2
@@ -57,11 +58,11 @@ class AdapterCard(Card):
 
     format_version: Literal[2] = FORMAT_VERSION
     base: BaseCard
-    method: dict[str, Any]  # name and options, as Method.options() gives them
-    task: dict[str, Any]  # the whole [task] section, as Task.options() gives it
+    method: JsonObject  # name and options, as Method.options() gives them
+    task: JsonObject  # the whole [task] section, as Task.options() gives it
     data: DataSection = DataSection()
     decode: DecodeSection = DecodeSection()
-    scores: dict[str, Any] = {}
+    scores: JsonObject = {}
     provenance: Provenance
     files: dict[str, FileCard] = {}  # filled when the folder is written
     seal: str = ""  # sha256 of everything above, so that an edited file is noticed

@@ -6,7 +6,6 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -20,7 +19,7 @@ from lorafit.adapters.fingerprint import FINGERPRINT_FILE, Fingerprint
 from lorafit.adapters.model_card import model_card
 from lorafit.adapters.seal import changed_function, document_seal, function_seal
 from lorafit.errors import AdapterError, Advice, DamagedError, NotFoundError, SetArgument, did_you_mean
-from lorafit.files import new_folder, write_text
+from lorafit.files import JsonObject, new_folder, write_text
 
 CARD_FILE = "adapter.json"
 TENSOR_FILE = "adapter.safetensors"
@@ -62,7 +61,7 @@ def write_adapter(
     return card
 
 
-def record_scores(folder: Path, scores: dict[str, Any]) -> AdapterCard:
+def record_scores(folder: Path, scores: JsonObject) -> AdapterCard:
     """Put scores into adapter.json and the model card of a folder; tensors and fingerprint stay untouched.
 
     A folder of an older format version becomes one of this version.
@@ -117,7 +116,7 @@ def _card_text(card: AdapterCard) -> str:
     return json.dumps(card.model_dump(mode="json"), indent=2, allow_nan=False) + "\n"
 
 
-def _read_document(folder: Path) -> dict[str, Any]:
+def _read_document(folder: Path) -> JsonObject:
     path = folder / CARD_FILE
     if not folder.is_dir():
         raise NotFoundError(f"{folder}: no such adapter folder")
@@ -134,7 +133,7 @@ def _read_document(folder: Path) -> dict[str, Any]:
     return document
 
 
-def _parse(path: Path, document: dict[str, Any]) -> AdapterCard:
+def _parse(path: Path, document: JsonObject) -> AdapterCard:
     version = document.get("format_version")
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise AdapterError(

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from lorafit.adapters.card import AdapterCard
+from lorafit.files import JsonObject
 from lorafit.methods import METHODS
 from lorafit.tasks import read_task
 
@@ -77,7 +78,7 @@ def _scores(card: AdapterCard) -> str:
     return "## Scores\n\n| score | value |\n|---|---|\n" + "\n".join(rows) if rows else ""
 
 
-def _flat(scores: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(scores: JsonObject, prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in scores.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{name}.")

@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from lorafit.errors import AdapterError, DamagedError, WrongScaleError
+from lorafit.files import JsonObject
 
 _FUNCTION = ("format_version", "method", "task")
 _SCALE = ("method.r", "method.alpha")
 
 
-def document_seal(document: dict[str, Any]) -> str:
+def document_seal(document: JsonObject) -> str:
     """sha256 over every key of adapter.json but `seal`, in whatever order and spacing they are written."""
     rest = {key: value for key, value in document.items() if key != "seal"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
@@ -46,7 +47,7 @@ def changed_function(where: str, sealed: str | None, document: Mapping[str, Any]
     return kind(f"{where}: was changed after training: {values}")
 
 
-def _differing(written: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
+def _differing(written: JsonObject, now: JsonObject, prefix: str = "") -> list[str]:
     changed = []
     for key in written.keys() | now.keys():
         old, new = written.get(key), now.get(key)
@@ -57,7 +58,7 @@ def _differing(written: dict[str, Any], now: dict[str, Any], prefix: str = "") -
     return changed
 
 
-def _shown(document: dict[str, Any], key: str) -> str:
+def _shown(document: JsonObject, key: str) -> str:
     value: Any = document
     for part in key.split("."):
         value = value.get(part) if isinstance(value, dict) else None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import Literal
 
 from lorafit.adapters.card import AdapterCard, BaseCard, Card, FileCard, Provenance
+from lorafit.files import JsonObject
 from lorafit.metrics import Kind
 from lorafit.recipe import DataSection, DecodeSection
 from lorafit.tasks import PRESETS, Classification, Generation, Regression, Task, make_task
@@ -26,17 +27,17 @@ class AdapterCardV1(Card):
 
     format_version: Literal[1]
     base: BaseCard
-    method: dict[str, Any]
+    method: JsonObject
     task: TaskCardV1
     data: DataSection = DataSection()
     decode: DecodeSection = DecodeSection()
-    scores: dict[str, Any] = {}
+    scores: JsonObject = {}
     provenance: Provenance
     files: dict[str, FileCard] = {}
     seal: str = ""
 
 
-def upgraded(document: dict[str, Any]) -> AdapterCard:
+def upgraded(document: JsonObject) -> AdapterCard:
     """The card in the form of version 2, with the seal that it had. Raises pydantic's ValidationError."""
     card = AdapterCardV1.model_validate_json(json.dumps(document))
     task = _task(card.task)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from lorafit.cli.command import advise
 from lorafit.cli.options import AdapterArgument, Base, Force, Json, Split
 from lorafit.cli.stopping import stoppable
 
@@ -96,6 +97,7 @@ def predict(
 
 
 def verify(
+    ctx: typer.Context,
     adapter: AdapterArgument,
     base: Base = None,
     json: Json = False,
@@ -107,6 +109,6 @@ def verify(
     from lorafit.verbs import verify as verb
 
     result = verb.verify(adapter, base)
-    show_verification(Display(json=json), result)
+    show_verification(Display(json=json), result, advise(ctx, result.remedies))
     if not result.ok:
         raise typer.Exit(AdapterError.exit_code)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 import typer
@@ -65,12 +65,12 @@ class Command(TyperCommand):
             raise typer.Exit(error.exit_code) from None
 
     def explain(self, error: LorafitError) -> str:
-        """What is wrong and what helps, in the words of this command. A remedy that it cannot take is left out."""
-        lines = []
-        for part in error.parts:
-            texts = [self.advice(remedy) for remedy in part.remedies]
-            lines.append(with_remedies(part.message, [text for text in texts if text]))
-        return "\n".join(lines)
+        """What is wrong and what helps, in the words of this command."""
+        return "\n".join(with_remedies(part.message, self.advise(part.remedies)) for part in error.parts)
+
+    def advise(self, remedies: Iterable[Remedy]) -> list[str]:
+        """Remedies as they are typed here. Those that this command cannot take are left out."""
+        return [text for remedy in remedies if (text := self.advice(remedy))]
 
     def advice(self, remedy: Remedy) -> str:
         """A remedy as it is typed here; "" where this command has no parameter for it."""
@@ -99,3 +99,8 @@ class Command(TyperCommand):
                 return parameter.opts[0]
             return f"{parameter.opts[0]} {parameter.metavar if value is True else value}"
         return ""
+
+
+def advise(ctx: typer.Context, remedies: Iterable[Remedy]) -> list[str]:
+    """Remedies as they are typed for the command that runs."""
+    return ctx.command.advise(remedies) if isinstance(ctx.command, Command) else list(map(str, remedies))

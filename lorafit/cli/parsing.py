@@ -54,3 +54,11 @@ def parse_length(option: str, text: str) -> str:
 def parse_table(text: str) -> str:
     """'table2', 'Table 2' or '2' -> '2'."""
     return text.lower().removeprefix("table").strip()
+
+
+def parse_cell(option: str, text: str) -> tuple[str, str]:
+    """'GPT-2 M (LoRA)/e2e' -> ('GPT-2 M (LoRA)', 'e2e')."""
+    row, slash, task = text.rpartition("/")
+    if not slash:
+        raise RecipeError(f"{option} {text}: must read ROW/TASK, such as 'GPT-2 M (LoRA)/e2e'")
+    return row.strip(), task.strip()

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lorafit.cli.options import Base, Force, Json
-from lorafit.cli.parsing import parse_table
+from lorafit.cli.options import Base, Force, Json, choice
+from lorafit.cli.parsing import parse_cell, parse_table
+from lorafit.errors import lookup
+from lorafit.paper.layout import FORMATS
 
-
-class FormatName(StrEnum):
-    """How a table is written."""
-
-    rich = "rich"
-    markdown = "markdown"
-    latex = "latex"
-    csv = "csv"
-    html = "html"
-    json = "json"
-
+_FORMATS = ("rich", *FORMATS, "json")
 
 RunsArgument = Annotated[Path, typer.Argument(metavar="RUNS_DIR", help="Where the run folders are.")]
 
@@ -29,7 +20,7 @@ RunsArgument = Annotated[Path, typer.Argument(metavar="RUNS_DIR", help="Where th
 def table(
     number: Annotated[str, typer.Argument(metavar="TABLE", help="2, 3, 13, 14 or 18.", show_default=False)],
     runs_dir: RunsArgument = Path("runs"),
-    form: Annotated[FormatName, typer.Option("--format", help="The format of the table.")] = FormatName.rich,
+    form: Annotated[str, choice("--format", _FORMATS, "The format of the table.")] = "rich",
     explain: Annotated[
         str | None,
         typer.Option(
@@ -47,12 +38,13 @@ def table(
     from lorafit.paper.table import explain as explain_cell
     from lorafit.paper.table import table as build
 
+    lookup(dict.fromkeys(_FORMATS), form, "format", where="--format")
     report = build(parse_table(number), runs_dir, include_changed=include_changed)
-    display = Display(json=json or form is FormatName.json)
+    display = Display(json=json or form == "json")
     if explain is not None:
-        show_explanation(display, explain_cell(report, explain))
+        show_explanation(display, explain_cell(report, *parse_cell("--explain", explain)))
         return
-    show_table(display, report, form.value)
+    show_table(display, report, form)
 
 
 def compare(
@@ -94,8 +86,8 @@ def analyze(
     from lorafit.display.analyze import show_analysis
     from lorafit.verbs import analyze as verb
 
-    choice = BaseChoice(base, force)
+    chosen = BaseChoice(base, force)
     result = verb.analyze(
-        adapters, output, choice, amplification=amplification, max_directions=max_directions
+        adapters, output, chosen, amplification=amplification, max_directions=max_directions
     )
     show_analysis(Display(json=json), result)

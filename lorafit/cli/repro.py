@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +15,8 @@ from lorafit.cli.stopping import stoppable
 
 if TYPE_CHECKING:
     from lorafit.display import Display
-    from lorafit.paper.repro import Job, Outcome
+    from lorafit.paper.jobs import Job
+    from lorafit.paper.repro import Outcome
 
 
 def repro(
@@ -26,7 +29,7 @@ def repro(
     rows: Annotated[
         str | None,
         typer.Option(
-            help="Only these rows (or parts of their names), separated by commas.", show_default=False
+            help="Only rows with these words in their names, separated by commas.", show_default=False
         ),
     ] = None,
     tasks: Annotated[
@@ -36,76 +39,82 @@ def repro(
         str | None,
         typer.Option(help="Such as 0,1,2.", show_default="as many as the paper has"),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, as processes.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="How many runs at a time.")] = 1,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Tiny random bases and data: tests the way, not the figures.")
+        bool,
+        typer.Option(
+            "--quick",
+            help="Tiny random bases and made-up rows: every step, in minutes, for figures that mean nothing.",
+        ),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show runs, steps, parameters and hours, and stop.")
+        bool, typer.Option("--dry-run", help="Only show runs, steps, parameters and hours.")
     ] = False,
     output: Annotated[
         Path | None,
-        typer.Option(help="Where the run folders are.", show_default="runs, or runs-quick"),
+        typer.Option(help="Folder of the run folders.", show_default="runs, or runs-quick"),
     ] = None,
     overrides: Overrides = None,
     unset: Unset = None,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Every run's messages.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show everything that the runs write.")] = False,
     json: Json = False,
 ) -> None:
-    """Run a table of the paper: what is finished stays, the rest is run or resumed, and the table shown."""
+    """Run a table of the paper, and show it with our figures.
+
+    Finished runs stay as they are, interrupted ones are resumed. SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 make every run
+    save a checkpoint and end with exit code 75. What a run writes is in a log beside its folder.
+    """
     from lorafit.display import Display
     from lorafit.display.repro import show_estimates
-    from lorafit.paper.estimate import estimate
-    from lorafit.paper.quick import QuickTable
-    from lorafit.paper.repro import Wanted, plan_jobs
+    from lorafit.paper.jobs import Selection, plan_jobs
 
     number = parse_table(table)
     runs_dir = output or Path("runs-quick" if quick else "runs")
     chosen_seeds = parse_seeds("--seeds", seeds) if seeds else ((0,) if quick else ())
-    wanted = Wanted(parse_names(rows), parse_names(tasks), chosen_seeds)
-    adjust = QuickTable(runs_dir / "quick").overrides if quick else None
-    planned = plan_jobs(number, wanted, runs_dir, overrides=all_overrides(overrides, unset), adjust=adjust)
+    selection = Selection(parse_names(rows), parse_names(tasks), chosen_seeds)
+    inputs = None
+    if quick:
+        from lorafit.paper.quick import QuickInputs
+
+        inputs = QuickInputs(runs_dir / "quick").overrides
+    planned = plan_jobs(number, selection, runs_dir, overrides=all_overrides(overrides, unset), inputs=inputs)
     display = Display(json=json)
     if dry_run:
+        from lorafit.paper.estimate import estimate
+
         show_estimates(display, estimate(planned))
         return
-    outcomes = _carry_out(display, planned, jobs, verbose)
+    outcomes = _run(display, planned, jobs, verbose)
     _conclude(display, number, runs_dir, outcomes, quick)
 
 
-def _carry_out(display: Display, planned: list[Job], num_processes: int, verbose: bool) -> list[Outcome]:
-    from lorafit.display.repro import show_job, show_outcome
-    from lorafit.paper.parallel import run_in_processes
+def train_command(job: Job) -> list[str]:
+    """The command that trains a job."""
+    settings = [argument for setting in job.settings() for argument in ("--set", setting)]
+    return [sys.executable, "-m", "lorafit", "train", job.recipe, "--output", str(job.output), *settings]
+
+
+def _run(display: Display, planned: list[Job], num_slots: int, verbose: bool) -> list[Outcome]:
+    from lorafit.display.repro import show_runs
     from lorafit.paper.repro import run_jobs
 
-    def started(number: int, job: Job) -> None:
-        show_job(display, number, len(planned), job)
-
-    report = display.report if verbose else display.report_progress
-    outcomes = []
-    with display, stoppable() as group:
-        ended = (
-            run_in_processes(planned, num_processes, started)
-            if num_processes > 1
-            else run_jobs(planned, report, started, group)
-        )
-        for outcome in ended:
-            show_outcome(display, outcome)
-            outcomes.append(outcome)
-    return outcomes
+    with (
+        display,
+        stoppable() as group,
+        closing(run_jobs(planned, train_command, num_slots, group.stop)) as events,
+    ):
+        return show_runs(display, events, planned, verbose=verbose)
 
 
 def _conclude(display: Display, number: str, runs_dir: Path, outcomes: list[Outcome], quick: bool) -> None:
     """The table, and the exit code of the first run that failed."""
     from lorafit.display.reports import show_table
     from lorafit.display.repro import show_summary
-    from lorafit.paper.repro import by_status, first_error
     from lorafit.paper.table import table as build
 
-    show_summary(display, dict(by_status(outcomes)))
+    show_summary(display, outcomes)
     if quick:
         display.print("quick: tiny random bases and a few made-up rows, so the figures below mean nothing\n")
     show_table(display, build(number, runs_dir, include_changed=quick), "rich")
-    error = first_error(outcomes)
-    if error is not None:
-        raise typer.Exit(error.exit_code)
+    if failed := [outcome.exit_code for outcome in outcomes if outcome.exit_code]:
+        raise typer.Exit(failed[0])

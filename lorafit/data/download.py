@@ -1,4 +1,4 @@
-"""Downloading the original files: resumed after an interruption, checked against their hash, and in place only then."""
+"""Downloads of the original files: resumed after an interruption, and in place only with the right hash."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from typing import IO
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
+from lorafit import __version__
 from lorafit.data.originals import BASE_URL, PaperFiles
 from lorafit.errors import Advice, DataError, LorafitError, NotFoundError
-from lorafit.version import __version__
 
 URL_VARIABLE = "LORAFIT_DATA_URL"
 _TRIES = 4  # of a request that failed for a reason that may pass
@@ -27,8 +27,8 @@ _FIRST_PAUSE_S = 1.0  # before the second try; twice as long before each further
 _TIMEOUT_S = 30.0  # without a byte
 _CHUNK_BYTES = 1 << 16
 
-Told = Callable[[int, int | None], None]
-"""Who is told how many bytes are here, and how many there will be where the server says so."""
+Progress = Callable[[int, int | None], None]
+"""Receives how many bytes have arrived, and how many there will be, where the server tells it."""
 
 
 def blob_sha1(path: Path) -> str:
@@ -55,9 +55,9 @@ class FetchedFile:
 
 
 def fetch_files(
-    data_set: PaperFiles, root: Path, told: Callable[[str, int, int | None], None]
+    data_set: PaperFiles, root: Path, progress: Callable[[str, int, int | None], None]
 ) -> list[FetchedFile]:
-    """Bring the files of a data set to its folder in `root`. `told` hears each file's name and how far it is.
+    """Download the files of a data set to its folder in `root`. `progress` receives each file's name and how far it is.
 
     Raises what `download` raises.
     """
@@ -65,13 +65,13 @@ def fetch_files(
     for file in data_set.files:
         name = f"{data_set.folder}/{file.name}"
         target = root / name
-        fresh = download(f"{base_url()}/{name}", target, file.blob_sha1, partial(told, name))
+        fresh = download(f"{base_url()}/{name}", target, file.blob_sha1, partial(progress, name))
         files.append(FetchedFile(target, target.stat().st_size, fresh))
     return files
 
 
-def download(url: str, target: Path, wanted_sha1: str, told: Told) -> bool:
-    """Bring `url` to `target`; False when it is there already.
+def download(url: str, target: Path, wanted_sha1: str, progress: Progress) -> bool:
+    """Download `url` to `target`; False when it is there already.
 
     What has come stays in `<target>.part`, and the next call continues there. Raises NotFoundError when the server has
     no such file or does not answer, DataError when it gives another content, LorafitError when the file cannot be
@@ -82,13 +82,13 @@ def download(url: str, target: Path, wanted_sha1: str, told: Told) -> bool:
     part = target.with_name(target.name + ".part")
     with _opened(part) as stream:
         resumed = stream.seek(0, os.SEEK_END) > 0
-        _transfer(url, stream, told)
+        _transfer(url, stream, progress)
         found = blob_sha1(part)
         if (
             found != wanted_sha1 and resumed
         ):  # the older part may be of something else: once more, from the start
             stream.truncate(0)
-            _transfer(url, stream, told)
+            _transfer(url, stream, progress)
             found = blob_sha1(part)
         if found != wanted_sha1:
             part.unlink()
@@ -120,11 +120,11 @@ def _opened(part: Path) -> Iterator[IO[bytes]]:
         raise LorafitError(f"{part}: cannot be written: {error.strerror or error}") from error
 
 
-def _transfer(url: str, stream: IO[bytes], told: Told) -> None:
+def _transfer(url: str, stream: IO[bytes], progress: Progress) -> None:
     """Append the rest of `url`; a connection that breaks is taken up again where it broke."""
     for attempt in range(_TRIES):
         try:
-            return _receive(url, stream, told)
+            return _receive(url, stream, progress)
         except HTTPError as error:
             if error.code < 500 and error.code not in (
                 HTTPStatus.TOO_MANY_REQUESTS,
@@ -145,7 +145,7 @@ def _transfer(url: str, stream: IO[bytes], told: Told) -> None:
     )
 
 
-def _receive(url: str, stream: IO[bytes], told: Told) -> None:
+def _receive(url: str, stream: IO[bytes], progress: Progress) -> None:
     start = stream.seek(0, os.SEEK_END)
     headers = {"User-Agent": f"lorafit/{__version__}"} | ({"Range": f"bytes={start}-"} if start else {})
     try:
@@ -165,7 +165,7 @@ def _receive(url: str, stream: IO[bytes], told: Told) -> None:
         while chunk := answer.read(_CHUNK_BYTES):
             stream.write(chunk)
             done += len(chunk)
-            told(done, total)
+            progress(done, total)
         stream.flush()
         if total is not None and done < total:
             raise ConnectionError(f"the connection broke after {done} of {total} bytes")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from lorafit.files import JsonObject
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class TextRow:
     completion: str
     part: str = ""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As files of lorafit spell it: the prompt is the context there."""
         return {"context": self.prompt, "completion": self.completion, "part": self.part}
 
@@ -44,7 +45,7 @@ class LabelRow:
     label: float | None
     part: str = ""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As files of lorafit spell it."""
         return {"texts": dict(self.texts), "label": self.label, "part": self.part}
 

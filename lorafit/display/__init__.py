@@ -1,7 +1,7 @@
-"""The terminal: `Display` shows events as they come; one file an area shows its results. Nobody else imports rich.
+"""The terminal: `Display` shows events as they come; a module for each area shows its results. Only this room has rich.
 
-Every result has two forms: for people on stdout, and, where `--json` asks for it, one JSON value on stdout with
-everything else on stderr.
+Every result has two forms: for people on stdout, and, with `--json`, one JSON value on stdout with everything else on
+stderr.
 """
 
 from lorafit.display.display import Display

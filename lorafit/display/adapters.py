@@ -40,13 +40,16 @@ def show_predictions(display: Display, answers: Sequence[tuple[str, str | float]
         sys.stdout.write(f"{answer}\n")
 
 
-def show_verification(display: Display, result: VerifyResult) -> None:
-    """The verdict, and which and where."""
+def show_verification(display: Display, result: VerifyResult, advice: Sequence[str]) -> None:
+    """The verdict, which and where, and what helps."""
     if display.json:
-        display.print_json({**vars(result), "adapter": str(result.adapter), "ok": result.ok})
+        value = {name: value for name, value in vars(result).items() if name != "remedies"}
+        display.print_json({**value, "adapter": str(result.adapter), "ok": result.ok})
         return
     style = "bold green" if result.ok else "bold red"
     display.print(f"[{style}]{result.verdict}[/]: {escape(result.detail)}")
+    for text in advice:
+        display.print(f"what helps: {escape(text)}")
     for note in result.notes:
         display.print(f"note: {escape(note)}")
 
@@ -63,8 +66,8 @@ def show_merge(display: Display, result: MergeResult) -> None:
     display.print(f"wrote {escape(str(result.folder))} ({size(result.num_bytes)})")
     display.print(
         f"proven: {proof.num_logits:,} logits of {proof.num_inputs} inputs differ from {proof.reference} by at most "
-        f"{proof.max_difference:.2g} (allowed {proof.allowed:.2g}); of every layer's update at least "
-        f"{proof.least_survived:.2%} survived rounding"
+        f"{proof.max_difference:.2g} (allowed {proof.allowed:.2g}); at least {proof.least_survived:.2%} of every "
+        f"layer's update survived rounding"
     )
 
 

@@ -1,21 +1,22 @@
-"""Section 7 of the paper for one's own adapters."""
+"""Section 7 of the paper for the user's own adapters."""
 
 from __future__ import annotations
 
 import statistics
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
 
 from lorafit.display.display import Display
+from lorafit.files import JsonObject
 
 if TYPE_CHECKING:
     from lorafit.verbs.analyze import AnalyzeResult
 
 
 def show_analysis(display: Display, result: AnalyzeResult) -> None:
-    """The corners of every similarity grid, the mean amplification, and where the rest is."""
+    """The corners of every similarity grid, the median amplification, and the files with the rest."""
     if display.json:
         display.print_json(_json(result))
         return
@@ -44,7 +45,7 @@ def show_analysis(display: Display, result: AnalyzeResult) -> None:
         display.print(escape(result.note))
 
 
-def _json(result: AnalyzeResult) -> dict[str, Any]:
+def _json(result: AnalyzeResult) -> JsonObject:
     return {
         "similarity": [
             {

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
 
 from lorafit.display.display import Display
 from lorafit.display.format import number
+from lorafit.files import JsonObject
 
 if TYPE_CHECKING:
     from lorafit.metrics.significance import Difference
@@ -58,7 +59,7 @@ def _row(difference: Difference) -> list[str]:
     ]
 
 
-def _json(result: CompareResult) -> dict[str, Any]:
+def _json(result: CompareResult) -> JsonObject:
     comparison = result.comparison
     return {
         "a": str(result.a),

@@ -44,11 +44,11 @@ def show_verified(display: Display, files: Sequence[VerifiedFile]) -> None:
             display.print(f"{escape(str(file.path))}: {file.status}")
     others = [name for name in dict.fromkeys(f.data_set for f in files) if name not in present]
     if others:
-        display.print(f"not there at all: {', '.join(others)}")
+        display.print(f"no files of: {', '.join(others)}")
 
 
 def show_rows(display: Display, result: ShowResult) -> None:
-    """Rows (one JSON object a line where asked), then lengths."""
+    """Rows (as JSON, one object on each line), then lengths."""
     for number, row in enumerate(result.rows, start=1):
         if display.json:
             sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
@@ -57,11 +57,13 @@ def show_rows(display: Display, result: ShowResult) -> None:
     table = Table("tokens", "mean", "median", "longest", box=None, header_style="bold")
     for lengths in result.lengths:
         table.add_row(lengths.what, f"{lengths.mean:.1f}", f"{lengths.median:g}", str(lengths.longest))
-    different = f", {result.num_items:,} different contexts" if result.num_items < result.num_rows else ""
-    without = f", {result.num_without_target:,} of them every target" if result.num_without_target else ""
+    different = f", {result.num_items:,} different prompts" if result.num_items < result.num_rows else ""
+    without = (
+        f", {result.num_without_target:,} of them without a target left" if result.num_without_target else ""
+    )
     display.print(
-        f"{result.split}: {result.num_rows:,} rows{different}; {result.num_cut:,} rows are longer than "
-        f"{result.max_length} tokens and lose their end{without}"
+        f"{result.split}: {result.num_rows:,} rows{different}; {result.num_cut:,} rows are cut to "
+        f"{result.max_length} tokens{without}"
     )
     display.print(table)
 
@@ -86,4 +88,4 @@ def _show_row(display: Display, number: int, row: Mapping[str, Any]) -> None:
     ]
     boundary = len(ids) - num_targets
     display.print(f"  ids         {' '.join([str(first), *ids[:boundary], '|', *ids[boundary:]])}")
-    display.print("  (behind the bar and bold: the targets)\n", style="dim")
+    display.print("  (bold, after the bar: the targets)\n", style="dim")

@@ -1,4 +1,4 @@
-"""Events and results on the terminal: live on one, plain lines elsewhere, JSON where asked."""
+"""Events and results: live on a terminal, plain lines elsewhere, JSON where the user wants it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # the display of `lorafit recipes` must not wait for torch
 
 
 class Display:
-    """The only voice of the program: `report` takes events, `print` lines for people, `print_json` a result."""
+    """Writes everything that a command shows: `report` events, `print` lines for people, `print_json` a result."""
 
     def __init__(self, *, json: bool = False, log_every: int = 10, quiet: bool = False) -> None:
         self.json = json
@@ -79,14 +79,6 @@ class Display:
             case events.Finished():
                 self.console.print(f"finished after {event.step:,} steps and {duration(event.seconds)}")
 
-    def report_progress(self, event: Event) -> None:
-        """Show only how far things are, and that on a terminal only: for a run among many."""
-        from lorafit.run import events
-        from lorafit.training import Stepped
-
-        if self._progress is not None and isinstance(event, events.Started | Stepped | events.Progress):
-            self.report(event)
-
     def _stepped(self, event: Any) -> None:
         assert self._training is not None
         text = self._training.text(event)
@@ -115,12 +107,24 @@ class Display:
         if done >= total:
             self._progress.remove_task(self._bars.pop(what))
 
+    def show_status(self, what: str, text: str | None) -> None:
+        """On a terminal, what `what` is doing just now, in a line of its own; None ends it."""
+        if self._progress is None:
+            return
+        if text is None:
+            if what in self._bars:
+                self._progress.remove_task(self._bars.pop(what))
+            return
+        if what not in self._bars:
+            self._bars[what] = self._progress.add_task(escape(what), total=None, text="")
+        self._progress.update(self._bars[what], text=escape(text))
+
     def print(self, what: Any = "", **options: Any) -> None:
         """A line, or anything that rich can draw. Text from elsewhere goes through `rich.markup.escape` first."""
         self.console.print(what, **options)
 
     def print_wide(self, table: Table) -> None:
-        """A table as wide as it is: a figure that is cut off is worse than a line that is too long."""
+        """A table at its full width: a long line is better than a figure that is cut off."""
         for column in table.columns:
             column.no_wrap = True
         options = self.console.options.update(width=1000)

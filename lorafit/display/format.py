@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from lorafit.files import JsonObject
 from lorafit.metrics.score import flat
 
 
@@ -12,7 +11,7 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}" if abs(value) >= 10 else f"{value:.4f}"
 
 
-def scores_line(scores: dict[str, Any]) -> str:
+def scores_line(scores: JsonObject) -> str:
     """bleu 65.93  nist 8.61"""
     return "  ".join(f"{name} {number(value)}" for name, value in flat(scores).items())
 

@@ -16,7 +16,7 @@ def show_recipes(display: Display, recipes: Sequence[RecipeSummary]) -> None:
         display.print_json([vars(recipe) for recipe in recipes])
         return
     if not recipes:
-        display.print("no shipped recipe is all of that")
+        display.print("no shipped recipe matches all of these filters")
         return
     table = Table("recipe", "task", "base", "method", "paper", box=None, pad_edge=False, header_style="bold")
     for recipe in recipes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
@@ -30,7 +30,7 @@ def show_table(display: Display, report: TableReport, form: str) -> None:
 
 
 def show_explanation(display: Display, explanation: Explanation) -> None:
-    """Where the figures of a cell come from."""
+    """Show where the figures of a cell come from."""
     if display.json:
         display.print_json(_explanation_json(explanation))
         return
@@ -40,7 +40,7 @@ def show_explanation(display: Display, explanation: Explanation) -> None:
     for cell in explanation.cells:
         seeds = ", ".join(f"{v:.{cell.column.digits + 1}f}" for v in cell.values) or "nothing"
         display.print(f"\n{cell.column.name}: {layout.ours(cell)} from {seeds}")
-        display.print(f"  the paper's: {layout.published(cell)}; {layout.judged(cell)}")
+        display.print(f"  the paper's: {layout.published(cell)}; {layout.verdict_text(cell)}")
     runs = {run.path: run for cell in explanation.cells for run in cell.runs}
     for run in runs.values():
         display.print(f"\nseed {run.seed}: {escape(str(run.path))}")
@@ -65,7 +65,7 @@ def _left_out(explanation: Explanation) -> list[tuple[str, str]]:
     ]
 
 
-def _explanation_json(explanation: Explanation) -> dict[str, Any]:
+def _explanation_json(explanation: Explanation) -> dict[str, object]:
     cells = explanation.cells
     runs = {str(run.path): run for cell in cells for run in cell.runs}
     return {
@@ -141,7 +141,7 @@ def _add_line(grid: Table, line: Line, num_trained: str) -> None:
 
 def _verdict(cell: Cell) -> str:
     colour = "green" if cell.verdict == "off" and cell.better else _COLOURS[cell.verdict]
-    return f"[{colour}]{layout.judged(cell)}[/]" if colour else layout.judged(cell)
+    return f"[{colour}]{layout.verdict_text(cell)}[/]" if colour else layout.verdict_text(cell)
 
 
 def _show_missing(display: Display, report: TableReport) -> None:
@@ -153,4 +153,4 @@ def _show_missing(display: Display, report: TableReport) -> None:
     for name in report.missing[:_MOST_COMMANDS]:
         display.print(f"  {layout.fill_command(name)}")
     if len(report.missing) > _MOST_COMMANDS:
-        display.print(f"  … and {len(report.missing) - _MOST_COMMANDS} more (--json lists all)")
+        display.print(f"  … and {len(report.missing) - _MOST_COMMANDS} more (the JSON form lists all)")

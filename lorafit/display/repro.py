@@ -1,48 +1,70 @@
-"""A table's runs: as a plan, while they go on, and how they ended."""
+"""The runs of a table: planned, while they go on, and how they ended."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
 
 from lorafit.display.display import Display
 from lorafit.display.format import duration
+from lorafit.paper.repro import JobEvent, JobOutput, JobStarted, Outcome, log_path
 
 if TYPE_CHECKING:
     from lorafit.paper.estimate import Estimate
-    from lorafit.paper.repro import Job, Outcome
+    from lorafit.paper.jobs import Job
 
 
-def show_job(display: Display, number: int, total: int, job: Job) -> None:
-    """A run begins."""
-    display.print(f"run {number}/{total}: {job.title}")
+def show_runs(
+    display: Display, events: Iterable[JobEvent], jobs: Sequence[Job], *, verbose: bool
+) -> list[Outcome]:
+    """What happens while a table is run; returns how every job ended.
+
+    On a terminal each running job has a line that shows the last it wrote; `verbose` shows all that it writes.
+    """
+    outcomes = []
+    for event in events:
+        title = escape(event.job.title)
+        match event:
+            case JobStarted():
+                display.print(f"run {jobs.index(event.job) + 1}/{len(jobs)}: {title}")
+            case JobOutput() if verbose:
+                display.print(f"  {title}: {escape(event.line)}")
+            case JobOutput():
+                display.show_status(event.job.title, event.line)
+            case Outcome():
+                display.show_status(event.job.title, None)
+                _show_outcome(display, event)
+                outcomes.append(event)
+    return outcomes
 
 
-def show_outcome(display: Display, outcome: Outcome) -> None:
-    """A run has ended, or needs not be made."""
+def _show_outcome(display: Display, outcome: Outcome) -> None:
     title = escape(outcome.job.title)
     match outcome.status:
         case "done":
             display.print(f"  done: {title} ({duration(outcome.seconds)})")
-        case "finished before":
-            display.print(f"  {title}: finished before")
         case "not tried":
-            assert outcome.job.needs is not None
-            display.print(f"  {title}: not tried, since {outcome.job.needs.title} failed", style="yellow")
+            needs = f", since {escape(outcome.job.needs.title)} failed" if outcome.job.needs else ""
+            display.print(f"  {title}: not tried{needs}", style="yellow")
+        case "failed":
+            log = escape(str(log_path(outcome.job)))
+            display.print(f"  {title}: failed: {escape(outcome.error)} (log: {log})", style="red")
         case _:
-            display.print(f"  {title}: failed: {escape(str(outcome.error))}", style="red")
+            display.print(f"  {title}: {outcome.status}")
 
 
-def show_summary(display: Display, counts: dict[str, int]) -> None:
-    """How many ended how."""
+def show_summary(display: Display, outcomes: Sequence[Outcome]) -> None:
+    """How many jobs ended how."""
+    counts = Counter(outcome.status for outcome in outcomes)
     display.print("\n" + ", ".join(f"{count} {status}" for status, count in counts.items()))
 
 
 def show_estimates(display: Display, estimates: Sequence[Estimate]) -> None:
-    """What `--dry-run` prints."""
+    """Every run with its state and cost, and what is left to do."""
     if display.json:
         display.print_json(_json(estimates))
         return
@@ -71,12 +93,12 @@ def show_estimates(display: Display, estimates: Sequence[Estimate]) -> None:
         f"\n{len(missing)} of {len(estimates)} runs to make, {steps:,} optimizer steps, {total_hours:,.1f} hours"
     )
     display.print(
-        "hours: of training on this machine, drawn out from a step with a few layers of each base; "
-        "validation, decoding and scoring come on top"
+        "hours: of training on this machine, extrapolated from a step with a few layers of each base; "
+        "validation, decoding and scoring are not included"
     )
 
 
-def _json(estimates: Sequence[Estimate]) -> list[dict[str, Any]]:
+def _json(estimates: Sequence[Estimate]) -> list[dict[str, object]]:
     return [
         {
             "recipe": e.job.recipe,

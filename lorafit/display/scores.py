@@ -1,4 +1,4 @@
-"""Scores beside the paper's, and a few texts that were written."""
+"""Scores beside the paper's, and a few predictions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from lorafit.display.display import Display
-from lorafit.display.format import flat, number
+from lorafit.display.format import number
+from lorafit.metrics.score import flat
 
 
 def show_scores(display: Display, result: Mapping[str, Any], paper: Mapping[str, float]) -> None:
@@ -40,7 +41,7 @@ def show_scores(display: Display, result: Mapping[str, Any], paper: Mapping[str,
 
 
 def show_samples(display: Display, samples: Sequence[Mapping[str, Any]]) -> None:
-    """What went in, what was written or chosen, and what would have been right."""
+    """Inputs, predictions, and references or labels."""
     for sample in samples:
         display.print()
         given = sample["input"] if isinstance(sample["input"], dict) else {"input": sample["input"]}

@@ -1,4 +1,4 @@
-"""Scores of texts that came from anywhere."""
+"""Scores of texts that any system has written."""
 
 from __future__ import annotations
 

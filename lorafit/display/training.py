@@ -1,15 +1,17 @@
-"""What a run would do, and what it came to."""
+"""The plan of a run, and its result."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
 
 from lorafit.display.display import Display
-from lorafit.display.format import flat, number
+from lorafit.display.format import number
 from lorafit.display.scores import show_samples, show_scores
+from lorafit.files import JsonObject
+from lorafit.metrics.score import flat
 from lorafit.recipe import to_toml
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ def show_plan(display: Display, plan: Plan) -> None:
     head = f" + {plan.num_head:,} of the head" if plan.num_head else ""
     dropped = f" + {plan.num_dropped:,} that only training needs" if plan.num_dropped else ""
     display.print(f"\ntrainable parameters: {plan.num_trained:,}{head}{dropped} (base: {plan.num_total:,})")
-    source = "in the training data" if plan.rows_known else "of the original data, which is not here"
+    source = "in the training data" if plan.rows_known else "of the original data, which are not here"
     display.print(f"training rows: {plan.num_train_rows:,} ({source})")
     schedule = plan.schedule
     display.print(f"optimizer steps: {schedule.num_steps:,}, {schedule.num_warmup:,} of them warm-up")
@@ -43,12 +45,12 @@ def show_plan(display: Display, plan: Plan) -> None:
 
 
 def show_train_result(display: Display, plan: Plan, result: TrainResult) -> None:
-    """Scores beside the paper's, a few predictions, and where everything is."""
+    """Scores beside the paper's, a few predictions, and the folders."""
     if display.json:
         display.print_json(_run_json(result))
         return
     if result.already_finished:
-        display.print(f"{escape(str(result.run))}: this run is finished already; here is its result")
+        display.print(f"{escape(str(result.run))}: this run is finished already; its result:")
     show_scores(display, result.scores, plan.recipe.paper.scores)
     show_samples(display, result.samples)
     display.print(f"\nrun folder: {escape(str(result.run))}\nadapter:    {escape(str(result.adapter))}")
@@ -79,7 +81,7 @@ def show_seeds(display: Display, result: SeedsResult) -> None:
         display.print(f"run folder: {escape(str(run.run))}")
 
 
-def _seeds_json(result: SeedsResult) -> dict[str, Any]:
+def _seeds_json(result: SeedsResult) -> JsonObject:
     return {
         "runs": [_run_json(run) | {"seed": seed} for seed, run in result.runs.items()],
         "mean": {name: spread.mean for name, spread in result.spread.items()},
@@ -88,7 +90,7 @@ def _seeds_json(result: SeedsResult) -> dict[str, Any]:
     }
 
 
-def _run_json(result: TrainResult) -> dict[str, Any]:
+def _run_json(result: TrainResult) -> JsonObject:
     return {
         "run": str(result.run),
         "adapter": str(result.adapter),
@@ -97,7 +99,7 @@ def _run_json(result: TrainResult) -> dict[str, Any]:
     }
 
 
-def _plan_json(plan: Plan) -> dict[str, Any]:
+def _plan_json(plan: Plan) -> JsonObject:
     return {
         "recipe": plan.recipe.model_dump(mode="json") | {"method": plan.method.options()},
         "trainable": plan.num_trained,

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from lorafit.errors import DataError
+from lorafit.files import JsonObject
 from lorafit.metrics import METRICS, Kind, Metric
 from lorafit.metrics.scorers import Scorer
 from lorafit.metrics.scoring import text_metrics
 from lorafit.metrics.significance import Difference
 
-Prediction = dict[str, Any]
+Prediction = JsonObject
 
 _SCORES: dict[Kind, tuple[str, ...]] = {
     "text": ("bleu", "chrf"),

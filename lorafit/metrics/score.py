@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
+from lorafit.files import JsonObject
+
 if TYPE_CHECKING:  # both need numpy, which is imported only to compare two systems
     import numpy as np
     from numpy.typing import NDArray
@@ -103,9 +105,9 @@ def present(references: Sequence[str]) -> list[str]:
     return [reference for reference in references if reference]
 
 
-def flat(scores: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(scores: Mapping[str, Any], prefix: str = "") -> JsonObject:
     """{"all": {"bleu": 1}} -> {"all.bleu": 1}"""
-    out: dict[str, Any] = {}
+    out: JsonObject = {}
     for name, value in scores.items():
         out |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
     return out

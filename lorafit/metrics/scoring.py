@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from lorafit.errors import DataError, RecipeError, lookup
+from lorafit.files import JsonObject
 from lorafit.metrics import METRICS, Kind, Metric, Score, TextMetric
 from lorafit.metrics.external import External, is_external
 from lorafit.metrics.scorers import Scorer
@@ -32,7 +33,7 @@ class Scores:
         """The figures over everything."""
         return self.parts["all"]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """{"scores", "signatures", "reasons", "notes"}; the scores by split where there are splits."""
         scores = self.parts if len(self.parts) > 1 else self.all
         return {

@@ -47,7 +47,7 @@ def load_config(
     _check_folder(base)
     try:
         config = AutoConfig.from_pretrained(
-            _hub_id_or_path(base), revision=revision, local_files_only=local_only
+            _hub_id_or_path(base), revision=revision, local_files_only=local_only, trust_remote_code=False
         )
     except (OSError, ValueError) as error:
         if base not in KNOWN_SHAPES:
@@ -88,7 +88,9 @@ def load_tokenizer(base: str, revision: str | None = None) -> PreTrainedTokenize
             source = _hub_id_or_path(base)
             # Without a config nothing but the files' names says which tokenizer it is.
             kind: Any = GPT2Tokenizer if alone else AutoTokenizer
-            tokenizer: PreTrainedTokenizerBase = kind.from_pretrained(source, revision=revision)
+            tokenizer: PreTrainedTokenizerBase = kind.from_pretrained(
+                source, revision=revision, trust_remote_code=False
+            )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise _not_found("tokenizer", base, revision, error) from error
     if len(tokenizer) <= len(tokenizer.all_special_ids):
@@ -116,6 +118,7 @@ def load_base(
                 _hub_id_or_path(base),
                 config=config,
                 revision=revision,
+                trust_remote_code=False,
                 dtype=torch.float32,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,
@@ -172,7 +175,9 @@ def skeleton(config: PretrainedConfig, output: Kind, *, with_buffers: bool = Fal
     """
     family = family_of(config)
     with _parameters_on_meta() if with_buffers else torch.device("meta"):
-        net: PreTrainedModel = family.heads[output].auto_class.from_config(config, dtype=torch.float32)
+        net: PreTrainedModel = family.heads[output].auto_class.from_config(
+            config, dtype=torch.float32, trust_remote_code=False
+        )
     return Model(net.eval(), None, family, output)
 
 

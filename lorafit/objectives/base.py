@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from lorafit.decoding import BeamSearch, Strategy
+from lorafit.files import JsonObject
 from lorafit.metrics.scoring import Scores
 from lorafit.models import Model, take_packed_rows
 from lorafit.training import Batch, ProcessGroup
@@ -141,7 +142,7 @@ class Objective(ABC, Generic[RowT, ExampleT, BatchT]):
         """
 
     @abstractmethod
-    def lines(self, rows: Sequence[RowT], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
+    def lines(self, rows: Sequence[RowT], predictions: Sequence[Prediction]) -> list[JsonObject]:
         """One JSON object an item, for predictions/<split>.jsonl. `predictions` has every item, by index."""
 
     @abstractmethod

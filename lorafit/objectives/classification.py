@@ -14,6 +14,7 @@ from typing_extensions import override
 from lorafit.data import LabelRow
 from lorafit.data.labelled import EncodedText, LabelBatch, encode_labelled, pack_labelled, pad_labelled
 from lorafit.errors import DropArgument, RecipeError
+from lorafit.files import JsonObject
 from lorafit.metrics.scoring import Scores, missing_metrics, score_by
 from lorafit.models import Model
 from lorafit.objectives.base import AnswerOptions, Encoded, Objective, Prediction, Validation
@@ -155,7 +156,7 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
             yield from ((each.index, self.task.label_text(float(each.value))) for each in predictions)
 
     @override
-    def lines(self, rows: Sequence[LabelRow], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
+    def lines(self, rows: Sequence[LabelRow], predictions: Sequence[Prediction]) -> list[JsonObject]:
         return [
             {
                 "input": dict(row.texts),

@@ -17,6 +17,7 @@ from lorafit.data import TextRow
 from lorafit.data.batches import SequenceBatch, pack, pad
 from lorafit.data.encode import EncodedPair, TextFormat, encode_pairs, encode_prompts, end_of_text
 from lorafit.decoding import BeamSearch, Strategy, batches_of, generate
+from lorafit.files import JsonObject
 from lorafit.metrics.scorers import SCORERS
 from lorafit.metrics.scoring import Scores, missing_metrics, score_texts
 from lorafit.models import Model
@@ -195,7 +196,7 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
         )
 
     @override
-    def lines(self, rows: Sequence[TextRow], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
+    def lines(self, rows: Sequence[TextRow], predictions: Sequence[Prediction]) -> list[JsonObject]:
         return [
             {
                 "input": group.prompt,

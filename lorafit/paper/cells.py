@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lorafit.paper.published import Column, Figure, PaperTable, Row, Rule
-from lorafit.paper.runs import Run
+from lorafit.paper.runs import CellKey, RunRecord
 
 Verdict = Literal["within", "off", "not run", "not published"]
 
@@ -27,7 +27,7 @@ class Cell:
 
     column: Column
     published: Figure | None
-    runs: tuple[Run, ...]
+    runs: tuple[RunRecord, ...]
     values: tuple[float, ...]
     value: float | None
     std: float | None
@@ -35,24 +35,23 @@ class Cell:
 
     @property
     def difference(self) -> float | None:
-        """Ours less the paper's, ours rounded as the paper rounds."""
+        """Our figure minus the paper's, ours rounded as the paper rounds; None without both."""
         if self.value is None or self.published is None:
             return None
         return round(round(self.value, self.column.digits) - self.published.value, self.column.digits)
 
     @property
     def verdict(self) -> Verdict:
-        """Within: ours, rounded as the paper rounds, lies in the published ±; where there is none, it is the same."""
+        """Within: our figure, rounded as the paper rounds, lies in the published ±; without a ± it is the same."""
         if self.value is None:
             return "not run"
-        if self.published is None:
+        if self.published is None or self.difference is None:
             return "not published"
-        assert self.difference is not None
         return "within" if abs(self.difference) <= (self.published.margin or 0.0) + 1e-9 else "off"
 
     @property
     def better(self) -> bool:
-        """Whether ours is the better one."""
+        """Whether our figure is better than the paper's."""
         return (self.difference or 0.0) * (1 if self.column.higher_is_better else -1) > 0
 
 
@@ -79,7 +78,7 @@ class Line:
 class LeftOut:
     """A run of the table that does not count, and why."""
 
-    run: Run
+    run: RunRecord
     why: str
 
 
@@ -94,17 +93,17 @@ class TableReport:
     missing: tuple[str, ...]
 
 
-CellKey = tuple[str, str, str]
-"""(table, row, task)."""
-
-
 def build_report(
-    table: PaperTable, runs: Sequence[Run], recipes: Mapping[CellKey, str], *, include_changed: bool = False
+    table: PaperTable,
+    runs: Sequence[RunRecord],
+    recipes: Mapping[CellKey, str],
+    *,
+    include_changed: bool = False,
 ) -> TableReport:
     """The report on a table.
 
-    `recipes` are the shipped ones by the cell they fill. A run counts when it is finished, no other run of its seed
-    came before it, and its recipe is the cell's; with `include_changed` also where its recipe was changed.
+    `recipes` are the shipped ones by the cell they fill. A run counts when it is finished, it is the first of its seed,
+    and its recipe is the cell's; with `include_changed`, also when its recipe was changed.
     """
     counted, left_out = _choose(table, runs, include_changed)
     lines = tuple(_line(table, row, table.columns, counted, recipes) for row in table.rows)
@@ -116,16 +115,16 @@ def build_report(
 
 
 def cell_key(table: PaperTable, label: str, task: str) -> CellKey:
-    """Where the runs of a cell are to be found: Table 18 takes its row r = 4 from Table 3."""
+    """The cell whose runs fill a cell, mostly itself: Table 18 takes its row r = 4 from Table 3."""
     number, row = table.same_run.get(label, (table.number, label))
     return number, row, task
 
 
 def _choose(
-    table: PaperTable, runs: Sequence[Run], include_changed: bool
-) -> tuple[dict[CellKey, list[Run]], list[LeftOut]]:
+    table: PaperTable, runs: Sequence[RunRecord], include_changed: bool
+) -> tuple[dict[CellKey, list[RunRecord]], list[LeftOut]]:
     wanted = {cell_key(table, row.label, task) for row in table.rows for task in table.tasks}
-    counted: dict[CellKey, list[Run]] = {}
+    counted: dict[CellKey, list[RunRecord]] = {}
     left_out = []
     for run in runs:
         if run.cell is None or run.cell not in wanted:
@@ -147,7 +146,7 @@ def _line(
     table: PaperTable,
     row: Row,
     columns: Sequence[Column],
-    counted: Mapping[CellKey, Sequence[Run]],
+    counted: Mapping[CellKey, Sequence[RunRecord]],
     recipes: Mapping[CellKey, str],
 ) -> Line:
     cells = []
@@ -160,7 +159,9 @@ def _line(
     return Line(row, tuple(cells), average)
 
 
-def _cell(column: Column, figure: Figure | None, runs: Sequence[Run], recipe: str | None, rule: Rule) -> Cell:
+def _cell(
+    column: Column, figure: Figure | None, runs: Sequence[RunRecord], recipe: str | None, rule: Rule
+) -> Cell:
     used = tuple(sorted((run for run in runs if column.score in run.scores), key=lambda run: run.seed))
     values = tuple(run.scores[column.score] * column.factor for run in used)
     return Cell(column, figure, used, values, aggregate(values, rule), spread(values), recipe)

@@ -1,21 +1,22 @@
-"""What a table would cost: runs, steps, trained parameters and hours, before anything is loaded."""
+"""What the runs of a table would cost: steps, trained parameters and hours, before any weights are loaded."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lorafit.paper.jobs import Job, JobState
 from lorafit.paper.probe import Speed, measure
-from lorafit.paper.repro import Job
 from lorafit.run.plan import Plan, load_plan
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A run before it is made. `state` is "finished", "to resume" or "to run"; `hours` are None without a probe."""
+    """What a run costs. `num_trained` are parameters of the method, `num_head` of the head; `hours` needs a probe."""
 
     job: Job
-    state: str
+    state: JobState
     num_steps: int
     num_trained: int
     num_head: int
@@ -23,9 +24,9 @@ class Estimate:
 
 
 def estimate(jobs: Sequence[Job], *, probe: bool = True) -> list[Estimate]:
-    """Plan every job; a probe is made once for each base and method, and shared by tasks and seeds.
+    """Plan every job, and with `probe` measure its speed, once for each base and method.
 
-    Raises RecipeError for a recipe that cannot be carried out.
+    Raises RecipeError for a recipe that cannot be trained.
     """
     plans: dict[str, Plan] = {}
     speeds: dict[tuple[str, str], Speed] = {}
@@ -35,22 +36,17 @@ def estimate(jobs: Sequence[Job], *, probe: bool = True) -> list[Estimate]:
         plans[job.recipe] = plan
         hours = None
         if probe:
-            key = (plan.recipe.model.base, str(sorted(_shape(plan).items())))
-            if key not in speeds:
-                speeds[key] = measure(plan)
+            key = plan.recipe.model.base, _method_options(plan)
+            speeds[key] = speeds.get(key) or measure(plan)
             hours = speeds[key].hours(plan)
         estimates.append(
-            Estimate(job, _state(job), plan.schedule.num_steps, plan.num_trained, plan.num_head, hours)
+            Estimate(job, job.state(), plan.schedule.num_steps, plan.num_trained, plan.num_head, hours)
         )
     return estimates
 
 
-def _shape(plan: Plan) -> dict[str, object]:
-    """The method's options, but not where it starts from."""
-    return {key: str(value) for key, value in plan.method.options().items() if key != "init_from"}
-
-
-def _state(job: Job) -> str:
-    if not (job.output / "recipe.toml").is_file():
-        return "to run"
-    return "finished" if job.finished() else "to resume"
+def _method_options(plan: Plan) -> str:
+    """What decides the speed of a method: its options but for the adapter that it starts from."""
+    options = plan.method.options()
+    options.pop("init_from", None)
+    return json.dumps(options, sort_keys=True)

@@ -10,7 +10,6 @@ import csv as csv_module
 import html as html_module
 import io
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from lorafit.paper.cells import RULES, Cell, Line, TableReport
 
@@ -39,7 +38,7 @@ def difference(cell: Cell) -> str:
     return "" if cell.difference is None else f"{cell.difference:+.{cell.column.digits}f}"
 
 
-def judged(cell: Cell) -> str:
+def verdict_text(cell: Cell) -> str:
     """`off by -1.3`, `within (+0.1)`, `not run`."""
     if cell.verdict == "within":
         return f"within ({difference(cell)})"
@@ -76,7 +75,7 @@ def _body(report: TableReport) -> list[list[str]]:
             continue
         rows.append([title, trained, "ours", *map(ours, cells)])
         rows.append(["", "", "paper", *paper])
-        rows.append(["", "", "difference", *map(judged, cells)])
+        rows.append(["", "", "difference", *map(verdict_text, cells)])
     return rows
 
 
@@ -194,7 +193,7 @@ def csv(report: TableReport) -> str:
     return stream.getvalue()
 
 
-def to_json(report: TableReport) -> dict[str, Any]:
+def to_json(report: TableReport) -> dict[str, object]:
     """Everything, for programs."""
     return {
         "table": report.table.number,
@@ -207,7 +206,7 @@ def to_json(report: TableReport) -> dict[str, Any]:
     }
 
 
-def _record(line: Line, cell: Cell) -> dict[str, Any]:
+def _record(line: Line, cell: Cell) -> dict[str, object]:
     return {
         "row": line.row.label,
         "model": line.row.model,

@@ -1,4 +1,4 @@
-"""How long a run would take here: a short measurement on a slice of the base, drawn out to the whole."""
+"""How long a run would take here: a short measurement of a few layers of the base, extrapolated to all of them."""
 
 from __future__ import annotations
 
@@ -7,28 +7,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from transformers import PretrainedConfig
 
 from lorafit.lora import Draws, draw_from
 from lorafit.models import Model, family_of, skeleton
 from lorafit.run.placement import Placement
 from lorafit.run.plan import Plan
+from lorafit.tasks import PRESETS
 
-# Tokens of an example. Texts: means of context + completion over the original valid and test files. GLUE: estimates.
-TYPICAL_TOKENS = {
-    "e2e": 62,
-    "dart": 70,
-    "webnlg": 79,
-    "cola": 12,
-    "sst2": 14,
-    "mrpc": 54,
-    "stsb": 32,
-    "qqp": 31,
-    "mnli": 41,
-    "qnli": 52,
-    "rte": 72,
-    "wnli": 38,
-}
-_DEFAULT_TOKENS = 64
 _PROBED_EXAMPLES = 4
 _FEW_LAYERS, _MORE_LAYERS = 2, 4
 
@@ -40,24 +26,23 @@ class Speed:
     seconds_per_token: float
 
     def hours(self, plan: Plan) -> float:
-        """Training alone; validation, decoding and scoring come on top."""
+        """Hours of training alone, without validation, decoding and scoring."""
         return self.seconds_per_token * num_tokens(plan) / 3600
 
 
 def num_tokens(plan: Plan) -> float:
     """Tokens that a run reads in training."""
-    length = min(TYPICAL_TOKENS.get(plan.task.name, _DEFAULT_TOKENS), plan.recipe.data.max_length)
-    return float(plan.schedule.num_steps * plan.recipe.train.batch_size * length)
+    return float(plan.schedule.num_steps * plan.recipe.train.batch_size * _example_length(plan))
 
 
 def measure(plan: Plan) -> Speed:
-    """Time one training step with 2 and with 4 layers of the base, its weights random: what a layer adds is the same
-    for all of them, so the whole base follows without being loaded."""
+    """Time one training step with 2 and with 4 layers of the base, with random weights. Every layer adds the same, so
+    the time of the whole base follows without loading it."""
     placement = Placement.of(plan.recipe.model.dtype)
     few, more = (_step_seconds(plan, layers, placement) for layers in (_FEW_LAYERS, _MORE_LAYERS))
     a_layer = max(more - few, 0.0) / (_MORE_LAYERS - _FEW_LAYERS)
-    seconds = few + (_num_layers(plan) - _FEW_LAYERS) * a_layer
-    return Speed(seconds / (_PROBED_EXAMPLES * _probe_length(plan)))
+    seconds = few + (_text_config(plan).num_hidden_layers - _FEW_LAYERS) * a_layer
+    return Speed(seconds / (_PROBED_EXAMPLES * _example_length(plan)))
 
 
 def _step_seconds(plan: Plan, num_layers: int, placement: Placement) -> float:
@@ -68,7 +53,8 @@ def _step_seconds(plan: Plan, num_layers: int, placement: Placement) -> float:
     placement.place(model)
     draw_from(model.net, draws)
     model.net.train()
-    ids = torch.randint(5, 100, (_PROBED_EXAMPLES, _probe_length(plan)), device=placement.device)
+    shape = _PROBED_EXAMPLES, _example_length(plan)
+    ids = torch.randint(_text_config(plan).vocab_size, shape, device=placement.device)
     return min([_timed_step(model, ids, placement) for _ in range(3)][1:])
 
 
@@ -95,9 +81,9 @@ def _timed_step(model: Model, ids: Tensor, placement: Placement) -> float:
     return time.perf_counter() - started
 
 
-def _probe_length(plan: Plan) -> int:
-    return min(TYPICAL_TOKENS.get(plan.task.name, _DEFAULT_TOKENS), plan.recipe.data.max_length)
+def _example_length(plan: Plan) -> int:
+    return min(PRESETS[plan.task.name].size.example_length, plan.recipe.data.max_length)
 
 
-def _num_layers(plan: Plan) -> int:
-    return int(family_of(plan.config).text_config(plan.config).num_hidden_layers)
+def _text_config(plan: Plan) -> PretrainedConfig:
+    return family_of(plan.config).text_config(plan.config)

@@ -83,20 +83,6 @@ class PaperTable:
         }
 
 
-def column(
-    title: str,
-    task: str,
-    score: str,
-    *,
-    factor: float,
-    digits: int,
-    group: str = "",
-    higher_is_better: bool = True,
-) -> Column:
-    """A Column; short to write."""
-    return Column(title, task, score, factor, digits, group, higher_is_better)
-
-
 def read_rows(text: str, *, num_figures: int) -> tuple[Row, ...]:
     """Lines of `model | method marks | trained | figure | …`; a figure reads `87.1±.3`, `2.47` or `-`.
 

@@ -1,194 +1,177 @@
-"""A table of the paper as a graph of runs, and carrying it out: what is finished stays, what is missing is run."""
+"""Jobs -> run folders. Every job is a process of its own, several run at a time, and what is finished stays."""
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
-from lorafit.errors import InterruptedRunError, LorafitError, RecipeError, did_you_mean
-from lorafit.paper import PaperTable
-from lorafit.paper.cells import cell_key
-from lorafit.paper.table import find_table, recipes_by_cell
-from lorafit.recipe import differing_keys
-from lorafit.run.events import Report
-from lorafit.run.plan import load_plan
-from lorafit.run.recipes import Recipe, open_recipe
-from lorafit.run.train import TrainOptions, train
-from lorafit.training import ProcessGroup
+from lorafit.errors import RUN_AGAIN, InterruptedRunError
+from lorafit.paper.jobs import Job
 
-SEEDS = {"median": (0, 1, 2, 3, 4), "mean": (0, 1, 2)}  # as many as the paper has; it does not name them
+_POLL_S = 0.2
+_ERROR = "error: "  # how the command line begins each line of an error
 
 
 @dataclass(frozen=True)
-class Job:
-    """One run. `needs` is the run whose adapter it starts from; `rows` are the rows of the table it stands for."""
+class JobStarted:
+    """A process runs the job."""
 
-    recipe: str
-    seed: int
-    output: Path
-    overrides: tuple[str, ...] = ()
-    needs: Job | None = None
-    rows: tuple[str, ...] = ()
-
-    @property
-    def title(self) -> str:
-        return f"{self.recipe} seed {self.seed}"
-
-    def settings(self) -> list[str]:
-        """Every `section.key=value` of the run."""
-        warm = [f'method.init_from="{self.needs.output / "adapter"}"'] if self.needs else []
-        return [*self.overrides, *warm, f"train.seed={self.seed}"]
-
-    def resolved(self) -> Recipe:
-        """The recipe with all that this run sets."""
-        return open_recipe(self.recipe, self.settings())
-
-    def finished(self) -> bool:
-        """Whether the run folder holds the result of this very recipe."""
-        if not (self.output / "scores.json").is_file():
-            return False
-        return not differing_keys(self.resolved(), open_recipe(self.output / "recipe.toml"))
+    job: Job
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which part of a table: rows and tasks by name (empty means all), and seeds (empty means the paper's number)."""
+class JobOutput:
+    """A line that the job's process wrote."""
 
-    rows: Sequence[str] = ()
-    tasks: Sequence[str] = ()
-    seeds: Sequence[int] = ()
+    job: Job
+    line: str
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: "finished before", "done", "failed" or "not tried" (what it needs had failed)."""
+    """How a job ended. "not tried": the run that it needs failed. `error` and `exit_code` are those of a failed run."""
 
     job: Job
-    status: str
+    status: Literal["finished before", "done", "failed", "not tried", "interrupted"]
     seconds: float = 0.0
-    error: LorafitError | None = None
+    error: str = ""
+    exit_code: int = 0
 
 
-OverridesOf = Callable[[Recipe], Sequence[str]]
-"""What to change in a recipe, such as the base and the data of a quick run."""
+JobEvent = JobStarted | JobOutput | Outcome
 
 
-def plan_jobs(
-    number: str,
-    wanted: Wanted,
-    runs_dir: Path,
-    *,
-    overrides: Sequence[str] = (),
-    adjust: OverridesOf | None = None,
-) -> list[Job]:
-    """The runs of a table, each behind the one it needs. `overrides` are set in all, `adjust` sets more for each.
-
-    Raises RecipeError for a table, row, task or key that there is not.
-    """
-    table = find_table(number)
-    graph = _Graph(runs_dir, tuple(overrides), adjust)
-    seeds = tuple(wanted.seeds) or SEEDS[table.rule]
-    rows_of = _recipes(table, wanted)
-    for seed in seeds:
-        for name, rows in rows_of.items():
-            graph.add(name, seed, seeds[0], rows)
-    return list(graph.jobs.values())
-
-
-@dataclass
-class _Graph:
-    """Jobs by (recipe, seed), in an order in which what is needed comes first."""
-
-    runs_dir: Path
-    overrides: tuple[str, ...]
-    adjust: OverridesOf | None
-    jobs: dict[tuple[str, int], Job] = field(default_factory=dict)
-
-    def add(self, name: str, seed: int, first_seed: int, rows: tuple[str, ...] = ()) -> Job:
-        """The job of a recipe. A warm start needs the first seed's run, since the paper starts all from one adapter."""
-        known = self.jobs.get((name, seed))
-        if known is not None:
-            return known
-        recipe = open_recipe(name, self.overrides)
-        source = getattr(recipe.method, "init_from", None)
-        needs = self.add(Path(source).parts[-3], first_seed, first_seed) if source else None
-        more = tuple(self.adjust(recipe)) if self.adjust else ()
-        job = Job(name, seed, self.runs_dir / name / f"seed-{seed}", self.overrides + more, needs, rows)
-        self.jobs[name, seed] = job
-        return job
-
-
-def _recipes(table: PaperTable, wanted: Wanted) -> dict[str, tuple[str, ...]]:
-    """Recipe -> the rows it fills, in the table's order."""
-    rows = _chosen("--rows", wanted.rows, [row.label for row in table.rows])
-    tasks = _chosen("--tasks", wanted.tasks, table.tasks)
-    shipped = recipes_by_cell()
-    found: dict[str, tuple[str, ...]] = {}
-    for label in rows:
-        for task in tasks:
-            name = shipped.get(cell_key(table, label, task))
-            if name is None:
-                raise RecipeError(
-                    f"Table {table.number}, {label}, {task}: no recipe is shipped for this cell"
-                )
-            found[name] = (*found.get(name, ()), label)
-    return found
-
-
-def _chosen(option: str, wanted: Sequence[str], known: Sequence[str]) -> list[str]:
-    """Names as asked for, in the table's order; a part of a name stands for all that have it."""
-    if not wanted:
-        return list(known)
-    chosen = set()
-    for name in wanted:
-        exact = [k for k in known if k.lower() == name.lower()]
-        matches = exact or [k for k in known if name.lower() in k.lower()]
-        if not matches:
-            hint = did_you_mean(name, known) or f"; there are {', '.join(map(repr, known))}"
-            raise RecipeError(f"{option} {name}: no such name in this table{hint}")
-        chosen.update(matches)
-    return [k for k in known if k in chosen]
+def log_path(job: Job) -> Path:
+    """Where a job's process writes everything that it says: beside the run folder."""
+    return job.output.with_name(f"{job.output.name}.log.txt")
 
 
 def run_jobs(
-    jobs: Sequence[Job], report: Report, started: Callable[[int, Job], None], group: ProcessGroup
-) -> Iterator[Outcome]:
-    """Carry the jobs out one after the other, in this process; `started` is told of each that has to be run.
+    jobs: Sequence[Job],
+    command: Callable[[Job], Sequence[str]],
+    num_slots: int,
+    stop: Callable[[], str | None],
+) -> Generator[JobEvent, None, None]:
+    """Run what is not finished, up to `num_slots` processes at a time; `command` is what trains a job.
 
-    A failed run ends nothing but the runs that need it. Raises InterruptedRunError when a run is interrupted.
+    A failed run ends nothing but the runs that need it. When `stop` gives a reason, or one run is interrupted by
+    something else, the running processes are asked to save and stop; then InterruptedRunError is raised.
     """
-    broken: set[Path] = set()
-    for number, job in enumerate(jobs, start=1):
-        if job.needs and job.needs.output in broken:
-            broken.add(job.output)
-            yield Outcome(job, "not tried")
-            continue
-        begun = time.monotonic()
-        try:
-            if job.finished():
+    schedule = _Schedule(list(jobs), command, _slots(num_slots))
+    try:
+        while schedule.waiting or schedule.running:
+            schedule.stop(stop())
+            yield from schedule.collect()
+            yield from schedule.start_ready()
+            time.sleep(_POLL_S if schedule.running else 0)
+    finally:  # some still run only where the caller has given up
+        for process in schedule.running:
+            process.popen.terminate()
+        for process in schedule.running:
+            process.popen.wait()
+    if schedule.stopped_by:
+        raise InterruptedRunError(f"interrupted ({schedule.stopped_by})", RUN_AGAIN)
+
+
+@dataclass
+class _Schedule:
+    """Jobs that wait, free slots, and processes that run. A slot is what its processes have in their environment."""
+
+    waiting: list[Job]
+    command: Callable[[Job], Sequence[str]]
+    free: list[dict[str, str]]
+    running: list[_Process] = field(default_factory=list)
+    broken: set[Job] = field(default_factory=set)  # without a result
+    stopped_by: str | None = None
+
+    def stop(self, reason: str | None) -> None:
+        """With a reason, start nothing more and ask the running processes to stop, once."""
+        if reason and not self.stopped_by:
+            self.stopped_by = reason
+            self.waiting.clear()
+            for process in self.running:
+                process.popen.terminate()
+
+    def start_ready(self) -> Iterator[JobEvent]:
+        """Start the jobs that wait for no other one, as long as a slot is free."""
+        pending = {*self.waiting, *(process.job for process in self.running)}
+        for job in [job for job in self.waiting if job.needs not in pending]:
+            if not self.free:
+                return
+            self.waiting.remove(job)
+            if job.needs in self.broken:
+                self.broken.add(job)
+                yield Outcome(job, "not tried")
+            elif job.state() == "finished":
                 yield Outcome(job, "finished before")
+            else:
+                self.running.append(_Process(job, self.command(job), self.free.pop(0)))
+                yield JobStarted(job)
+
+    def collect(self) -> Iterator[JobEvent]:
+        """What the processes wrote, and how those ended that have."""
+        for process in list(self.running):
+            code = process.popen.poll()
+            yield from (JobOutput(process.job, line) for line in process.new_lines())
+            if code is None:
                 continue
-            started(number, job)
-            train(load_plan(job.recipe, job.settings()), job.output, report, TrainOptions(), group)
-        except InterruptedRunError:
-            raise
-        except LorafitError as error:
-            broken.add(job.output)
-            yield Outcome(job, "failed", time.monotonic() - begun, error)
-            continue
-        yield Outcome(job, "done", time.monotonic() - begun)
+            self.running.remove(process)
+            self.free.append(process.slot)
+            outcome = process.outcome(code, was_stopped=self.stopped_by is not None)
+            if outcome.status != "done":
+                self.broken.add(process.job)
+            if outcome.status == "interrupted":
+                self.stop(f"{process.job.title} was interrupted")
+            yield outcome
 
 
-def first_error(outcomes: Sequence[Outcome]) -> LorafitError | None:
-    """What went wrong first, if anything did."""
-    return next((outcome.error for outcome in outcomes if outcome.error), None)
+class _Process:
+    """A running job, whose output goes to its log."""
+
+    def __init__(self, job: Job, command: Sequence[str], slot: dict[str, str]) -> None:
+        self.job, self.slot, self.log = job, slot, log_path(job)
+        self._began, self._num_read = time.monotonic(), 0
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("wb") as log:
+            self.popen = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | slot)
+
+    def new_lines(self) -> list[str]:
+        """The whole lines that were written since the last call."""
+        with self.log.open("rb") as log:
+            log.seek(self._num_read)
+            lines, newline, _ = log.read().rpartition(b"\n")
+        self._num_read += len(lines + newline)
+        return lines.decode(errors="replace").splitlines()
+
+    def outcome(self, code: int, *, was_stopped: bool) -> Outcome:
+        """How the process ended. `was_stopped`: it was asked to stop, maybe too early for a clean end."""
+        seconds = time.monotonic() - self._began
+        if code == 0:
+            return Outcome(self.job, "done", seconds)
+        if was_stopped or code == InterruptedRunError.exit_code:
+            return Outcome(self.job, "interrupted", seconds)
+        lines = self.log.read_text(encoding="utf-8", errors="replace").split("\n")
+        errors = [line.removeprefix(_ERROR) for line in lines if line.startswith(_ERROR)]
+        if code < 0:
+            errors = [f"ended by {signal.Signals(-code).name}"]
+        error = "\n".join(errors or [line for line in lines if line.strip()][-1:])
+        return Outcome(self.job, "failed", seconds, error, max(code, 1))
 
 
-def by_status(outcomes: Sequence[Outcome]) -> Mapping[str, int]:
-    """How many jobs ended how."""
-    counts: dict[str, int] = {}
-    for outcome in outcomes:
-        counts[outcome.status] = counts.get(outcome.status, 0) + 1
-    return counts
+def _slots(count: int) -> list[dict[str, str]]:
+    """For several slots, a share of the cores and a GPU in turn, as environment variables."""
+    if count == 1:
+        return [{}]
+    import torch
+
+    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, torch.get_num_threads() // count))
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = range(torch.cuda.device_count()) if named is None else named.split(",")
+    gpu_of = [{"CUDA_VISIBLE_DEVICES": str(gpus[slot % len(gpus)])} if gpus else {} for slot in range(count)]
+    return [{"OMP_NUM_THREADS": threads} | gpu for gpu in gpu_of]

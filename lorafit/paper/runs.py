@@ -1,99 +1,107 @@
-"""Finished runs as reports see them: what a run folder says of itself, read without its model."""
+"""Run folders as tables see them: what each says of itself, read without torch or the model."""
 
 from __future__ import annotations
 
 import json
 import os
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from lorafit.errors import NotFoundError
+from lorafit.errors import DataError, NotFoundError
+from lorafit.files import JsonObject
+
+CellKey = tuple[str, str, str]
+"""(table, row, task)."""
 
 
 @dataclass(frozen=True)
-class Run:
-    """A run folder with a recipe. `scores` are flattened (`all.bleu`) and empty while the run is not finished.
+class RunRecord:
+    """What a run folder holds. `cell` is the one that its recipe names; None for a recipe that is not the paper's.
 
-    `changed` says in what the run departs from the recipe of its cell, one `section.key: theirs -> ours` each.
+    `scores` are flattened (`all.bleu`), and empty while the run is not finished. `changed` says how the run's recipe
+    differs from the cell's, one `section.key: theirs -> ours` each.
     """
 
     path: Path
-    recipe: dict[str, Any]
-    scores: dict[str, float]
+    cell: CellKey | None
+    seed: int
     finished: bool
+    scores: Mapping[str, float]
     adapter_sha256: str | None = None
     recipe_hash: str | None = None
     step: int | None = None
     changed: tuple[str, ...] = ()
 
-    @property
-    def cell(self) -> tuple[str, str, str] | None:
-        """(table, row, task) that the recipe names; None for a recipe of one's own."""
-        paper = self.recipe.get("paper", {})
-        if "table" not in paper or "row" not in paper:
-            return None
-        return str(paper["table"]), str(paper["row"]), str(self.recipe["task"]["name"])
 
-    @property
-    def seed(self) -> int:
-        return int(self.recipe.get("train", {}).get("seed", 0))
-
-
-def find_runs(root: Path) -> list[Run]:
+def find_runs(root: Path) -> list[RunRecord]:
     """Every run folder below `root`, by path. Raises NotFoundError when `root` is no folder."""
     if not root.is_dir():
         raise NotFoundError(f"{root}: no such folder of runs")
     return [_read_run(path) for path in sorted(_run_folders(root))]
 
 
+def flatten(scores: Mapping[str, object], prefix: str = "") -> dict[str, float]:
+    """{"all": {"bleu": 1.0}} -> {"all.bleu": 1.0}; scores that could not be computed are left out."""
+    flat: dict[str, float] = {}
+    for name, value in scores.items():
+        match value:
+            case dict():
+                flat |= flatten(value, f"{prefix}{name}.")
+            case int() | float():
+                flat[f"{prefix}{name}"] = float(value)
+    return flat
+
+
 def _run_folders(root: Path) -> Iterator[Path]:
-    """Folders that hold a recipe.toml; what lies below one is its own business."""
+    """Folders that hold a recipe.toml; folders inside one are part of that run."""
     for folder, inner, files in os.walk(root):
         if "recipe.toml" in files:
             inner.clear()
             yield Path(folder)
 
 
-def _read_run(path: Path) -> Run:
+def _read_run(path: Path) -> RunRecord:
     try:
         recipe = tomllib.loads((path / "recipe.toml").read_text(encoding="utf-8"))
-        scores_file = path / "scores.json"
-        finished = scores_file.is_file()
-        scores = json.loads(scores_file.read_text(encoding="utf-8")) if finished else {}
-        card_file = path / "adapter" / "adapter.json"
-        card = json.loads(card_file.read_text(encoding="utf-8")) if card_file.is_file() else {}
+        scores = _read_object(path / "scores.json")
+        card = _read_object(path / "adapter" / "adapter.json") or {}
         loss = _best_validation_loss(path / "metrics.jsonl")
-    except (OSError, ValueError) as error:  # TOML and JSON faults are ValueErrors
-        raise NotFoundError(f"{path}: not readable as a run folder: {error}") from None
-    origin = card.get("provenance", {})
-    tensors = card.get("files", {}).get("adapter.safetensors", {})
-    return Run(
-        path=path,
-        recipe=recipe,
-        scores=flatten(scores.get("scores") or {}) | ({"validation.loss": loss} if loss is not None else {}),
-        finished=finished,
-        adapter_sha256=tensors.get("sha256"),
-        recipe_hash=origin.get("recipe_hash"),
-        step=origin.get("step"),
-    )
+        provenance = card.get("provenance", {})
+        return RunRecord(
+            path=path,
+            cell=_cell(recipe.get("paper", {}), recipe["task"]["name"]),
+            seed=recipe.get("train", {}).get("seed", 0),
+            finished=scores is not None,
+            scores=flatten((scores or {}).get("scores") or {})
+            | ({"validation.loss": loss} if loss is not None else {}),
+            adapter_sha256=card.get("files", {}).get("adapter.safetensors", {}).get("sha256"),
+            recipe_hash=provenance.get("recipe_hash"),
+            step=provenance.get("step"),
+        )
+    except (OSError, ValueError, LookupError, AttributeError, TypeError) as error:
+        raise DataError(f"{path}: not readable as a run folder: {error}") from None
 
 
-def flatten(scores: dict[str, Any], prefix: str = "") -> dict[str, float]:
-    """{"all": {"bleu": 1.0}} -> {"all.bleu": 1.0}; what could not be computed is left out."""
-    flat: dict[str, float] = {}
-    for name, value in scores.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{name}.")
-        elif isinstance(value, int | float):
-            flat[f"{prefix}{name}"] = float(value)
-    return flat
+def _read_object(path: Path) -> JsonObject | None:
+    """A JSON object; None where there is no such file."""
+    if not path.is_file():
+        return None
+    value = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(value, dict):
+        raise ValueError(f"{path.name} is not a JSON object")
+    return value
+
+
+def _cell(paper: Mapping[str, object], task: str) -> CellKey | None:
+    if "table" not in paper or "row" not in paper:
+        return None
+    return str(paper["table"]), str(paper["row"]), task
 
 
 def _best_validation_loss(metrics: Path) -> float | None:
-    """Of the epoch whose adapter was kept: the last validation that says `best`."""
+    """That of the epoch whose adapter was kept: the last validation marked as best."""
     if not metrics.is_file():
         return None
     loss = None

@@ -14,9 +14,10 @@ from typing import Any
 import tomli_w
 
 from lorafit.errors import NotFoundError, RecipeError, did_you_mean
+from lorafit.files import JsonObject
 from lorafit.recipe.library import find_recipe
 
-Document = dict[str, Any]
+Document = JsonObject
 Key = tuple[str, str]  # section, key; ("train", "") is the section as a whole
 
 EXTENDS, UNSET = "extends", "unset"

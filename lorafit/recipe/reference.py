@@ -8,13 +8,13 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
 
+from lorafit.files import JsonObject
 from lorafit.recipe.layers import EXTENDS, UNSET
 from lorafit.recipe.read import NamedSections
 from lorafit.recipe.sections import Recipe, Section
 
-JsonSchema = dict[str, Any]
+JsonSchema = JsonObject
 
 _HEAD = """# Recipes, key by key
 

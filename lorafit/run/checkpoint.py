@@ -17,13 +17,12 @@ import pickle
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from lorafit.errors import Advice, DataError, LorafitError, RecipeError, SetArgument
-from lorafit.files import new_folder
+from lorafit.files import JsonObject, new_folder
 from lorafit.training.member import Position
 
 FORMAT_VERSION = 2  # 1 had the states of torch's, Python's and numpy's global generators
@@ -39,9 +38,9 @@ class Checkpoint:
 
     position: Position
     trained: dict[str, Tensor]
-    optimizer: dict[str, Any]
+    optimizer: JsonObject
     rng: list[dict[str, Tensor]]
-    state: dict[str, Any] = field(default_factory=dict)
+    state: JsonObject = field(default_factory=dict)
     best: Path | None = None  # the best adapter's folder
 
 
@@ -127,7 +126,7 @@ def copy_linked(source: Path, target: Path) -> None:
             shutil.copyfile(path, place)
 
 
-def _save_state(path: Path, state: dict[str, Any]) -> None:
+def _save_state(path: Path, state: JsonObject) -> None:
     """torch.save, which raises OSError where the disk is full."""
     with path.open("wb") as stream:
         try:
@@ -173,7 +172,7 @@ def _other_version(folder: Path, version: object) -> LorafitError:
     return DataError(f"{folder / MANIFEST_FILE}: there is no format version {version!r}")
 
 
-def _file_entry(path: Path) -> dict[str, Any]:
+def _file_entry(path: Path) -> JsonObject:
     with path.open("rb") as stream:
         return {"sha256": hashlib.file_digest(stream, "sha256").hexdigest(), "num_bytes": path.stat().st_size}
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lorafit.adapters import finished_tensors, take_fingerprint, trained_tensors, write_adapter
 from lorafit.errors import Advice, ChangeArgument, LorafitError, RecipeError, SetArgument
+from lorafit.files import JsonObject
 from lorafit.objectives import Validation
 from lorafit.run.checkpoint import Checkpoint, num_bytes, prune, write_checkpoint
 from lorafit.run.events import EventLog, Note, Report, Saved
@@ -27,7 +28,7 @@ class RunState:
     best_quality: float | None = None  # of the best adapter so far
     validated_step: int = 0  # the end of the last epoch that was validated and saved
     seconds: float = 0.0  # spent so far
-    base_scores: dict[str, Any] | None = None
+    base_scores: JsonObject | None = None
     weights_hash: str = ""  # of the base
     metrics_bytes: int = 0  # of the event log
 

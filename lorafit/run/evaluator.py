@@ -9,6 +9,7 @@ from typing import Any, Literal
 from lorafit.adapters import read_adapter
 from lorafit.adapters.folder import TENSOR_FILE
 from lorafit.data import Split
+from lorafit.files import JsonObject
 from lorafit.metrics.scoring import Scores
 from lorafit.models import Model
 from lorafit.objectives import AnyObjective, Prediction
@@ -24,7 +25,7 @@ class Evaluation:
     """Predictions by index, the same as JSON lines, and their scores."""
 
     predictions: Sequence[Prediction]
-    lines: list[dict[str, Any]]
+    lines: list[JsonObject]
     scores: Scores
 
 
@@ -81,7 +82,7 @@ class RunEvaluator:
         """Whether the data have the split."""
         return self.split in self.base.rows
 
-    def score(self, who: Literal["base", "adapter"]) -> dict[str, Any]:
+    def score(self, who: Literal["base", "adapter"]) -> JsonObject:
         """Predict the split and score it. Only the leader gets the scores, as JSON; the others get {}.
 
         Raises InterruptedRunError when a process is asked to stop.

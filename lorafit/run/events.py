@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lorafit.errors import LorafitError
+from lorafit.files import JsonObject
 from lorafit.training import Stepped
 
 
@@ -77,8 +78,8 @@ class Scored:
 
     split: str
     who: str
-    scores: dict[str, Any]
-    signatures: dict[str, Any]
+    scores: JsonObject
+    signatures: JsonObject
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ Report = Callable[[Event], None]
 """Receives events."""
 
 
-def to_json(event: Event) -> dict[str, Any] | None:
+def to_json(event: Event) -> JsonObject | None:
     """The event's line in metrics.jsonl; None for what is only shown."""
     match event:
         case Stepped():

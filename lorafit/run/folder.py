@@ -6,10 +6,9 @@ import json
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from lorafit.errors import Advice, ChangeArgument, NotFoundError, RecipeError, SetArgument
-from lorafit.files import new_folder, tidy, write_json, write_jsonl, write_text
+from lorafit.files import JsonObject, new_folder, tidy, write_json, write_jsonl, write_text
 from lorafit.recipe import Recipe, differing_keys, to_toml
 from lorafit.run.checkpoint import Checkpoint, copy_linked, newest_checkpoint
 from lorafit.run.lock import LOCK_FILE
@@ -94,7 +93,7 @@ class RunFolder:
             )
         return bool(changed)
 
-    def result(self) -> dict[str, Any] | None:
+    def result(self) -> JsonObject | None:
         """The scores of a finished run."""
         if not self.scores.is_file():
             return None
@@ -122,10 +121,10 @@ class RunFolder:
         write_text(self.recipe, to_toml(recipe))
         return found
 
-    def write_predictions(self, split: str, lines: list[dict[str, Any]]) -> None:
+    def write_predictions(self, split: str, lines: list[JsonObject]) -> None:
         write_jsonl(self.predictions(split), lines)
 
-    def write_scores(self, scores: dict[str, Any]) -> None:
+    def write_scores(self, scores: JsonObject) -> None:
         """Written last: a run with scores.json is finished."""
         shutil.rmtree(self.path / "predicting", ignore_errors=True)
         write_json(self.scores, scores)

@@ -1,4 +1,4 @@
-"""How a run begins: told by the caller, not by the recipe."""
+"""How a run begins, which the caller decides and not the recipe."""
 
 from __future__ import annotations
 

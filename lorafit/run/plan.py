@@ -64,13 +64,13 @@ def load_plan(name_or_path: str | Path, overrides: Sequence[str]) -> Plan:
 def make_plan(recipe: Recipe) -> Plan:
     """Check everything that needs no weights.
 
-    Raises RecipeError where parts of the recipe do not fit each other, NotFoundError where the base's config is not
-    at hand, or training rows that are named are not there or malformed.
+    Raises RecipeError where parts of the recipe do not fit each other, NotFoundError where the base's config or
+    a file of training rows is missing, DataError where rows are malformed.
     """
     rows, method = load_rows(recipe.task, recipe.data), recipe.method
     task = rows.task
     recipe = recipe.model_copy(update={"task": task})
-    task.find_metrics(recipe.eval.metrics)  # an unknown name is said before anything begins
+    task.find_metrics(recipe.eval.metrics)  # an unknown name is an error before anything begins
     config = load_config(
         recipe.model.base,
         recipe.model.revision,
@@ -94,7 +94,7 @@ def make_plan(recipe: Recipe) -> Plan:
     saved = shape.trained()
     num_head = sum(p.numel() for name, p in saved.items() if name in head)
     counted = rows.num_train_rows()
-    num_rows = PRESETS[task.name].num_train_rows if counted is None else counted
+    num_rows = PRESETS[task.name].size.num_train_rows if counted is None else counted
     return Plan(
         recipe=recipe,
         method=method,

@@ -26,7 +26,7 @@ class Recipe(recipe.Recipe):
 def open_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """A recipe file, or what `find_recipe` finds by a name, with overrides.
 
-    Raises RecipeError with a line for every fault, NotFoundError for a name that there is not.
+    Raises RecipeError with a line for every fault, NotFoundError for an unknown name.
     """
     path = name_or_path if isinstance(name_or_path, Path) else find_recipe(name_or_path)
     return read_recipe(path, overrides, Recipe, NAMED_SECTIONS, DEFAULTS)

@@ -43,7 +43,7 @@ from lorafit.training import (
 
 @dataclass(frozen=True)
 class FingerprintSample:
-    """Inputs, and what the bare base answers to them: an adapter's fingerprint is taken on these."""
+    """Inputs, and what the bare base answers to them: an adapter's fingerprint is made of these."""
 
     inputs: list[list[int]]
     base_answers: torch.Tensor
@@ -174,7 +174,7 @@ def take_start(session: Session, section: TrainSection) -> list[str]:
 
 
 def _read_splits(rows: Rows, report: Report) -> tuple[dict[Split, Sequence[Any]], list[LorafitError]]:
-    """Every split that the run needs; and the errors of those that cannot be read."""
+    """Every split that the run needs, and the errors of those that cannot be read."""
     found: dict[Split, Sequence[Any]] = {}
     faults: list[LorafitError] = []
     for split in rows.splits_of_run:

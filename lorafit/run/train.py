@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lorafit.errors import RUN_AGAIN, InterruptedRunError
+from lorafit.files import JsonObject
 from lorafit.recipe import Recipe
 from lorafit.run.checkpointer import Checkpointer, RunState
 from lorafit.run.evaluator import Evaluator, RunEvaluator, notes_on_metrics
@@ -30,8 +31,8 @@ class TrainResult:
 
     run: Path
     adapter: Path
-    scores: dict[str, Any]
-    samples: list[dict[str, Any]]
+    scores: JsonObject
+    samples: list[JsonObject]
     already_finished: bool = False
 
 
@@ -62,7 +63,7 @@ def train(
 
 def _run(
     plan: Plan, base: LoadedBase, folder: RunFolder, found: Found, reporter: _Reporter, group: ProcessGroup
-) -> dict[str, Any]:
+) -> JsonObject:
     """Score the bare base if asked, train, and score the best adapter. Returns the scores."""
     section, schedule = plan.recipe.train, make_schedule(plan.recipe.train, len(base.train))
     state = RunState(schedule.num_steps, weights_hash=base.card.base.weights_hash or "")
@@ -96,11 +97,11 @@ class _Reporter:
 
 
 def missing_by_name(asked: Sequence[str] | None, scores: Mapping[str, Any]) -> list[str]:
-    """The scores that were asked for by name and could not be computed."""
+    """The scores that the user named and that could not be computed."""
     return [] if asked is None else list(scores.get("reasons") or {})
 
 
-def _result(folder: RunFolder, recipe: Recipe, options: TrainOptions) -> dict[str, Any] | None:
+def _result(folder: RunFolder, recipe: Recipe, options: TrainOptions) -> JsonObject | None:
     """The scores of a finished run that is not to be trained further.
 
     Raises RecipeError when the folder holds another run.
@@ -115,12 +116,12 @@ def _open_log(folder: RunFolder, recipe: Recipe, found: Found) -> EventLog:
 
 
 def _train_result(
-    folder: RunFolder, scores: dict[str, Any], split: str, *, already_finished: bool = False
+    folder: RunFolder, scores: JsonObject, split: str, *, already_finished: bool = False
 ) -> TrainResult:
     return TrainResult(folder.path, folder.adapter, scores, _samples(folder, split), already_finished)
 
 
-def _samples(folder: RunFolder, split: str, count: int = 3) -> list[dict[str, Any]]:
+def _samples(folder: RunFolder, split: str, count: int = 3) -> list[JsonObject]:
     path = folder.predictions(split)
     if not path.is_file():
         return []

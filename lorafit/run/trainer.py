@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from lorafit.adapters import read_adapter, record_scores
 from lorafit.adapters.restore import load_tensors
 from lorafit.errors import RUN_AGAIN, DivergedError, InterruptedRunError
+from lorafit.files import JsonObject
 from lorafit.recipe import TrainSection
 from lorafit.run.checkpointer import Checkpointer, RunState
 from lorafit.run.evaluator import RunEvaluator
@@ -32,7 +32,7 @@ class Trainer:
         self.session, self.folder, self.state = session, folder, state
         self.checkpointer, self.evaluator, self.report = checkpointer, evaluator, report
 
-    def run(self, section: TrainSection, found: Found) -> dict[str, Any]:
+    def run(self, section: TrainSection, found: Found) -> JsonObject:
         """Start, or continue from the checkpoint that was found; train to the end; score. Returns the scores.
 
         Raises InterruptedRunError when the run is asked to stop; a checkpoint is then written.
@@ -59,7 +59,7 @@ class Trainer:
             self.checkpointer.save(section.keep_checkpoints)
 
     def _extend(self) -> None:
-        """A longer run than the checkpoint's: the learning rate is planned anew."""
+        """Plan the learning rate anew, where the run is longer than the checkpoint's."""
         member, planned = self.session.member, self.state.num_steps
         if planned != member.schedule.num_steps:
             self.report(_extension_note(planned, member.schedule, member.position.step))
@@ -121,9 +121,9 @@ class Trainer:
         message = f"{error.message}; the last good adapter is in {kept}" if kept else error.message
         return DivergedError(message, *error.remedies)
 
-    def _finish(self) -> dict[str, Any]:
+    def _finish(self) -> JsonObject:
         """Score the best adapter and write the result: a run with scores is finished."""
-        scores: dict[str, Any] = {}
+        scores: JsonObject = {}
         if self.evaluator.has_rows:
             self._restore_best()
             scores = self.evaluator.score("adapter")

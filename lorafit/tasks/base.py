@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from lorafit.data.rows import RawRow, Row
 from lorafit.errors import lookup
+from lorafit.files import JsonObject
 from lorafit.metrics import Kind, Metric
 from lorafit.recipe import Split, TaskSection
 
@@ -69,6 +70,11 @@ class Task(TaskSection, ABC):
     def columns(self, split: Split) -> tuple[str, ...]:
         """The columns that a row of a split must have."""
 
+    @property
+    @abstractmethod
+    def input_columns(self) -> tuple[str, ...]:
+        """The columns that the model reads; the others say what is learned."""
+
     @abstractmethod
     def key(self, row: RawRow) -> str:
         """What rows share that must lie in one split. Raises ValueError for a malformed row."""
@@ -110,7 +116,7 @@ class Task(TaskSection, ABC):
             )
         return "" if value is None else str(value)
 
-    def options(self) -> dict[str, Any]:
+    def options(self) -> JsonObject:
         """Name, kind and every option as JSON, from which `read_task` restores it."""
         fields = self.model_dump(mode="json")
         return {"name": fields.pop("name"), "kind": self.kind, **fields}

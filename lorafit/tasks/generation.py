@@ -75,6 +75,11 @@ class Generation(Task):
         part = () if self.part is None else (self.part,)
         return (*parse_template(self.prompt).columns, *parse_template(self.completion).columns, *part)
 
+    @property
+    @override
+    def input_columns(self) -> tuple[str, ...]:
+        return parse_template(self.prompt).columns
+
     @override
     def key(self, row: RawRow) -> str:
         prompt = parse_template(self.prompt).render(row.fields)
@@ -95,7 +100,7 @@ class Generation(Task):
             if not prompt.strip():
                 raise ValueError("the prompt is empty")
             return TextRow(prompt, "")
-        require_columns(parse_template(self.prompt).columns, given)
+        require_columns(self.input_columns, given)
         return TextRow(self.key(RawRow(1, given)), "")
 
     @override

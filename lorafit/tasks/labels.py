@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 from typing_extensions import override
 
 from lorafit.data.rows import LabelRow, RawRow
@@ -30,9 +30,16 @@ class LabelTask(Task):
     @field_validator("text")
     @classmethod
     def _one_or_two(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
-        if (isinstance(value, tuple) and len(set(value)) not in (1, 2)) or value == "":
+        columns = (value,) if isinstance(value, str) else value
+        if len(columns) not in (1, 2) or len(set(columns)) < len(columns) or "" in columns:
             raise ValueError(f"must be a column, or an array of two; got {value!r}")
         return value
+
+    @model_validator(mode="after")
+    def _label_is_no_text(self) -> Self:
+        if self.label in self.texts:
+            raise ValueError(f"'label' and 'text' are the same column {self.label!r}")
+        return self
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -56,6 +63,11 @@ class LabelTask(Task):
         label = () if split == "test" else (self.label,)
         return (*self.texts, *label, *(() if self.part is None else (self.part,)))
 
+    @property
+    @override
+    def input_columns(self) -> tuple[str, ...]:
+        return self.texts
+
     @override
     def key(self, row: RawRow) -> str:
         return "\x1f".join(self._texts(row).values())
@@ -70,10 +82,10 @@ class LabelTask(Task):
     def parse_input(self, given: str | Mapping[str, object]) -> LabelRow:
         """A text is that of the only column."""
         if isinstance(given, str):
-            if len(set(self.texts)) > 1:
+            if len(self.texts) > 1:
                 raise ValueError(f"the task reads {' and '.join(self.texts)}, and this is one text")
             given = {self.texts[0]: given}
-        require_columns(self.texts, given)
+        require_columns(self.input_columns, given)
         return LabelRow(self._texts(RawRow(1, given)), None)
 
     def _texts(self, row: RawRow) -> dict[str, str]:

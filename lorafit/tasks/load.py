@@ -152,7 +152,7 @@ def _with_columns(task: Task, data: DataSection, file: RowFile, split: Split) ->
         others = [old for old, new in data.rename.items() if new == missing[0]]
         also = f" (or {', '.join(map(repr, others))})" if others else ""
         what = f"no {'column' if file.has_header else 'key'} {missing[0]!r}{also}"
-        what += f"{did_you_mean(missing[0], row.fields)}; it has {', '.join(row.fields)}"
+        what += f"{did_you_mean(missing[0], row.fields) or ';'} it has {', '.join(row.fields)}"
         if file.has_header:
             raise DataError(f"{file.where}:1: {what}")
         yield RawRow(row.line, {}, what)

@@ -25,19 +25,30 @@ class Submission:
 
 
 @dataclass(frozen=True)
+class Size:
+    """Of the original data, for planning without it: training rows, and tokens of a typical example.
+
+    Lengths of texts are means of prompt and completion over the valid and test files, those of GLUE are estimates.
+    """
+
+    num_train_rows: int
+    example_length: int
+
+
+@dataclass(frozen=True)
 class Preset:
     """Values of `[task]` and `[data]`, which a recipe's own keys override, and where the original data are."""
 
     kind: str  # in TASKS
     task: Mapping[str, Any]
     layout: Layout
-    num_train_rows: int  # of the original data, for planning without it
+    size: Size
     data: Mapping[str, Any] = field(default_factory=dict)
     original: PaperFiles | None = None  # to be fetched
     submission: Submission | None = None
 
 
-def _paper(files: PaperFiles, num_train_rows: int, scorer: str, headline: str) -> Preset:
+def _paper(files: PaperFiles, size: Size, scorer: str, headline: str) -> Preset:
     """A task of Table 3, as examples/NLG of the paper's repository reads, writes and scores it."""
     task = {
         "prompt": "prompt",
@@ -50,12 +61,12 @@ def _paper(files: PaperFiles, num_train_rows: int, scorer: str, headline: str) -
         "prompt_start": "none",
         "score_on": "test",
     }
-    return Preset("generation", task, files, num_train_rows, {"format": files.name}, files)
+    return Preset("generation", task, files, size, {"format": files.name}, files)
 
 
 def _classes(
     layout: GlueFiles,
-    num_train_rows: int,
+    size: Size,
     texts: tuple[str, ...],
     labels: tuple[str, ...],
     metrics: tuple[str, ...] = ("accuracy",),
@@ -74,18 +85,18 @@ def _classes(
         "headline": headline or metrics[0],
         "score_on": "valid",
     }
-    return Preset("classification", task, layout, num_train_rows, data, submission=submission)
+    return Preset("classification", task, layout, size, data, submission=submission)
 
 
 _PAIR = ("sentence1", "sentence2")
 
 PRESETS: dict[str, Preset] = {
-    "e2e": _paper(E2E_FILES, 42_061, "e2e-metrics", "bleu"),
-    "dart": _paper(DART_FILES, 62_659, "generation-eval", "bleu"),
-    "webnlg": _paper(WEBNLG_FILES, 18_025, "generation-eval", "all.bleu"),
+    "e2e": _paper(E2E_FILES, Size(42_061, 62), "e2e-metrics", "bleu"),
+    "dart": _paper(DART_FILES, Size(62_659, 70), "generation-eval", "bleu"),
+    "webnlg": _paper(WEBNLG_FILES, Size(18_025, 79), "generation-eval", "all.bleu"),
     "cola": _classes(
         GlueFiles("cola", "CoLA"),
-        8_551,
+        Size(8_551, 12),
         ("sentence",),
         ("unacceptable", "acceptable"),
         ("matthews", "accuracy"),
@@ -94,14 +105,14 @@ PRESETS: dict[str, Preset] = {
     ),
     "sst2": _classes(
         GlueFiles("sst2", "SST-2"),
-        67_349,
+        Size(67_349, 14),
         ("sentence",),
         ("negative", "positive"),
         submission=Submission({"": "SST-2.tsv"}),
     ),
     "mrpc": _classes(
         GlueFiles("mrpc", "MRPC"),
-        3_668,
+        Size(3_668, 54),
         _PAIR,
         ("not_equivalent", "equivalent"),
         ("accuracy", "f1"),
@@ -119,13 +130,13 @@ PRESETS: dict[str, Preset] = {
             "score_on": "valid",
         },
         GlueFiles("stsb", "STS-B"),
-        5_749,
+        Size(5_749, 32),
         {"rename": {"score": "label"}},
         submission=Submission({"": "STS-B.tsv"}, range=(0.0, 5.0)),
     ),
     "qqp": _classes(
         GlueFiles("qqp", "QQP"),
-        363_846,
+        Size(363_846, 31),
         ("question1", "question2"),
         ("not_duplicate", "duplicate"),
         ("accuracy", "f1"),
@@ -134,7 +145,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "mnli": _classes(
         GlueFiles("mnli", "MNLI", ("matched", "mismatched")),
-        392_702,
+        Size(392_702, 41),
         ("premise", "hypothesis"),
         ("entailment", "neutral", "contradiction"),
         headline="matched.accuracy",
@@ -143,21 +154,21 @@ PRESETS: dict[str, Preset] = {
     ),
     "qnli": _classes(
         GlueFiles("qnli", "QNLI"),
-        104_743,
+        Size(104_743, 52),
         ("question", "sentence"),
         ("entailment", "not_entailment"),
         submission=Submission({"": "QNLI.tsv"}, names=True),
     ),
     "rte": _classes(
         GlueFiles("rte", "RTE"),
-        2_490,
+        Size(2_490, 72),
         _PAIR,
         ("entailment", "not_entailment"),
         submission=Submission({"": "RTE.tsv"}, names=True),
     ),
     "wnli": _classes(
         GlueFiles("wnli", "WNLI"),
-        635,
+        Size(635, 38),
         _PAIR,
         ("not_entailment", "entailment"),
         submission=Submission({"": "WNLI.tsv"}),

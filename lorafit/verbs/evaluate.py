@@ -10,7 +10,7 @@ from typing import Any
 from lorafit.adapters import BaseChoice
 from lorafit.data import Split
 from lorafit.errors import RUN_AGAIN, Advice, DropArgument, InterruptedRunError, RecipeError, SetArgument
-from lorafit.files import write_json, write_jsonl, write_text
+from lorafit.files import JsonObject, write_json, write_jsonl, write_text
 from lorafit.recipe import EvalSection
 from lorafit.run.evaluator import Evaluation, Evaluator, notes_on_metrics
 from lorafit.run.events import Note, Report, Scored
@@ -26,9 +26,9 @@ class EvaluateResult:
 
     adapter: Path
     split: str
-    scores: dict[str, Any]
+    scores: JsonObject
     folder: Path | None
-    samples: list[dict[str, Any]]
+    samples: list[JsonObject]
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ def export(
 ) -> ExportResult:
     """Write the adapter to the new folder `output` in a foreign format. The base's config is enough.
 
-    Raises RecipeError for an unknown format or an output that is there; AdapterError for the wrong base, or with a line
+    Raises RecipeError for an unknown format or an output that exists; AdapterError for the wrong base, or with a line
     for everything that the format cannot express; LorafitError when the upload fails (the folder stays).
     """
     writer = lookup(WRITERS, format_name, "adapter format")

@@ -59,8 +59,8 @@ def import_adapter(
 ) -> ImportResult:
     """Read a foreign adapter and write it to the new folder `output`.
 
-    The base's config is enough; where its weights are at hand too, the adapter gets a fingerprint.
-    Raises RecipeError where alpha or the task is missing or wrong, NotFoundError where file or base are not there,
+    The base's config is enough; with its weights the adapter also gets a fingerprint.
+    Raises RecipeError where alpha or the task is missing or wrong, NotFoundError where file or base are missing,
     AdapterError where they do not fit.
     """
     reader = lookup(READERS, format_name, "adapter format")
@@ -86,11 +86,11 @@ def import_adapter(
     notes = []
     if converted.left_out:
         notes.append(
-            f"{len(converted.left_out)} tensors belong to the base, not to the adapter, and were left out, such as "
+            f"{len(converted.left_out)} tensors belong to the base and not to the adapter, and were left out, such as "
             f"{converted.left_out[0]}"
         )
     if not identity.weights_hash:
-        notes.append(f"{base}: no weights at hand, so neither they nor alpha could be checked")
+        notes.append(f"{base}: its weights are not here, so neither they nor alpha could be checked")
     return ImportResult(output, card, len(converted.tensors), notes)
 
 
@@ -109,7 +109,7 @@ def _task(foreign: Foreign, family: Family, name: str | None) -> Task:
 
 
 def _identity(base: str) -> BaseIdentity:
-    """What is at hand of it."""
+    """What is known of the base on this machine."""
     try:
         return base_identity(base, None, base_folder(base))
     except NotFoundError:
@@ -117,7 +117,7 @@ def _identity(base: str) -> BaseIdentity:
 
 
 def _fingerprint(adapter: Adapter) -> Fingerprint:
-    """What base and adapter answer now, for later loads to be held to."""
+    """What base and adapter answer now; later loads are compared with it."""
     where, revision = where_base(adapter, None)
     model = load_base(model_config(adapter, where, revision), where, revision, task_of(adapter).output)
     inputs = probe_inputs(model.vocab_size)

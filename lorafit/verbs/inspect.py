@@ -34,7 +34,7 @@ class ShowResult:
 
     split: str
     num_rows: int
-    num_items: int  # what gets one prediction each: rows, or different contexts
+    num_items: int  # that get a prediction each: rows, or different prompts
     num_cut: int  # rows longer than max_length
     num_without_target: int
     max_length: int
@@ -45,7 +45,7 @@ class ShowResult:
 def show(name_or_path: str, overrides: list[str], split: Split, count: int) -> ShowResult:
     """The first `count` rows of a recipe's split. Needs the tokenizer and the data, not the weights.
 
-    Raises NotFoundError for data or a tokenizer that is not there.
+    Raises NotFoundError for missing data or a missing tokenizer, DataError for malformed rows.
     """
     recipe = open_recipe(name_or_path, overrides)
     loaded = load_rows(recipe.task, recipe.data)

@@ -8,11 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from lorafit.adapters import BaseChoice, check_base, read_adapter, where_base
 from lorafit.errors import lookup
-from lorafit.files import check_new, new_folder, write_json
+from lorafit.files import JsonObject, check_new, new_folder, write_json
 from lorafit.interop.low_memory import low_memory
 from lorafit.interop.models import MODEL_WRITERS, MergeProof
 from lorafit.interop.models.source import MergeSource
@@ -39,11 +38,11 @@ def merge(
     max_shard_bytes: int | None = None,
     format_name: str = DEFAULT_FORMAT,
 ) -> MergeResult:
-    """Write the merged model to `output`, a new folder, and prove it; without proof, nothing is left there.
+    """Write the merged model to the new folder `output`, and prove it; without a proof, no folder is left.
 
     `dtype` is the name of a number format, `max_shard_bytes` the size of the largest file; None keeps the base's.
     Raises AdapterError for the wrong base or a merge that cannot be proven, NotMergeableError for a method without
-    merged form, RecipeError when `output` is there already, LorafitError when the disk is too full.
+    merged form, RecipeError when `output` exists, LorafitError when the disk is too full.
     """
     check_new(output)
     writer = lookup(MODEL_WRITERS, format_name, "format of merged models")
@@ -63,7 +62,7 @@ def merge(
 
 @contextmanager
 def _on_its_way_to_disk(files: Sequence[Path]) -> Iterator[None]:
-    """Let the system write the files out while the block runs."""
+    """Write the files to the disk while the block runs."""
     with ThreadPoolExecutor(1) as pool:
         pool.submit(_sync, files)
         yield
@@ -75,7 +74,7 @@ def _sync(files: Sequence[Path]) -> None:
             os.fsync(stream.fileno())
 
 
-def _certificate(source: MergeSource, proof: MergeProof) -> dict[str, Any]:
+def _certificate(source: MergeSource, proof: MergeProof) -> JsonObject:
     """What was merged with what, and how well."""
     card, made = source.adapter.card, provenance()
     return {

@@ -15,17 +15,18 @@ from lorafit.tasks import PRESETS
 
 
 def fetch(
-    names: Sequence[str], folder: Path | None, told: Callable[[str, int, int | None], None]
+    names: Sequence[str], folder: Path | None, progress: Callable[[str, int, int | None], None]
 ) -> list[FetchedFile]:
     """Download the original files of data sets (all of them without names) into `folder`, or to where recipes look.
 
-    `told` hears each file's name, the bytes that have arrived, and how many there will be, where that is known.
-    Raises RecipeError for an unknown name, NotFoundError when the network or the server fails or a hash is wrong.
+    `progress` receives each file's name, the bytes that have arrived, and how many there will be, where that is known.
+    Raises RecipeError for an unknown name, NotFoundError when the network or the server fails, DataError for a wrong
+    hash.
     """
     root = folder if folder is not None else data_root()
     originals = _originals()
     wanted = [lookup(originals, name, "data set") for name in names or originals]
-    return [file for data_set in wanted for file in fetch_files(data_set, root, told)]
+    return [file for data_set in wanted for file in fetch_files(data_set, root, progress)]
 
 
 def _originals() -> dict[str, PaperFiles]:

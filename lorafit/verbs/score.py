@@ -13,7 +13,7 @@ from lorafit.metrics.scoring import Scores, score_texts, text_metrics
 
 @dataclass(frozen=True)
 class ScoreResult:
-    """The scores; `missing` are those that were asked for by name and could not be computed."""
+    """The scores; `missing` are those that the caller named and that could not be computed."""
 
     scores: Scores
     missing: tuple[str, ...]
@@ -29,10 +29,11 @@ def score(
 ) -> ScoreResult:
     """Score a system's output as the challenge (`protocol` "official") or the LoRA paper ("paper") does.
 
-    Raises RecipeError for an unknown task, protocol or metric, NotFoundError for files that do not fit each other.
+    Raises RecipeError for an unknown task, protocol or metric, NotFoundError for a missing file, DataError for
+    files that are malformed or do not fit each other.
     """
     scorer = find_scorer(task, protocol)
-    text_metrics(scorer, metrics)  # an unknown name is said before any file is read
+    text_metrics(scorer, metrics)  # an unknown name is an error before any file is read
     texts = read_predictions(predictions)
     groups = read_references(references, len(texts))
     splits = read_splits(split_file, len(texts)) if split_file is not None else None

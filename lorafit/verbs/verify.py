@@ -1,4 +1,4 @@
-"""Is this adapter whole, on its base, and does it compute what the trained model computed?"""
+"""Is this adapter intact, does its base fit, and does it compute what the trained model computed?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lorafit.adapters import (
     where_base,
 )
 from lorafit.adapters.restore import check_tensors, method_of, model_config, task_of
-from lorafit.errors import AdapterError
+from lorafit.errors import AdapterError, Remedy
 from lorafit.models import skeleton
 
 
@@ -23,7 +23,8 @@ from lorafit.models import skeleton
 class VerifyResult:
     """`verdict`: ok, wrong base, wrong alpha or r, adapter not applied, corrupted file, or does not fit.
 
-    `detail` says which and where; `difference` is the largest from the recorded answers, `tolerance` what is allowed.
+    `detail` says which and where, `remedies` what helps; `difference` is the largest from the recorded answers,
+    `tolerance` what is allowed.
     """
 
     adapter: Path
@@ -32,6 +33,7 @@ class VerifyResult:
     difference: float | None = None
     tolerance: float | None = None
     notes: list[str] = field(default_factory=list)
+    remedies: tuple[Remedy, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -47,23 +49,23 @@ def verify(folder: Path, base: str | None = None) -> VerifyResult:
         adapter = read_adapter(folder)
         agreement = _agreement(adapter, base)
     except AdapterError as error:
-        return VerifyResult(folder, error.verdict, str(error))
+        return VerifyResult(folder, error.verdict, error.message, remedies=error.remedies)
     notes = _unchecked(adapter)
     if agreement is None:
-        return VerifyResult(folder, "ok", "every file is whole, and every tensor has its place", notes=notes)
+        return VerifyResult(folder, "ok", "every file is intact, and every tensor has its place", notes=notes)
     if agreement.effect is not None and agreement.effect <= 4 * agreement.tolerance:
         notes.append(
             f"the adapter changes the recorded answers so little ({agreement.effect:.3g}) that they prove little"
         )
     difference, allowed = agreement.difference, agreement.tolerance
-    detail = f"the recorded answers come out again (difference {difference:.2g}, allowed {allowed:.2g})"
+    detail = f"the model gives the recorded answers (difference {difference:.2g}, allowed {allowed:.2g})"
     return VerifyResult(folder, "ok", detail, difference, allowed, notes)
 
 
 def _agreement(adapter: Adapter, base: str | None) -> Agreement | None:
-    """Do the recorded answers come out again? None where none were recorded.
+    """Does the model give the recorded answers? None where none are recorded.
 
-    An adapter that was imported without weights is held against the base's shape alone, as far as that is at hand.
+    An adapter that was imported without weights is compared with the shape of its base alone.
     """
     check_base(adapter, base=base)
     if adapter.card.base.weights_hash is not None:
@@ -75,12 +77,14 @@ def _agreement(adapter: Adapter, base: str | None) -> Agreement | None:
 
 
 def _unchecked(adapter: Adapter) -> list[str]:
-    """What could not be checked, since the adapter does not say it."""
+    """What could not be checked because the adapter does not record it."""
     notes = []
     if adapter.card.base.weights_hash is None:
         notes.append(
-            "the base's weights are not known (it was imported without them), so they are not checked"
+            "the weights of the base are not recorded (the adapter was imported without them), so they are not checked"
         )
     if adapter.fingerprint is None:
-        notes.append("no answers were recorded (it was imported without weights), so alpha is not checked")
+        notes.append(
+            "no answers are recorded (the adapter was imported without weights), so alpha is not checked"
+        )
     return notes

@@ -47,46 +47,57 @@ class Setting:
     dtype: str
 
 
-Steps = Iterator[int]
+StepTokens = Iterator[int]
 """Makes one optimizer step each time, and gives the number of real tokens in it."""
 
 
-def lorafit_steps(setting: Setting) -> Steps:
+def lorafit_steps(setting: Setting) -> StepTokens:
     """The product's own training, from rows to optimizer step."""
     import torch
-    from lorafit.run.text import TextTraining
 
+    from lorafit.data.batches import epoch_order
     from lorafit.lora import Draws, draw_from
     from lorafit.methods import LoRA
     from lorafit.models import FAMILIES, Model, fuse_activations
-    from lorafit.recipe import TrainSection
+    from lorafit.objectives import BaseFacts, Settings, objective_for
+    from lorafit.recipe import DataSection, DecodeSection, EvalSection
     from lorafit.run.placement import Placement
-    from lorafit.training import AdamW, Schedule, Stepped, fit, parameter_groups
+    from lorafit.tasks import make_task
+    from lorafit.training import AdamW, Member, ProcessGroup, Schedule, Stepped, Steps, fit, parameter_groups
 
     net, tokenizer, pairs = _start(setting)
     fuse_activations(net)
-    model = Model(net, tokenizer, FAMILIES["gpt2"], "text")
+    family = FAMILIES["gpt2"]
+    sections = Settings(DataSection(max_length=512), DecodeSection(), EvalSection())
+    objective = objective_for(make_task("e2e"), BaseFacts(net.config, family), sections)
+    model = Model(net, tokenizer, family, "text")
+    objective.prepare(model)
     draws = Draws(seed=0)
     LoRA(r=RANK, alpha=ALPHA, dropout=DROPOUT).attach(model, draws.init())
-    draw_from(net, draws)
-    section = TrainSection(epochs=1000, batch_size=BATCH_SIZE, learning_rate=2e-4, label_smoothing=SMOOTHING)
     placement = Placement(torch.device(setting.device), getattr(torch, setting.dtype))
     placement.place(model)
-    training = TextTraining.of(model, {"train": pairs}, section, limit=512)
-    optimizer = AdamW(parameter_groups(model.trained(), net, 0.01, "none"), lr=2e-4, eps=1e-6)
-    net.train()
-    events = fit(
-        list(model.trained().values()),
-        training.steps(10**9),
-        training.loss_sum,
-        optimizer,
+    draw_from(net, draws)
+    examples = objective.encoder(tokenizer).encode(pairs).examples
+
+    def order(epoch: int) -> list[list[int]]:
+        return epoch_order(len(examples), BATCH_SIZE, seed=0, epoch=epoch, shuffle=True, last_batch="short")
+
+    member = Member(
+        model.trained(),
+        AdamW(parameter_groups(model.trained(), net, 0.01, "none"), lr=2e-4, eps=1e-6),
         Schedule(10**9, 0, 2e-4),
+        Steps(order, examples, 10**9),
+        label_smoothing=SMOOTHING,
+        draws=draws,
     )
+    net.train()
     with placement.autocast():
-        yield from (event.num_tokens for event in events if isinstance(event, Stepped))
+        for event in fit(model, [member], objective, ProcessGroup()):
+            if isinstance(event, Stepped):
+                yield event.num_tokens
 
 
-def trainer_steps(setting: Setting) -> Steps:
+def trainer_steps(setting: Setting) -> StepTokens:
     """Trainer and PEFT with their defaults: padded to the longest row of a batch, loss on all tokens."""
     from peft import LoraConfig, get_peft_model
     from transformers import DataCollatorForLanguageModeling, Trainer, TrainerCallback, TrainingArguments
@@ -154,7 +165,7 @@ def trainer_steps(setting: Setting) -> Steps:
         go_on.put(None)
 
 
-def padded_steps(setting: Setting) -> Steps:
+def padded_steps(setting: Setting) -> StepTokens:
     """The way of the paper's code (examples/NLG/src of microsoft/LoRA), on Hugging Face's GPT-2."""
     import loralib
     import torch
@@ -190,9 +201,7 @@ def padded_steps(setting: Setting) -> Steps:
             for row, example in enumerate(batch):
                 inputs = example.inputs(512)
                 ids[row, : len(inputs)] = torch.tensor(inputs)
-                targets[row, : len(inputs)] = torch.tensor(
-                    [*example.context_ids, *example.completion_ids][1:]
-                )
+                targets[row, : len(inputs)] = torch.tensor([*example.prompt_ids, *example.completion_ids][1:])
                 mask[row, : len(inputs)] = torch.tensor(example.target_mask(512)).float()
             ids, targets, mask = (tensor.to(setting.device) for tensor in (ids, targets, mask))
             log_p = net(input_ids=ids).logits.float().log_softmax(-1)
@@ -204,7 +213,7 @@ def padded_steps(setting: Setting) -> Steps:
             yield sum(len(example.inputs(512)) for example in batch)
 
 
-CONTENDERS: dict[str, tuple[Callable[[Setting], Steps], int]] = {  # and steps in a round
+CONTENDERS: dict[str, tuple[Callable[[Setting], StepTokens], int]] = {  # and steps in a round
     "lorafit": (lorafit_steps, 8),
     "hf-trainer+peft": (trainer_steps, 4),
     "padded-512": (padded_steps, 1),

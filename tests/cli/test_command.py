@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pytest
-from typer.main import get_command
 
-from lorafit.cli.app import app
 from lorafit.cli.command import Command
 from lorafit.errors import (
     Advice,
@@ -21,17 +18,7 @@ from lorafit.errors import (
     SetArgument,
     SetKey,
 )
-
-
-def commands(command: Any, path: str = "") -> dict[str, Any]:
-    """Every registered command below this one, by how it is called."""
-    if not hasattr(command, "commands"):
-        return {path.strip(): command}
-    below = [commands(each, f"{path} {name}") for name, each in command.commands.items()]
-    return {name: found for found_below in below for name, found in found_below.items()}
-
-
-COMMANDS = commands(get_command(app))
+from tests.support.commands import COMMANDS, options
 
 
 def remedies_for(names: set[str]) -> list[Remedy]:
@@ -56,11 +43,10 @@ def remedies_for(names: set[str]) -> list[Remedy]:
 def test_every_remedy_names_only_options_of_the_command(name: str) -> None:
     command = COMMANDS[name]
     assert isinstance(command, Command)
-    options = {option for parameter in command.params for option in parameter.opts}
     for remedy in remedies_for({p.name for each in COMMANDS.values() for p in each.params}):
         text = command.explain(RecipeError("where: what", remedy))
         named = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", text))
-        assert named <= options, text
+        assert named <= options(name), text
         assert text.startswith("where: what")
         assert "`" not in text  # arguments of Python are put into options, or left out
 

@@ -64,7 +64,10 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     import sys
 
     command = [sys.executable, "-m", "lorafit", "eval", str(tmp_path / "nothing"), "--debug"]
-    assert "Traceback" in subprocess.run(command, capture_output=True, text=True, check=False).stderr
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "Traceback" in done.stderr
+    assert done.stderr.splitlines()[-1] == f"error: {tmp_path}/nothing: no such adapter folder"
+    assert done.returncode == 3
 
 
 def test_dry_run_counts_the_papers_parameters(cli) -> None:

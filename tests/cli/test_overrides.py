@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.main import get_command
 
-from lorafit.cli.app import app
-
-
-def options(command: Any, path: str = "") -> dict[str, set[str]]:
-    """Command -> its options, for every command below this one."""
-    if not hasattr(command, "commands"):
-        return {path.strip(): {option for parameter in command.params for option in parameter.opts}}
-    below = [options(each, f"{path} {name}") for name, each in command.commands.items()]
-    return {name: found for commands in below for name, found in commands.items()}
+from tests.support.commands import COMMANDS, options
 
 
 def test_every_command_with_set_has_unset() -> None:
-    known = options(get_command(app))
-    with_set = {name for name, found in known.items() if "--set" in found}
+    with_set = {name for name in COMMANDS if "--set" in options(name)}
     assert with_set == {"train", "data show", "fetch", "repro"}
-    assert with_set == {name for name, found in known.items() if "--unset" in found}
+    assert with_set == {name for name in COMMANDS if "--unset" in options(name)}
 
 
 @pytest.mark.parametrize(

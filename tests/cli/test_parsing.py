@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lorafit.cli.parsing import (
+    parse_cell,
     parse_duration,
     parse_length,
     parse_names,
@@ -35,12 +36,14 @@ GOOD: dict[Callable[[str, str], Any], dict[str, Any]] = {
         "7": 7,
     },
     parse_seeds: {"0,1,2": (0, 1, 2), " 3 , 0": (3, 0), "7": (7,)},
+    parse_cell: {"GPT-2 M (LoRA)/e2e": ("GPT-2 M (LoRA)", "e2e"), "A / b": ("A", "b")},
     parse_length: {"epochs=40": "train.epochs=40", "max_steps=9": "train.max_steps=9"},
 }
 BAD: dict[Callable[[str, str], Any], tuple[str, ...]] = {
     parse_duration: ("", "soon", "-5", "1:2:3", "5 weeks"),
     parse_size: ("", "0", "0GB", "many", "5 TB", "-1", "1e9", "5GB extra"),
     parse_seeds: ("", "0,x", "0,0", "-1", "0,"),
+    parse_cell: ("", "GPT-2 M (LoRA)"),
     parse_length: ("", "40", "batch_size=4"),
 }
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from lorafit.adapters import AdapterCard, BaseCard, Provenance, read_adapter, wr
 from lorafit.adapters.restore import finished_tensors, load_tensors, method_of
 from lorafit.errors import NotMergeableError, RecipeError
 from lorafit.methods import METHODS, Adapter, Method, Prefix, Top2
-from lorafit.models import Model, skeleton
+from lorafit.models import FAMILIES, Family, Model, skeleton
 from lorafit.tasks import make_task
 from tests.support.tiny_models import DECODERS, ENCODERS, outputs, tiny_model
 
@@ -37,21 +39,27 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
 EVERY: list[Method] = [
     kind(**options) for name, kind in METHODS.items() for options in OPTIONS.get(name, [{}])
 ]
-# Method and variant -> the architectures with a place for it; all for one that is not here.
-FITS: dict[tuple[str, str], set[str]] = {
-    ("bitfit", ""): {"gpt2", "qwen2", *ENCODERS},
-    ("adapter", "houlsby"): {"gpt2", *ENCODERS},
-    ("adapter", "pfeiffer"): {*ENCODERS},
-    ("adapter", "adapterdrop"): {*ENCODERS},
-    ("adapter", "lin"): {"gpt2"},
-    ("prefix", "layer"): {*DECODERS, "roberta", "xlm-roberta", "bert"},
-    ("prefix", "embedding"): {*DECODERS},
+# What an architecture must have for a method and its variant; one that is not here fits all.
+NEEDS: dict[tuple[str, str], Callable[[Family], bool]] = {
+    ("bitfit", ""): lambda family: has_biases(family.model_type),
+    ("adapter", "houlsby"): lambda family: bool(family.sublayer_ends),
+    ("adapter", "pfeiffer"): lambda family: bool(family.post_norm),
+    ("adapter", "adapterdrop"): lambda family: bool(family.post_norm),
+    ("adapter", "lin"): lambda family: family.wrapped_blocks,
+    ("prefix", "layer"): lambda family: family.pluggable_attention,
+    ("prefix", "embedding"): lambda family: "text" in family.heads,
 }
 
 
+@cache
+def has_biases(model_type: str) -> bool:
+    model = tiny_model(model_type)
+    return any("bias" in name and not model.is_head(name) for name, _ in model.net.named_parameters())
+
+
 def fits(model_type: str, method: Method) -> bool:
-    architectures = FITS.get((method.name, method.options().get("variant", "")))
-    return architectures is None or model_type in architectures
+    needed = NEEDS.get((method.name, method.options().get("variant", "")))
+    return needed is None or needed(FAMILIES[model_type])
 
 
 EVERY_PAIR = [(model_type, method) for model_type in (*DECODERS, *ENCODERS) for method in EVERY]
@@ -60,8 +68,7 @@ CASES = [
     for i, (model_type, method) in enumerate(EVERY_PAIR)
     if fits(model_type, method)
 ]
-STARTS_AS_THE_BASE = ("lora", "full", "top2", "bitfit")
-MERGEABLE = STARTS_AS_THE_BASE
+STARTS_BESIDE_THE_BASE = ("adapter", "prefix")
 over_all = pytest.mark.parametrize(("model_type", "method"), CASES)
 
 
@@ -130,7 +137,7 @@ def test_the_names_of_the_base_stay(model_type: str, method: Method) -> None:
 @over_all
 def test_step_0_is_the_base_where_the_method_says_so(model_type: str, method: Method) -> None:
     base, start = answers(tiny_model(model_type)), answers(attached(model_type, method))
-    assert torch.equal(base, start) == (method.name in STARTS_AS_THE_BASE)
+    assert torch.equal(base, start) == (method.name not in STARTS_BESIDE_THE_BASE)
     if method.name == "adapter":
         torch.testing.assert_close(start, base, atol=0.3, rtol=0.1)
 
@@ -139,7 +146,7 @@ def test_step_0_is_the_base_where_the_method_says_so(model_type: str, method: Me
 def test_the_start_is_the_seeds(model_type: str, method: Method) -> None:
     first, again, other = (attached(model_type, method, seed).trained() for seed in (0, 0, 1))
     assert all(torch.equal(first[name], again[name]) for name in first)
-    draws = method.name in ("lora", "adapter", "prefix")
+    draws = not first.keys() <= dict(tiny_model(model_type).net.named_parameters()).keys()
     assert any(not torch.equal(first[name], other[name]) for name in first) == draws
 
 
@@ -196,7 +203,7 @@ def test_merged_is_the_same_function_or_says_that_it_is_not_to_be_had(
     plain = tiny_model(model_type)
     shape = skeleton(plain.net.config, plain.output)
     method.attach(shape)
-    if method.name not in MERGEABLE:
+    if type(method).changed_weights is Method.changed_weights:
         with pytest.raises(NotMergeableError, match=method.name):
             method.changed_weights(shape, finished_tensors(model, method))
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lorafit.data import RawRow, TextRow
@@ -66,7 +66,7 @@ def test_a_preset_is_values_that_its_task_takes(name: str) -> None:
     assert {key: getattr(task, key) for key in preset.task} == preset.task
     assert {key: getattr(data, key) for key in preset.data} == preset.data
     assert data.format is None or data.format in READERS
-    assert preset.num_train_rows > 0
+    assert preset.size.num_train_rows > 0
     assert task.headline_score.rpartition(".")[2] == (task.metrics or ("bleu",))[0]
     assert task.resolve(iter(())) == task  # nothing is left to be found
 
@@ -92,6 +92,7 @@ JSON = st.recursive(
 
 
 @pytest.mark.parametrize("name", NAMES)
+@settings(suppress_health_check=[HealthCheck.too_slow])  # a first run makes hypothesis' table of characters
 @given(data=st.data())
 def test_any_row_is_parsed_or_malformed(name: str, data: st.DataObject) -> None:
     """Rows of any JSON values, any of the columns missing; a part is text however it is written."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
@@ -243,6 +245,16 @@ def test_a_label_task_from_the_recipe_to_a_plain_model(
 def test_a_model_type_that_transformers_has_no_net_for() -> None:
     family = family_of(PretrainedConfig(model_type="nothing"))
     assert (family.model_type, dict(family.heads), family.blocks) == ("nothing", {}, "")
+
+
+@pytest.mark.parametrize("model_type", ["mamba2", "gpt_neo", "t5", "gemma3"])
+def test_a_config_stays_as_it_is_while_its_family_is_found(model_type: str) -> None:
+    """Mamba's holds an infinity, Gemma 3's another config."""
+    config = AutoConfig.for_model(model_type)
+    before = copy.deepcopy(config).to_dict()
+    family = family_of(config)
+    assert (family.model_type, config.to_dict()) == (model_type, before)
+    assert family.heads
 
 
 def test_query_of_a_fused_projection_is_refused_with_what_there_is() -> None:

@@ -99,3 +99,13 @@ def test_the_hash_is_cached_until_the_file_changes(base: Path) -> None:
     content[-1] ^= 1
     file.write_bytes(content)
     assert base_identity("x", None, base).weights_hash != first
+
+
+def test_no_code_of_a_base_is_run(base: Path) -> None:
+    """Nor asked about: a model of its own kind is refused at once."""
+    config = json.loads((base / "config.json").read_text())
+    classes = {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnModel"}
+    (base / "config.json").write_text(json.dumps(config | {"model_type": "own", "auto_map": classes}))
+    (base / "own.py").write_text("raise SystemExit('it was run')")
+    with pytest.raises(NotFoundError, match="contains custom code"):
+        load(base)

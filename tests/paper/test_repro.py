@@ -1,137 +1,160 @@
-"""A table as a graph of runs, and the quick way through it."""
+"""Jobs as processes: order, slots, ends and stops. The commands are small, the processes real."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+import torch
 
-from lorafit.errors import RecipeError
-from lorafit.paper.parallel import run_in_processes
-from lorafit.paper.probe import Speed, measure, num_tokens
-from lorafit.paper.quick import QuickTable
-from lorafit.paper.repro import Job, Wanted, plan_jobs, run_jobs
-from lorafit.run.plan import load_plan
-from lorafit.run.recipes import open_recipe
-from lorafit.training import ProcessGroup
+from lorafit.errors import InterruptedRunError
+from lorafit.paper.jobs import Job
+from lorafit.paper.repro import JobEvent, JobOutput, JobStarted, Outcome, log_path, run_jobs
+from tests.support.run_folders import e2e_scores, write_run
 
-E2E_LORA = Wanted(rows=("GPT-2 M (LoRA)",), seeds=(0,))
-
-
-def nothing(*_: Any) -> None:
-    """Nobody is told."""
-
-
-def test_every_cell_and_seed_has_one_job() -> None:
-    jobs = plan_jobs("3", Wanted(), Path("runs"))
-    assert len(jobs) == 12 * 3
-    assert len({(job.recipe, job.seed) for job in jobs}) == len(jobs)
-    assert {row for job in jobs for row in job.rows} >= {"GPT-2 M (FT-Top2)", "GPT-2 L (PreLayer)"}
+NOTHING = ""
+FAILS = "import sys; print('loading'); print('error: no such base\\nerror: choose another'); sys.exit(3)"
+SAVES_WHEN_ASKED = """
+import pathlib, signal, sys
+def save(*_):
+    pathlib.Path(sys.argv[1]).with_suffix('.saved').touch()
+    sys.exit(75)
+signal.signal(signal.SIGTERM, save)
+print('ready', flush=True)
+signal.pause()
+"""
 
 
-def test_mnli_comes_before_its_warm_starts_even_when_it_is_not_asked_for() -> None:
-    wanted = Wanted(rows=("RoBERTa base (LoRA)",), tasks=("rte", "mrpc"), seeds=(3, 4))
-    jobs = plan_jobs("2", wanted, Path("out"))
-    assert [(job.recipe, job.seed) for job in jobs] == [
-        ("mnli_roberta_base", 3),
-        ("mrpc_roberta_base", 3),
-        ("rte_roberta_base", 3),
-        ("mrpc_roberta_base", 4),
-        ("rte_roberta_base", 4),
-    ]
-    assert jobs[0].rows == ()  # it fills no cell that was asked for
-    assert {job.needs for job in jobs[1:]} == {jobs[0]}
-    recipe = jobs[4].resolved()
-    assert getattr(recipe.method, "init_from", None) == "out/mnli_roberta_base/seed-3/adapter"
-    assert recipe.train.seed == 4
+def never() -> None:
+    """Nobody asks to stop."""
 
 
-def test_rows_by_a_part_of_their_name_and_the_paper_s_number_of_seeds() -> None:
-    jobs = plan_jobs("2", Wanted(rows=("lora †",), tasks=("rte",)), Path("runs"))
-    assert [job.seed for job in jobs] == [0, 1, 2, 3, 4]
-    assert {job.needs for job in jobs} == {None}
-    with pytest.raises(RecipeError, match=r"--rows LoRa xx: no such name"):
-        plan_jobs("3", Wanted(rows=("LoRa xx",)), Path("runs"))
-    with pytest.raises(RecipeError, match="--tasks dart"):
-        plan_jobs("3", Wanted(tasks=("dart",)), Path("runs"))
-    with pytest.raises(RecipeError, match="unknown key; did you mean 'learning_rate'"):
-        plan_jobs("3", E2E_LORA, Path("runs"), overrides=["train.lerning_rate=1"])
+def job(folder: Path, name: str, needs: Job | None = None) -> Job:
+    """A run that is not there yet."""
+    return Job("e2e_gpt2m", 0, folder / name, needs=needs)
 
 
-def test_what_is_finished_stays_and_a_failure_takes_its_dependants_only(tmp_path: Path) -> None:
-    quick = QuickTable(tmp_path / "quick")
-    jobs = plan_jobs("3", E2E_LORA, tmp_path, overrides=["eval.metrics=['bleu']"], adjust=quick.overrides)
-    lost = Job("e2e_gpt2m", 7, tmp_path / "lost", (*jobs[0].overrides, "model.base=/nowhere"))
-    after = Job("e2e_gpt2m", 8, tmp_path / "after", jobs[0].overrides, needs=lost)
-    outcomes = list(run_jobs([lost, after, *jobs], nothing, nothing, ProcessGroup()))
-    assert [outcome.status for outcome in outcomes] == ["failed", "not tried", "done"]
-    assert outcomes[0].error is not None
-    assert outcomes[0].error.exit_code == 3
-    scores = (jobs[0].output / "scores.json").stat().st_mtime_ns
-    assert [o.status for o in run_jobs(jobs, nothing, nothing, ProcessGroup())] == ["finished before"]
-    assert (jobs[0].output / "scores.json").stat().st_mtime_ns == scores
-    changed = Job("e2e_gpt2m", 0, jobs[0].output, (*jobs[0].overrides, "train.max_steps=1"))
-    assert not changed.finished()
+def python(codes: dict[str, str]) -> Callable[[Job], list[str]]:
+    """Code by the name of a job's folder, as a command with the folder as its argument."""
+    return lambda job: [sys.executable, "-c", codes[job.output.name], str(job.output)]
 
 
-def test_processes_do_the_same(tmp_path: Path) -> None:
-    quick = QuickTable(tmp_path / "quick")
-    jobs = plan_jobs("3", E2E_LORA, tmp_path, overrides=["eval.metrics=['bleu']"], adjust=quick.overrides)
-    lost = Job("e2e_gpt2m", 7, tmp_path / "lost" / "seed-7", (*jobs[0].overrides, "model.base=/nowhere"))
-    after = Job("e2e_gpt2m", 8, tmp_path / "after", needs=lost)
-    outcomes = {o.job.output: o for o in run_in_processes([lost, after, *jobs], 2, nothing)}
-    assert outcomes[jobs[0].output].status == "done"
-    assert outcomes[after.output].status == "not tried"
-    error = outcomes[lost.output].error
-    assert error is not None
-    assert error.exit_code == 3
-    assert "/nowhere" in str(error)
-    assert "seed-7.log.txt" in str(error)
+def follow(events: Iterator[JobEvent], seen: list[JobEvent]) -> None:
+    """All that happens, also before an error."""
+    for event in events:
+        seen.append(event)
 
 
-@pytest.mark.parametrize("task", ["e2e", "dart", "webnlg"])
-def test_quick_rows_are_in_the_format_of_the_task(task: str, tmp_path: Path) -> None:
-    overrides = QuickTable(tmp_path).overrides(open_recipe(f"{task}_gpt2m"))
-    plan = load_plan(f"{task}_gpt2m", overrides)
-    assert plan.rows_known
-    assert plan.num_train_rows == 24
-    parts = {pair.part for pair in plan.rows.rows("test")}
-    assert parts == ({"seen", "unseen"} if task == "webnlg" else {""})
+def outcomes(events: list[JobEvent]) -> dict[str, Outcome]:
+    return {event.job.output.name: event for event in events if isinstance(event, Outcome)}
 
 
-@pytest.mark.parametrize("task", ["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte"])
-@pytest.mark.parametrize("base", ["roberta_base", "deberta_xxl"])
-def test_quick_rows_of_glue(task: str, base: str, tmp_path: Path) -> None:
-    overrides = QuickTable(tmp_path).overrides(open_recipe(f"{task}_{base}"))
-    plan = load_plan(f"{task}_{base}", overrides)
-    assert plan.num_train_rows == 24
-    examples = plan.rows.rows("valid")
-    assert len(examples) == (20 if task == "mnli" else 10)
-    assert len({example.label for example in examples}) > 1
+def lines(events: list[JobEvent]) -> list[str]:
+    return [event.line for event in events if isinstance(event, JobOutput)]
 
 
-def test_hours_grow_with_tokens_and_depth(tmp_path: Path) -> None:
-    quick = QuickTable(tmp_path)
-    plan = load_plan("e2e_gpt2m", quick.overrides(open_recipe("e2e_gpt2m")))
-    assert num_tokens(plan) == 4 * 6 * 62  # steps, batch, typical tokens
-    assert Speed(3600.0).hours(plan) == num_tokens(plan)
-    assert measure(plan).seconds_per_token > 0
+def test_a_failure_takes_only_the_runs_that_need_it(tmp_path: Path) -> None:
+    lost = job(tmp_path, "lost")
+    after = job(tmp_path, "after", needs=lost)
+    last = job(tmp_path, "last", needs=after)
+    other = job(tmp_path, "other")
+    command = python({"lost": FAILS, "other": NOTHING})
+    events = list(run_jobs([lost, after, last, other], command, 1, never))
+    ended = outcomes(events)
+    assert {name: outcome.status for name, outcome in ended.items()} == {
+        "lost": "failed",
+        "after": "not tried",
+        "last": "not tried",
+        "other": "done",
+    }
+    assert (ended["lost"].exit_code, ended["lost"].error) == (3, "no such base\nchoose another")
+    assert [event.job for event in events if isinstance(event, JobStarted)] == [lost, other]
+    assert log_path(lost).read_text().startswith("loading\nerror: ")
 
 
-def test_the_command_shows_the_plan_and_the_table(tmp_path: Path, lorafit: Callable[..., Any]) -> None:
-    options = ("--quick", "--rows", "GPT-2 M (LoRA)", "--output", tmp_path, "--json")
-    options += ("--set", "eval.metrics=['bleu', 'rouge_l']")  # quick: without Java
-    (line,) = json.loads(lorafit("repro", "table3", *options, "--dry-run").stdout)
-    assert (line["recipe"], line["state"], line["steps"]) == ("e2e_gpt2m", "to run", 4)
-    assert line["trainable"] == 2 * 2 * 2 * 32 * 4  # two blocks, query and value, A and B, width 32, rank 4
-    assert line["hours"] > 0
-    report = json.loads(lorafit("repro", "table3", *options).stdout)
-    ours = [cell for cell in report["cells"] if cell["row"] == "GPT-2 M (LoRA)"]
-    assert {cell["column"] for cell in ours if cell["ours"] is not None} == {"BLEU", "ROUGE-L"}
-    assert len(report["cells"]) == 12 * 5
-    assert (
-        json.loads(lorafit("table", "3", tmp_path, "--json").stdout)["left_out"] != []
-    )  # not the paper's recipe
+def test_what_is_finished_is_not_run(tmp_path: Path) -> None:
+    finished = Job("e2e_gpt2m", 3, write_run(tmp_path, "e2e_gpt2m", 3, e2e_scores(70.0)))
+    after = job(tmp_path, "after", needs=finished)
+    events = list(run_jobs([finished, after], python({"after": NOTHING}), 1, never))
+    assert [outcome.status for outcome in outcomes(events).values()] == ["finished before", "done"]
+    assert not log_path(finished).exists()
+
+
+@pytest.mark.parametrize("num_slots", [1, 2])
+def test_as_many_run_at_a_time_as_there_are_slots(num_slots: int, tmp_path: Path) -> None:
+    counts = f"""
+import pathlib, sys, time
+mine = pathlib.Path(sys.argv[1])
+mine.with_suffix('.started').touch()
+while (started := len(list(mine.parent.glob('*.started')))) < {num_slots}:
+    time.sleep(0.05)
+print(started - len(list(mine.parent.glob('*.ended'))))
+mine.with_suffix('.ended').touch()
+"""
+    jobs = [job(tmp_path, name) for name in "abc"]
+    events = list(run_jobs(jobs, python(dict.fromkeys("abc", counts)), num_slots, never))
+    assert max(map(int, lines(events))) == num_slots
+
+
+def test_processes_share_cores_and_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-7")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    show = "import os; print(*(os.environ.get(k) for k in ('CUDA_VISIBLE_DEVICES', 'OMP_NUM_THREADS')))"
+    jobs = [job(tmp_path, name) for name in "ab"]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 6)
+    events = list(run_jobs(jobs, python({"a": show, "b": show}), 2, never))
+    assert sorted(lines(events)) == ["4 3", "GPU-7 3"]
+    alone = list(run_jobs(jobs[:1], python({"a": show}), 1, never))
+    assert lines(alone) == ["4,GPU-7 None"]
+
+
+def test_lines_are_whole(tmp_path: Path) -> None:
+    slowly = (
+        "import time; print('70.4', end='±', flush=True); time.sleep(0.5); print('.1'); print('end', end='')"
+    )
+    (a,) = jobs = [job(tmp_path, "a")]
+    assert lines(list(run_jobs(jobs, python({"a": slowly}), 1, never))) == ["70.4±.1"]
+    assert log_path(a).read_text().endswith("end")
+
+
+@pytest.mark.parametrize("num_slots", [1, 2])
+def test_asked_to_stop_they_save_and_the_rest_is_not_begun(num_slots: int, tmp_path: Path) -> None:
+    jobs = [job(tmp_path, name) for name in "abc"]
+    command = python(dict.fromkeys("abc", SAVES_WHEN_ASKED))
+    events: list[JobEvent] = []
+
+    def stop() -> str | None:
+        return "SIGTERM" if len(lines(events)) == num_slots else None
+
+    with pytest.raises(InterruptedRunError, match=r"SIGTERM.*run the same command again") as interrupted:
+        follow(run_jobs(jobs, command, num_slots, stop), events)
+    assert interrupted.value.exit_code == 75
+    assert [outcome.status for outcome in outcomes(events).values()] == ["interrupted"] * num_slots
+    assert len(list(tmp_path.glob("*.saved"))) == num_slots
+
+
+def test_a_run_that_is_interrupted_by_itself_stops_all(tmp_path: Path) -> None:
+    stops = "import sys, time; time.sleep(0.5); sys.exit(75)"
+    jobs = [job(tmp_path, name) for name in "abc"]
+    command = python({"a": stops, "b": SAVES_WHEN_ASKED, "c": NOTHING})
+    events: list[JobEvent] = []
+    with pytest.raises(InterruptedRunError, match="e2e_gpt2m seed 0 was interrupted"):
+        follow(run_jobs(jobs, command, 2, never), events)
+    assert {n: o.status for n, o in outcomes(events).items()} == {"a": "interrupted", "b": "interrupted"}
+    assert (tmp_path / "b.saved").exists()
+
+
+def test_a_killed_process_is_a_failed_run(tmp_path: Path) -> None:
+    dies = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    ended = outcomes(list(run_jobs([job(tmp_path, "a")], python({"a": dies}), 1, never)))["a"]
+    assert (ended.status, ended.error, ended.exit_code) == ("failed", "ended by SIGKILL", 1)
+
+
+def test_who_gives_up_leaves_no_process(tmp_path: Path) -> None:
+    events = run_jobs([job(tmp_path, "a")], python({"a": SAVES_WHEN_ASKED}), 1, never)
+    while not isinstance(next(events), JobOutput):
+        pass
+    events.close()
+    assert (tmp_path / "a.saved").exists()

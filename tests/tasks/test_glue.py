@@ -279,6 +279,6 @@ def test_submissions_are_what_gluebenchmark_takes() -> None:
 def test_real_files(shared: Path) -> None:
     for name, count in (("rte", 2490), ("cola", 8551)):
         rows = rows_of(name, dir=str(shared / "data" / "glue"))
-        assert rows.num_train_rows() == count == PRESETS[name].num_train_rows
+        assert rows.num_train_rows() == count == PRESETS[name].size.num_train_rows
     mrpc = in_folder("mrpc", shared / "data" / "glue", "train")
     assert mrpc[0].texts["sentence1"].startswith("Amrozi accused his brother")

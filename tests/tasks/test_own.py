@@ -97,7 +97,9 @@ def test_a_whole_number_is_a_name_or_an_index_as_the_task_says(tmp_path: Path) -
         ({"labels": ("a", "")}, "two classes or more"),
         ({"text": ()}, "a column, or an array of two"),
         ({"text": ("a", "b", "c")}, "a column, or an array of two"),
+        ({"text": ("a", "a")}, "a column, or an array of two"),
         ({"text": ""}, "a column, or an array of two"),
+        ({"text": ("label", "b")}, "'label' and 'text' are the same column 'label'"),
     ],
 )
 def test_a_classification_that_could_be_meant_twice(options: dict[str, Any], words: str) -> None:
@@ -162,7 +164,7 @@ def test_a_prompt_from_several_columns(tmp_path: Path) -> None:
     rows = load_rows(task, make_data("generation", train=write(tmp_path, row, row | {"topic": None})))
     assert rows.rows("train") == [TextRow("Q: Who?\nA:", "He.", "people"), TextRow("Q: Who?\nA:", "He.")]
     with pytest.raises(
-        DataError, match=r":1: no key 'qestion'; did you mean 'question'\?; it has question, answer"
+        DataError, match=r":1: no key 'qestion'; did you mean 'question'\? it has question, answer"
     ):
         load_rows(make_task("generation", prompt="{qestion}"), rows.data).rows("train")
 
@@ -239,7 +241,7 @@ def test_a_missing_column_is_said_once(tmp_path: Path) -> None:
             make_task("classification", text="reveiw"),
             make_data("classification", train=str(tmp_path / "a.csv")),
         )
-    expected = f"{tmp_path}/a.csv:1: no column 'reveiw'; did you mean 'review'?; it has review, label"
+    expected = f"{tmp_path}/a.csv:1: no column 'reveiw'; did you mean 'review'? it has review, label"
     assert str(caught.value) == expected
 
 

@@ -6,12 +6,12 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from lorafit.adapters.restore import task_of
 from lorafit.errors import AdapterError, LorafitError
+from lorafit.files import JsonObject
 from lorafit.interop.models.safetensors_stream import Outgoing, Streamed, Whole, write_file
 from lorafit.interop.models.source import MergeSource
 from lorafit.models import Stored
@@ -126,7 +126,7 @@ def _check_space(folder: Path, num_bytes: int, others: list[Path]) -> None:
 
 
 def _write_config(source: MergeSource, folder: Path, dtype: torch.dtype | None) -> None:
-    config: dict[str, Any] = json.loads((source.folder / "config.json").read_text(encoding="utf-8"))
+    config: JsonObject = json.loads((source.folder / "config.json").read_text(encoding="utf-8"))
     config["architectures"] = [type(source.shape.net).__name__]
     if source.untied:
         config["tie_word_embeddings"] = False

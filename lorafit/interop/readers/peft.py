@@ -6,11 +6,12 @@ import json
 import math
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import override
 
 from lorafit.errors import AdapterError, DamagedError, NotFoundError
+from lorafit.files import JsonObject
 from lorafit.interop.readers.base import Reader
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class PeftReader(Reader):
             raise AdapterError(f"{foreign.path}: {name!r}: {error}") from None
 
 
-def _scale(config: dict[str, Any], name: str, rank: int) -> float:
+def _scale(config: JsonObject, name: str, rank: int) -> float:
     """alpha / rank, or alpha / sqrt(rank) where it is rank-stabilised; a pattern matches the end of a module's name."""
     alpha = config["lora_alpha"]
     for pattern, value in (config.get("alpha_pattern") or {}).items():
@@ -82,7 +83,7 @@ def _scale(config: dict[str, Any], name: str, rank: int) -> float:
     return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def _read_config(path: Path) -> JsonObject:
     if not path.is_file():
         raise NotFoundError(f"{path.parent}: no {path.name} there, so it is not a PEFT adapter")
     try:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import override
 
+from lorafit.files import JsonObject
 from lorafit.interop.writers.base import Writer, refusals_unless_low_rank, tensors_beside_layers
 from lorafit.tasks import read_task
 
@@ -73,7 +74,7 @@ class PeftWriter(Writer):
         )
 
 
-def peft_adapter(layers: Mapping[str, LoRALayer]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def peft_adapter(layers: Mapping[str, LoRALayer]) -> tuple[dict[str, Tensor], JsonObject]:
     """The adapters of named layers in PEFT's names and layout, and the LoraConfig that goes with them.
 
     Rank and alpha of the first layer hold for all, patterns say those that differ.

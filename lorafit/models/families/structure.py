@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Literal
 
 import torch
 from torch import nn
 from transformers import (
-    CONFIG_MAPPING,
     MODEL_FOR_MASKED_LM_MAPPING,
     AutoModel,
     AutoModelForCausalLM,
@@ -55,21 +53,27 @@ def family_by_structure(config: PretrainedConfig) -> Family:
 
     It may do nothing that must first be proven: no shared rows, no shared cache, no logits but the net's own.
     """
-    return _found(config.model_type, config.to_json_string(use_diff=False))
+    return _found(_Key(repr(config.to_dict()), copy.deepcopy(config)))
+
+
+@dataclass(frozen=True)
+class _Key:
+    """A config by what is written in it."""
+
+    document: str
+    config: PretrainedConfig = field(compare=False)
 
 
 @lru_cache(maxsize=16)
-def _found(model_type: str, document: str) -> Family:
-    if model_type not in CONFIG_MAPPING:
-        return Family(model_type, "", "", {}, {}, (), Tiny({}))
-    config = CONFIG_MAPPING[model_type].from_dict(json.loads(document))
+def _found(key: _Key) -> Family:
+    config = key.config
     is_encoder = type(config) in MODEL_FOR_MASKED_LM_MAPPING and not getattr(config, "is_decoder", False)
     writer = None if is_encoder else _shape(AutoModelForCausalLM, config)
     heads: dict[Kind, Head] = {} if writer is None else {"text": TEXT}
     if (head := _label_head(config, "first" if is_encoder else "last")) is not None:
         heads |= label_heads(head)
     net = writer if writer is not None else _shape(AutoModel, config)
-    family = Family(model_type, "", "", {}, heads, tuple(_dropouts(config)), Tiny({}))
+    family = Family(config.model_type, "", "", {}, heads, tuple(_dropouts(config)), Tiny({}))
     if net is None:
         return family
     prefix = net.base_model_prefix
@@ -87,7 +91,7 @@ def _shape(auto_class: type[_BaseAutoModelClass], config: PretrainedConfig) -> P
     """The net on the meta device; None where transformers has none, or none that can be built so."""
     try:
         with torch.device("meta"):
-            net: PreTrainedModel = auto_class.from_config(copy.deepcopy(config))
+            net: PreTrainedModel = auto_class.from_config(copy.deepcopy(config), trust_remote_code=False)
     except Exception:  # whatever a config makes its net raise
         return None
     return net

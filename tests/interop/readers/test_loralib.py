@@ -129,7 +129,7 @@ def test_the_papers_released_checkpoint_goes_all_the_way_round(shared, tmp_path,
     checked = run_here(monkeypatch, ["verify", tmp_path / "a"])
     assert checked.code == 0
     assert "every tensor has its place" in checked.out
-    assert "the base's weights are not known" in checked.out
+    assert "the weights of the base are not recorded" in checked.out
 
 
 def test_alpha_is_asked_for_with_the_papers_value(gpt2_file, gpt2_base, tmp_path):

@@ -1,0 +1,76 @@
+"""SIGTERM stops every command that trains, evaluates or predicts: one line, and exit code 75."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import CONTEXTS, ROOT, recipe_overrides
+
+_TERM = 1 << (signal.SIGTERM - 1)
+_PATIENCE_S = 120.0
+
+
+@pytest.fixture(scope="module")
+def run(gpt2_base: Path, e2e_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run."""
+    folder = tmp_path_factory.mktemp("stop") / "run"
+    overrides = recipe_overrides(gpt2_base, e2e_dir, eval__metrics=["bleu"])
+    command = [sys.executable, "-m", "lorafit", "train", "e2e_gpt2m", *overrides, "--output", str(folder)]
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    return folder
+
+
+def catches_sigterm(process: subprocess.Popen[str]) -> bool:
+    """Whether the process has its own handler for SIGTERM."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    [mask] = [line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")]
+    return bool(int(mask, 16) & _TERM)
+
+
+def stopped(*arguments: str | Path) -> str:
+    """What a command says when SIGTERM comes as soon as the command catches it."""
+    command = [sys.executable, "-m", "lorafit", *map(str, arguments)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True) as process:
+        deadline = time.monotonic() + _PATIENCE_S
+        while process.poll() is None and not catches_sigterm(process):
+            assert time.monotonic() < deadline, "the command never catches SIGTERM"
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=_PATIENCE_S)
+    assert process.returncode == 75, said
+    [line] = said.splitlines()
+    return line
+
+
+def test_train(gpt2_base: Path, e2e_dir: Path, tmp_path: Path) -> None:
+    overrides = recipe_overrides(gpt2_base, e2e_dir, train__epochs=50)
+    line = stopped("train", "e2e_gpt2m", *overrides, "--output", tmp_path / "run")
+    assert line.startswith(f"error: {tmp_path}/run: stopped ")
+    assert line.endswith("run the same command again to continue")
+
+
+def test_eval(run: Path, tmp_path: Path) -> None:
+    line = stopped("eval", run / "adapter", "--output", tmp_path / "eval")
+    assert (
+        line == f"error: {run}/adapter: evaluation stopped (SIGTERM); run the same command again to continue"
+    )
+    assert not (tmp_path / "eval").exists()
+
+
+def test_predict(run: Path) -> None:
+    line = stopped("predict", run / "adapter", *CONTEXTS, "--batch-size", "1", "--max-new-tokens", "60")
+    assert line == "error: stopped while decoding; run the same command again to continue"
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_repro(jobs: int, tmp_path: Path) -> None:
+    arguments = ("table3", "--rows", "GPT-2 M (LoRA)", "--tasks", "e2e", "--seeds", "0,1", "--quick")
+    line = stopped("repro", *arguments, "--jobs", str(jobs), "--output", tmp_path / "runs")
+    assert line == "error: interrupted (SIGTERM); run the same command again to continue"
