@@ -15,11 +15,11 @@ import importlib
 from typing import TYPE_CHECKING
 
 from lorafit.errors import LorafitError
+from lorafit.version import __version__
 
 if TYPE_CHECKING:
     from lorafit.api import Predictor, Sampling, evaluate, export, load, merge, train
 
-__version__ = "0.1.0"
 __all__ = [
     "LorafitError",
     "Predictor",

@@ -17,11 +17,11 @@ from lorafit.data import Split
 from lorafit.errors import RecipeError
 from lorafit.interop.writers import WRITERS
 from lorafit.models import Model
+from lorafit.objectives.restored import RestoredAdapter
 from lorafit.recipe import EvalSection, assignment
 from lorafit.run.events import Event, Note, Report
 from lorafit.run.options import Resume, TrainOptions
 from lorafit.run.plan import load_plan
-from lorafit.run.restored import RestoredAdapter
 from lorafit.run.stop import StopRequest
 from lorafit.run.train import TrainResult
 from lorafit.run.train import train as train_plan

@@ -11,11 +11,11 @@ from lorafit.adapters import BaseChoice
 from lorafit.data import Split
 from lorafit.errors import RUN_AGAIN, Advice, DropArgument, InterruptedRunError, RecipeError, SetArgument
 from lorafit.files import JsonObject, write_json, write_jsonl, write_text
+from lorafit.models.placement import clear_out_of_memory
+from lorafit.objectives.restored import RestoredAdapter
 from lorafit.recipe import EvalSection
 from lorafit.run.evaluator import Evaluation, Evaluator, notes_on_metrics
 from lorafit.run.events import Note, Report, Scored
-from lorafit.run.placement import clear_out_of_memory
-from lorafit.run.restored import RestoredAdapter
 from lorafit.tasks import PRESETS, load_rows, submission_files
 from lorafit.training import ProcessGroup
 

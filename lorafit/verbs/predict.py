@@ -10,10 +10,10 @@ from lorafit.adapters import BaseChoice
 from lorafit.data import Row
 from lorafit.decoding import BeamSearch, Greedy, Sample, Strategy
 from lorafit.errors import DataError, lookup
+from lorafit.models.placement import clear_out_of_memory
 from lorafit.objectives import AnswerOptions
+from lorafit.objectives.restored import RestoredAdapter
 from lorafit.recipe import EvalSection
-from lorafit.run.placement import clear_out_of_memory
-from lorafit.run.restored import RestoredAdapter
 from lorafit.tasks import Task
 from lorafit.training import ProcessGroup
 

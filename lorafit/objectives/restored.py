@@ -9,9 +9,9 @@ from pathlib import Path
 from lorafit.adapters import Adapter, BaseChoice, read_adapter, restore, task_of, where_base
 from lorafit.adapters.restore import method_of, model_config
 from lorafit.models import Model, family_of
+from lorafit.models.placement import Placement
 from lorafit.objectives import AnyObjective, BaseFacts, Settings, objective_for
 from lorafit.recipe import DataSection, EvalSection
-from lorafit.run.placement import Placement
 from lorafit.tasks import Task
 
 
