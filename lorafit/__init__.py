@@ -1,6 +1,12 @@
-"""LoRA fine-tuning that reproduces the LoRA paper, on your own data too.
+"""LoRA fine-tuning that reproduces the LoRA paper.
 
-The names of `lorafit.api` are imported, and torch with them, when they are first used.
+    import lorafit
+
+    run = lorafit.train("quickstart")
+    predictor = lorafit.load(run.adapter)
+    print(predictor.predict(["name : Museum | area : riverside"]))
+
+Everything of `lorafit.api` is offered here, and loaded with torch when it is first used.
 """
 
 from __future__ import annotations
@@ -8,11 +14,23 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from lorafit.api import Predictor, export, load, merge, train
+from lorafit.errors import LorafitError
+from lorafit.version import __version__
 
-__version__ = "0.1.0"
-__all__ = ["Predictor", "__version__", "export", "load", "merge", "train"]
+if TYPE_CHECKING:
+    from lorafit.api import Predictor, Sampling, evaluate, export, load, merge, train
+
+__all__ = [
+    "LorafitError",
+    "Predictor",
+    "Sampling",
+    "__version__",
+    "evaluate",
+    "export",
+    "load",
+    "merge",
+    "train",
+]
 
 
 def __getattr__(name: str) -> object:
@@ -21,3 +39,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(importlib.import_module("lorafit.api"), name)
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,172 +1,234 @@
-"""What `import lorafit` offers: train a recipe, use an adapter folder, merge and export it."""
+"""The Python interface: train a recipe, use an adapter folder. `import lorafit` offers all of it.
+
+Everything here does what the command of the same name does, and gives its result as a value.
+"""
 
 from __future__ import annotations
 
-import json
+import logging
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from lorafit.adapters import Adapter, BaseChoice, read_adapter
-from lorafit.adapters.restore import restore, task_of
-from lorafit.data.rows import RawRow
-from lorafit.errors import DataError
+from lorafit.adapters import BaseChoice
+from lorafit.data import Split
+from lorafit.errors import RecipeError
+from lorafit.interop.writers import WRITERS
 from lorafit.models import Model
-from lorafit.objectives import AnyObjective, TextOptions
-from lorafit.objectives.restored import objective_of
-from lorafit.recipe import EvalSection, Split
-from lorafit.run.evaluator import Evaluator
-from lorafit.run.events import Event, Report
-from lorafit.run.options import TrainOptions
-from lorafit.run.placement import Placement
+from lorafit.objectives.restored import RestoredAdapter
+from lorafit.recipe import EvalSection, assignment
+from lorafit.run.events import Event, Note, Report
+from lorafit.run.options import Resume, TrainOptions
 from lorafit.run.plan import load_plan
+from lorafit.run.stop import StopRequest
 from lorafit.run.train import TrainResult
 from lorafit.run.train import train as train_plan
 from lorafit.tasks import Task
-from lorafit.training import ProcessGroup
-from lorafit.verbs.evaluate import EvaluateOptions, EvaluateResult
-from lorafit.verbs.evaluate import evaluate as evaluate_folder
+from lorafit.training import ProcessGroup, open_process_group
+from lorafit.verbs.evaluate import EvaluateOptions, evaluate_restored
 from lorafit.verbs.export import ExportResult
-from lorafit.verbs.export import export as export_folder
+from lorafit.verbs.export import export as export_adapter
 from lorafit.verbs.merge import MergeResult
-from lorafit.verbs.merge import merge as merge_folder
+from lorafit.verbs.merge import merge as merge_adapter
+from lorafit.verbs.predict import Input, Sampling, predict_restored
 
-Input = str | Mapping[str, str]
-"""A prompt or a text; or the columns of a row by name, as the task has them."""
+__all__ = [
+    "ExportResult",
+    "Input",
+    "MergeResult",
+    "Predictor",
+    "Sampling",
+    "TrainResult",
+    "evaluate",
+    "export",
+    "load",
+    "merge",
+    "train",
+]
+
+StrPath = str | os.PathLike[str]
+
+_logger = logging.getLogger("lorafit")
 
 
+def log_notes(event: Event) -> None:
+    """The report of a call that gives none: notes are warnings of the logger "lorafit", and nothing else is said."""
+    match event:
+        case Note(text):
+            _logger.warning("%s", text)
+
+
+@dataclass(frozen=True)
 class Predictor:
-    """An adapter on its base, as it was trained. `load` makes it; `model.net` is the net of transformers."""
+    """An adapter on its base, loaded and ready. `load` makes one."""
 
-    def __init__(self, adapter: Adapter, task: Task, objective: AnyObjective, model: Model) -> None:
-        self.adapter, self.task, self.model = adapter, task, model
-        self._objective = objective
+    restored: RestoredAdapter
+    report: Report = log_notes
 
-    def predict(self, inputs: Sequence[Input], *, batch_size: int = 16) -> list[str | float]:
-        """One answer an input, in order: a text, the name of a class, or a score.
+    @property
+    def model(self) -> Model:
+        """The model; `model.net` is the net of transformers, with the adapter in it."""
+        return self.restored.model
 
-        A string is the only column of a task that reads one. Raises DataError for an input without the task's columns.
+    @property
+    def task(self) -> Task:
+        """The task that it was trained for: its columns, labels and metrics."""
+        return self.restored.task
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """The names of the classes; None for texts and scores."""
+        return self.task.labels
+
+    def predict(
+        self, inputs: Sequence[Input], sampling: Sampling | None = None, batch_size: int = 16
+    ) -> list[str | float]:
+        """The answer to every input, in order: a text, the name of a class, or a score.
+
+            predictor.predict(["a lovely film", "dull"])                          # ['positive', 'negative']
+            predictor.predict([{"premise": "It rains.", "hypothesis": "It is wet."}])
+            predictor.predict(["name : Zizzi"], lorafit.Sampling("sample", temperature=0.7))
+
+        An input is a text, or a mapping with the columns that the task reads; for texts to be written, a text is the
+        whole prompt. `sampling` chooses tokens in another way than in training; `batch_size` changes no answer.
+        Raises DataError for inputs that the task cannot read, RecipeError for `sampling` where no text is written.
         """
-        if not inputs:
-            return []
-        rows = [self._row(number, value) for number, value in enumerate(inputs, start=1)]
-        self._objective.prepare(self.model)
-        if self.task.output == "text":
-            return self._texts([self.task.key(row) for row in rows], batch_size)
-        whole = self.task.model_copy(update={"part": None})  # an input belongs to no part of a split
-        parsed = [whole.parse(row, "test") for row in rows]
-        found = Evaluator(self._objective, _say_nothing, ProcessGroup()).predict(self.model, parsed)
-        return [self.task.label_text(float(prediction.value)) for prediction in found]
+        if isinstance(inputs, str | Mapping):
+            raise RecipeError("inputs: must be a list of inputs, and this is one; put it into a list")
+        answers = dict(
+            predict_restored(self.restored, inputs, sampling or Sampling(), batch_size, ProcessGroup())
+        )
+        return [answers[index] for index in range(len(inputs))]
 
     def evaluate(
         self,
-        data: str | Path | None = None,
-        *,
         split: Split = "test",
+        data: StrPath | None = None,
         metrics: Sequence[str] | None = None,
-        output: str | Path | None = None,
-    ) -> EvaluateResult:
-        """Score a split of the data that the adapter was trained on, or a file of the same columns.
+        output: StrPath | None = None,
+    ) -> dict[str, Any]:
+        """The scores of a split, as `lorafit eval` writes them into scores.json.
 
-        Predictions and scores are written to `output`, by default the folder `eval` beside the adapter folder.
-        Raises NotFoundError for data that are not there, DataError for malformed rows, RecipeError for an unknown
-        metric.
+            predictor.evaluate("valid", metrics=["accuracy"])["scores"]           # {'accuracy': 0.93}
+
+        `data` is a file in place of the split that the adapter was trained with. Predictions and scores go to the
+        folder `output`; without it nothing is written. Raises RecipeError for an unknown metric, NotFoundError and
+        DataError for rows that are missing or malformed.
         """
-        options = EvaluateOptions(split, _path(data), _path(output))
-        section = EvalSection(metrics=None if metrics is None else tuple(metrics))
-        base = BaseChoice(self.model.net.name_or_path, force=False)
-        return evaluate_folder(self.adapter.folder, base, options, section, _say_nothing, ProcessGroup())
-
-    def _row(self, number: int, value: Input) -> RawRow:
-        columns = self.task.input_columns
-        if isinstance(value, str):
-            if len(columns) != 1:
-                raise DataError(f"input {number}: give the columns {', '.join(columns)} by name")
-            value = {columns[0]: value}
-        row = RawRow(number, value)
-        missing = [column for column in columns if column not in value]
-        if missing:
-            raise DataError(f"input {number}: no column {', '.join(missing)}")
-        try:
-            self.task.key(row)
-        except ValueError as error:
-            raise DataError(f"input {number}: {error}") from None
-        return row
-
-    def _texts(self, prompts: Sequence[str], batch_size: int) -> list[str | float]:
-        options = TextOptions(lambda search: search, batch_size)
-        found = dict(self._objective.texts(self.model, prompts, options, lambda: False))
-        return [found[index] for index in range(len(prompts))]
+        return _scores(self.restored, split, data, metrics, output, self.report)
 
 
-def load(folder: str | Path, *, base: str | None = None, force: bool = False) -> Predictor:
-    """An adapter folder on its base, on the GPU if there is one.
+def load(
+    folder: StrPath, base: str | None = None, force: bool = False, report: Report | None = None
+) -> Predictor:
+    """An adapter folder on its base, on the GPU where there is one.
 
-    `base` is where the base lies now; `force` accepts one with other weights. Raises AdapterError for a folder that is
-    damaged or does not fit the base, NotFoundError for what is not there.
+        predictor = lorafit.load("runs/quickstart/seed-1/adapter")
+
+    `base` names the base by another path or hub id; `force` takes it even where it is not the one trained on; `report`
+    is told of progress and notes. Raises AdapterError for an adapter that is damaged or does not fit the base,
+    NotFoundError where the folder or the base is missing.
     """
-    adapter = read_adapter(Path(folder))
-    task = task_of(adapter)
-    objective = objective_of(adapter, task, base, adapter.card.data, EvalSection())
-    model = restore(adapter, base=base, force=force)
-    Placement.of("float32").place(model)
-    return Predictor(adapter, task, objective, model)
+    restored = RestoredAdapter.of(Path(folder), BaseChoice(base, force))
+    _ = restored.model  # loaded now, so that what is wrong is raised here
+    return Predictor(restored, report or log_notes)
 
 
 def train(
-    recipe: str | Path,
-    output: str | Path | None = None,
-    *,
-    settings: Mapping[str, object] | None = None,
+    recipe: StrPath,
+    overrides: Mapping[str, object] | None = None,
+    output: StrPath | None = None,
     report: Report | None = None,
-    options: TrainOptions | None = None,
+    resume: Resume = "auto",
 ) -> TrainResult:
-    """Train a recipe, by its path or the name of a shipped one, as `lorafit train` does.
+    """Train a recipe file or shipped recipe, score it, and leave an adapter folder.
 
-    `settings` replaces values, such as {"train.seed": 1}; `report` receives every event. An unfinished run in `output`
-    continues; of a finished one the result is returned. Raises RecipeError for a recipe that makes no sense,
-    NotFoundError for a base or data that are not there, DataError for malformed rows.
+        run = lorafit.train("quickstart", {"train.seed": 2, "train.epochs": 1})
+        run.scores["scores"], run.adapter
+
+    `overrides` sets keys of the recipe by "section.key"; None takes a key away, so that it has its default. `output`
+    is the run folder, by default runs/<recipe>/seed-<n>. `report` is told of every step, validation and note. The same
+    call continues a run that was interrupted, and returns the result of a finished one; `resume` changes that ("must",
+    "never"). As with the command, a signal (Ctrl+C, too) saves a checkpoint and raises InterruptedRunError; started by
+    torchrun, all processes train one run. Raises RecipeError with a line for every fault of the recipe, NotFoundError
+    and DataError for data or a base that is missing or malformed, DivergedError where training goes wrong.
     """
-    overrides = [f"{key}={json.dumps(_plain(value))}" for key, value in (settings or {}).items()]
-    plan = load_plan(str(recipe), overrides)
-    return train_plan(plan, _path(output), report or _say_nothing, options or TrainOptions(), ProcessGroup())
+    name_or_path = recipe if isinstance(recipe, str) else Path(recipe)
+    chosen = [assignment(name, value) for name, value in (overrides or {}).items()]
+    with StopRequest() as stop, open_process_group(stop) as group:
+        plan = group.leader_first(lambda: load_plan(name_or_path, chosen))
+        options = TrainOptions(resume)
+        return train_plan(plan, _path(output), report or log_notes, options, group)
+
+
+def evaluate(
+    folder: StrPath,
+    split: Split = "test",
+    data: StrPath | None = None,
+    metrics: Sequence[str] | None = None,
+    output: StrPath | None = None,
+    base: str | None = None,
+) -> dict[str, Any]:
+    """The scores of an adapter folder on a split; the adapter is loaded for this alone. See `Predictor.evaluate`.
+
+    lorafit.evaluate("runs/quickstart/seed-1/adapter", metrics=["bleu"])["scores"]
+    """
+    restored = RestoredAdapter.of(Path(folder), BaseChoice(base))
+    return _scores(restored, split, data, metrics, output, log_notes)
 
 
 def merge(
-    folder: str | Path,
-    output: str | Path,
-    *,
+    folder: StrPath,
+    output: StrPath,
+    dtype: str | None = None,
+    max_shard_bytes: int | None = None,
     base: str | None = None,
     force: bool = False,
-    dtype: str | None = None,
 ) -> MergeResult:
-    """Write base + adapter as a Hugging Face model folder, and prove that it computes the same.
+    """Write base and adapter as one plain Hugging Face model to the new folder `output`, and prove that it is the same.
 
-    Raises AdapterError for the wrong base or a merge that cannot be proven, NotMergeableError for a method without a
-    merged form, RecipeError when `output` exists.
+        lorafit.merge("runs/quickstart/seed-1/adapter", "merged").proof.max_difference
+
+    `dtype` is the number format and `max_shard_bytes` the size of the largest file; without them, the base's. Raises
+    NotMergeableError for a method without merged form, AdapterError for the wrong base or a merge that cannot be
+    proven, RecipeError where `output` exists.
     """
-    return merge_folder(Path(folder), Path(output), BaseChoice(base, force), dtype)
+    return merge_adapter(Path(folder), Path(output), BaseChoice(base, force), dtype, max_shard_bytes)
 
 
 def export(
-    folder: str | Path,
-    output: str | Path,
-    format_name: str = "peft",
-    *,
+    folder: StrPath,
+    output: StrPath,
+    format: str = next(iter(WRITERS)),
     base: str | None = None,
     force: bool = False,
 ) -> ExportResult:
-    """Write an adapter in another program's format. Raises AdapterError for what the format cannot express."""
-    return export_folder(Path(folder), Path(output), format_name, BaseChoice(base, force))
+    """Write the adapter to the new folder `output` in another program's format.
+
+        lorafit.export("runs/quickstart/seed-1/adapter", "for-peft")
+
+    Raises RecipeError for an unknown format, or where `output` exists; AdapterError with a line for everything that
+    the format cannot express.
+    """
+    return export_adapter(Path(folder), Path(output), format, BaseChoice(base, force))
 
 
-def _path(value: str | Path | None) -> Path | None:
-    return None if value is None else Path(value)
+def _scores(
+    restored: RestoredAdapter,
+    split: Split,
+    data: StrPath | None,
+    metrics: Sequence[str] | None,
+    output: StrPath | None,
+    report: Report,
+) -> dict[str, Any]:
+    """The contents of scores.json."""
+    options = EvaluateOptions(split, _path(data), _path(output))
+    section = EvalSection(metrics=None if metrics is None else tuple(metrics))
+    result = evaluate_restored(restored, options, section, report, ProcessGroup())
+    return {"split": result.split, **result.scores}
 
 
-def _plain(value: object) -> object:
-    """A setting as JSON has it."""
-    return str(value) if isinstance(value, Path) else value
-
-
-def _say_nothing(event: Event) -> None:
-    """Events that nobody asked for."""
+def _path(path: StrPath | None) -> Path | None:
+    return None if path is None else Path(path)

@@ -60,7 +60,7 @@ def predict(
     adapter: AdapterArgument,
     contexts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="CONTEXT", help="Contexts.", show_default="the lines of standard input"),
+        typer.Argument(metavar="INPUT", help="Texts.", show_default="the lines of standard input"),
     ] = None,
     strategy: Annotated[str, typer.Option(help="beam (as trained), greedy or sample.")] = "beam",
     temperature: Annotated[
@@ -82,7 +82,7 @@ def predict(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Write a text for each of your own contexts."""
+    """Predict your own inputs: a text for each context, or the label or score of each text."""
     from lorafit.adapters import BaseChoice
     from lorafit.display import Display
     from lorafit.display.adapters import show_predictions
@@ -92,8 +92,8 @@ def predict(
     sampling = verb.Sampling(strategy, temperature, top_p, max_new_tokens, seed)
     choice = BaseChoice(base, force)
     with stoppable() as group:
-        texts = dict(verb.predict(adapter, choice, inputs, sampling, batch_size, group))
-    show_predictions(Display(json=json), [(context, texts[i]) for i, context in enumerate(inputs)])
+        answers = dict(verb.predict(adapter, choice, inputs, sampling, batch_size, group))
+    show_predictions(Display(json=json), [(given, answers[i]) for i, given in enumerate(inputs)])
 
 
 def verify(

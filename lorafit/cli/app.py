@@ -22,7 +22,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from lorafit import __version__
+        from lorafit.version import __version__
 
         typer.echo(f"lorafit {__version__}")
         raise typer.Exit

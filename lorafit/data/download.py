@@ -17,9 +17,9 @@ from typing import IO
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from lorafit import __version__
 from lorafit.data.originals import BASE_URL, PaperFiles
 from lorafit.errors import Advice, DataError, LorafitError, NotFoundError
+from lorafit.version import __version__
 
 URL_VARIABLE = "LORAFIT_DATA_URL"
 _TRIES = 4  # of a request that failed for a reason that may pass

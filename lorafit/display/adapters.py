@@ -31,13 +31,13 @@ def show_evaluation(display: Display, result: EvaluateResult) -> None:
     display.print(f"\npredictions and scores: {escape(str(result.folder))}")
 
 
-def show_predictions(display: Display, texts: Sequence[tuple[str, str]]) -> None:
-    """One line for each context."""
+def show_predictions(display: Display, answers: Sequence[tuple[str, str | float]]) -> None:
+    """One line for each input."""
     if display.json:
-        display.print_json([{"input": context, "prediction": text} for context, text in texts])
+        display.print_json([{"input": given, "prediction": answer} for given, answer in answers])
         return
-    for _, text in texts:
-        sys.stdout.write(text + "\n")
+    for _, answer in answers:
+        sys.stdout.write(f"{answer}\n")
 
 
 def show_verification(display: Display, result: VerifyResult, advice: Sequence[str]) -> None:

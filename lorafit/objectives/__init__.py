@@ -8,12 +8,12 @@ from transformers import PretrainedConfig
 from lorafit.errors import RecipeError, SetKey
 from lorafit.models import Family
 from lorafit.objectives.base import (
+    AnswerOptions,
     AnyObjective,
     Encoded,
     Encoder,
     Objective,
     Prediction,
-    TextOptions,
     Validation,
 )
 from lorafit.objectives.classification import Classification
@@ -23,6 +23,7 @@ from lorafit.tasks import Generation as GenerationTask
 from lorafit.tasks import LabelTask, Task
 
 __all__ = [
+    "AnswerOptions",
     "AnyObjective",
     "BaseFacts",
     "Classification",
@@ -32,7 +33,6 @@ __all__ = [
     "Objective",
     "Prediction",
     "Settings",
-    "TextOptions",
     "Validation",
     "objective_for",
 ]

@@ -75,11 +75,11 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class TextOptions:
-    """How texts are written. `strategy` makes a strategy of the search that the adapter was trained with."""
+class AnswerOptions:
+    """How inputs are answered. `strategy` makes another strategy of the search that the adapter was trained with."""
 
-    strategy: Callable[[BeamSearch], Strategy]
-    batch_size: int
+    strategy: Callable[[BeamSearch], Strategy] | None = None
+    batch_size: int = 16  # texts decoded at a time; the result does not depend on it
 
 
 class Objective(ABC, Generic[RowT, ExampleT, BatchT]):
@@ -150,12 +150,12 @@ class Objective(ABC, Generic[RowT, ExampleT, BatchT]):
         """The scores of all predictions, by index."""
 
     @abstractmethod
-    def texts(
-        self, model: Model, prompts: Sequence[str], options: TextOptions, should_stop: Callable[[], bool]
-    ) -> Iterator[tuple[int, str]]:
-        """(index, text) for every prompt, as batches are done.
+    def answers(
+        self, model: Model, rows: Sequence[RowT], options: AnswerOptions, group: ProcessGroup
+    ) -> Iterator[tuple[int, str | float]]:
+        """(index, answer) for every row, as batches are done: a text, the name of a class, or a score.
 
-        Raises RecipeError for an objective that writes no text, InterruptedRunError when `should_stop` says so.
+        Raises RecipeError for a strategy where no text is written, InterruptedRunError when asked to stop.
         """
 
     @abstractmethod

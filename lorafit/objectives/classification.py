@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,11 +13,11 @@ from typing_extensions import override
 
 from lorafit.data import LabelRow
 from lorafit.data.labelled import EncodedText, LabelBatch, encode_labelled, pack_labelled, pad_labelled
-from lorafit.errors import Advice, RecipeError
+from lorafit.errors import DropArgument, RecipeError
 from lorafit.files import JsonObject
 from lorafit.metrics.scoring import Scores, missing_metrics, score_by
 from lorafit.models import Model
-from lorafit.objectives.base import Encoded, Objective, Prediction, TextOptions, Validation
+from lorafit.objectives.base import AnswerOptions, Encoded, Objective, Prediction, Validation
 from lorafit.recipe import EvalSection
 from lorafit.tasks import LabelTask
 from lorafit.training import ProcessGroup, label_loss_sum, label_loss_sums
@@ -143,10 +143,17 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
             yield [Prediction(i, value) for i, value in zip(indices, values, strict=True)]
 
     @override
-    def texts(
-        self, model: Model, prompts: Sequence[str], options: TextOptions, should_stop: Callable[[], bool]
-    ) -> Iterator[tuple[int, str]]:
-        raise RecipeError(f"an adapter for {self.task.name} writes no text", Advice("evaluate it instead"))
+    def answers(
+        self, model: Model, rows: Sequence[LabelRow], options: AnswerOptions, group: ProcessGroup
+    ) -> Iterator[tuple[int, str | float]]:
+        if options.strategy is not None:
+            raise RecipeError(
+                f"an adapter for {self.task.name} gives labels, and only texts are sampled",
+                DropArgument("strategy"),
+            )
+        batches = self.prediction_batches(model, rows)
+        for predictions in self.predict(model, rows, batches, group):
+            yield from ((each.index, self.task.label_text(float(each.value))) for each in predictions)
 
     @override
     def lines(self, rows: Sequence[LabelRow], predictions: Sequence[Prediction]) -> list[JsonObject]:

@@ -21,7 +21,7 @@ from lorafit.files import JsonObject
 from lorafit.metrics.scorers import SCORERS
 from lorafit.metrics.scoring import Scores, missing_metrics, score_texts
 from lorafit.models import Model
-from lorafit.objectives.base import Encoded, Objective, Prediction, TextOptions, Validation
+from lorafit.objectives.base import AnswerOptions, Encoded, Objective, Prediction, Validation
 from lorafit.recipe import DecodeSection, EvalSection
 from lorafit.tasks import Generation as GenerationTask
 from lorafit.tasks import ReferenceGroup, group_references
@@ -152,12 +152,16 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
             yield from group.map(batches, decode)
 
     @override
-    def texts(
-        self, model: Model, prompts: Sequence[str], options: TextOptions, should_stop: Callable[[], bool]
-    ) -> Iterator[tuple[int, str]]:
-        strategy = options.strategy(self.beam_search(model))
+    def answers(
+        self, model: Model, rows: Sequence[TextRow], options: AnswerOptions, group: ProcessGroup
+    ) -> Iterator[tuple[int, str | float]]:
+        search = self.beam_search(model)
+        strategy = search if options.strategy is None else options.strategy(search)
+        prompts = [row.prompt for row in rows]
         with lora.merged(model.net):
-            yield from self._texts(model, prompts, strategy, options.batch_size, should_stop)
+            yield from self._texts(
+                model, prompts, strategy, options.batch_size, group.should_stop_within_item
+            )
 
     def _texts(
         self,

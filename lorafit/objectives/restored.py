@@ -1,23 +1,51 @@
-"""The objective of an adapter folder: nothing but the folder says how it is scored."""
+"""An adapter folder in use: its task, the objective that it was trained with, and its model."""
 
 from __future__ import annotations
 
-from lorafit.adapters import Adapter, where_base
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from lorafit.adapters import Adapter, BaseChoice, read_adapter, restore, task_of, where_base
 from lorafit.adapters.restore import method_of, model_config
-from lorafit.models import family_of
+from lorafit.models import Model, family_of
+from lorafit.models.placement import Placement
 from lorafit.objectives import AnyObjective, BaseFacts, Settings, objective_for
 from lorafit.recipe import DataSection, EvalSection
 from lorafit.tasks import Task
 
 
-def objective_of(
-    adapter: Adapter, task: Task, base: str | None, data: DataSection, evaluation: EvalSection
-) -> AnyObjective:
-    """The objective that the adapter was trained with, with other metrics and data where these are asked for.
+@dataclass(frozen=True)
+class RestoredAdapter:
+    """An adapter folder on a base. Nothing but the folder decides how it predicts and is scored."""
 
-    Raises RecipeError where they do not fit, NotFoundError where the base's config is not at hand.
-    """
-    where, revision = where_base(adapter, base)
-    config = model_config(adapter, where, revision)
-    facts = BaseFacts(config, family_of(config), method_of(adapter).num_positions)
-    return objective_for(task, facts, Settings(data, adapter.card.decode, evaluation))
+    adapter: Adapter
+    base: BaseChoice
+    task: Task
+
+    @staticmethod
+    def of(folder: Path, base: BaseChoice) -> RestoredAdapter:
+        """Read the folder. Raises AdapterError for a damaged one, NotFoundError where there is none."""
+        adapter = read_adapter(folder)
+        return RestoredAdapter(adapter, base, task_of(adapter))
+
+    def objective(self, evaluation: EvalSection, data: DataSection | None = None) -> AnyObjective:
+        """The objective that the adapter was trained with, with other metrics and data where these are given.
+
+        Raises RecipeError where they do not fit, NotFoundError where the base's config is missing.
+        """
+        card = self.adapter.card
+        where, revision = where_base(self.adapter, self.base.base)
+        config = model_config(self.adapter, where, revision)
+        facts = BaseFacts(config, family_of(config), method_of(self.adapter).num_positions)
+        return objective_for(self.task, facts, Settings(data or card.data, card.decode, evaluation))
+
+    @cached_property
+    def model(self) -> Model:
+        """The model as it was trained, on its device; the first use loads it.
+
+        Raises AdapterError where it does not fit the base, NotFoundError where the base is missing.
+        """
+        model = restore(self.adapter, base=self.base.base, force=self.base.force)
+        Placement.of("float32").place(model)
+        return model

@@ -11,7 +11,7 @@ from transformers import PretrainedConfig
 
 from lorafit.lora import Draws, draw_from
 from lorafit.models import Model, family_of, skeleton
-from lorafit.run.placement import Placement
+from lorafit.models.placement import Placement
 from lorafit.run.plan import Plan
 from lorafit.tasks import PRESETS
 

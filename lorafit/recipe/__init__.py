@@ -1,6 +1,6 @@
 """Recipes: TOML files, checked at the door, as frozen values."""
 
-from lorafit.recipe.layers import parse_assignment, read_layers
+from lorafit.recipe.layers import assignment, parse_assignment, read_layers
 from lorafit.recipe.library import find_recipe, shipped_recipes
 from lorafit.recipe.listing import RecipeSummary, list_recipes, select_recipes
 from lorafit.recipe.read import differing_keys, read_recipe, recipe_hash, to_toml
@@ -33,6 +33,7 @@ __all__ = [
     "Split",
     "TaskSection",
     "TrainSection",
+    "assignment",
     "differing_keys",
     "find_recipe",
     "list_recipes",

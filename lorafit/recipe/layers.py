@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import tomli_w
+
 from lorafit.errors import NotFoundError, RecipeError, did_you_mean
 from lorafit.files import JsonObject
 from lorafit.recipe.library import find_recipe
@@ -154,3 +156,30 @@ def parse_assignment(text: str) -> tuple[str, str, Any]:
     if not isinstance(parsed, bool | int | float | str | list | dict):
         parsed = value.strip()  # a date is meant as the name it looks like
     return section, key, parsed
+
+
+def assignment(name: str, value: object) -> str:
+    """("train.seed", 1) -> 'train.seed=1', which `parse_assignment` reads; None unsets the key.
+
+    Raises RecipeError for a value that TOML cannot hold.
+    """
+    if value is None:
+        return f"{UNSET}={name}"
+    try:
+        return f"{name}={_inline(value)}"
+    except (TypeError, ValueError):
+        raise RecipeError(
+            f"override {name}: {value!r} must be a text, a number, true or false, or a list or table of them"
+        ) from None
+
+
+def _inline(value: object) -> str:
+    """A value as TOML on one line."""
+    match value:
+        case Path():
+            return _inline(str(value))
+        case Mapping():
+            return "{" + ", ".join(f"{_inline(str(key))} = {_inline(v)}" for key, v in value.items()) + "}"
+        case list() | tuple():
+            return "[" + ", ".join(map(_inline, value)) + "]"
+    return tomli_w.dumps({"value": value}).partition("=")[2].strip()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from transformers import PretrainedConfig
 
@@ -54,7 +56,7 @@ class Plan:
     notes: tuple[str, ...] = ()
 
 
-def load_plan(name_or_path: str, overrides: list[str]) -> Plan:
+def load_plan(name_or_path: str | Path, overrides: Sequence[str]) -> Plan:
     """The plan of a recipe file or shipped recipe, with overrides."""
     return make_plan(open_recipe(name_or_path, overrides))
 

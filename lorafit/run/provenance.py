@@ -10,12 +10,12 @@ from pathlib import Path
 import torch
 import transformers
 
-import lorafit
 from lorafit.adapters import AdapterCard, BaseCard, Provenance
 from lorafit.methods import Method
 from lorafit.models import base_folder, base_identity
 from lorafit.recipe import Recipe, recipe_hash
 from lorafit.tasks import Task
+from lorafit.version import __version__
 
 
 def adapter_card(recipe: Recipe, method: Method, task: Task, data: Mapping[str, str]) -> AdapterCard:
@@ -42,7 +42,7 @@ def provenance() -> Provenance:
     """The present versions and time; the caller adds what it knows."""
     return Provenance(
         created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        lorafit=lorafit.__version__,
+        lorafit=__version__,
         torch=torch.__version__,
         transformers=transformers.__version__,
         commit=_commit(),
@@ -51,7 +51,7 @@ def provenance() -> Provenance:
 
 def _commit() -> str | None:
     """The commit of the checkout that lorafit runs from, if it runs from one."""
-    root = Path(lorafit.__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     try:

@@ -11,6 +11,7 @@ from typing import Any
 
 from lorafit.errors import RUN_AGAIN, InterruptedRunError
 from lorafit.files import JsonObject
+from lorafit.models.placement import clear_out_of_memory
 from lorafit.recipe import Recipe
 from lorafit.run.checkpointer import Checkpointer, RunState
 from lorafit.run.evaluator import Evaluator, RunEvaluator, notes_on_metrics
@@ -18,7 +19,6 @@ from lorafit.run.events import Event, EventLog, Note, Report
 from lorafit.run.folder import Found, RunFolder
 from lorafit.run.lock import locked
 from lorafit.run.options import TrainOptions
-from lorafit.run.placement import clear_out_of_memory
 from lorafit.run.plan import Plan, make_schedule
 from lorafit.run.session import LoadedBase, attach, load
 from lorafit.run.trainer import Trainer

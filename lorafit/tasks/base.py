@@ -6,7 +6,7 @@ A task is the `[task]` section of a recipe. It knows no tokenizer, no net, no fi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from lorafit.data.rows import RawRow, Row
@@ -82,6 +82,13 @@ class Task(TaskSection, ABC):
     @abstractmethod
     def parse(self, row: RawRow, split: Split) -> Row:
         """The typed row. In the test split a label may be missing. Raises ValueError for a malformed row."""
+
+    @abstractmethod
+    def parse_input(self, given: str | Mapping[str, object]) -> Row:
+        """The typed row of something to predict: a text, or fields by column. It has no answer yet.
+
+        Raises ValueError for a field that is missing or malformed, and for one text where several are read.
+        """
 
     @abstractmethod
     def resolve(self, rows: Iterable[RawRow]) -> Self:

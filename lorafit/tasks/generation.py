@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -16,7 +16,7 @@ from lorafit.metrics.scorers import SCORERS
 from lorafit.metrics.scoring import text_metrics
 from lorafit.recipe import Split
 from lorafit.tasks.base import Task
-from lorafit.tasks.template import parse_template
+from lorafit.tasks.template import parse_template, require_columns, text_of
 
 
 class Generation(Task):
@@ -91,6 +91,17 @@ class Generation(Task):
     def parse(self, row: RawRow, split: Split) -> TextRow:
         completion = parse_template(self.completion).render(row.fields)
         return TextRow(self.key(row), completion, self.part_of(row))
+
+    @override
+    def parse_input(self, given: str | Mapping[str, object]) -> TextRow:
+        """A text is the whole prompt."""
+        if isinstance(given, str):
+            prompt = text_of("the prompt", given)
+            if not prompt.strip():
+                raise ValueError("the prompt is empty")
+            return TextRow(prompt, "")
+        require_columns(self.input_columns, given)
+        return TextRow(self.key(RawRow(1, given)), "")
 
     @override
     def resolve(self, rows: Iterable[RawRow]) -> Self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from pydantic import field_validator, model_validator
@@ -14,7 +14,7 @@ from lorafit.metrics import Metric
 from lorafit.metrics.scoring import find_metric
 from lorafit.recipe import Split
 from lorafit.tasks.base import Task
-from lorafit.tasks.template import text_of
+from lorafit.tasks.template import require_columns, text_of
 
 _UNLABELLED = (None, "", "-1", -1)  # what a test split says in place of a label
 
@@ -77,6 +77,16 @@ class LabelTask(Task):
         texts, value = self._texts(row), row.fields.get(self.label)
         unknown = split == "test" and value in _UNLABELLED and str(value) not in (self.labels or ())
         return LabelRow(texts, None if unknown else self.parse_label(value), self.part_of(row))
+
+    @override
+    def parse_input(self, given: str | Mapping[str, object]) -> LabelRow:
+        """A text is that of the only column."""
+        if isinstance(given, str):
+            if len(self.texts) > 1:
+                raise ValueError(f"the task reads {' and '.join(self.texts)}, and this is one text")
+            given = {self.texts[0]: given}
+        require_columns(self.input_columns, given)
+        return LabelRow(self._texts(RawRow(1, given)), None)
 
     def _texts(self, row: RawRow) -> dict[str, str]:
         texts = {column: text_of(column, row.fields.get(column)) for column in self.texts}

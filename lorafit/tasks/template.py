@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import string
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+
+from lorafit.errors import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,14 @@ def parse_template(text: str) -> Template:
     if not any(column for _, column, _, _ in parsed):
         raise ValueError(f"{text!r} names no column: every row would have the same text")
     return Template(tuple((literal, column or "") for literal, column, _, _ in parsed))
+
+
+def require_columns(columns: Iterable[str], fields: Mapping[str, object]) -> None:
+    """Raises ValueError for the first of the columns that is not among the fields."""
+    for column in columns:
+        if column not in fields:
+            has = ", ".join(fields) or "nothing"
+            raise ValueError(f"no column {column!r}{did_you_mean(column, fields)}; it has {has}")
 
 
 def text_of(column: str, value: object) -> str:

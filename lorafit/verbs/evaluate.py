@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lorafit.adapters import Adapter, BaseChoice, read_adapter, restore, task_of
+from lorafit.adapters import BaseChoice
 from lorafit.data import Split
 from lorafit.errors import RUN_AGAIN, Advice, DropArgument, InterruptedRunError, RecipeError, SetArgument
 from lorafit.files import JsonObject, write_json, write_jsonl, write_text
-from lorafit.objectives.restored import objective_of
+from lorafit.models.placement import clear_out_of_memory
+from lorafit.objectives.restored import RestoredAdapter
 from lorafit.recipe import EvalSection
 from lorafit.run.evaluator import Evaluation, Evaluator, notes_on_metrics
 from lorafit.run.events import Note, Report, Scored
-from lorafit.run.placement import Placement, clear_out_of_memory
 from lorafit.tasks import PRESETS, load_rows, submission_files
 from lorafit.training import ProcessGroup
 
 
 @dataclass(frozen=True)
 class EvaluateResult:
-    """Scores of one split, and where they were written."""
+    """Scores of one split, and where they were written (None: nowhere)."""
 
     adapter: Path
     split: str
     scores: JsonObject
-    folder: Path
+    folder: Path | None
     samples: list[JsonObject]
 
 
@@ -49,55 +49,70 @@ def evaluate(
     report: Report,
     group: ProcessGroup,
 ) -> EvaluateResult:
+    """Score an adapter folder; see `evaluate_restored`.
+
+    Without `options.output` the results go to the folder `eval` beside the adapter folder.
+    """
+    output = options.output or folder.resolve().parent / "eval" / options.split
+    restored = RestoredAdapter.of(folder, base)
+    return evaluate_restored(restored, replace(options, output=output), section, report, group)
+
+
+def evaluate_restored(
+    restored: RestoredAdapter,
+    options: EvaluateOptions,
+    section: EvalSection,
+    report: Report,
+    group: ProcessGroup,
+) -> EvaluateResult:
     """Score an adapter on a split of the data it was trained on, or on a file of the same format.
 
-    Predictions and scores go to `options.output`, by default the folder `eval` beside the adapter folder;
-    `options.glue_submission` names a folder for the files that gluebenchmark.com takes. Raises InterruptedRunError
-    when asked to stop.
+    Predictions and scores go to `options.output`, where there is one; `options.glue_submission` names a folder for the
+    files that gluebenchmark.com takes. Raises InterruptedRunError when asked to stop.
     """
-    adapter, split = read_adapter(folder), options.split
-    task = task_of(adapter)
+    adapter, task, split = restored.adapter, restored.task, options.split
     submission = PRESETS[task.name].submission if task.name in PRESETS else None
     if options.glue_submission is not None and submission is None:
-        raise RecipeError(f"{folder}: {task.name} is not a task of GLUE", DropArgument("glue_submission"))
+        raise RecipeError(
+            f"{adapter.folder}: {task.name} is not a task of GLUE", DropArgument("glue_submission")
+        )
     if options.glue_submission is not None and split != "test":
         raise RecipeError("a GLUE submission needs the test split", SetArgument("split", "test"))
     task.find_metrics(section.metrics)  # an unknown name is an error before anything begins
     data = adapter.card.data
     if options.data is not None:
         data = data.model_copy(update={split: str(options.data)})
-    objective = objective_of(adapter, task, base.base, data, section)
+    objective = restored.objective(section, data)
     loaded = load_rows(task, data)
     rows = loaded.rows(split)
     for text in loaded.notes:
         report(Note(text))
     for note in notes_on_metrics(objective):
         report(note)
-    with clear_out_of_memory(folder):
-        evaluation = _evaluation(adapter, base, Evaluator(objective, report, group), rows)
-    if evaluation is None:
-        raise RecipeError("evaluation runs as one process", Advice("start it without torchrun or srun"))
+    evaluation = _evaluation(restored, Evaluator(objective, report, group), rows)
     result, lines = evaluation.scores.to_json(), evaluation.lines
     report(Scored(split, "adapter", result["scores"], result["signatures"]))
-    target = options.output or folder.resolve().parent / "eval" / split
-    write_jsonl(target / "predictions.jsonl", lines)
-    write_json(target / "scores.json", {"split": split, **result})
+    if options.output is not None:
+        write_jsonl(options.output / "predictions.jsonl", lines)
+        write_json(options.output / "scores.json", {"split": split, **result})
     if options.glue_submission is not None and submission is not None:
         decisions = [float(prediction.value) for prediction in evaluation.predictions]
         for name, text in submission_files(submission, task, rows, decisions).items():
             write_text(options.glue_submission / name, text)
             report(Note(f"wrote {options.glue_submission / name}"))
-    return EvaluateResult(folder, split, result, target, lines[:3])
+    return EvaluateResult(adapter.folder, split, result, options.output, lines[:3])
 
 
-def _evaluation(
-    adapter: Adapter, base: BaseChoice, evaluator: Evaluator, rows: Sequence[Any]
-) -> Evaluation | None:
+def _evaluation(restored: RestoredAdapter, evaluator: Evaluator, rows: Sequence[Any]) -> Evaluation:
     """Predict and score with the model as it was trained, on its device."""
-    model = restore(adapter, base=base.base, force=base.force)
-    Placement.of("float32").place(model)
-    try:
-        return evaluator.evaluate(model, rows)
-    except InterruptedRunError as error:
-        reason = evaluator.group.stop() or error
-        raise InterruptedRunError(f"{adapter.folder}: evaluation stopped ({reason})", RUN_AGAIN) from None
+    with clear_out_of_memory(restored.adapter.folder):
+        try:
+            evaluation = evaluator.evaluate(restored.model, rows)
+        except InterruptedRunError as error:
+            reason = evaluator.group.stop() or error
+            raise InterruptedRunError(
+                f"{restored.adapter.folder}: evaluation stopped ({reason})", RUN_AGAIN
+            ) from None
+    if evaluation is None:
+        raise RecipeError("evaluation runs as one process", Advice("start it without torchrun or srun"))
+    return evaluation

@@ -1,18 +1,20 @@
-"""Adapter folder + the user's own contexts -> texts."""
+"""Adapter folder + the user's own inputs -> answers: texts, labels or scores."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lorafit.adapters import BaseChoice, read_adapter, restore, task_of
+from lorafit.adapters import BaseChoice
+from lorafit.data import Row
 from lorafit.decoding import BeamSearch, Greedy, Sample, Strategy
-from lorafit.errors import lookup
-from lorafit.objectives import TextOptions
-from lorafit.objectives.restored import objective_of
+from lorafit.errors import DataError, lookup
+from lorafit.models.placement import clear_out_of_memory
+from lorafit.objectives import AnswerOptions
+from lorafit.objectives.restored import RestoredAdapter
 from lorafit.recipe import EvalSection
-from lorafit.run.placement import Placement, clear_out_of_memory
+from lorafit.tasks import Task
 from lorafit.training import ProcessGroup
 
 
@@ -53,21 +55,51 @@ STRATEGIES: dict[str, Callable[[Sampling, BeamSearch], Strategy]] = {
 }
 
 
+Input = str | Mapping[str, object]
+"""A text, or the fields of a row by the task's columns."""
+
+
 def predict(
     folder: Path,
     base: BaseChoice,
-    contexts: Sequence[str],
+    inputs: Sequence[Input],
     sampling: Sampling,
     batch_size: int,
     group: ProcessGroup,
-) -> Iterator[tuple[int, str]]:
-    """(index, text) for every context, as soon as its batch is done. Raises InterruptedRunError when asked to stop."""
-    adapter = read_adapter(folder)
-    objective = objective_of(adapter, task_of(adapter), base.base, adapter.card.data, EvalSection())
-    with clear_out_of_memory(folder):
-        model = restore(adapter, base=base.base, force=base.force)
-        Placement.of("float32").place(model)
-        objective.prepare(model)
-        yield from objective.texts(
-            model, contexts, TextOptions(sampling.of, batch_size), group.should_stop_within_item
-        )
+) -> Iterator[tuple[int, str | float]]:
+    """(index, answer) for every input, as soon as its batch is done; see `predict_restored`."""
+    return predict_restored(RestoredAdapter.of(folder, base), inputs, sampling, batch_size, group)
+
+
+def predict_restored(
+    restored: RestoredAdapter,
+    inputs: Sequence[Input],
+    sampling: Sampling,
+    batch_size: int,
+    group: ProcessGroup,
+) -> Iterator[tuple[int, str | float]]:
+    """(index, answer) for every input, as soon as its batch is done: a text, the name of a class, or a score.
+
+    Raises DataError for an input that the task cannot read, RecipeError for sampling where no text is written,
+    InterruptedRunError when asked to stop.
+    """
+    rows = _rows(restored.task, inputs)
+    if not rows:
+        return
+    objective = restored.objective(EvalSection())
+    options = AnswerOptions(None if sampling == Sampling() else sampling.of, batch_size)
+    with clear_out_of_memory(restored.adapter.folder):
+        objective.prepare(restored.model)
+        yield from objective.answers(restored.model, rows, options, group)
+
+
+def _rows(task: Task, inputs: Sequence[Input]) -> list[Row]:
+    rows, faults = [], []
+    for index, given in enumerate(inputs):
+        try:
+            rows.append(task.parse_input(given))
+        except ValueError as error:
+            faults.append(DataError(f"inputs[{index}]: {error}"))
+    if faults:
+        raise DataError.joined(faults)
+    return rows

@@ -59,9 +59,9 @@ def lorafit_steps(setting: Setting) -> StepTokens:
     from lorafit.lora import Draws, draw_from
     from lorafit.methods import LoRA
     from lorafit.models import FAMILIES, Model, fuse_activations
+    from lorafit.models.placement import Placement
     from lorafit.objectives import BaseFacts, Settings, objective_for
     from lorafit.recipe import DataSection, DecodeSection, EvalSection
-    from lorafit.run.placement import Placement
     from lorafit.tasks import make_task
     from lorafit.training import AdamW, Member, ProcessGroup, Schedule, Stepped, Steps, fit, parameter_groups
 

@@ -12,7 +12,7 @@ from lorafit.data.encode import EncodedPair
 from lorafit.decoding import BeamSearch, Greedy, generate_all, session
 from lorafit.methods import Adapter, BitFit, Full, LoRA, Method, Prefix, Top2
 from lorafit.models import Model, take_packed_rows
-from lorafit.run.placement import Placement
+from lorafit.models.placement import Placement
 from lorafit.training import language_model_loss_sums
 from tests.support.tiny_models import tiny_model
 

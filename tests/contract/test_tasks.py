@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lorafit.data import RawRow
+from lorafit.data import RawRow, TextRow
 from lorafit.data.readers import READERS
 from lorafit.metrics import METRICS
 from lorafit.recipe import SPLITS, DataSection
@@ -113,3 +113,25 @@ def test_any_row_is_parsed_or_malformed(name: str, data: st.DataObject) -> None:
 def test_options_of_no_task(options: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"task\."):
         read_task({"name": "x", **options})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_input_is_a_row_without_its_answer(name: str) -> None:
+    task = resolved(name)
+    fields = {column: f"text of {column}" for column in task.columns("test")}
+    row = task.parse_input(fields)
+    assert row == task.parse_input({**fields, "more": object()})
+    if isinstance(row, TextRow):
+        assert row.completion == ""
+        assert task.parse_input(row.prompt) == row
+    else:
+        assert row.label is None
+        if len(row.texts) == 1:
+            [text] = row.texts.values()
+            assert task.parse_input(text) == row
+        else:
+            with pytest.raises(ValueError, match="this is one text"):
+                task.parse_input("alone")
+    for malformed in ({}, {"more": "x"}, "", dict.fromkeys(fields, None)):
+        with pytest.raises(ValueError, match=r"."):
+            task.parse_input(malformed)

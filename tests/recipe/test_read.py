@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lorafit.errors import RecipeError
-from lorafit.recipe import differing_keys, parse_assignment, recipe_hash, to_toml
+from lorafit.recipe import assignment, differing_keys, parse_assignment, recipe_hash, to_toml
 from lorafit.run.recipes import open_recipe
 
 GOOD = """
@@ -114,6 +114,33 @@ def test_neither_epochs_nor_steps(write) -> None:
 )
 def test_overrides(text: str, parsed: tuple) -> None:
     assert parse_assignment(text) == parsed
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        1,
+        1e-4,
+        True,
+        "1",
+        'two\nlines "quoted" \u00e9 = {',
+        [1, 2],
+        ["a", ["b"]],
+        [],
+        {"bleu": 70.4, "a b.c": "x"},
+        {},
+    ],
+)
+def test_values_as_overrides(value: object) -> None:
+    assert parse_assignment(assignment("section.key", value)) == ("section", "key", value)
+
+
+def test_values_that_toml_writes_otherwise() -> None:
+    assert parse_assignment(assignment("data.train", Path("/a/b c"))) == ("data", "train", "/a/b c")
+    assert parse_assignment(assignment("eval.metrics", ("bleu",))) == ("eval", "metrics", ["bleu"])
+    assert assignment("train.max_steps", None) == "unset=train.max_steps"
+    with pytest.raises(RecipeError, match=r"override train\.seed: \{1\} must be a text"):
+        assignment("train.seed", {1})
 
 
 @pytest.mark.parametrize("text", ["train", "train.seed", "=1", "seed=1", ".seed=1", "train.=1"])

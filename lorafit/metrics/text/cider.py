@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from lorafit import __version__
 from lorafit.metrics.score import Kind, Score, TextMetric, present
 from lorafit.metrics.text import ptb
+from lorafit.version import __version__
 
 MAX_ORDER = 4
 SIGMA = 6.0  # of the length penalty, in bigrams

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lorafit import __version__
 from lorafit.metrics.score import Kind, Score, TextMetric
+from lorafit.version import __version__
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lorafit import __version__
 from lorafit.metrics.score import Kind, Score, TextMetric, present
 from lorafit.metrics.text import ptb
+from lorafit.version import __version__
 
 BETA = 1.2
 

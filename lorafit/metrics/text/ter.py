@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from lorafit import __version__
 from lorafit.metrics.score import Kind, Score, TextMetric
 from lorafit.metrics.text.edits import Shift, Words, common_length, edits_and_shifts, unordered_distance
+from lorafit.version import __version__
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from lorafit import __version__
 from lorafit.metrics.score import Kind, Score, TextMetric, present
 from lorafit.metrics.text.edits import (
     EditDistance,
@@ -20,6 +19,7 @@ from lorafit.metrics.text.edits import (
     edits_and_shifts,
     unordered_distance,
 )
+from lorafit.version import __version__
 
 # tercom's limits
 MAX_SHIFT_WORDS = 10

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from lorafit.errors import OutOfMemoryError, SetKey
-from lorafit.models import Model
+from lorafit.models.model import Model
 
 
 @dataclass(frozen=True)

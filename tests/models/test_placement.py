@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lorafit.errors import OutOfMemoryError, SetKey
-from lorafit.run.placement import clear_out_of_memory
+from lorafit.models.placement import clear_out_of_memory
 
 
 def test_memory_that_runs_out_names_the_keys_to_lower() -> None:
