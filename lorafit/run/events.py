@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from lorafit.errors import LorafitError
 from lorafit.files import JsonObject
-from lorafit.training import Stepped
+from lorafit.training import Stepped as Stepped  # an event as well, offered here with the others
 
 
 @dataclass(frozen=True)
