@@ -72,8 +72,9 @@ def recipe_text(args: argparse.Namespace, seed: int) -> str:
 def run_lorafit(args: argparse.Namespace, seed: int) -> Measured:
     """The product as a user runs it: `lorafit train`."""
     from lorafit.run import events
+    from lorafit.run.options import TrainOptions
     from lorafit.run.plan import load_plan
-    from lorafit.run.train import TrainOptions, train
+    from lorafit.run.train import train
     from lorafit.training import ProcessGroup, Stepped
 
     measured = Measured()
@@ -147,7 +148,8 @@ def run_peft(args: argparse.Namespace, seed: int) -> Measured:
         def on_step_end(self, *_: Any, **__: Any) -> None:
             measured.stop()
 
-        def on_evaluate(self, *_: Any, metrics: dict[str, float], **__: Any) -> None:
+        def on_evaluate(self, *_: Any, **given: Any) -> None:
+            metrics: dict[str, float] = given["metrics"]
             measured.epochs.append(
                 {k.removeprefix("eval_"): v for k, v in metrics.items() if k.removeprefix("eval_") in _SCORES}
             )
@@ -175,8 +177,8 @@ def run_peft(args: argparse.Namespace, seed: int) -> Measured:
         transformers.Trainer(
             model=peft.get_peft_model(model, lora),
             args=arguments,
-            train_dataset=train_rows,  # type: ignore[arg-type]
-            eval_dataset=encode("valid"),  # type: ignore[arg-type]
+            train_dataset=train_rows,
+            eval_dataset=encode("valid"),
             processing_class=tokenizer,
             compute_metrics=scores,
             callbacks=[Clock()],

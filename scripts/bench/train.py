@@ -229,8 +229,10 @@ def _start(setting: Setting, dropout: float | None = 0.0) -> tuple[Any, Any, lis
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    rates = {} if dropout is None else dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), dropout)
-    net = GPT2LMHeadModel(GPT2Config(vocab_size=VOCAB_SIZE, **SHAPES[setting.shape], **rates))
+    values: dict[str, Any] = {"vocab_size": VOCAB_SIZE, **SHAPES[setting.shape]}
+    if dropout is not None:
+        values |= dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), dropout)
+    net = GPT2LMHeadModel(GPT2Config(**values))
     tokenizer = GPT2Tokenizer.from_pretrained(setting.tokenizer)
     pairs = load_rows(make_task("e2e"), make_data("e2e", train=str(setting.rows))).rows("train")
     return net, tokenizer, pairs
@@ -274,7 +276,8 @@ def main() -> None:
     setting = Setting(options.rows, options.tokenizer, options.shape, options.device, dtype)
     os.environ["OMP_NUM_THREADS"] = "1"
     spawn = multiprocessing.get_context("spawn")
-    pipes, speeds, peaks = {}, {name: [] for name in options.only}, {}
+    pipes, peaks = {}, {}
+    speeds: dict[str, list[float]] = {name: [] for name in options.only}
     for name in options.only:
         pipes[name], theirs = spawn.Pipe()
         spawn.Process(target=worker, args=(name, setting, theirs), daemon=True).start()

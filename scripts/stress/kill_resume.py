@@ -27,9 +27,10 @@ import torch
 import lorafit.objectives  # noqa: F401 - else every child would import it
 from lorafit.adapters import read_adapter
 from lorafit.run.checkpoint import newest_checkpoint
+from lorafit.run.options import TrainOptions
 from lorafit.run.plan import load_plan
 from lorafit.run.stop import StopRequest
-from lorafit.run.train import TrainOptions, train
+from lorafit.run.train import train
 from lorafit.training import ProcessGroup
 
 MEASURED = {"tokens_per_second", "seconds", "bytes"}

@@ -76,14 +76,15 @@ over_all = pytest.mark.parametrize(("model_type", "method", "how"), CASES)
 
 def in_training(model_type: str, method: Method) -> Model:
     """With every dropout of the architecture on."""
-    model = tiny_model(model_type, **dict.fromkeys(FAMILIES[model_type].dropouts, P))
+    rates: dict[str, Any] = dict.fromkeys(FAMILIES[model_type].dropouts, P)
+    model = tiny_model(model_type, **rates)
     method.attach(model, torch.Generator().manual_seed(0))
     if can_pack(model_type):
         take_packed_rows(model.net)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in model.trained().values():
-            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
     model.net.train()
     return model
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,12 +18,17 @@ from lorafit.data.encode import EncodedPair
 from lorafit.data.labelled import EncodedText, pack_labelled, pad_labelled
 from lorafit.decoding import BeamSearch, Greedy, generate_all, session
 from lorafit.methods import Full, LoRA
+from lorafit.metrics import Kind
 from lorafit.models import FAMILIES, Model, load_base, load_config, take_packed_rows
 from lorafit.objectives.classification import label_outputs
 from lorafit.training import label_loss_sum, language_model_loss_sums
 from tests.support.tiny_models import DECODERS, outputs, tiny_model
 
-WINDOW = {"sliding_window": 4, "use_sliding_window": True, "max_window_layers": 1}  # Qwen: from layer 1 on
+WINDOW: dict[str, Any] = {
+    "sliding_window": 4,
+    "use_sliding_window": True,
+    "max_window_layers": 1,  # Qwen: from layer 1 on
+}
 WINDOWED = [name for name in FAMILIES if hasattr(FAMILIES[name].tiny_config(), "sliding_window")]
 KINDS = [(name, kind) for name, family in FAMILIES.items() for kind in family.heads]
 PLACES = [(name, target) for name, family in FAMILIES.items() for target in (*family.places, "all-linear")]
@@ -47,7 +53,7 @@ def adapted(model: Model, *targets: str) -> Model:
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in model.trained().values():
-            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
     return model
 
 
@@ -131,7 +137,7 @@ def test_all_linear_is_every_linear_layer_but_the_heads(model_type: str) -> None
 
 @pytest.mark.parametrize(("model_type", "kind"), KINDS)
 def test_padded_and_packed_losses_and_gradients_are_those_of_one_at_a_time(
-    model_type: str, kind: str
+    model_type: str, kind: Kind
 ) -> None:
     model = adapted(tiny_model(model_type, kind))
     alone = torch.stack([loss_of(model, slice(i, i + 1), packed=False) for i in range(3)]).sum()
@@ -186,7 +192,7 @@ def test_beams_that_share_a_row_are_those_with_a_row_each(
 
 @pytest.mark.parametrize("model_type", WINDOWED)
 @pytest.mark.parametrize("changes", [{}, WINDOW, WINDOW | {"sliding_window": 64}])
-def test_windows_are_those_of_transformers(model_type: str, changes: dict[str, int]) -> None:
+def test_windows_are_those_of_transformers(model_type: str, changes: dict[str, Any]) -> None:
     family = FAMILIES[model_type]
     config = family.tiny_config(num_hidden_layers=3, max_position_embeddings=64, **changes)
     layers = DynamicCache(config=config).layers
@@ -202,7 +208,7 @@ def test_windows_are_those_of_transformers(model_type: str, changes: dict[str, i
 
 
 @pytest.mark.parametrize(("model_type", "kind"), [case for case in KINDS if case[0] in WINDOWED])
-def test_a_window_is_kept_while_training(model_type: str, kind: str) -> None:
+def test_a_window_is_kept_while_training(model_type: str, kind: Kind) -> None:
     model = adapted(tiny_model(model_type, kind, **WINDOW))
     alone = torch.stack([loss_of(model, slice(i, i + 1), packed=False) for i in range(3)]).sum()
     together = loss_of(model, slice(None), packed=False)
@@ -258,7 +264,9 @@ def test_a_tiny_tokenizer_frames_texts_as_the_family_reads_them(model_type: str)
     tokenizer = family.tiny_tokenizer(["the film was good .", "the meal was bad ."])
     one, two = tokenizer("the film").input_ids, tokenizer("the film", "was good").input_ids
     special = set(tokenizer.all_special_ids)
-    assert tokenizer.decode([i for i in two if i not in special]).replace(" ", "") == "thefilmwasgood"
+    decoded = tokenizer.decode([i for i in two if i not in special])
+    assert isinstance(decoded, str)
+    assert decoded.replace(" ", "") == "thefilmwasgood"
     if "text" in family.heads:
         assert not special & {*one, *two}
         assert family.prompt_start(tokenizer) == ()

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from lorafit.adapters import BaseChoice, read_adapter
 from lorafit.errors import AdapterError, RecipeError
-from lorafit.interop.models import MODEL_WRITERS
-from lorafit.interop.readers import READERS
-from lorafit.interop.writers import WRITERS
+from lorafit.interop.models import MODEL_WRITERS, ModelWriter
+from lorafit.interop.readers import READERS, Reader
+from lorafit.interop.writers import WRITERS, Writer
 from lorafit.methods import Full
 from lorafit.verbs.export import export
 from lorafit.verbs.import_ import ImportOptions, import_adapter
 from lorafit.verbs.merge import merge
 from tests.support.adapter_fixtures import make_adapter, run_here
 
-REGISTRIES = {"readers": READERS, "writers": WRITERS, "models": MODEL_WRITERS}
+REGISTRIES: dict[str, Mapping[str, Reader | Writer | ModelWriter]] = {
+    "readers": READERS,
+    "writers": WRITERS,
+    "models": MODEL_WRITERS,
+}
 
 
 @pytest.fixture(scope="module")

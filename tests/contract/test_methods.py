@@ -39,6 +39,14 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
 EVERY: list[Method] = [
     kind(**options) for name, kind in METHODS.items() for options in OPTIONS.get(name, [{}])
 ]
+
+
+@cache
+def has_biases(model_type: str) -> bool:
+    model = tiny_model(model_type)
+    return any("bias" in name and not model.is_head(name) for name, _ in model.net.named_parameters())
+
+
 # What an architecture must have for a method and its variant; one that is not here fits all.
 NEEDS: dict[tuple[str, str], Callable[[Family], bool]] = {
     ("bitfit", ""): lambda family: has_biases(family.model_type),
@@ -49,12 +57,6 @@ NEEDS: dict[tuple[str, str], Callable[[Family], bool]] = {
     ("prefix", "layer"): lambda family: family.pluggable_attention,
     ("prefix", "embedding"): lambda family: "text" in family.heads,
 }
-
-
-@cache
-def has_biases(model_type: str) -> bool:
-    model = tiny_model(model_type)
-    return any("bias" in name and not model.is_head(name) for name, _ in model.net.named_parameters())
 
 
 def fits(model_type: str, method: Method) -> bool:
@@ -84,7 +86,7 @@ def trained(model_type: str, method: Method) -> Model:
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in model.trained().values():
-            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
     return model
 
 

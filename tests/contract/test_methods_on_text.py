@@ -47,7 +47,7 @@ def trained(model_type: str, method: Method) -> Model:
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in model.trained().values():
-            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
     return model
 
 

@@ -120,6 +120,6 @@ def test_half_precision_scores_in_single(gpt2: PreTrainedModel, make_prompts: Ma
 
 
 def test_a_model_of_nan_is_an_error(gpt2: PreTrainedModel) -> None:
-    gpt2.transformer.wte.weight.data.fill_(torch.nan)
+    gpt2.get_parameter("transformer.wte.weight").data.fill_(torch.nan)
     with pytest.raises(DivergedError, match="NaN"):
         generate_all(gpt2, [[1, 2]], BeamSearch(2, max_new_tokens=3))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -26,7 +27,7 @@ ENDS = tuple(range(0, 29, 4))
 
 @pytest.mark.parametrize("model_type", ["gpt2", "llama"])
 def test_greedy_is_hugging_faces_greedy(model_type: str, make_net: MakeNet) -> None:
-    net = make_net(model_type)
+    net: Any = make_net(model_type)
     outputs = generate_all(net, PROMPTS, Greedy(max_new_tokens=20, eos_token_ids=ENDS), batch_size=3)
     for prompt, ids in zip(PROMPTS, outputs, strict=True):
         ours_and_prompt = net.generate(
@@ -43,8 +44,11 @@ def test_greedy_is_hugging_faces_greedy(model_type: str, make_net: MakeNet) -> N
 
 def test_a_tiny_nucleus_or_a_low_temperature_is_greedy(gpt2: PreTrainedModel) -> None:
     greedy = generate_all(gpt2, PROMPTS, Greedy(max_new_tokens=15, eos_token_ids=(3,)))
-    for options in ({"top_p": 1e-9}, {"temperature": 1e-4}):
-        assert generate_all(gpt2, PROMPTS, Sample(**options, max_new_tokens=15, eos_token_ids=(3,))) == greedy
+    for sample in (
+        Sample(top_p=1e-9, max_new_tokens=15, eos_token_ids=(3,)),
+        Sample(temperature=1e-4, max_new_tokens=15, eos_token_ids=(3,)),
+    ):
+        assert generate_all(gpt2, PROMPTS, sample) == greedy
 
 
 def test_a_sample_depends_on_seed_and_prompt_alone(gpt2: PreTrainedModel) -> None:

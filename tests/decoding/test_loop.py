@@ -31,7 +31,7 @@ def test_every_prompt_once_and_in_order(gpt2: PreTrainedModel) -> None:
 
 def test_prompts_that_are_done_leave_the_batch(gpt2: PreTrainedModel) -> None:
     rows: list[int] = []
-    gpt2.transformer.wte.register_forward_hook(lambda _, args, __: rows.append(len(args[0])))
+    gpt2.get_submodule("transformer.wte").register_forward_hook(lambda _, args, __: rows.append(len(args[0])))
     generate_all(gpt2, PROMPTS, GREEDY)
     assert rows[0] == len(PROMPTS)
     assert rows == sorted(rows, reverse=True)
@@ -40,15 +40,17 @@ def test_prompts_that_are_done_leave_the_batch(gpt2: PreTrainedModel) -> None:
 
 def test_a_prompt_is_read_once_and_not_once_a_beam(gpt2: PreTrainedModel) -> None:
     shapes: list[torch.Size] = []
-    gpt2.transformer.wte.register_forward_hook(lambda _, args, __: shapes.append(args[0].shape))
+    gpt2.get_submodule("transformer.wte").register_forward_hook(
+        lambda _, args, __: shapes.append(args[0].shape)
+    )
     generate_all(gpt2, [[1, 2, 3, 4]] * 2, BeamSearch(3, max_new_tokens=3))
     assert shapes == [(2, 4), (2, 3), (2, 3)]
 
 
 def test_the_model_is_left_as_it_was(gpt2: PreTrainedModel) -> None:
     gpt2.train()
-    gpt2.transformer.h[0].eval()
-    gpt2.transformer.h[1].attn.eval()
+    gpt2.get_submodule("transformer.h.0").eval()
+    gpt2.get_submodule("transformer.h.1.attn").eval()
     modes = [module.training for module in gpt2.modules()]
     expected = generate_all(gpt2.eval(), PROMPTS, GREEDY)
     for module, training in zip(gpt2.modules(), modes, strict=True):

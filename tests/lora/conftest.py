@@ -83,7 +83,7 @@ def _one_thread_one_seed() -> None:
     torch.manual_seed(0)
 
 
-@pytest.fixture(params=KINDS.values(), ids=KINDS.keys())
+@pytest.fixture(params=list(KINDS.values()), ids=list(KINDS))
 def kind(request: pytest.FixtureRequest) -> Kind:
     """Each kind of layer in turn."""
     return request.param

@@ -71,6 +71,7 @@ def test_fault_07_half_precision_bases_work_with_float32_adapters():
     layer = lora.Linear(8, 8, r=2).half()
     layer.lora_A.data, layer.lora_B.data = layer.lora_A.data.float(), layer.lora_B.data.float()
     layer(torch.randn(3, 8).half()).sum().backward()
+    assert layer.lora_B.grad is not None
     assert layer.lora_B.grad.dtype == torch.float32
 
 
@@ -169,6 +170,8 @@ def test_fault_18_parameters_are_registered_once_and_both_spellings_load(tmp_pat
     assert torch.equal(layer.weight, plain.weight)
     twice = layer.state_dict() | dict(plain.state_dict())
     assert layer.load_state_dict(twice, assign=True).missing_keys == []
+    assert layer.conv.bias is not None
+    assert plain.bias is not None
     assert torch.equal(layer.conv.bias, plain.bias)
 
 
@@ -264,6 +267,7 @@ def test_fault_28_reentrant_checkpointing_over_a_frozen_embedding_trains():
     tokens = torch.arange(5)
     handle = lora.require_input_grad(embedding)
     checkpoint(layer, embedding(tokens), use_reentrant=True).sum().backward()
+    assert layer.lora_B.grad is not None
     assert layer.lora_B.grad.abs().sum() > 0
     with torch.no_grad():
         assert not embedding(tokens).requires_grad

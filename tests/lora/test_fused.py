@@ -31,6 +31,11 @@ def _tensors(geometry: Geometry, dtype: torch.dtype = torch.float32) -> list[Ten
     return [torch.randn(shape, dtype=dtype, requires_grad=True) for shape in shapes]
 
 
+def _gradient(leaf: Tensor) -> Tensor:
+    assert leaf.grad is not None
+    return leaf.grad.clone()
+
+
 @pytest.mark.parametrize(("enabled", "parts"), PARTS)
 @pytest.mark.parametrize("fan_in_fan_out", [False, True])
 def test_first_and_second_derivatives(enabled, parts, fan_in_fan_out):
@@ -65,7 +70,7 @@ def test_fused_equals_plain_in_value_and_every_gradient(enabled, parts, fan_in_f
 @pytest.mark.parametrize("fan_in_fan_out", [False, True])
 def test_values_gradients_and_merge_are_those_of_a_dense_update(enabled, parts, fan_in_fan_out):
     """By the formula, part by part, in float64: W + scale * B_j A_j in the rows of the j-th adapted part."""
-    base = nn.Linear(4, 6).double()
+    base: nn.Linear | Conv1D = nn.Linear(4, 6).double()
     if fan_in_fan_out:
         base = Conv1D(6, 4).double()
         nn.init.normal_(base.bias)
@@ -79,8 +84,11 @@ def test_values_gradients_and_merge_are_those_of_a_dense_update(enabled, parts, 
 
     rows, a_blocks, lora_b = [], iter(layer.lora_A.split(2)), layer.lora_B
     for on, width in zip(enabled, parts, strict=True):
-        block_b, lora_b = lora_b.split([width, len(lora_b) - width]) if on else (None, lora_b)
-        rows.append(1.5 * block_b @ next(a_blocks) if on else torch.zeros(width, 4, dtype=torch.float64))
+        if on:
+            block_b, lora_b = lora_b.split([width, len(lora_b) - width])
+            rows.append(1.5 * block_b @ next(a_blocks))
+        else:
+            rows.append(torch.zeros(width, 4, dtype=torch.float64))
     delta = torch.cat(rows)
     weight = base.weight.T if fan_in_fan_out else base.weight
     expected = x @ (weight + delta).T + base.bias
@@ -157,7 +165,7 @@ def test_gradient_checkpointing_changes_nothing(use_reentrant):
         layer.zero_grad()
         x.grad = None
         run(x).square().sum().backward()
-        grads.append([x.grad.clone(), layer.lora_A.grad.clone(), layer.lora_B.grad.clone()])
+        grads.append([_gradient(leaf) for leaf in (x, layer.lora_A, layer.lora_B)])
     assert all(torch.equal(plain, again) for plain, again in zip(*grads, strict=True))
 
 

@@ -186,13 +186,14 @@ def test_from_base_refuses_what_it_cannot_stand_in_for():
             return super().forward(x) * 3
 
     attention = nn.MultiheadAttention(4, 2)
-    for layer, module in [
+    refused: list[tuple[type[lora.LoRALayer], nn.Module]] = [
         (lora.Embedding, Scaled(3, 4)),
         (lora.Linear, nn.Embedding(3, 4)),
         (lora.Linear, attention.out_proj),
         (lora.Linear, lora.Linear(4, 4, r=1)),
         (lora.Conv2d, nn.ConvTranspose2d(1, 1, 2)),
-    ]:
+    ]
+    for layer, module in refused:
         with pytest.raises(TypeError, match=r"lora\.\w+ cannot stand in for \w+"):
             layer.from_base(module, r=1)
 

@@ -49,6 +49,7 @@ def test_merging_rounds_once():
     layer = lora.Linear.from_base(nn.Linear(32, 32).bfloat16(), r=4, init="paper-gpt2", merge_weights=False)
     layer.merge()
     exact = layer.weight.double() + layer.scaling * layer.lora_B.double() @ layer.lora_A.double()
+    assert layer.merged_weight is not None
     assert torch.equal(layer.merged_weight, exact.to(torch.bfloat16))
 
 
@@ -170,12 +171,14 @@ def test_layers_made_by_constructor_detach_too(layer, x, plain):
 
 
 def test_a_layer_merged_in_inference_mode_can_be_trained_through():
-    model = nn.Sequential(nn.Linear(4, 4), lora.Linear.from_base(nn.Linear(4, 4), r=2, init="paper-gpt2"))
+    first = nn.Linear(4, 4)
+    model = nn.Sequential(first, lora.Linear.from_base(nn.Linear(4, 4), r=2, init="paper-gpt2"))
     with torch.inference_mode():
         model.eval()
         model(torch.randn(2, 4))
     model(torch.randn(2, 4)).sum().backward()
-    assert model[0].weight.grad.abs().sum() > 0
+    assert first.weight.grad is not None
+    assert first.weight.grad.abs().sum() > 0
 
 
 def test_a_compiled_merged_layer_sees_what_is_loaded():

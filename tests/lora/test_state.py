@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -10,10 +12,16 @@ import lorafit.lora as lora
 from lorafit.errors import RecipeError
 
 
-def _model() -> nn.Module:
+def _model() -> nn.ModuleDict:
     return nn.ModuleDict(
         {"adapted": lora.Linear(4, 4, r=2), "head": nn.Linear(4, 2), "norm": nn.LayerNorm(4)}
     )
+
+
+def _adapted(model: nn.ModuleDict) -> lora.Linear:
+    layer = model["adapted"]
+    assert isinstance(layer, lora.Linear)
+    return layer
 
 
 @pytest.mark.parametrize(
@@ -26,7 +34,7 @@ def _model() -> nn.Module:
 )
 def test_bias_rules(bias, expected):
     model = _model()
-    model["adapted"].lora_A.requires_grad_(False)
+    _adapted(model).lora_A.requires_grad_(False)
     lora.mark_only_lora_as_trainable(model, bias=bias)
     assert {name for name, p in model.named_parameters() if p.requires_grad} == expected
     state = lora.lora_state_dict(model, bias=bias)
@@ -46,12 +54,13 @@ def test_an_unknown_rule_is_refused_before_anything_is_frozen():
 
 def test_the_state_loads_into_another_model_and_carries_the_function():
     model, twin, x = _model(), _model(), torch.randn(3, 4)
-    model["adapted"].reset_lora_parameters("paper-gpt2")
-    twin["adapted"].load_state_dict(nn.Linear(4, 4).state_dict(), strict=False)
-    model["adapted"].load_state_dict(twin["adapted"].state_dict() | lora.lora_state_dict(model["adapted"]))
+    layer, other = _adapted(model), _adapted(twin)
+    layer.reset_lora_parameters("paper-gpt2")
+    other.load_state_dict(nn.Linear(4, 4).state_dict(), strict=False)
+    layer.load_state_dict(other.state_dict() | lora.lora_state_dict(layer))
     result = twin.load_state_dict(lora.lora_state_dict(model), strict=False)
     assert result.unexpected_keys == []
-    assert torch.equal(twin["adapted"](x), model["adapted"](x))
+    assert torch.equal(_adapted(twin)(x), _adapted(model)(x))
 
 
 def test_it_holds_the_adapter_of_a_merged_model_unmerged(kind):
@@ -70,7 +79,7 @@ def test_a_layer_and_a_model_name_what_trains(kind):
     }
     assert kind.layer.from_base(kind.base(), r=0, **kind.options).adapter_parameters() == {}
     model = nn.ModuleDict({"a": layer, "b": nn.Sequential(nn.Linear(2, 2), kind.build())})
-    assert lora.adapted_layers(model) == {"a": layer, "b.1": model["b"][1]}
+    assert lora.adapted_layers(model) == {"a": layer, "b.1": model.get_submodule("b.1")}
     whole = lora.adapter_parameters(model)
     assert {n: id(p) for n, p in whole.items()} == {
         n: id(p)
@@ -94,7 +103,7 @@ def test_a_filled_layer_shares_all_but_its_adapter(kind):
 
 def test_names_under_wrappers_are_those_of_the_state_dict():
     model = nn.DataParallel(_model())
-    compiled = torch.compile(_model(), backend="aot_eager")
+    compiled: Any = torch.compile(_model(), backend="aot_eager")
     assert set(lora.lora_state_dict(model)) == {"module.adapted.lora_A", "module.adapted.lora_B"}
     assert set(lora.lora_state_dict(compiled)) < set(compiled.state_dict())
     assert len(lora.lora_state_dict(compiled)) == 2

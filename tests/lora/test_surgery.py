@@ -121,12 +121,12 @@ def test_a_shared_module_is_swapped_once_in_all_its_places():
     model = nn.ModuleDict({"a": shared, "b": nn.Sequential(shared, nn.Linear(4, 4)), "c": shared})
     sites = [lora.Site(name) for name in lora.find(model, ["a", "b.0", "c"])]
     assert lora.attach(model, sites, r=2, alpha=4) == ["a", "b.0", "c"]
-    assert model["a"] is model["b"][0] is model["c"]
+    assert model["a"] is model.get_submodule("b.0") is model["c"]
     assert isinstance(model["a"], lora.Linear)
     assert len(list(lora.lora_layers(model))) == 1
     assert {"a.lora_A", "b.0.lora_A", "c.lora_A"} < set(lora.lora_state_dict(model))
     lora.detach(model)
-    assert model["a"] is model["b"][0] is model["c"] is shared
+    assert model["a"] is model.get_submodule("b.0") is model["c"] is shared
 
 
 def test_attach_refuses_by_name_and_changes_nothing():
@@ -175,6 +175,6 @@ def test_replace_finds_every_place_and_not_the_model_itself():
     shared = nn.Linear(2, 2)
     model = nn.Sequential(shared, nn.Sequential(shared))
     lora.replace(model, "1.0", new := nn.Linear(2, 2))
-    assert model[0] is model[1][0] is new
+    assert model[0] is model.get_submodule("1.0") is new
     with pytest.raises(ValueError, match="a model cannot be replaced inside itself"):
         lora.replace(model, "", new)

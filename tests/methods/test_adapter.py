@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -57,10 +59,10 @@ def test_pfeiffer_uses_the_layer_norm_twice() -> None:
 
 def test_lin_stands_behind_the_block_with_a_norm_of_its_own() -> None:
     plain, model = tiny_model("gpt2"), attached("gpt2", Adapter(variant="lin", size=4))
-    block = model.net.transformer.h[1]
+    block = model.net.get_submodule("transformer.h.1")
     assert isinstance(block, AdaptedBlock)
     x = X.unsqueeze(0)
-    h = plain.net.transformer.h[1](x)
+    h = plain.net.get_submodule("transformer.h.1")(x)
     norm = nn.LayerNorm(16, eps=model.net.config.layer_norm_epsilon)
     torch.testing.assert_close(block(x), h + by_hand(block.adapter, norm(h), nn.ReLU()))
     trained_norms = [name for name in model.trained() if "norm" in name]
@@ -92,7 +94,8 @@ def test_random_dropping_is_in_training_alone_and_reaches_every_depth() -> None:
         model = attached("bert", Adapter(variant="adapterdrop", size=4, init_std=0.5))
         bare = tiny_model("bert")
         for layer in range(num_layers):
-            model.net.bert.encoder.layer[layer] = bare.net.bert.encoder.layer[layer]
+            name = f"bert.encoder.layer.{layer}"
+            model.net.set_submodule(name, bare.net.get_submodule(name))
         return outputs(model)
 
     expected = [without(n) for n in range(3)]
@@ -125,7 +128,7 @@ def test_those_that_chance_may_pass_over_are_not_expected_to_move() -> None:
     """All that a pass can do without: with every lower layer dropped, these get a gradient of 0."""
     method = Adapter(variant="adapterdrop", size=4, drop_layers=1, drop_at_random=True)
     model = attached("bert", method)
-    depth = model.net.bert.encoder.layer[1].output.depth
+    depth: Any = model.net.get_submodule("bert.encoder.layer.1.output").depth
     depth.drops = lambda layer, _draws: layer < 2
     model.net.train()
     outputs(model).square().sum().backward()

@@ -8,9 +8,8 @@ import pytest
 
 from lorafit.methods import Adapter, BitFit, LoRA, Method, Prefix, Top2
 from lorafit.models import load_config, skeleton
-from lorafit.recipe import Recipe
 from lorafit.run.plan import make_plan
-from lorafit.run.recipes import open_recipe
+from lorafit.run.recipes import Recipe, open_recipe
 
 GPT2_M, GPT2_L = "openai-community/gpt2-medium", "openai-community/gpt2-large"
 LIN_SMALL, LIN_BIG = Adapter(variant="lin", size=6), Adapter(variant="lin", size=224)

@@ -104,7 +104,8 @@ def test_what_was_kept_is_forgotten_when_the_prefix_changes(variant: str) -> Non
 def test_decoding_reads_embeddings_once_a_batch() -> None:
     model, _ = attached("gpt2", variant="embedding")
     passes: list[int] = []
-    model.net.transformer.h[0].register_forward_hook(lambda _, args, __: passes.append(args[0].shape[1]))
+    block = model.net.get_submodule("transformer.h.0")
+    block.register_forward_hook(lambda _, args, __: passes.append(args[0].shape[1]))
     generate_all(model.net, [[4, 9, 1, 2]], Greedy(max_new_tokens=5, eos_token_ids=()))
     assert passes == [LENGTH, 4, 1, 1, 1, 1]
 
@@ -123,9 +124,10 @@ def test_an_encoder_reads_its_prefix_from_every_token_and_through_every_mask() -
     positions = torch.cat([torch.arange(length) + 1 for length in lengths])[None]  # pad_token_id 0
     row = PackedRow.of(lengths, torch.device("cpu"))
     ids = torch.cat(texts)[None]
-    packed = model.net.roberta(ids, position_ids=positions, packed_row=row).last_hidden_state[0]
+    backbone = model.net.get_submodule("roberta")
+    packed = backbone(ids, position_ids=positions, packed_row=row).last_hidden_state[0]
     for text, states in zip(texts, packed.split(lengths), strict=True):
-        alone = model.net.roberta(text[None]).last_hidden_state[0]
+        alone = backbone(text[None]).last_hidden_state[0]
         torch.testing.assert_close(states, alone, atol=1e-5, rtol=1e-5)
 
 

@@ -19,6 +19,8 @@ P = 0.3
 class Attention(nn.Module):
     """What packed_attention reads of a module of transformers; `prefix` [2, heads, length, head_dim]."""
 
+    draws: Draws
+
     def __init__(self, *, is_causal: bool, num_groups: int, prefix: Tensor | None) -> None:
         super().__init__()
         self.is_causal = is_causal
@@ -51,8 +53,11 @@ class Case:
 
     def module(self) -> Attention:
         prefix = torch.randn(2, 4 // self.num_groups, self.num_prefix, 3, dtype=torch.float64)
-        prefix = prefix if self.num_prefix else None
-        return Attention(is_causal=self.is_causal, num_groups=self.num_groups, prefix=prefix)
+        return Attention(
+            is_causal=self.is_causal,
+            num_groups=self.num_groups,
+            prefix=prefix if self.num_prefix else None,
+        )
 
     def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
         """query, key, value, all wanting a gradient."""
@@ -74,7 +79,7 @@ class Case:
     def attend(self, module: Attention, tensors: tuple[Tensor, Tensor, Tensor], p: float) -> Tensor:
         row = PackedRow.of(LENGTHS, torch.device("cpu")) if self.is_packed else None
         mask = self.seen() if self.mask else None
-        if self.mask == "float":
+        if mask is not None and self.mask == "float":
             mask = torch.zeros(mask.shape, dtype=torch.float64).masked_fill(~mask, -torch.inf)
         return packed_attention(module, *tensors, mask, packed_row=row, dropout=p)[0]
 
@@ -148,4 +153,4 @@ def test_a_query_that_sees_nothing_makes_no_gradient_infinite() -> None:
     mask = torch.tensor([[True, True, True], [True, False, True], [False, False, False]])[None, None]
     out, _ = packed_attention(module, q, k, v, mask, dropout=P)
     out[0, :2].sum().backward()
-    assert all(bool(x.grad.isfinite().all()) for x in (q, k, v))
+    assert all(x.grad is not None and bool(x.grad.isfinite().all()) for x in (q, k, v))
