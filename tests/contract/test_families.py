@@ -27,8 +27,8 @@ from tests.support.tiny_models import DECODERS, outputs, tiny_model
 WINDOW: dict[str, Any] = {
     "sliding_window": 4,
     "use_sliding_window": True,
-    "max_window_layers": 1,
-}  # Qwen: from layer 1 on
+    "max_window_layers": 1,  # Qwen: from layer 1 on
+}
 WINDOWED = [name for name in FAMILIES if hasattr(FAMILIES[name].tiny_config(), "sliding_window")]
 KINDS = [(name, kind) for name, family in FAMILIES.items() for kind in family.heads]
 PLACES = [(name, target) for name, family in FAMILIES.items() for target in (*family.places, "all-linear")]
