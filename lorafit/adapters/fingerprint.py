@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import safetensors.torch
@@ -103,6 +103,11 @@ def precision_of(model: Model) -> str:
     dtypes = {parameter.dtype for parameter in model.net.parameters()}
     if torch.is_autocast_enabled(device):
         dtypes.add(torch.get_autocast_dtype(device))
+    return coarsest(dtypes)
+
+
+def coarsest(dtypes: Iterable[torch.dtype]) -> str:
+    """The number format in which the least is held. Positions, masks and the like, in whole numbers, do not count."""
     names = {str(dtype).removeprefix("torch.") for dtype in dtypes}
     return max(names & _TOLERANCE.keys(), key=_TOLERANCE.__getitem__, default="float32")
 

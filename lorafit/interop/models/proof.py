@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lorafit.adapters.fingerprint import answers, probe_inputs, tolerance
+from lorafit.adapters.fingerprint import answers, coarsest, probe_inputs, tolerance
 from lorafit.adapters.restore import method_of, restore, task_of
 from lorafit.errors import AdapterError, NotAppliedError, NotFoundError, SetArgument
 from lorafit.interop.models.base import LayerProof, MergeProof
@@ -26,17 +26,16 @@ def prove_folder(source: MergeSource, folder: Path) -> MergeProof:
     """
     written = {tensor.name: tensor for tensor in stored_tensors(weight_files(folder))}
     layers = list(_layers(source, written))
+    precision = coarsest(tensor.dtype for tensor in written.values())
     if not any(layer.num_changed for layer in layers):
-        kind = next(iter(written.values())).dtype
         raise NotAppliedError(
             f"{source.adapter.folder}: adapter not applied: the merged weights equal the base's, since the adapter is "
-            f"zero or lost in rounding to {str(kind).removeprefix('torch.')}",
+            f"zero or lost in rounding to {precision}",
             SetArgument("dtype", "float32"),
         )
     merged = _merged_model(source, folder, list(written.values()))
     inputs, columns, reference, what = _reference(source, merged)
     now = answers(merged, inputs)[:, columns]
-    precision = max((str(t.dtype).removeprefix("torch.") for t in written.values()), key=_coarseness)
     difference, allowed = (now - reference).abs().max().item(), tolerance(reference, precision)
     if not difference <= allowed:
         raise AdapterError(
@@ -45,10 +44,6 @@ def prove_folder(source: MergeSource, folder: Path) -> MergeProof:
         )
     largest = reference.abs().max().item()
     return MergeProof(layers, difference, allowed, largest, len(inputs), reference.numel(), what)
-
-
-def _coarseness(dtype: str) -> float:
-    return {"bfloat16": 2.0, "float16": 1.0}.get(dtype, 0.0)
 
 
 def _layers(source: MergeSource, written: dict[str, Stored]) -> list[LayerProof]:

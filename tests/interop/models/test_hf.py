@@ -118,6 +118,19 @@ def test_a_half_precision_base_keeps_its_dtype(make_base, tmp_path):
     assert 0.5 < result.proof.least_survived < 1.5
 
 
+@pytest.mark.parametrize("name", ["embeddings.position_ids", "a.first.mask", "zz.last.count"])
+def test_whole_numbers_in_a_base_s_file_are_no_precision(make_base, tmp_path, name):
+    """Hub checkpoints of BERT and RoBERTa hold their positions as int64 beside the weights."""
+    base = make_base("bert")
+    save_file(
+        {**weights(base), name: torch.arange(128).view(1, -1)}, base / "model.safetensors", {"format": "pt"}
+    )
+    make_adapter(base, tmp_path / "adapter", LoRA(r=2, alpha=6), HEAD)
+    result = merge_to(tmp_path / "adapter", tmp_path / "merged")
+    assert result.proof.max_difference <= result.proof.allowed < 0.1
+    assert torch.equal(weights(tmp_path / "merged")[name], torch.arange(128).view(1, -1))
+
+
 @pytest.mark.parametrize("suffix", ["safetensors", "bin"])
 def test_a_sharded_base_is_merged_shard_by_shard(make_base, tmp_path, suffix):
     base = make_base("gpt2", seed=4)
