@@ -27,7 +27,7 @@ _FIRST_PAUSE_S = 1.0  # before the second try; twice as long before each further
 _TIMEOUT_S = 30.0  # without a byte
 _CHUNK_BYTES = 1 << 16
 
-Progress = Callable[[int, int | None], None]
+OnBytes = Callable[[int, int | None], None]
 """Receives how many bytes have arrived, and how many there will be, where the server tells it."""
 
 
@@ -70,7 +70,7 @@ def fetch_files(
     return files
 
 
-def download(url: str, target: Path, wanted_sha1: str, progress: Progress) -> bool:
+def download(url: str, target: Path, wanted_sha1: str, progress: OnBytes) -> bool:
     """Download `url` to `target`; False when it is there already.
 
     What has come stays in `<target>.part`, and the next call continues there. Raises NotFoundError when the server has
@@ -120,7 +120,7 @@ def _opened(part: Path) -> Iterator[IO[bytes]]:
         raise LorafitError(f"{part}: cannot be written: {error.strerror or error}") from error
 
 
-def _transfer(url: str, stream: IO[bytes], progress: Progress) -> None:
+def _transfer(url: str, stream: IO[bytes], progress: OnBytes) -> None:
     """Append the rest of `url`; a connection that breaks is taken up again where it broke."""
     for attempt in range(_TRIES):
         try:
@@ -145,7 +145,7 @@ def _transfer(url: str, stream: IO[bytes], progress: Progress) -> None:
     )
 
 
-def _receive(url: str, stream: IO[bytes], progress: Progress) -> None:
+def _receive(url: str, stream: IO[bytes], progress: OnBytes) -> None:
     start = stream.seek(0, os.SEEK_END)
     headers = {"User-Agent": f"lorafit/{__version__}"} | ({"Range": f"bytes={start}-"} if start else {})
     try:

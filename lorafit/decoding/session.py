@@ -24,7 +24,7 @@ from lorafit.models.packing import PACKED_ATTENTION
 _OBEY_MASKS = ("sdpa", "eager", PACKED_ATTENTION)
 
 
-class Session(Protocol):
+class DecodingSession(Protocol):
     """The logits that a search asks for; a batch has n rows at first and fewer when examples are done."""
 
     def read(self, prompts: Sequence[Sequence[int]]) -> Tensor:
@@ -36,7 +36,7 @@ class Session(Protocol):
         ...
 
 
-def open_session(net: PreTrainedModel) -> Session:
+def open_session(net: PreTrainedModel) -> DecodingSession:
     """The faster way where the architecture allows it, else the one that always works."""
     return TreeSession(net) if beams_can_share_a_row(net) else ReorderSession(net)
 
@@ -56,7 +56,7 @@ class TreeSession:
         self.cache = Cache(layers=[*self.layers])
 
     def read(self, prompts: Sequence[Sequence[int]]) -> Tensor:
-        """See `Session`."""
+        """See `DecodingSession`."""
         ids, real = _left_pad(prompts, self.net.device)
         num_slots = ids.shape[1]
         self.visible = real.unsqueeze(1)  # [n, width, slots]: what a beam attends to
@@ -67,7 +67,7 @@ class TreeSession:
         return self._forward(ids, visible, _positions(real), logits_to_keep=1)
 
     def step(self, parents: Tensor, tokens: Tensor, rows: Tensor | None) -> Tensor:
-        """See `Session`."""
+        """See `DecodingSession`."""
         if rows is not None:
             self.visible, self.length = self.visible[rows], self.length[rows]
         self.visible = self.visible.gather(1, parents.unsqueeze(-1).expand(-1, -1, self.visible.shape[-1]))
@@ -115,13 +115,13 @@ class ReorderSession:
         self.width = 1
 
     def read(self, prompts: Sequence[Sequence[int]]) -> Tensor:
-        """See `Session`."""
+        """See `DecodingSession`."""
         ids, real = _left_pad(prompts, self.net.device)
         self.real = real.long()  # [n * width, slots]
         return self._forward(ids, _positions(real))
 
     def step(self, parents: Tensor, tokens: Tensor, rows: Tensor | None) -> Tensor:
-        """See `Session`."""
+        """See `DecodingSession`."""
         num_rows, width = tokens.shape
         if rows is None:
             rows = torch.arange(num_rows, device=tokens.device)

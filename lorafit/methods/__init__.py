@@ -1,6 +1,6 @@
 """Fine-tuning methods, one file each. To add one: write its file, and its class into METHODS."""
 
-from lorafit.methods.adapter import Adapter
+from lorafit.methods.adapter import AdapterTuning
 from lorafit.methods.base import Method
 from lorafit.methods.bitfit import BitFit
 from lorafit.methods.change import Added, Change, Replaced
@@ -9,11 +9,11 @@ from lorafit.methods.lora import LoRA
 from lorafit.methods.prefix import Prefix
 from lorafit.methods.top2 import Top2
 
-METHODS: dict[str, type[Method]] = {m.name: m for m in (LoRA, Full, Top2, BitFit, Adapter, Prefix)}
+METHODS: dict[str, type[Method]] = {m.name: m for m in (LoRA, Full, Top2, BitFit, AdapterTuning, Prefix)}
 
 __all__ = [
     "METHODS",
-    "Adapter",
+    "AdapterTuning",
     "Added",
     "BitFit",
     "Change",

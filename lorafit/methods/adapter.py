@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _ACTIVATIONS = {"houlsby": "swish", "pfeiffer": "relu", "adapterdrop": "relu", "lin": "relu"}
 
 
-class Adapter(Method):
+class AdapterTuning(Method):
     """Small bottleneck networks between the frozen parts of the base.
 
     * houlsby (Houlsby et al. 2019; the LoRA paper's Adapter^H): behind attention and behind the MLP, before the
@@ -52,7 +52,7 @@ class Adapter(Method):
     """adapterdrop: in every training pass, a random number of further lower layers goes without adapter."""
 
     @model_validator(mode="after")
-    def _dropping_is_adapterdrop(self) -> Adapter:
+    def _dropping_is_adapterdrop(self) -> AdapterTuning:
         if self.variant != "adapterdrop" and (self.drop_layers or self.drop_at_random):
             raise ValueError("'drop_layers' and 'drop_at_random' need variant = \"adapterdrop\"")
         return self

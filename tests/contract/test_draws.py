@@ -15,7 +15,7 @@ from lorafit.data.batches import pack
 from lorafit.data.encode import EncodedPair
 from lorafit.data.labelled import EncodedText, pack_labelled
 from lorafit.lora import Draws, draw_from
-from lorafit.methods import Adapter, BitFit, Full, LoRA, Method, Prefix, Top2
+from lorafit.methods import AdapterTuning, BitFit, Full, LoRA, Method, Prefix, Top2
 from lorafit.models import FAMILIES, Model, take_packed_rows
 from lorafit.objectives.classification import label_outputs
 from lorafit.training import label_loss_sum, language_model_loss_sums, recompute_activations
@@ -28,11 +28,11 @@ TEXTS = [EncodedText((4, 9, 1, 7, 22, 5), None, 0.0), EncodedText((13, 2, 8), No
 EVERYWHERE: list[Method] = [LoRA(r=2, alpha=4.0, dropout=P), Full(), Top2(num_layers=2)]
 OF_ENCODERS: list[Method] = [
     BitFit(),
-    Adapter(size=4),
-    Adapter(variant="pfeiffer", size=4),
-    Adapter(variant="adapterdrop", size=4, drop_at_random=True),
+    AdapterTuning(size=4),
+    AdapterTuning(variant="pfeiffer", size=4),
+    AdapterTuning(variant="adapterdrop", size=4, drop_at_random=True),
 ]
-OF_GPT2: list[Method] = [BitFit(), Adapter(size=4), Adapter(variant="lin", size=4)]
+OF_GPT2: list[Method] = [BitFit(), AdapterTuning(size=4), AdapterTuning(variant="lin", size=4)]
 LAYER, EMBEDDING = Prefix(length=3, hidden=8), Prefix(variant="embedding", length=3, hidden=8)
 
 

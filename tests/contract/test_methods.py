@@ -16,7 +16,7 @@ from torch import Tensor
 from lorafit.adapters import AdapterCard, BaseCard, Provenance, read_adapter, write_adapter
 from lorafit.adapters.restore import finished_tensors, load_tensors, method_of
 from lorafit.errors import NotMergeableError, RecipeError
-from lorafit.methods import METHODS, Adapter, Method, Prefix, Top2
+from lorafit.methods import METHODS, AdapterTuning, Method, Prefix, Top2
 from lorafit.models import FAMILIES, Family, Model, skeleton
 from lorafit.tasks import make_task
 from tests.support.tiny_models import DECODERS, ENCODERS, outputs, tiny_model
@@ -225,7 +225,7 @@ REFUSED: list[tuple[str, Method, str]] = [
         if not fits(model_type, method)
     ),
     ("gpt2", Top2(num_layers=4), "num_layers"),
-    ("bert", Adapter(variant="adapterdrop", drop_layers=3), "drop_layers"),
+    ("bert", AdapterTuning(variant="adapterdrop", drop_layers=3), "drop_layers"),
     ("gpt2", Prefix(length=64), "length"),
 ]
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from lorafit.data.batches import pack
 from lorafit.data.encode import EncodedPair
 from lorafit.decoding import BeamSearch, Greedy, generate_all, session
-from lorafit.methods import Adapter, BitFit, Full, LoRA, Method, Prefix, Top2
+from lorafit.methods import AdapterTuning, BitFit, Full, LoRA, Method, Prefix, Top2
 from lorafit.models import Model, take_packed_rows
 from lorafit.models.placement import Placement
 from lorafit.training import language_model_loss_sums
@@ -21,8 +21,8 @@ METHODS_OF_TEXT: list[Method] = [
     Full(),
     Top2(num_layers=1),
     BitFit(),
-    Adapter(size=4),
-    Adapter(variant="lin", size=4),
+    AdapterTuning(size=4),
+    AdapterTuning(variant="lin", size=4),
     Prefix(length=3, hidden=8),
     Prefix(length=3, hidden=0),
     Prefix(variant="embedding", length=3, hidden=8),

@@ -26,7 +26,7 @@ from lorafit.data.encode import EncodedPair
 from lorafit.data.labelled import EncodedText, pad_labelled
 from lorafit.decoding import Greedy, generate_all, session
 from lorafit.errors import RecipeError
-from lorafit.methods import Adapter, LoRA, Prefix, Top2
+from lorafit.methods import AdapterTuning, LoRA, Prefix, Top2
 from lorafit.models import FAMILIES, Model, family_of, load_config
 from lorafit.models.families.tiny import DECODER, ROBERTA, byte_pairs, words
 from lorafit.objectives.classification import label_outputs
@@ -267,7 +267,8 @@ def test_query_of_a_fused_projection_is_refused_with_what_there_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "method", [Prefix(length=2), Adapter(), Adapter(variant="lin"), Adapter(variant="pfeiffer")]
+    "method",
+    [Prefix(length=2), AdapterTuning(), AdapterTuning(variant="lin"), AdapterTuning(variant="pfeiffer")],
 )
 def test_methods_that_must_know_more_say_so(method: Any) -> None:
     with pytest.raises(RecipeError, match=r"opt|prefix"):

@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from lorafit.decoding import cache
-from lorafit.decoding.session import ReorderSession, Session, TreeSession, open_session
+from lorafit.decoding.session import DecodingSession, ReorderSession, TreeSession, open_session
 from lorafit.models import FAMILIES
 
 MakeNet = Callable[..., PreTrainedModel]
@@ -20,7 +20,7 @@ PROMPTS = [[5, 1, 7, 2, 9, 4], [3, 8, 6], [2]]
 
 
 @torch.no_grad()
-def follows_the_plain_model(net: PreTrainedModel, session: Session) -> None:
+def follows_the_plain_model(net: PreTrainedModel, session: DecodingSession) -> None:
     """Walk through random forks, with rows that leave and a width that changes, and compare all the way."""
     rng = random.Random(0)
     sequences = [[prompt] for prompt in PROMPTS]

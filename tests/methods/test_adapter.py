@@ -9,7 +9,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from lorafit.methods import Adapter
+from lorafit.methods import AdapterTuning
 from lorafit.methods.adapter_modules import AdaptedBlock, AdaptedDropout, AdaptedOutput, Bottleneck
 from lorafit.models import Model
 from tests.support.tiny_models import outputs, some_inputs, tiny_model
@@ -17,7 +17,7 @@ from tests.support.tiny_models import outputs, some_inputs, tiny_model
 X, RESIDUAL = torch.linspace(-1, 1, 48).view(3, 16), torch.linspace(2, -1, 48).view(3, 16)
 
 
-def attached(model_type: str, method: Adapter) -> Model:
+def attached(model_type: str, method: AdapterTuning) -> Model:
     model = tiny_model(model_type)
     method.attach(model, torch.Generator().manual_seed(0))
     return model
@@ -36,7 +36,7 @@ def by_hand(adapter: Bottleneck, x: Tensor, act: nn.Module) -> Tensor:
     ],
 )
 def test_houlsby_stands_behind_both_sublayers_with_swish(model_type: str, places: list[str]) -> None:
-    model = attached(model_type, Adapter(size=4))
+    model = attached(model_type, AdapterTuning(size=4))
     block = model.net.get_submodule(f"{model.family.block_prefix(model.net)}.1")
     for place in places:
         adapted = block.get_submodule(place)
@@ -45,7 +45,7 @@ def test_houlsby_stands_behind_both_sublayers_with_swish(model_type: str, places
 
 
 def test_pfeiffer_uses_the_layer_norm_twice() -> None:
-    model = attached("roberta", Adapter(variant="pfeiffer", size=4))
+    model = attached("roberta", AdapterTuning(variant="pfeiffer", size=4))
     output = model.net.get_submodule("roberta.encoder.layer.0.output")
     assert isinstance(output, AdaptedOutput)
     wide = torch.linspace(-1, 1, 72).view(3, 24)
@@ -58,7 +58,7 @@ def test_pfeiffer_uses_the_layer_norm_twice() -> None:
 
 
 def test_lin_stands_behind_the_block_with_a_norm_of_its_own() -> None:
-    plain, model = tiny_model("gpt2"), attached("gpt2", Adapter(variant="lin", size=4))
+    plain, model = tiny_model("gpt2"), attached("gpt2", AdapterTuning(variant="lin", size=4))
     block = model.net.get_submodule("transformer.h.1")
     assert isinstance(block, AdaptedBlock)
     x = X.unsqueeze(0)
@@ -71,7 +71,7 @@ def test_lin_stands_behind_the_block_with_a_norm_of_its_own() -> None:
 
 def test_weights_start_near_zero_and_biases_at_zero() -> None:
     for variant in ("houlsby", "pfeiffer", "adapterdrop"):
-        trained = attached("roberta", Adapter(variant=variant, size=64)).trained()
+        trained = attached("roberta", AdapterTuning(variant=variant, size=64)).trained()
         for name, parameter in trained.items():
             if "adapter" in name and name.endswith("weight"):
                 assert 0.015 < parameter.std() < 0.025, name
@@ -80,18 +80,20 @@ def test_weights_start_near_zero_and_biases_at_zero() -> None:
 
 
 def test_adapterdrop_leaves_the_lower_layers_bare() -> None:
-    names = attached("bert", Adapter(variant="adapterdrop", size=4, drop_layers=2)).trained()
+    names = attached("bert", AdapterTuning(variant="adapterdrop", size=4, drop_layers=2)).trained()
     assert {name.split(".")[3] for name in names if "adapter" in name} == {"2"}
 
 
 def test_random_dropping_is_in_training_alone_and_reaches_every_depth() -> None:
-    full = attached("bert", Adapter(variant="adapterdrop", size=4, init_std=0.5))
-    dropping = attached("bert", Adapter(variant="adapterdrop", size=4, init_std=0.5, drop_at_random=True))
+    full = attached("bert", AdapterTuning(variant="adapterdrop", size=4, init_std=0.5))
+    dropping = attached(
+        "bert", AdapterTuning(variant="adapterdrop", size=4, init_std=0.5, drop_at_random=True)
+    )
     assert torch.equal(outputs(full), outputs(dropping))
 
     def without(num_layers: int) -> Tensor:
         """The answer when the adapters of the lowest layers give way to the bare layers."""
-        model = attached("bert", Adapter(variant="adapterdrop", size=4, init_std=0.5))
+        model = attached("bert", AdapterTuning(variant="adapterdrop", size=4, init_std=0.5))
         bare = tiny_model("bert")
         for layer in range(num_layers):
             name = f"bert.encoder.layer.{layer}"
@@ -114,7 +116,7 @@ def test_random_dropping_is_in_training_alone_and_reaches_every_depth() -> None:
 
 
 def test_the_draw_follows_torchs_seed() -> None:
-    model = attached("bert", Adapter(variant="adapterdrop", size=4, drop_at_random=True))
+    model = attached("bert", AdapterTuning(variant="adapterdrop", size=4, drop_at_random=True))
     model.net.train()
 
     def run() -> list[Tensor]:
@@ -126,7 +128,7 @@ def test_the_draw_follows_torchs_seed() -> None:
 
 def test_those_that_chance_may_pass_over_are_not_expected_to_move() -> None:
     """All that a pass can do without: with every lower layer dropped, these get a gradient of 0."""
-    method = Adapter(variant="adapterdrop", size=4, drop_layers=1, drop_at_random=True)
+    method = AdapterTuning(variant="adapterdrop", size=4, drop_layers=1, drop_at_random=True)
     model = attached("bert", method)
     depth: Any = model.net.get_submodule("bert.encoder.layer.1.output").depth
     depth.drops = lambda layer, _draws: layer < 2
@@ -134,22 +136,22 @@ def test_those_that_chance_may_pass_over_are_not_expected_to_move() -> None:
     outputs(model).square().sum().backward()
     reached = {name for name, p in model.trained().items() if p.grad is not None and p.grad.any()}
     assert method.always_reached(model).keys() == reached < model.trained().keys()
-    assert Adapter(variant="adapterdrop", size=4).always_reached(model).keys() == model.trained().keys()
+    assert AdapterTuning(variant="adapterdrop", size=4).always_reached(model).keys() == model.trained().keys()
 
 
 def test_dropping_is_for_adapterdrop() -> None:
     with pytest.raises(ValidationError, match="adapterdrop"):
-        Adapter(variant="houlsby", drop_layers=1)
+        AdapterTuning(variant="houlsby", drop_layers=1)
 
 
 def test_hidden_states_can_still_be_asked_for() -> None:
-    model = attached("gpt2", Adapter(variant="lin", size=4))
+    model = attached("gpt2", AdapterTuning(variant="lin", size=4))
     states = model.net(**some_inputs(), output_hidden_states=True).hidden_states
     assert len(states) == 4
 
 
 def test_random_dropping_draws_the_same_when_activations_are_recomputed() -> None:
-    model = attached("bert", Adapter(variant="adapterdrop", size=4, drop_at_random=True))
+    model = attached("bert", AdapterTuning(variant="adapterdrop", size=4, drop_at_random=True))
     net, parameters = model.net.train(), list(model.trained().values())
 
     def gradients(seed: int) -> list[Tensor]:

@@ -6,26 +6,26 @@ from typing import Any
 
 import pytest
 
-from lorafit.methods import Adapter, BitFit, LoRA, Method, Prefix, Top2
+from lorafit.methods import AdapterTuning, BitFit, LoRA, Method, Prefix, Top2
 from lorafit.models import load_config, skeleton
 from lorafit.run.plan import make_plan
 from lorafit.run.recipes import Recipe, open_recipe
 
 GPT2_M, GPT2_L = "openai-community/gpt2-medium", "openai-community/gpt2-large"
-LIN_SMALL, LIN_BIG = Adapter(variant="lin", size=6), Adapter(variant="lin", size=224)
+LIN_SMALL, LIN_BIG = AdapterTuning(variant="lin", size=6), AdapterTuning(variant="lin", size=224)
 
 COUNTS: list[tuple[str, Method, int]] = [
     (GPT2_M, LoRA(r=4), 393_216),
     (GPT2_M, LIN_SMALL, 368_784),
     (GPT2_M, LIN_BIG, 11_089_152),
-    (GPT2_M, Adapter(size=112), 11_064_576),
+    (GPT2_M, AdapterTuning(size=112), 11_064_576),
     (GPT2_M, Top2(), 25_192_448),
     (GPT2_M, Prefix(length=5), 245_760),
     (GPT2_M, Prefix(length=10), 491_520),
     (GPT2_M, Prefix(variant="embedding", length=5), 5 * 1024),
     (GPT2_L, LoRA(r=4), 737_280),
-    (GPT2_L, Adapter(variant="lin", size=8), 875_808),
-    (GPT2_L, Adapter(variant="lin", size=248), 23_002_848),
+    (GPT2_L, AdapterTuning(variant="lin", size=8), 875_808),
+    (GPT2_L, AdapterTuning(variant="lin", size=248), 23_002_848),
 ]
 
 
@@ -53,13 +53,13 @@ DEBERTA = "microsoft/deberta-v2-xxlarge"
 ENCODER_COUNTS: list[tuple[str, Method, int]] = [
     (ROBERTA_B, LoRA(r=8), 294_912),
     (ROBERTA_B, BitFit(), 102_144),
-    (ROBERTA_B, Adapter(variant="adapterdrop", size=16), 304_320),
-    (ROBERTA_B, Adapter(variant="adapterdrop", size=48), 894_528),
+    (ROBERTA_B, AdapterTuning(variant="adapterdrop", size=16), 304_320),
+    (ROBERTA_B, AdapterTuning(variant="adapterdrop", size=48), 894_528),
     (ROBERTA_L, LoRA(r=8), 786_432),
-    (ROBERTA_L, Adapter(variant="houlsby", size=8), 835_968),
-    (ROBERTA_L, Adapter(variant="houlsby", size=64), 6_343_680),
-    (ROBERTA_L, Adapter(variant="pfeiffer", size=16), 811_392),
-    (ROBERTA_L, Adapter(variant="pfeiffer", size=64), 3_171_840),
+    (ROBERTA_L, AdapterTuning(variant="houlsby", size=8), 835_968),
+    (ROBERTA_L, AdapterTuning(variant="houlsby", size=64), 6_343_680),
+    (ROBERTA_L, AdapterTuning(variant="pfeiffer", size=16), 811_392),
+    (ROBERTA_L, AdapterTuning(variant="pfeiffer", size=64), 3_171_840),
     (DEBERTA, LoRA(r=16), 4_718_592),
 ]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lorafit.errors import RecipeError
-from lorafit.methods import METHODS, Adapter, LoRA
+from lorafit.methods import METHODS, AdapterTuning, LoRA
 from lorafit.recipe import Recipe, to_toml
 from lorafit.run.recipes import open_recipe
 
@@ -66,7 +66,7 @@ def test_the_childs_keys_win_and_the_others_are_inherited(folder: Path) -> None:
 def test_another_name_replaces_the_section(folder: Path) -> None:
     assert read(folder, '[method]\nname = "bitfit"').method == METHODS["bitfit"]()
     assert read(folder, '[method]\nname = "lora"\nr = 8').method.model_dump()["alpha"] == 32
-    assert read(folder, "", "method.name=adapter", "method.size=3").method == Adapter(size=3)
+    assert read(folder, "", "method.name=adapter", "method.size=3").method == AdapterTuning(size=3)
 
 
 def test_what_the_parent_stands_for_is_not_inherited(folder: Path) -> None:
