@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ from lorafit.data.rows import RawRow
 from lorafit.errors import DataError
 
 _SPACE = re.compile(r"[ \t\n\r]*")
+_STRING_OR_END = re.compile(r'"(?:[^"\\]|\\.)*+"|\}')
 
 
 class RepeatedKeyError(ValueError):
@@ -46,6 +48,23 @@ def json_fault(error: ValueError | RecursionError) -> str:
         case RecursionError():
             return "nested too deeply"
     return "a whole number of more digits than can be read"
+
+
+def line_of_repeated_key(text: str) -> int:
+    """The line on which the first object with a key that occurs twice ends."""
+    num_objects = 0
+
+    def count(pairs: Sequence[tuple[str, object]]) -> object:
+        nonlocal num_objects
+        num_objects += 1
+        return unique_object(pairs)
+
+    try:
+        json.loads(text, object_pairs_hook=count)
+    except ValueError:
+        ends = (match.start() for match in _STRING_OR_END.finditer(text) if match[0] == "}")
+        return text.count("\n", 0, next(itertools.islice(ends, num_objects - 1, None))) + 1
+    raise ValueError("no key occurs twice")
 
 
 def object_row(number: int, value: object) -> RawRow:

@@ -9,7 +9,7 @@ from typing import Annotated, BinaryIO, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
 from lorafit.data.cells import as_text
-from lorafit.data.readers.objects import json_fault, parse_json
+from lorafit.data.readers.objects import RepeatedKeyError, json_fault, line_of_repeated_key, parse_json
 from lorafit.data.readers.text import read_text
 from lorafit.errors import DataError
 
@@ -40,9 +40,12 @@ def read_document(stream: BinaryIO, where: str) -> object:
     text = read_text(stream, where)
     try:
         return parse_json(text)
+    except JSONDecodeError as error:
+        raise DataError(f"{where}:{error.lineno}: {json_fault(error)}") from None
+    except RepeatedKeyError as error:
+        raise DataError(f"{where}:{line_of_repeated_key(text)}: {error}") from None
     except (ValueError, RecursionError) as error:
-        line = f":{error.lineno}" if isinstance(error, JSONDecodeError) else ""
-        raise DataError(f"{where}{line}: {json_fault(error)}") from None
+        raise DataError(f"{where}: {json_fault(error)}") from None
 
 
 def parse_entry(structure: TypeAdapter[T], value: object, shape: str) -> T:
