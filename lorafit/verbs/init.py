@@ -44,10 +44,6 @@ _METHOD = (
         "every linear layer of every block gets an adapter (LoRA Without Regret, 2025)",
     ),
 )
-_DECODE = [
-    Key("num_beams", 1, "greedy; 4 is slower and often a little better"),
-    Key("max_new_tokens", 128, "the longest text that is written, in tokens"),
-]
 
 
 @dataclass(frozen=True)
@@ -82,11 +78,16 @@ _TEXTS = Usual(
 
 @dataclass(frozen=True)
 class Preview:
-    """Rows of the sample as the model will see them. `lengths` in tokens; estimated where `tokenizer` is not here."""
+    """Rows of the sample as the model will see them, and lengths in tokens, of answers and of all.
+
+    They are estimated where `tokenizer` is not here. `room`: what fits into the base, where that is known.
+    """
 
     lengths: Sequence[int]
+    answers: Sequence[int]
     rows: Sequence[Mapping[str, Any]] = ()
     tokenizer: bool = False
+    room: int = 2**31
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def init(data: Path, output: Path | None, base: str | None, ask: Ask = take_the_
     task, rows, faults = _parsed(guess, sample)
     usual = _LABELS if task.num_outputs else _TEXTS
     preview = _preview(task, rows, base or usual.base)
-    max_length = _max_length(preview.lengths)
+    max_length = min(_rounded(preview.lengths, 32), preview.room)
     sections = {
         "model": [Key("base", base or usual.base, "as asked for" if base else usual.base_reason)],
         "method": list(_METHOD),
@@ -132,7 +133,7 @@ def init(data: Path, output: Path | None, base: str | None, ask: Ask = take_the_
         "train": _train(usual, sample, max_length),
     }
     if not task.num_outputs:
-        sections["decode"] = _DECODE
+        sections["decode"] = _decode(preview)
     text = _written(_head(data, path, sample, guess), sections)
     recipe = _checked(text, path.stem)
     num_cut = sum(length > max_length for length in preview.lengths)
@@ -162,7 +163,7 @@ def _parsed(guess: Guess, sample: Sample) -> tuple[Task, list[Row], list[str]]:
 def _preview(task: Task, rows: Sequence[Row], base: str) -> Preview:
     """By the base's tokenizer where it is here; else by the words."""
     if not _is_here(base):
-        return Preview([math.ceil(_TOKENS_PER_WORD * _num_words(row)) + 2 for row in rows])
+        return Preview([_estimate(row) for row in rows], [_estimate(row) // 2 for row in rows])
     from lorafit.models import load_tokenizer
     from lorafit.objectives import Settings, facts_at_hand, objective_for
 
@@ -171,10 +172,11 @@ def _preview(task: Task, rows: Sequence[Row], base: str) -> Preview:
     settings = Settings(DataSection(max_length=room), DecodeSection(max_new_tokens=1), EvalSection())
     encoder = objective_for(task, facts, settings).encoder(load_tokenizer(base))
     encoded = encoder.encode(rows)
+    answers = [encoder.part_lengths(example).get("completion", 0) for example in encoded.examples]
     shown = [
         encoder.show(row, example) for row, example in zip(rows[:_SHOWN_ROWS], encoded.examples, strict=False)
     ]
-    return Preview(encoded.lengths, shown, tokenizer=True)
+    return Preview(encoded.lengths, answers, shown, tokenizer=True, room=room)
 
 
 def _is_here(base: str) -> bool:
@@ -192,15 +194,16 @@ def _is_here(base: str) -> bool:
         ) from None
 
 
-def _num_words(row: Row) -> int:
+def _estimate(row: Row) -> int:
+    """Tokens of all texts of a row."""
     texts: Iterable[object] = row.to_json().values()
-    return len(json.dumps(list(texts), ensure_ascii=False).split())
+    return math.ceil(_TOKENS_PER_WORD * len(json.dumps(list(texts), ensure_ascii=False).split())) + 2
 
 
-def _max_length(lengths: Sequence[int]) -> int:
-    """Room for 99 of 100 rows, as a multiple of 32."""
+def _rounded(lengths: Sequence[int], step: int) -> int:
+    """Room for 99 of 100, as a multiple of `step`."""
     ordered = sorted(lengths)
-    return max(32 * math.ceil(ordered[(len(ordered) * 99 - 1) // 100] / 32), 32)
+    return max(step * math.ceil(ordered[(len(ordered) * 99 - 1) // 100] / step), step)
 
 
 def _task(guess: Guess, task: Task) -> list[Key]:
@@ -240,6 +243,14 @@ def _train(usual: Usual, sample: Sample, max_length: int) -> list[Key]:
         Key("batch_size", batch_size, "short of memory? micro_batch_size = 2 has the same result"),
         Key("learning_rate", usual.learning_rate, usual.rate_reason),
         Key("warmup_ratio", usual.warmup_ratio, "of all steps, until the learning rate is at its peak"),
+    ]
+
+
+def _decode(preview: Preview) -> list[Key]:
+    most = min(_rounded(preview.answers, 16), preview.room // 2)
+    return [
+        Key("num_beams", 1, "greedy; 4 is slower and often a little better"),
+        Key("max_new_tokens", most, "the longest text that is written; 99 of 100 answers are shorter"),
     ]
 
 
