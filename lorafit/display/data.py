@@ -53,7 +53,7 @@ def show_rows(display: Display, result: ShowResult) -> None:
         if display.json:
             sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
         else:
-            _show_row(display, number, row)
+            show_row(display, number, row)
     table = Table("tokens", "mean", "median", "longest", box=None, header_style="bold")
     for lengths in result.lengths:
         table.add_row(
@@ -72,7 +72,7 @@ def show_rows(display: Display, result: ShowResult) -> None:
         display.print(escape(note))
 
 
-def _show_row(display: Display, number: int, row: Mapping[str, Any]) -> None:
+def show_row(display: Display, number: int, row: Mapping[str, Any]) -> None:
     part = f", {escape(row['part'])}" if "part" in row else ""
     head = f"row {number}{part}: {len(row['input_ids'])} input tokens"
     if "target_mask" not in row:

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from functools import singledispatch
 
-from transformers import PretrainedConfig
+from transformers import GPT2Config, PretrainedConfig
 
-from lorafit.errors import RecipeError, SetKey
-from lorafit.models import Family
+from lorafit.errors import NotFoundError, RecipeError, SetKey
+from lorafit.models import FAMILIES, Family, family_of, load_config
 from lorafit.objectives.base import (
     AnswerOptions,
     AnyObjective,
@@ -34,6 +34,7 @@ __all__ = [
     "Prediction",
     "Settings",
     "Validation",
+    "facts_at_hand",
     "objective_for",
 ]
 
@@ -56,6 +57,15 @@ class BaseFacts:
     def pad_id(self) -> int:
         """What fills up a padded row; attention does not see it."""
         return int(getattr(self.family.text_config(self.config), "pad_token_id", None) or 0)
+
+
+def facts_at_hand(base: str, revision: str | None = None) -> BaseFacts:
+    """Those of a base; where there is a tokenizer alone, those of a GPT-2 with positions for everything."""
+    try:
+        config = load_config(base, revision, local_only=True)
+    except NotFoundError:
+        return BaseFacts(GPT2Config(n_positions=2**31), FAMILIES["gpt2"])
+    return BaseFacts(config, family_of(config))
 
 
 @dataclass(frozen=True)

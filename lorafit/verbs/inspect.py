@@ -7,13 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from transformers import GPT2Config
-
 from lorafit.data import Split
-from lorafit.errors import NotFoundError
-from lorafit.models import FAMILIES, family_of, load_config, load_tokenizer
-from lorafit.objectives import BaseFacts, Settings, objective_for
-from lorafit.recipe import ModelSection
+from lorafit.models import load_tokenizer
+from lorafit.objectives import Settings, facts_at_hand, objective_for
 from lorafit.run.recipes import open_recipe
 from lorafit.tasks import load_rows
 
@@ -50,7 +46,7 @@ def show(name_or_path: str, overrides: list[str], split: Split, count: int) -> S
     """
     recipe = open_recipe(name_or_path, overrides)
     loaded = load_rows(recipe.task, recipe.data)
-    facts = _facts(recipe.model)
+    facts = facts_at_hand(recipe.model.base, recipe.model.revision)
     objective = objective_for(loaded.task, facts, Settings(recipe.data, recipe.decode, recipe.eval))
     rows = loaded.rows(split)
     encoder = objective.encoder(load_tokenizer(recipe.model.base, recipe.model.revision))
@@ -75,12 +71,3 @@ def show(name_or_path: str, overrides: list[str], split: Split, count: int) -> S
 
 def _lengths(what: str, counts: Sequence[int]) -> Lengths:
     return Lengths(what, statistics.fmean(counts), statistics.median(counts), max(counts))
-
-
-def _facts(model: ModelSection) -> BaseFacts:
-    """Those of the base; where there is a tokenizer alone, those of a GPT-2 with positions for everything."""
-    try:
-        config = load_config(model.base, model.revision, local_only=True)
-    except NotFoundError:
-        return BaseFacts(GPT2Config(n_positions=2**31), FAMILIES["gpt2"])
-    return BaseFacts(config, family_of(config))
