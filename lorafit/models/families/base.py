@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 import torch
@@ -158,7 +157,10 @@ class Family:
         None  # of the released ones, since no file of loralib's holds it (paper's scripts)
     )
     loralib_wrapped: bool = False  # {"model_state_dict": {"module.…": …}}
-    left_over: tuple[str, ...] = ()  # globs of what the paper's code saves of the base beside the adapter
+    loralib_names: Mapping[str, str] = field(default_factory=dict)  # what the paper's code calls otherwise
+    computed: Mapping[str, Callable[[Tensor], Tensor]] = field(
+        default_factory=dict
+    )  # globs of buffers that older code saved -> their values, in the shape of the given tensor
 
     # ---- parts of a net
 
@@ -187,10 +189,6 @@ class Family:
         """The module of the head that holds a parameter: `classifier`, or `bert.pooler`."""
         parts = parameter.split(".")
         return ".".join(parts[:2] if parts[0] == self.backbone else parts[:1])
-
-    def is_left_over(self, name: str) -> bool:
-        """Whether a foreign checkpoint may hold this tensor of the base without having trained it."""
-        return any(fnmatchcase(name, glob) or fnmatchcase(name, f"*.{glob}") for glob in self.left_over)
 
     # ---- targets
 

@@ -15,7 +15,6 @@ PLACES = {
 }
 DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob")
 SUBLAYER_ENDS = ("attention.output.dropout", "output.dropout")
-LEFT_OVER = ("pooler.dense.*", "lm_head.*", "position_ids")  # a pooler without use, the language model's head
 
 BERT = Family(
     "bert",
@@ -39,5 +38,4 @@ BERT = Family(
     idle_key_bias=True,
     sublayer_ends=SUBLAYER_ENDS,
     post_norm="output",
-    left_over=LEFT_OVER,
 )

@@ -26,7 +26,6 @@ def llama_like(model_type: str, **sizes: object) -> Family:
         pluggable_attention=True,
         positions_and_masks=True,
         bare_output=True,
-        left_over=("lm_head.*",),
     )
 
 
