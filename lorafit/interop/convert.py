@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
-from lorafit import lora
 from lorafit.errors import AdapterError, DropArgument, RecipeError, SetArgument
 from lorafit.interop.base_tensors import BaseTensors
 from lorafit.interop.foreign import Factors, Foreign, Slices
 from lorafit.interop.readers import Reader
+from lorafit.interop.targets import exact_targets
 from lorafit.methods import LoRA
 from lorafit.metrics import Kind
 from lorafit.models import Family, Model, family_of
@@ -66,6 +65,7 @@ def convert(
     tensors, repeated = _others(foreign, base)
     for name, factors in layers.items():
         tensors |= {f"{name}.{key}": tensor.contiguous() for key, tensor in factors.tensors.items()}
+    _check_finite(foreign, tensors)
     return Converted(method, tensors, repeated)
 
 
@@ -81,6 +81,12 @@ def _others(foreign: Foreign, base: BaseTensors) -> tuple[dict[str, Tensor], lis
     repeated = {name: tensor for name, tensor in foreign.others.items() if name not in head}
     base.check(foreign.path, repeated)
     return {name: t.float() for name, t in foreign.others.items() if name in head}, list(repeated)
+
+
+def _check_finite(foreign: Foreign, tensors: Mapping[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise AdapterError(f"{foreign.path}: {name!r} holds values that are NaN or infinite")
 
 
 def _method(
@@ -125,26 +131,7 @@ def _alpha(
 
 
 def _targets(foreign: Foreign, shape: Model, layers: Mapping[str, Factors]) -> tuple[str, ...]:
-    """Logical targets where they say it all, else patterns of names: such as mean exactly these modules and slices."""
-    wanted = {name: factors.enabled for name, factors in layers.items()}
-    family, net = shape.family, shape.net
-    targets, covered = [], set()
-    for target, place in family.places.items():
-        sites = [site.name for site in family.sites(net, [target])]
-        if all(name in wanted and _has(wanted[name], place.slice, place.num_slices) for name in sites):
-            targets.append(target)
-            covered |= set(sites)
-    rest = [name for name in wanted if name not in covered]
-    patterns = dict.fromkeys(re.sub(r"\d+", "*", name) for name in rest)
-    whole = all(set(lora.find(net, [pattern])) <= set(rest) for pattern in patterns)
-    chosen = (*targets, *(patterns if whole else rest))
-    found = {site.name: site.enabled for site in family.sites(net, chosen)}
-    if found != wanted:
-        raise AdapterError(
-            f"{foreign.path}: adapts other slices in some blocks than in others, which has no name here"
-        )
-    return chosen
-
-
-def _has(enabled: tuple[bool, ...], index: int, num_slices: int) -> bool:
-    return len(enabled) == num_slices and enabled[index if num_slices > 1 else 0]
+    targets = exact_targets({name: factors.enabled for name, factors in layers.items()}, shape)
+    if targets is None:
+        raise AdapterError(f"{foreign.path}: adapts parts of modules that have no name here")
+    return targets

@@ -66,9 +66,10 @@ def import_adapter(
     """
     reader = lookup(READERS, format_name, "adapter format")
     check_new(output)
-    foreign = reader.read(file)
     config = load_config(base, local_only=True)
-    task = _task(foreign, family_of(config), options.task)
+    family = family_of(config)
+    foreign = reader.read(file).unwrapped(skeleton(config, next(iter(family.heads))))
+    task = _task(foreign, family, options.task)
     shape = skeleton(load_config(base, num_labels=task.num_outputs, local_only=True), task.output)
     converted = convert(foreign, reader, BaseTensors.of(base, shape), options.alpha, options.targets)
     identity = _identity(base)

@@ -193,8 +193,8 @@ class Family:
     # ---- targets
 
     def sites(self, net: PreTrainedModel, targets: Sequence[str]) -> list[lora.Site]:
-        """The modules that `targets` mean, each with its adapted slices: logical names, globs of module names, or
-        "all-linear". What is meant as a whole and by slices is meant as a whole.
+        """The modules that `targets` mean, each with its adapted slices: logical names, globs of module names,
+        "all-linear", or a slice in some blocks (`h.3.query`, where one module holds several). What is meant as a whole and by slices is meant as a whole.
 
         Raises RecipeError when a target matches nothing, with what there is.
         """
@@ -210,6 +210,8 @@ class Family:
         if target in self.places:
             place, prefix = self.places[target], self.block_prefix(net)
             return [(f"{prefix}.{i}.{place.module}", place) for i in range(self.num_blocks(net))]
+        if sliced := self._slices_in_blocks(net, target):
+            return sliced
         logical = ", ".join((*self.places, ALL_LINEAR))
         if target in (*LOGICAL_TARGETS, ALL_LINEAR):
             raise RecipeError(f"[method] targets: {self.model_type} has no {target!r}; it has {logical}")
@@ -218,6 +220,15 @@ class Family:
         except RecipeError as error:
             hint = did_you_mean(target, (*self.places, ALL_LINEAR))
             raise RecipeError(f"[method] targets: {error}; logical targets are {logical}{hint}") from None
+
+    def _slices_in_blocks(self, net: PreTrainedModel, target: str) -> list[tuple[str, Place]]:
+        """What `h.3.query` means: a slice of a fused projection in the blocks that match, as if it were a module."""
+        pattern, _, logical = target.rpartition(".")
+        place = self.places.get(logical)
+        if not pattern or place is None or place.num_slices == 1:
+            return []
+        blocks = [f"{self.block_prefix(net)}.{i}" for i in range(self.num_blocks(net))]
+        return [(f"{name}.{place.module}", place) for name in blocks if lora.matches(name, pattern)]
 
     def _linear(self, net: PreTrainedModel) -> list[str]:
         """Every linear layer of the backbone but those of the head, and but the output embedding."""
