@@ -16,8 +16,9 @@ from lorafit.models import Family, Model
 class Foreign:
     """What a foreign file holds.
 
-    `layers`: by module name, the tensors of its adapter in float32, by the format's names for them.
-    `others`: every other tensor by its name, in the file's dtype. `scales`: alpha / rank by module; empty where the format does not say.
+    `layers`: by module name, the tensors of its adapter in float32, by the format's names for them. `others`: every
+    other tensor by its name, in the file's dtype. `scales`: alpha / rank by module; empty where the format does not
+    say.
     """
 
     path: Path

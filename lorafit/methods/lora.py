@@ -58,6 +58,11 @@ class LoRA(Method):
         return f"has {key} = {there[key]:g}, and this recipe {here[key]:g}; they must be equal"
 
     @override
+    def shortfalls(self, model: Model) -> list[str]:
+        """What the targets leave out."""
+        return model.family.shortfalls(model.net, self.targets)
+
+    @override
     def attach(self, model: Model, generator: torch.Generator | None = None) -> TrainedSet:
         """Swap every targeted module for its LoRA layer; the base weights stay where they are, frozen."""
         from lorafit import lora

@@ -54,6 +54,7 @@ class Plan:
     rows_known: bool  # counted in the file; else the size of the original data
     schedule: Schedule
     notes: tuple[str, ...] = ()
+    shortfalls: tuple[str, ...] = ()  # what the method's options promise and this base has no place for
 
 
 def load_plan(name_or_path: str | Path, overrides: Sequence[str]) -> Plan:
@@ -85,6 +86,7 @@ def make_plan(recipe: Recipe) -> Plan:
     shape = skeleton(copy.deepcopy(config), task.output)  # a method may change what it is given
     num_base = sum(p.numel() for p in shape.net.parameters())
     head = {name for name, _ in shape.head_parameters()}
+    shortfalls = method.shortfalls(shape)
     method.attach(shape)
     start = plan_warm_start(method, shape)
     if recipe.train.parallel == "fsdp":
@@ -112,6 +114,7 @@ def make_plan(recipe: Recipe) -> Plan:
         rows_known=counted is not None,
         schedule=make_schedule(recipe.train, num_rows),
         notes=(start,) if start else (),
+        shortfalls=tuple(shortfalls),
     )
 
 

@@ -80,6 +80,8 @@ def load(plan: Plan, report: Report) -> LoadedBase:
     Raises NotFoundError with a line for everything that is missing or malformed.
     """
     recipe = plan.recipe
+    for shortfall in plan.shortfalls:
+        report(Note(shortfall))
     rows, faults = _read_splits(plan.rows, report)
     if constants.HF_HUB_OFFLINE:
         faults += missing_files(recipe.model.base, recipe.model.revision)
