@@ -14,7 +14,7 @@ from lorafit.data import Split
 from lorafit.data.batches import num_batches
 from lorafit.errors import Advice, RecipeError, SetKey
 from lorafit.methods import Method
-from lorafit.models import FAMILIES, Family, Model, family_of, load_config, skeleton
+from lorafit.models import FAMILIES, Family, Model, family_of, load_config, skeleton, tie_note
 from lorafit.objectives import AnyObjective, BaseFacts, Settings, objective_for
 from lorafit.recipe import TrainSection
 from lorafit.run.recipes import Recipe, open_recipe
@@ -54,7 +54,7 @@ class Plan:
     rows_known: bool  # counted in the file; else the size of the original data
     schedule: Schedule
     notes: tuple[str, ...] = ()
-    shortfalls: tuple[str, ...] = ()  # what the method's options promise and this base has no place for
+    warnings: tuple[str, ...] = ()  # said again when training starts
 
 
 def load_plan(name_or_path: str | Path, overrides: Sequence[str]) -> Plan:
@@ -87,6 +87,7 @@ def make_plan(recipe: Recipe) -> Plan:
     num_base = sum(p.numel() for p in shape.net.parameters())
     head = {name for name, _ in shape.head_parameters()}
     shortfalls = method.shortfalls(shape)
+    tied = tie_note(recipe.model.base, recipe.model.revision)
     method.attach(shape)
     start = plan_warm_start(method, shape)
     if recipe.train.parallel == "fsdp":
@@ -114,7 +115,7 @@ def make_plan(recipe: Recipe) -> Plan:
         rows_known=counted is not None,
         schedule=make_schedule(recipe.train, num_rows),
         notes=(start,) if start else (),
-        shortfalls=tuple(shortfalls),
+        warnings=(*shortfalls, *((tied,) if tied else ())),
     )
 
 
