@@ -25,7 +25,7 @@ def tied_and_different(config: PretrainedConfig, folder: Path) -> tuple[str, str
     transformers leaves such weights apart, each with its own value.
     """
     family = family_of(config)
-    if not config.tie_word_embeddings or "text" not in family.heads:
+    if not getattr(config, "tie_word_embeddings", False) or "text" not in family.heads:
         return None
     try:
         stored = {tensor.name: tensor for tensor in stored_tensors(weight_files(folder))}

@@ -10,6 +10,8 @@ import torch
 
 from lorafit.adapters import BaseChoice
 from lorafit.errors import AdapterError, DamagedError
+from lorafit.methods import LoRA
+from lorafit.tasks import Classification
 from lorafit.verbs.export import export
 from tests.support.adapter_fixtures import make_adapter
 from tests.support.loralib_files import FILE, import_loralib, same_factors
@@ -75,3 +77,29 @@ def test_what_lies_beside_the_state_dict_is_known_or_refused(gpt2_file, gpt2_bas
     torch.save(document | more, tmp_path / "x.pt")
     with pytest.raises(AdapterError, match=words):
         import_loralib(tmp_path / "x.pt", tmp_path / "adapter", gpt2_base)
+
+
+def test_a_head_is_found_inside_the_wrapper(make_base, tmp_path):
+    base = make_base("roberta")
+    make_adapter(
+        base,
+        tmp_path / "made",
+        LoRA(r=2, alpha=8),
+        Classification(name="classification", labels=("a", "b", "c")),
+    )
+    export(tmp_path / "made", tmp_path / "out", "loralib", BaseChoice())
+    torch.save(_wrap_lightning(torch.load(tmp_path / "out" / FILE, weights_only=True)), tmp_path / "x.ckpt")
+    import_loralib(tmp_path / "x.ckpt", tmp_path / "again", base)
+    assert same_factors(tmp_path / "again", tmp_path / "made")
+
+
+def test_two_models_in_one_state_dict_are_refused(gpt2_file, gpt2_base, tmp_path):
+    tensors = torch.load(gpt2_file, weights_only=True)["model_state_dict"]
+    inner = {n.removeprefix("module."): t for n, t in tensors.items()}
+    both = {f"{name}.{n}": t for name in ("student", "teacher") for n, t in inner.items()}
+    torch.save(both, tmp_path / "x.pt")
+    with pytest.raises(AdapterError, match=r"holds several models, in 'student\.' and 'teacher\.'"):
+        import_loralib(tmp_path / "x.pt", tmp_path / "adapter", gpt2_base)
+    torch.save({"_orig_mod.a": torch.ones(1), "a": torch.ones(1)}, tmp_path / "y.pt")
+    with pytest.raises(AdapterError, match="which are one tensor of the model"):
+        import_loralib(tmp_path / "y.pt", tmp_path / "adapter", gpt2_base)

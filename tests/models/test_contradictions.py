@@ -127,6 +127,17 @@ def test_tied_and_twice_the_same_is_no_contradiction(make_base, model_type):
     assert load_config(str(base)).tie_word_embeddings
 
 
+@pytest.mark.parametrize("other", [0.0, 0.5])
+def test_a_pickled_file_holds_both_names_anyway(make_base, other):
+    """One storage under two names is no contradiction; two values are."""
+    base = make_base("gpt2")
+    tensors = safetensors.torch.load_file(base / "model.safetensors")
+    table = tensors[INPUT["gpt2"]]
+    torch.save(tensors | {"lm_head.weight": table + other if other else table}, base / "pytorch_model.bin")
+    (base / "model.safetensors").unlink()
+    assert len(load(base).notes) == (other != 0)
+
+
 def test_tied_and_under_the_outputs_name_alone_is_no_contradiction(make_base):
     base = edit(make_base("gpt2"), lambda t: t.update({"lm_head.weight": t.pop(INPUT["gpt2"])}))
     model = load(base)
