@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
-from lorafit import lora
 from lorafit.errors import AdapterError, DropArgument, RecipeError, SetArgument
+from lorafit.interop.base_tensors import BaseTensors
 from lorafit.interop.foreign import Factors, Foreign, Slices
 from lorafit.interop.readers import Reader
+from lorafit.interop.targets import exact_targets
 from lorafit.methods import LoRA
 from lorafit.metrics import Kind
 from lorafit.models import Family, Model, family_of
@@ -20,11 +20,11 @@ from lorafit.models import Family, Model, family_of
 
 @dataclass(frozen=True)
 class Converted:
-    """The method, the tensors by lorafit's names, and the names of tensors that belong to the base alone."""
+    """The method, the tensors by lorafit's names, and the names of tensors that only repeat the base's."""
 
     method: LoRA
     tensors: dict[str, Tensor]
-    left_out: list[str]
+    repeated: list[str]
 
 
 def output_of(foreign: Foreign, family: Family) -> tuple[Kind, int | None]:
@@ -45,13 +45,14 @@ def output_of(foreign: Foreign, family: Family) -> tuple[Kind, int | None]:
 
 
 def convert(
-    foreign: Foreign, reader: Reader, shape: Model, alpha: float | None, targets: tuple[str, ...] | None
+    foreign: Foreign, reader: Reader, base: BaseTensors, alpha: float | None, targets: tuple[str, ...] | None
 ) -> Converted:
-    """Fit the foreign tensors to the base's `shape`.
+    """Fit the foreign tensors to the base.
 
-    Raises RecipeError where alpha must be given, AdapterError where something has no place or lorafit's LoRA cannot
-    express it.
+    Raises RecipeError where alpha must be given, AdapterError where something has no place, lorafit's LoRA cannot
+    express it, or it is not the base's.
     """
+    shape = base.shape
     modules = dict(shape.net.named_modules())
     layers = {}
     for given in foreign.layers:
@@ -61,10 +62,11 @@ def convert(
         slices = Slices.of(shape.family, name, targets)
         layers[name] = reader.factors(foreign, given, modules[name], slices)
     method = _method(foreign, reader, shape, layers, alpha)
-    tensors, left_out = _others(foreign, shape)
+    tensors, repeated = _others(foreign, base)
     for name, factors in layers.items():
         tensors |= {f"{name}.{key}": tensor.contiguous() for key, tensor in factors.tensors.items()}
-    return Converted(method, tensors, left_out)
+    _check_finite(foreign, tensors)
+    return Converted(method, tensors, repeated)
 
 
 def _module_name(given: str, shape: Model, modules: Mapping[str, nn.Module]) -> str | None:
@@ -73,21 +75,18 @@ def _module_name(given: str, shape: Model, modules: Mapping[str, nn.Module]) -> 
     return next((name for name in candidates if name in modules), None)
 
 
-def _others(foreign: Foreign, shape: Model) -> tuple[dict[str, Tensor], list[str]]:
-    """The head's tensors by name; what belongs to the base is left out, for the base has it."""
-    head = {name for name, _ in shape.head_parameters()}
-    base = set(shape.net.state_dict())
-    tensors, left_out = {}, []
-    for name, tensor in foreign.others.items():
-        if name in head:
-            tensors[name] = tensor
-        elif name in base or f"{shape.family.backbone}.{name}" in base or shape.family.is_left_over(name):
-            left_out.append(name)
-        else:
-            raise AdapterError(
-                f"{foreign.path}: {name!r} has no place in the model; wrong base, or not plain LoRA"
-            )
-    return tensors, left_out
+def _others(foreign: Foreign, base: BaseTensors) -> tuple[dict[str, Tensor], list[str]]:
+    """The head's tensors by name, and the names of all others, each of which equals the base's."""
+    head = {name for name, _ in base.shape.head_parameters()}
+    repeated = {name: tensor for name, tensor in foreign.others.items() if name not in head}
+    base.check(foreign.path, repeated)
+    return {name: t.float() for name, t in foreign.others.items() if name in head}, list(repeated)
+
+
+def _check_finite(foreign: Foreign, tensors: Mapping[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise AdapterError(f"{foreign.path}: {name!r} holds values that are NaN or infinite")
 
 
 def _method(
@@ -132,26 +131,7 @@ def _alpha(
 
 
 def _targets(foreign: Foreign, shape: Model, layers: Mapping[str, Factors]) -> tuple[str, ...]:
-    """Logical targets where they say it all, else patterns of names: such as mean exactly these modules and slices."""
-    wanted = {name: factors.enabled for name, factors in layers.items()}
-    family, net = shape.family, shape.net
-    targets, covered = [], set()
-    for target, place in family.places.items():
-        sites = [site.name for site in family.sites(net, [target])]
-        if all(name in wanted and _has(wanted[name], place.slice, place.num_slices) for name in sites):
-            targets.append(target)
-            covered |= set(sites)
-    rest = [name for name in wanted if name not in covered]
-    patterns = dict.fromkeys(re.sub(r"\d+", "*", name) for name in rest)
-    whole = all(set(lora.find(net, [pattern])) <= set(rest) for pattern in patterns)
-    chosen = (*targets, *(patterns if whole else rest))
-    found = {site.name: site.enabled for site in family.sites(net, chosen)}
-    if found != wanted:
-        raise AdapterError(
-            f"{foreign.path}: adapts other slices in some blocks than in others, which has no name here"
-        )
-    return chosen
-
-
-def _has(enabled: tuple[bool, ...], index: int, num_slices: int) -> bool:
-    return len(enabled) == num_slices and enabled[index if num_slices > 1 else 0]
+    targets = exact_targets({name: factors.enabled for name, factors in layers.items()}, shape)
+    if targets is None:
+        raise AdapterError(f"{foreign.path}: adapts parts of modules that have no name here")
+    return targets

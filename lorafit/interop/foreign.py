@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from torch import Tensor
 
-from lorafit.models import Family
+from lorafit.errors import AdapterError
+from lorafit.models import Family, Model
 
 
 @dataclass(frozen=True)
 class Foreign:
     """What a foreign file holds.
 
-    `layers`: by module name, the tensors of its adapter as they lie in the file, by the format's names for them.
-    `others`: every other tensor by its name. `scales`: alpha / rank by module; empty where the format does not say.
+    `layers`: by module name, the tensors of its adapter in float32, by the format's names for them. `others`: every
+    other tensor by its name, in the file's dtype. `scales`: alpha / rank by module; empty where the format does not
+    say.
     """
 
     path: Path
@@ -24,6 +26,36 @@ class Foreign:
     others: dict[str, Tensor]
     scales: dict[str, float] = field(default_factory=dict)
     dropout: float = 0.0
+
+    def unwrapped(self, shape: Model) -> Foreign:
+        """The same under the names of the base's `shape`, where all that is adapted lies in some outer module.
+
+        `module.` of DistributedDataParallel, `model.` or any other attribute of a LightningModule.
+        Raises AdapterError where it lies in several.
+        """
+        prefix = f"{shape.family.backbone}."
+        modules = {name for name, _ in shape.net.named_modules()}
+        modules |= {name.removeprefix(prefix) for name in modules}
+        outer = {found for name in self.layers if (found := _outer(name, modules)) is not None}
+        if len(outer) > 1:
+            names = " and ".join(repr(name or "the file itself") for name in sorted(outer))
+            raise AdapterError(f"{self.path}: holds several models, in {names}")
+        inside = next(iter(outer), "")
+        return replace(
+            self,
+            layers={name.removeprefix(inside): tensors for name, tensors in self.layers.items()},
+            others={name.removeprefix(inside): tensor for name, tensor in self.others.items()},
+            scales={name.removeprefix(inside): scale for name, scale in self.scales.items()},
+        )
+
+
+def _outer(name: str, modules: Container[str]) -> str | None:
+    """What stands before the longest end of `name` that is a module's name; None where no end of it is."""
+    parts = name.split(".")
+    for i in range(len(parts)):
+        if ".".join(parts[i:]) in modules:
+            return "".join(f"{part}." for part in parts[:i])
+    return None
 
 
 @dataclass(frozen=True)

@@ -47,15 +47,20 @@ def find(model: nn.Module, patterns: Sequence[str]) -> dict[str, nn.Module]:
     modules = adaptable(model)
     found: set[str] = set()
     for pattern in patterns:
-        matches = {n for n in modules if fnmatchcase(n, pattern) or fnmatchcase(n, f"*.{pattern}")}
-        if not matches:
+        matching = {name for name in modules if matches(name, pattern)}
+        if not matching:
             leaves = {name.rpartition(".")[2] for name in modules}
             raise RecipeError(
                 f"target {pattern!r} matches no module that can be adapted"
                 f"{did_you_mean(pattern, leaves)}; there are {_summary(modules)}"
             )
-        found |= matches
+        found |= matching
     return {name: module for name, module in modules.items() if name in found}
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether a glob means a dotted name, or its end."""
+    return fnmatchcase(name, pattern) or fnmatchcase(name, f"*.{pattern}")
 
 
 def adaptable(model: nn.Module) -> dict[str, nn.Module]:

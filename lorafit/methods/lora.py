@@ -32,8 +32,9 @@ class LoRA(Method):
     dropout: Probability = 0.0
     """Dropout on the input of A, as a probability."""
     targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("query", "value")
-    """Which matrices get an adapter: query, key, value, output, up, down, or patterns of module names such as
-    "attn.c_*". Each must match."""
+    """Which matrices get an adapter: query, key, value, output, up, down, all-linear, or patterns of module names such
+    as "attn.c_*"; "h.3.query" is a slice in one block. Each must match, and what it leaves out of what it says is
+    said."""
     init: Literal["loralib", "paper-gpt2", "gaussian"] = "loralib"
     """Initial values. loralib: A kaiming-uniform, B zero; gaussian: A from N(0, 0.02), B zero; paper-gpt2: A and B from
     N(0, 0.02), as the archived code of the paper's GPT-2 runs does, so that training does not start at the base."""
@@ -56,6 +57,11 @@ class LoRA(Method):
             return None
         key = differing[0]
         return f"has {key} = {there[key]:g}, and this recipe {here[key]:g}; they must be equal"
+
+    @override
+    def shortfalls(self, model: Model) -> list[str]:
+        """What the targets leave out."""
+        return model.family.shortfalls(model.net, self.targets)
 
     @override
     def attach(self, model: Model, generator: torch.Generator | None = None) -> TrainedSet:

@@ -18,6 +18,7 @@ from lorafit.adapters.fingerprint import answers, probe_inputs
 from lorafit.adapters.restore import check_tensors, load_tensors, method_of, model_config, task_of
 from lorafit.errors import NotFoundError, RecipeError, lookup
 from lorafit.files import check_new
+from lorafit.interop.base_tensors import BaseTensors
 from lorafit.interop.convert import convert, output_of
 from lorafit.interop.foreign import Foreign
 from lorafit.interop.readers import READERS
@@ -30,6 +31,7 @@ from lorafit.models import (
     load_base,
     load_config,
     skeleton,
+    tie_note,
 )
 from lorafit.run.provenance import provenance
 from lorafit.tasks import SECTIONS, TASKS, Task, make_data, make_task
@@ -65,11 +67,12 @@ def import_adapter(
     """
     reader = lookup(READERS, format_name, "adapter format")
     check_new(output)
-    foreign = reader.read(file)
     config = load_config(base, local_only=True)
-    task = _task(foreign, family_of(config), options.task)
+    family = family_of(config)
+    foreign = reader.read(file).unwrapped(skeleton(config, next(iter(family.heads))))
+    task = _task(foreign, family, options.task)
     shape = skeleton(load_config(base, num_labels=task.num_outputs, local_only=True), task.output)
-    converted = convert(foreign, reader, shape, options.alpha, options.targets)
+    converted = convert(foreign, reader, BaseTensors.of(base, shape), options.alpha, options.targets)
     identity = _identity(base)
     card = AdapterCard(
         base=BaseCard(**vars(identity)),
@@ -83,11 +86,11 @@ def import_adapter(
     check_tensors(adapter, shape)
     fingerprint = _fingerprint(adapter) if identity.weights_hash else None
     card = write_adapter(output, card, converted.tensors, fingerprint)
-    notes = []
-    if converted.left_out:
+    notes = [tied] if (tied := tie_note(base)) else []
+    if converted.repeated:
         notes.append(
-            f"{len(converted.left_out)} tensors belong to the base and not to the adapter, and were left out, such as "
-            f"{converted.left_out[0]}"
+            f"{len(converted.repeated)} tensors belong to the base, equal it, and were left out, such as "
+            f"{converted.repeated[0]}"
         )
     if not identity.weights_hash:
         notes.append(f"{base}: its weights are not here, so neither they nor alpha could be checked")
