@@ -45,48 +45,45 @@ def first_right(
 
     @torch.no_grad()
     def answer(small: Model) -> str:
-        prompts = random_texts(_PROMPTS)
-        first = _reread(small.net, [prompt[None] for prompt in prompts])
-        steps = list(_steps(small.net, prompts))
-        return next(
-            (name for name, make in ways.items() if _is_right(small.net, make, first, steps)), "reread"
-        )
+        prompts = random_texts(small, _PROMPTS)
+        steps = list(_steps(small, prompts))
+        return next((name for name, make in ways.items() if _is_right(small, make, prompts, steps)), "reread")
 
     return with_small_copy("decoding", family, config, "text", answer)
 
 
 def _is_right(
-    net: PreTrainedModel, make: Callable[[PreTrainedModel], Session], first: Tensor, steps: list[_Step]
+    small: Model, make: Callable[[PreTrainedModel], Session], prompts: list[Tensor], steps: list[_Step]
 ) -> bool:
     """Whether a session gives the same logits all the way; what fails does not."""
+    first = _reread(small, [prompt[None] for prompt in prompts])
     try:
-        session = make(copy.deepcopy(net).eval())
-        prompts = [prompt.tolist() for prompt in random_texts(_PROMPTS)]
-        return agree(session.read(prompts), first) and all(
+        session = make(copy.deepcopy(small.net).eval())
+        return agree(session.read([prompt.tolist() for prompt in prompts]), first) and all(
             agree(session.step(step.parents, step.tokens, step.rows), step.logits) for step in steps
         )
     except Exception:  # whatever an architecture makes of a cache that it does not know
         return False
 
 
-def _steps(net: PreTrainedModel, prompts: list[Tensor]) -> Iterator[_Step]:
+def _steps(small: Model, prompts: list[Tensor]) -> Iterator[_Step]:
     """Forks at random; examples leave, and widths change."""
     draw = random.Random(0)
     texts = [prompt[None] for prompt in prompts]
     for width, going_on in _WIDTHS:
         texts = texts if going_on is None else [texts[row] for row in going_on]
         parents = torch.tensor([[draw.randrange(len(beams)) for _ in range(width)] for beams in texts])
-        tokens = torch.stack(random_texts([width] * len(texts)))
+        tokens = torch.stack(random_texts(small, [width] * len(texts)))
         texts = [
             torch.cat([beams[chosen], new[:, None]], dim=1)
             for beams, chosen, new in zip(texts, parents, tokens, strict=True)
         ]
         rows = None if going_on is None else torch.tensor(going_on)
-        yield _Step(parents, tokens, rows, _reread(net, texts))
+        yield _Step(parents, tokens, rows, _reread(small, texts))
 
 
-def _reread(net: PreTrainedModel, texts: list[Tensor]) -> Tensor:
+def _reread(small: Model, texts: list[Tensor]) -> Tensor:
     """The logits after each of the texts, which lie [width, length] for every example; one text at a time."""
-    options = accepted(net, use_cache=False)
+    net, options = small.net, accepted(small.net, use_cache=False)
     last = [[net(input_ids=text[None], **options).logits[0, -1] for text in beams] for beams in texts]
     return torch.stack([torch.stack(beams) for beams in last])

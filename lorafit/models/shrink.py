@@ -23,7 +23,7 @@ _HEAD_WIDTH = 16
 # Parts of the names that configs give to their sizes. What decides by a layer's number comes first: its names often
 # speak of windows and experts, too.
 _TURNS = ("every", "period", "interval", "pattern", "freq", "offset", "sparse_step", "max_window", "first_k_")
-_WINDOWS = ("window", "chunk", "local_attention", "local_size")
+_WINDOWS = ("window", "chunk", "local_attention", "local_size", "floor_scale")
 _LENGTHS = ("position_embeddings", "n_positions", "n_ctx", "seq_len", "sequence_length", "context_length")
 _WIDTHS = ("hidden_size", "hidden_dim", "intermediate", "inner", "ffn", "n_embd", "d_model", "d_ff", "d_ssm")
 _MORE_WIDTHS = ("lru_width", "embed_dim", "embedding_size", "mlp_dim", "mlp_hidden", "projection_dim")

@@ -6,6 +6,7 @@ random weights that make its opinions differ.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +23,7 @@ from lorafit.metrics import Kind
 from lorafit.models.families import Family, is_proven
 from lorafit.models.model import Model, accepted
 from lorafit.models.packing import PackedRow, take_packed_rows
-from lorafit.models.shrink import VOCAB_SIZE, small_configs
+from lorafit.models.shrink import small_configs
 from lorafit.models.verdicts import verdict
 
 Reading = Literal["packed", "padded", "single"]
@@ -55,11 +56,15 @@ def with_small_copy(
     question: str, family: Family, config: PretrainedConfig, output: Kind, answer: Callable[[Model], str]
 ) -> str | None:
     """The answer about a small copy of a net, from the cache or found out; None where no copy can be made."""
-    smallest, *larger = (_silenced(family, small) for small in small_configs(config))
+    candidates = (_silenced(family, small) for small in small_configs(config))
+    try:
+        smallest = next(candidates)
+    except Exception:  # a config that does not let its sizes be changed
+        return None
 
     def find_out() -> str:
         with _undisturbed():
-            copies = (_copy(family, small, output) for small in (smallest, *larger))
+            copies = (_copy(family, small, output) for small in itertools.chain([smallest], candidates))
             copy = next((copy for copy in copies if copy is not None), None)
             return "" if copy is None else answer(copy)
 
@@ -72,10 +77,11 @@ def agree(found: Tensor, expected: Tensor, share: float = _OUTPUTS_AGREE) -> boo
     return bool(largest.isfinite() and largest > 0 and (found - expected).abs().max() <= share * largest)
 
 
-def random_texts(lengths: Sequence[int]) -> list[Tensor]:
-    """Token ids [length] each, none of them a special token's as small copies have them."""
-    generator = torch.Generator().manual_seed(0)
-    return [torch.randint(10, VOCAB_SIZE - 10, (length,), generator=generator) for length in lengths]
+def random_texts(copy: Model, lengths: Sequence[int]) -> list[Tensor]:
+    """Token ids [length] each, from the middle of the vocabulary: special tokens stand at its ends."""
+    generator, margin = torch.Generator().manual_seed(0), copy.vocab_size // 6
+    tokens = (margin, copy.vocab_size - margin)
+    return [torch.randint(*tokens, (length,), generator=generator) for length in lengths]
 
 
 @dataclass(frozen=True)
@@ -104,7 +110,7 @@ class _Answers:
 
 def _reading(copy: Model) -> Reading:
     """The fastest way that gives what each text on its own gives, while training and while evaluating."""
-    texts = random_texts(_LENGTHS)
+    texts = random_texts(copy, _LENGTHS)
     training, *answers = (_Answers.of(copy, _single, texts, training=training) for training in (True, False))
     if training.are_given_by(copy, _single, texts):  # else it draws noise of its own, such as for its experts
         answers = [training, *answers]
@@ -211,7 +217,7 @@ def _copy(family: Family, config: PretrainedConfig, output: Kind) -> Model | Non
             if isinstance(module, nn.Dropout):
                 module.p = _NO_DROPOUT
         copy = Model(net.eval(), None, family, output)
-        _single(copy, random_texts(_LENGTHS))
+        _single(copy, random_texts(copy, _LENGTHS))
     except Exception:  # whatever a config or its net raises
         return None
     return copy
