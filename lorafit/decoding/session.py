@@ -1,11 +1,11 @@
 """One batch on its way through the model: each prompt is read once, then a token per beam and step.
 
-Three ways with the same logits. `TreeSession` puts the beams of an example side by side into one row; the
+Four ways with the same logits. `TreeSession` puts the beams of an example side by side into one row; the
 attention mask tells each which slots of the KV cache are its prompt and its ancestors. Nothing is copied
 per beam or reordered: the prompt is there once, beams that fork share their past, and slots without
 descendants are dropped from time to time. `ReorderSession` gives every beam a row and a cache of its own,
-reordered after every step, as transformers does. `RereadSession` keeps nothing and reads every text again,
-without padding: the slowest, and right for every architecture.
+reordered after every step, as transformers does. `SeparateSession` does so for each example on its own, without
+padding. `RereadSession` keeps nothing and reads every text again: the slowest, and right for every architecture.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from lorafit.decoding.trial import first_right
 from lorafit.models import accepted, family_of, is_proven, take_packed_rows
 from lorafit.models.masks import Pattern
 
-Way = Literal["tree", "reorder", "reread"]
-WAYS: tuple[Way, ...] = ("tree", "reorder", "reread")
+Way = Literal["tree", "reorder", "separate", "reread"]
+WAYS: tuple[Way, ...] = ("tree", "reorder", "separate", "reread")
 
 
 class Session(Protocol):
@@ -44,7 +44,7 @@ def open_session(net: PreTrainedModel) -> Session:
     """The fastest way that is right for the architecture."""
     if beams_can_share_a_row(net):
         return TreeSession(net)
-    return ReorderSession(net) if rows_can_be_cached(net) else RereadSession(net)
+    return _SLOWER.get(way_to_decode(net.config), ReorderSession)(net)
 
 
 def beams_can_share_a_row(net: PreTrainedModel) -> bool:
@@ -52,18 +52,12 @@ def beams_can_share_a_row(net: PreTrainedModel) -> bool:
     return way_to_decode(net.config) == "tree"
 
 
-def rows_can_be_cached(net: PreTrainedModel) -> bool:
-    """Whether `ReorderSession` is right for `net`; where it cannot be tried it is taken to be, as by transformers."""
-    return way_to_decode(net.config) != "reread"
-
-
 def way_to_decode(config: PretrainedConfig) -> Way:
-    """The fastest of the three ways, by what the contract tests have proven or by a trial."""
+    """The fastest way, by what the contract tests have proven or by a trial; that of transformers without one."""
     family = family_of(config)
     if is_proven(family):
         return "tree" if family.positions_and_masks else "reorder"
-    ways: dict[str, Callable[[PreTrainedModel], Session]] = {"tree": TreeSession, "reorder": ReorderSession}
-    found = first_right(family, config, ways)
+    found = first_right(family, config, {"tree": TreeSession, **_SLOWER})
     return next((way for way in WAYS if way == found), "reorder")
 
 
@@ -195,6 +189,26 @@ class ReorderSession:
         return logits[:, -1:]
 
 
+class SeparateSession:
+    """Every example has a `ReorderSession` of its own."""
+
+    def __init__(self, net: PreTrainedModel) -> None:
+        self.net = net
+
+    def read(self, prompts: Sequence[Sequence[int]]) -> Tensor:
+        """See `Session`."""
+        self.sessions = [ReorderSession(self.net) for _ in prompts]
+        logits = [session.read([prompt]) for session, prompt in zip(self.sessions, prompts, strict=True)]
+        return torch.cat(logits)
+
+    def step(self, parents: Tensor, tokens: Tensor, rows: Tensor | None) -> Tensor:
+        """See `Session`."""
+        if rows is not None:
+            self.sessions = [self.sessions[row] for row in rows.tolist()]
+        moves = zip(self.sessions, parents.split(1), tokens.split(1), strict=True)
+        return torch.cat([session.step(parent, token, None) for session, parent, token in moves])
+
+
 class RereadSession:
     """Every text is read again at every step, those of an example together: they are of one length."""
 
@@ -219,6 +233,13 @@ class RereadSession:
     def _forward(self) -> Tensor:
         logits = [self.net(input_ids=beams, **self.options).logits[:, -1] for beams in self.texts]
         return torch.stack(logits)
+
+
+_SLOWER: dict[str, Callable[[PreTrainedModel], Session]] = {
+    "reorder": ReorderSession,
+    "separate": SeparateSession,
+    "reread": RereadSession,
+}
 
 
 def _left_pad(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:

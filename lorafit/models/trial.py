@@ -41,13 +41,14 @@ _GRADIENTS_AGREE = 1e-3
 
 
 def way_to_read(family: Family, config: PretrainedConfig, output: Kind) -> Reading:
-    """The fastest way in which a net of that config reads several texts with the result of each on its own.
-
-    By what the contract tests have proven, or by a trial; where none can be made, as transformers itself would.
-    """
-    head = family.heads[output]
+    """The fastest way in which a net of that config reads several texts with the result of each on its own."""
     if is_proven(family):
-        return "packed" if family.pluggable_attention and (output == "text" or head.modules) else "padded"
+        return "packed" if family.pluggable_attention else "padded"
+    return way_by_trial(family, config, output)
+
+
+def way_by_trial(family: Family, config: PretrainedConfig, output: Kind) -> Reading:
+    """What `way_to_read` tells of an architecture that no test knows; padded where no small copy can be made."""
     found = with_small_copy(f"reading for {output}", family, config, output, _reading)
     return next((way for way in READINGS if way == found), "padded")
 

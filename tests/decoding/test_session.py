@@ -12,7 +12,14 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from lorafit.decoding import cache
-from lorafit.decoding.session import ReorderSession, RereadSession, Session, TreeSession, open_session
+from lorafit.decoding.session import (
+    ReorderSession,
+    RereadSession,
+    SeparateSession,
+    Session,
+    TreeSession,
+    open_session,
+)
 from lorafit.models import FAMILIES
 
 MakeNet = Callable[..., PreTrainedModel]
@@ -92,9 +99,9 @@ def test_a_row_per_beam(model_type: str, make_net: MakeNet) -> None:
 
 
 @pytest.mark.parametrize(("model_type", "changes"), WINDOWED)
-@pytest.mark.parametrize("make", [TreeSession, ReorderSession, RereadSession])
+@pytest.mark.parametrize("make", [TreeSession, ReorderSession, SeparateSession, RereadSession])
 def test_a_window_is_obeyed_in_every_session(
-    make: type[Session], model_type: str, changes: dict[str, Any], make_net: MakeNet
+    make: Callable[[PreTrainedModel], Session], model_type: str, changes: dict[str, Any], make_net: MakeNet
 ) -> None:
     net = make_net(model_type, num_hidden_layers=4, **changes)
     assert isinstance(open_session(net), TreeSession)
