@@ -67,7 +67,10 @@ def with_small_copy(
         with _undisturbed():
             copies = (_copy(family, small, output) for small in itertools.chain([smallest], candidates))
             copy = next((copy for copy in copies if copy is not None), None)
-            return "" if copy is None else answer(copy)
+            try:
+                return "" if copy is None else answer(copy)
+            except Exception:  # a copy that runs, and cannot be asked
+                return ""
 
     return verdict(question, smallest, find_out) or None
 
