@@ -88,7 +88,7 @@ class Prefix(Method):
 
     def _check_architecture(self, model: Model) -> None:
         family = model.family
-        if not family.pluggable_attention:
+        if not family.pluggable_attention or "key" not in family.places:
             raise RecipeError(
                 f"[method] name: a prefix has no way into the attention of this {family.model_type!r}; "
                 f"choose another method"

@@ -64,7 +64,7 @@ class Model:
 
     def _head_outputs(self, input_ids: Tensor, lengths: Sequence[int], given: dict[str, Tensor]) -> Tensor:
         pad_id: int | None = getattr(self.family.text_config(self.net.config), "pad_token_id", None)
-        if not self.head.modules:
+        if not self.head.way(self.net.config):
             mask = given.get("attention_mask")
             if mask is not None and pad_id is not None:
                 input_ids = input_ids.masked_fill(mask == 0, pad_id)
@@ -76,9 +76,7 @@ class Model:
 
     def apply_head(self, hidden: Tensor) -> Tensor:
         """What the backbone gave for the token that the head reads [n, 1, d] -> [n, outputs]."""
-        for name in self.head.modules:
-            hidden = self.net.get_submodule(name)(hidden)
-        return hidden.flatten(1)
+        return self.head.apply(self.net, hidden)
 
     def _hidden_states(self, input_ids: Tensor, lengths: Sequence[int], inputs: dict[str, Tensor]) -> Tensor:
         backbone = self.net.base_model

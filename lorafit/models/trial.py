@@ -43,7 +43,8 @@ _GRADIENTS_AGREE = 1e-3
 def way_to_read(family: Family, config: PretrainedConfig, output: Kind) -> Reading:
     """The fastest way in which a net of that config reads several texts with the result of each on its own."""
     if is_proven(family):
-        return "packed" if family.pluggable_attention else "padded"
+        is_known = output == "text" or bool(family.heads[output].way(config))
+        return "packed" if family.pluggable_attention and is_known else "padded"
     return way_by_trial(family, config, output)
 
 
@@ -134,7 +135,7 @@ def _reading(copy: Model) -> Reading:
 def _may_pack(copy: Model) -> bool:
     """Whether attention goes through transformers' AttentionInterface, and the way from a packed row is known."""
     return type(copy.net)._can_set_attn_implementation() and (
-        copy.output == "text" or bool(copy.head.modules)
+        copy.output == "text" or bool(copy.head.way(copy.net.config))
     )
 
 

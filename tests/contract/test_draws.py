@@ -19,13 +19,19 @@ from lorafit.methods import AdapterTuning, BitFit, Full, LoRA, Method, Prefix, T
 from lorafit.models import FAMILIES, Model, take_packed_rows
 from lorafit.objectives.classification import label_outputs
 from lorafit.training import label_loss_sum, language_model_loss_sums, recompute_activations
+from tests.support.fitting import fits
 from tests.support.tiny_models import outputs, tiny_model
 
 P = 0.3
 PAIRS = [EncodedPair((4, 9, 1, 0), (7, 22, 0)), EncodedPair((13, 0), (2, 8, 28, 6, 0))]
 TEXTS = [EncodedText((4, 9, 1, 7, 22, 5), None, 0.0), EncodedText((13, 2, 8), None, 2.0)]
 
-EVERYWHERE: list[Method] = [LoRA(r=2, alpha=4.0, dropout=P), Full(), Top2(num_layers=2)]
+EVERYWHERE: list[Method] = [
+    LoRA(r=2, alpha=4.0, dropout=P),
+    LoRA(r=2, alpha=4.0, dropout=P, targets=("output",)),
+    Full(),
+    Top2(num_layers=2),
+]
 OF_ENCODERS: list[Method] = [
     BitFit(),
     AdapterTuning(size=4),
@@ -44,11 +50,10 @@ def can_pack(model_type: str) -> bool:
 def methods_of(model_type: str) -> list[Method]:
     """Every method that the architecture has a place for."""
     family = FAMILIES[model_type]
-    methods = [*EVERYWHERE, *(OF_ENCODERS if "text" not in family.heads else [])]
+    of_its_kind = OF_ENCODERS if "text" not in family.heads else []
+    methods = [method for method in (*EVERYWHERE, *of_its_kind) if fits(model_type, method)]
     methods += OF_GPT2 if model_type == "gpt2" else []
-    return (
-        methods + ([LAYER] if can_pack(model_type) else []) + ([EMBEDDING] if "text" in family.heads else [])
-    )
+    return methods + [method for method in (LAYER, EMBEDDING) if fits(model_type, method)]
 
 
 def _padded_loss(model: Model) -> Tensor:

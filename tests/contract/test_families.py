@@ -15,14 +15,14 @@ from transformers.cache_utils import DynamicCache
 
 from lorafit import lora
 from lorafit.data.batches import pack, pad
-from lorafit.data.encode import EncodedPair
+from lorafit.data.encode import EncodedPair, start_of_text
 from lorafit.data.labelled import EncodedText, pack_labelled, pad_labelled
 from lorafit.decoding import BeamSearch, Greedy, generate_all, session
 from lorafit.lora import Draws, draw_from
 from lorafit.methods import Full, LoRA
 from lorafit.metrics import Kind
 from lorafit.models import FAMILIES, Model, load_base, load_config, take_packed_rows
-from lorafit.models.families import TESTED_TRANSFORMERS
+from lorafit.models.families import TESTED_TRANSFORMERS, Place
 from lorafit.objectives.classification import label_outputs
 from lorafit.training import label_loss_sum, language_model_loss_sums
 from tests.support.tiny_models import DECODERS, outputs, tiny_model
@@ -33,6 +33,7 @@ WINDOW: dict[str, Any] = {
     "max_window_layers": 1,  # Qwen: from layer 1 on
 }
 WINDOWED = [name for name in FAMILIES if hasattr(FAMILIES[name].tiny_config(), "sliding_window")]
+GIVING_LABELS = [name for name, family in FAMILIES.items() if "label" in family.heads]
 KINDS = [(name, kind) for name, family in FAMILIES.items() for kind in family.heads]
 PLACES = [(name, target) for name, family in FAMILIES.items() for target in (*family.places, "all-linear")]
 
@@ -50,9 +51,8 @@ PROMPTS = [[4, 9, 1, 22], [7], [13, 2, 2, 8, 28, 6, 19], [25, 1, 10]]
 
 def adapted(model: Model, *targets: str) -> Model:
     """With LoRA that does something."""
-    LoRA(r=2, alpha=4.0, targets=targets or ("query", "value")).attach(
-        model, torch.Generator().manual_seed(0)
-    )
+    usual = ("query", "value") if "query" in model.family.places else ("all-linear",)
+    LoRA(r=2, alpha=4.0, targets=targets or usual).attach(model, torch.Generator().manual_seed(0))
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in model.trained().values():
@@ -86,7 +86,7 @@ def loss_of(model: Model, which: slice, *, packed: bool) -> Tensor:
 def test_the_registry_knows_each_family_by_its_own_name(model_type: str) -> None:
     family = FAMILIES[model_type]
     assert family.model_type == model_type == family.tiny_config().model_type
-    assert family.heads.keys() in ({"text", "label", "score"}, {"label", "score"})
+    assert family.heads.keys() in ({"text", "label", "score"}, {"text"}, {"label", "score"})
 
 
 @pytest.mark.parametrize("model_type", FAMILIES)
@@ -155,7 +155,7 @@ def test_padded_and_packed_losses_and_gradients_are_those_of_one_at_a_time(
             torch.testing.assert_close(gradient, expected[name], rtol=1e-3, atol=1e-3, msg=name)
 
 
-@pytest.mark.parametrize("model_type", FAMILIES)
+@pytest.mark.parametrize("model_type", GIVING_LABELS)
 def test_a_label_head_gives_the_logits_of_transformers(model_type: str) -> None:
     model = tiny_model(model_type, "label")
     plain = [model.net(input_ids=torch.tensor([text.ids])).logits for text in TEXTS]
@@ -170,7 +170,7 @@ def test_a_label_head_gives_the_logits_of_transformers(model_type: str) -> None:
     torch.testing.assert_close(padded, torch.cat(plain), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("model_type", FAMILIES)
+@pytest.mark.parametrize("model_type", GIVING_LABELS)
 def test_padding_at_the_end_of_a_text_is_passed_over_as_in_transformers(model_type: str) -> None:
     model = tiny_model(model_type, "label")
     texts = [EncodedText((*text.ids, 0, 0), None, 0.0) for text in TEXTS]
@@ -201,7 +201,6 @@ def test_windows_are_those_of_transformers(model_type: str, changes: dict[str, A
     layers = DynamicCache(config=config).layers
     windows = [family.window(config, i) for i in range(3)]
     assert windows == [getattr(layer, "sliding_window", None) for layer in layers]
-    assert any(windows) == bool(changes)
     assert family.has_window(config) == (changes.get("sliding_window", 64) < 64)
 
 
@@ -229,7 +228,7 @@ def test_a_window_is_kept_in_packed_rows_and_in_the_batches_after_them(
 
 
 @pytest.mark.parametrize("is_shared", [True, False])
-@pytest.mark.parametrize("model_type", WINDOWED)
+@pytest.mark.parametrize("model_type", [name for name in WINDOWED if name in DECODERS])
 def test_a_window_is_kept_while_decoding(
     model_type: str, is_shared: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,9 +264,9 @@ def test_a_config_with_fewer_layers_is_a_net_with_fewer_layers(model_type: str) 
 @pytest.mark.parametrize("model_type", FAMILIES)
 def test_a_key_bias_is_idle_where_the_family_says_so(model_type: str) -> None:
     model = tiny_model(model_type)
-    key = model.family.places["key"]
+    key = model.family.places.get("key", Place(""))
     biases = [n for n, _ in model.net.named_parameters() if n.endswith(f"{key.module}.bias")]
-    if key.num_slices > 1 or not biases:
+    if not key.module or key.num_slices > 1 or not biases:
         assert model.without_gradient() == []
         return
     before = outputs(model)
@@ -288,8 +287,9 @@ def test_a_tiny_tokenizer_frames_texts_as_the_family_reads_them(model_type: str)
     assert isinstance(decoded, str)
     assert decoded.replace(" ", "") == "thefilmwasgood"
     if "text" in family.heads:
-        assert not special & {*one, *two}
-        assert family.prompt_start(tokenizer) == ()
+        start = [tokenizer.bos_token_id] if family.tiny.specials.first else []
+        assert [i for i in one if i in special] == one[: len(start)] == two[: len(start)] == start
+        assert list(start_of_text(tokenizer)) == start
         return
     assert one[0] == tokenizer.cls_token_id
     assert one[-1] == two[-1] == tokenizer.sep_token_id

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +15,14 @@ from lorafit.adapters import AdapterCard, BaseCard, Provenance, read_adapter, wr
 from lorafit.adapters.restore import finished_tensors, load_tensors, method_of
 from lorafit.errors import NotMergeableError, RecipeError
 from lorafit.methods import METHODS, AdapterTuning, Method, Prefix, Top2
-from lorafit.models import FAMILIES, Family, Model, skeleton
+from lorafit.models import Model, skeleton
 from lorafit.tasks import make_task
+from tests.support.fitting import fits
 from tests.support.tiny_models import DECODERS, ENCODERS, outputs, tiny_model
 
 # A method's variants, with options that are small enough for a tiny model; one that is not here has its defaults.
 OPTIONS: dict[str, list[dict[str, Any]]] = {
-    "lora": [{"r": 2, "alpha": 4.0}],
+    "lora": [{"r": 2, "alpha": 4.0}, {"r": 2, "alpha": 4.0, "targets": ("output",)}],
     "adapter": [
         {"size": 4},
         {"variant": "pfeiffer", "size": 4},
@@ -39,29 +38,6 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
 EVERY: list[Method] = [
     kind(**options) for name, kind in METHODS.items() for options in OPTIONS.get(name, [{}])
 ]
-
-
-@cache
-def has_biases(model_type: str) -> bool:
-    model = tiny_model(model_type)
-    return any("bias" in name and not model.is_head(name) for name, _ in model.net.named_parameters())
-
-
-# What an architecture must have for a method and its variant; one that is not here fits all.
-NEEDS: dict[tuple[str, str], Callable[[Family], bool]] = {
-    ("bitfit", ""): lambda family: has_biases(family.model_type),
-    ("adapter", "houlsby"): lambda family: bool(family.sublayer_ends),
-    ("adapter", "pfeiffer"): lambda family: bool(family.post_norm),
-    ("adapter", "adapterdrop"): lambda family: bool(family.post_norm),
-    ("adapter", "lin"): lambda family: family.wrapped_blocks,
-    ("prefix", "layer"): lambda family: family.pluggable_attention,
-    ("prefix", "embedding"): lambda family: "text" in family.heads,
-}
-
-
-def fits(model_type: str, method: Method) -> bool:
-    needed = NEEDS.get((method.name, method.options().get("variant", "")))
-    return needed is None or needed(FAMILIES[model_type])
 
 
 EVERY_PAIR = [(model_type, method) for model_type in (*DECODERS, *ENCODERS) for method in EVERY]
@@ -220,7 +196,7 @@ def test_merged_is_the_same_function_or_says_that_it_is_not_to_be_had(
 
 REFUSED: list[tuple[str, Method, str]] = [
     *(
-        (model_type, method, r"\[method\] (name|variant): ")
+        (model_type, method, r"\[method\] (name|variant|targets): ")
         for model_type, method in EVERY_PAIR
         if not fits(model_type, method)
     ),

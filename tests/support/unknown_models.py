@@ -17,29 +17,17 @@ _TOKENS = {"pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0}
 
 CONFIGS: dict[str, dict[str, Any]] = {
     "opt": {**_SIZES, "ffn_dim": 64, "word_embed_proj_dim": 32},
-    "gpt_neox": _SIZES,
+    "gptj": {**_SIZES, "rotary_dim": 4},
     "phi": _SIZES,
     "bloom": {key: size for key, size in _SIZES.items() if key != "max_position_embeddings"},
-    "gemma2": {
-        **_SIZES,
-        "num_key_value_heads": 2,
-        "head_dim": 8,
-        "final_logit_softcapping": 1.5,
-        "sliding_window": 5,
-    },
-    "electra": {**_SIZES, "embedding_size": 16},
-    "distilbert": {
-        "dim": 32,
-        "n_layers": 2,
-        "n_heads": 4,
-        "hidden_dim": 64,
-        "max_position_embeddings": 128,
-    },
+    "starcoder2": {**_SIZES, "num_key_value_heads": 2, "sliding_window": 5},
+    "roformer": {**_SIZES, "embedding_size": 16},
+    "mpnet": {**_SIZES, "max_position_embeddings": 130, "pad_token_id": 1},
     "camembert": {**_SIZES, "max_position_embeddings": 130, "pad_token_id": 1},
     "albert": {**_SIZES, "embedding_size": 16},
 }
-DECODERS = ("opt", "gpt_neox", "phi", "bloom", "gemma2")
-ENCODERS = ("electra", "distilbert", "camembert", "albert")
+DECODERS = ("opt", "gptj", "phi", "bloom", "starcoder2")
+ENCODERS = ("roformer", "mpnet", "camembert", "albert")
 
 
 def unknown_config(model_type: str, **changes: Any) -> PretrainedConfig:

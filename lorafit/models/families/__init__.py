@@ -8,20 +8,52 @@ from transformers import PretrainedConfig
 from lorafit.models.families.base import Family, Place
 from lorafit.models.families.bert import BERT
 from lorafit.models.families.deberta_v2 import DEBERTA_V2
+from lorafit.models.families.distilbert import DISTILBERT
+from lorafit.models.families.electra import ELECTRA
+from lorafit.models.families.gemma import GEMMA
+from lorafit.models.families.gemma2 import GEMMA2
+from lorafit.models.families.gemma3_text import GEMMA3_TEXT
 from lorafit.models.families.gpt2 import GPT2
+from lorafit.models.families.gpt_neox import GPT_NEOX
+from lorafit.models.families.granite import GRANITE
 from lorafit.models.families.heads import Head
 from lorafit.models.families.llama import LLAMA
 from lorafit.models.families.mistral import MISTRAL
+from lorafit.models.families.modernbert import MODERNBERT
+from lorafit.models.families.olmo2 import OLMO2
+from lorafit.models.families.phi3 import PHI3
 from lorafit.models.families.qwen2 import QWEN2
 from lorafit.models.families.qwen3 import QWEN3
 from lorafit.models.families.roberta import ROBERTA
+from lorafit.models.families.smollm3 import SMOLLM3
 from lorafit.models.families.structure import family_by_structure
 from lorafit.models.families.words import ALL_LINEAR, LOGICAL_TARGETS
 from lorafit.models.families.xlm_roberta import XLM_ROBERTA
 
 FAMILIES: dict[str, Family] = {
     family.model_type: family
-    for family in (GPT2, ROBERTA, XLM_ROBERTA, BERT, DEBERTA_V2, LLAMA, MISTRAL, QWEN2, QWEN3)
+    for family in (
+        GPT2,
+        ROBERTA,
+        XLM_ROBERTA,
+        BERT,
+        DISTILBERT,
+        ELECTRA,
+        DEBERTA_V2,
+        MODERNBERT,
+        LLAMA,
+        MISTRAL,
+        QWEN2,
+        QWEN3,
+        GEMMA,
+        GEMMA2,
+        GEMMA3_TEXT,
+        PHI3,
+        OLMO2,
+        SMOLLM3,
+        GRANITE,
+        GPT_NEOX,
+    )
 }
 
 TESTED_TRANSFORMERS = ("5.23",)

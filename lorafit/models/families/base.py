@@ -244,7 +244,9 @@ class Family:
 
     def has_bare_output(self, config: PretrainedConfig) -> bool:
         """Whether logits are the output embedding times the last hidden state: no scale, no soft-capping."""
-        return self.bare_output and not getattr(self.text_config(config), "final_logit_softcapping", None)
+        text = self.text_config(config)
+        is_capped = bool(getattr(text, "final_logit_softcapping", None))
+        return self.bare_output and not is_capped and getattr(text, "logits_scaling", 1.0) == 1.0
 
     def stop_tokens(
         self, config: PretrainedConfig, generation: GenerationConfig | None = None
@@ -267,9 +269,11 @@ class Family:
         """The same config with another number of layers."""
         changed = copy.deepcopy(config)
         text = self.text_config(changed)
-        kinds: list[str] | None = getattr(text, "layer_types", None)
-        if kinds:
-            text.layer_types = [kinds[i % len(kinds)] for i in range(num_layers)]
+        for key, value in vars(text).items():
+            if (
+                isinstance(value, list) and len(value) == text.num_hidden_layers
+            ):  # layer_types, no_rope_layers
+                setattr(text, key, [value[i % len(value)] for i in range(num_layers)])
         text.num_hidden_layers = num_layers
         return changed
 

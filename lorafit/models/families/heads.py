@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
-from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, PretrainedConfig
 from transformers.models.auto.auto_factory import _BaseAutoModelClass
 
 from lorafit.errors import NotFoundError
@@ -19,9 +19,10 @@ from lorafit.metrics import Kind
 class Head:
     """What leads from the backbone's hidden states [n, length, d] to the outputs of a kind of task.
 
-    `reads`: the tokens whose hidden states it reads. `modules`: what is applied to them, in order; where there are
-    none, only the net's own forward pass knows the way. `output`: the linear layer with a row for every output.
-    `trains`: it is drawn anew, and trains with every method.
+    `reads`: the tokens whose hidden states it reads. `modules`: what is applied to them, in order, and the functions
+    behind some of them (`activations`); where there are none, or the config has not the value of `if_config`, only the
+    net's own forward pass knows the way. `output`: the linear layer with a row for every output. `trains`: it is drawn
+    anew, and trains with every method.
     """
 
     reads: Literal["first", "last", "every"]
@@ -29,9 +30,25 @@ class Head:
     output: str = ""
     auto_class: type[_BaseAutoModelClass] = AutoModelForSequenceClassification
     trains: bool = True
+    activations: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
+    if_config: tuple[str, object] | None = None  # config key and value
     of_backbone: tuple[str, ...] = ()  # modules inside the backbone that belong to the head all the same
     kept_by_warm_start: str = ""  # a module that a warm start takes along (paper's _pre_load_hook)
     dropout_key: str = ""  # config key of the dropout before the output
+
+    def way(self, config: PretrainedConfig) -> tuple[str, ...]:
+        """The modules that lead from the hidden states to the outputs; () where only the net itself knows."""
+        if self.if_config is not None and getattr(config, self.if_config[0], None) != self.if_config[1]:
+            return ()
+        return self.modules
+
+    def apply(self, net: nn.Module, hidden: Tensor) -> Tensor:
+        """`hidden` [n, 1, d] of the token that it reads -> [n, outputs]."""
+        for name in self.modules:
+            hidden = net.get_submodule(name)(hidden)
+            if name in self.activations:
+                hidden = self.activations[name](hidden)
+        return hidden.flatten(1)
 
     def places(self, input_ids: Tensor, lengths: Sequence[int], pad_id: int | None) -> Tensor:
         """Where in the flattened `input_ids` the one token lies that is read of each example, [n].

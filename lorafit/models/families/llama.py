@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from lorafit.models.families.base import SIZES, Family, Place, Tiny
 from lorafit.models.families.heads import decoder_heads
+from lorafit.models.families.tiny import DECODER, Specials
 
 
-def llama_like(model_type: str, **sizes: object) -> Family:
+def llama_like(model_type: str, specials: Specials = DECODER, **sizes: object) -> Family:
     """A decoder of Llama's layout. `sizes`: what its tiny config needs besides."""
     tiny = {**SIZES, "num_key_value_heads": 2, "bos_token_id": 0, "eos_token_id": 0, **sizes}
     return Family(
@@ -23,7 +24,7 @@ def llama_like(model_type: str, **sizes: object) -> Family:
         },
         heads=decoder_heads(),
         dropouts=("attention_dropout",),
-        tiny=Tiny(tiny),
+        tiny=Tiny(tiny, specials=specials),
         pluggable_attention=True,
         positions_and_masks=True,
         bare_output=True,

@@ -15,8 +15,8 @@ _MAX_TOKENS = 400
 class Specials:
     """The special tokens of a tokenizer: all of them in the order of their ids, and those that frame texts.
 
-    `first` A `end`, or `first` A `end` `between` B `end` for a pair, of which B has type `second_type`; a decoder
-    frames nothing.
+    `first` A `end`, or `first` A `end` `between` B `end` for a pair, of which B has type `second_type`. A decoder puts
+    `first` before a text, where it has one, and nothing behind it.
     """
 
     tokens: tuple[str, ...]
@@ -29,6 +29,7 @@ class Specials:
 
 
 DECODER = Specials(("<|endoftext|>",), pad="<|endoftext|>", end="<|endoftext|>")
+GEMMA = Specials(("<pad>", "<eos>", "<bos>"), pad="<pad>", end="<eos>", first="<bos>")
 ROBERTA = Specials(("<s>", "<pad>", "</s>", "<unk>", "<mask>"), "<pad>", "</s>", "<s>", "<unk>", "</s>")
 BERT = Specials(
     ("[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"), "[PAD]", "[SEP]", "[CLS]", "[UNK]", second_type=1
@@ -47,8 +48,17 @@ def byte_pairs(texts: Sequence[str], specials: Specials) -> PreTrainedTokenizerF
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
+    if specials.first:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{specials.first} $A",
+            pair=f"{specials.first} $A $B",
+            special_tokens=[(specials.first, specials.tokens.index(specials.first))],
+        )
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token=specials.end, eos_token=specials.end, pad_token=specials.pad
+        tokenizer_object=tokenizer,
+        bos_token=specials.first or specials.end,
+        eos_token=specials.end,
+        pad_token=specials.pad,
     )
 
 
