@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from lorafit.adapters.card import AdapterCard, BaseCard, Card, FileCard, Provenance
 from lorafit.files import JsonObject
@@ -12,6 +13,7 @@ from lorafit.recipe import DataSection, DecodeSection
 from lorafit.tasks import PRESETS, Classification, Generation, Regression, Task, make_task
 
 FORMAT_VERSION: Literal[1] = 1
+_TEXTS: Mapping[str, Any] = {"prompt_start": "none"}  # as they were then for every base
 
 
 class TaskCardV1(Card):
@@ -59,7 +61,7 @@ def _task(card: TaskCardV1) -> Task:
     """The preset of that name, where it has that output and these labels; else a task of which no more is known."""
     labels = tuple(card.labels) if card.labels is not None else None
     if card.name in PRESETS:
-        task = make_task(card.name)
+        task = make_task(card.name, **(_TEXTS if PRESETS[card.name].kind == "generation" else {}))
         if (task.output, task.labels) == (card.output, labels):
             return task
     match card.output:
@@ -68,7 +70,7 @@ def _task(card: TaskCardV1) -> Task:
         case "score":
             return Regression(name=_own_name(card, "regression"))
         case "text":
-            return Generation(name=_own_name(card, "generation"))
+            return Generation(name=_own_name(card, "generation"), **_TEXTS)
 
 
 def _own_name(card: TaskCardV1, kind: str) -> str:

@@ -13,7 +13,7 @@ from lorafit.models.load import (
     set_pad_token,
     tie_note,
 )
-from lorafit.models.model import Model, TrainedSet, accepted
+from lorafit.models.model import Model, TrainedSet, accepted, special_tokens
 from lorafit.models.packing import PackedRow, take_packed_rows
 from lorafit.models.skeleton import skeleton
 from lorafit.models.stored import MappedFile, Stored, stored_tensors, weight_files
@@ -45,6 +45,7 @@ __all__ = [
     "needs_pad_token",
     "set_pad_token",
     "skeleton",
+    "special_tokens",
     "stored_tensors",
     "take_packed_rows",
     "tie_note",

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from lorafit.errors import NotFoundError
 from lorafit.metrics import Kind
-from lorafit.models.families import Family, Head
+from lorafit.models.families import Family, Head, token_ids
 from lorafit.models.packing import PackedRow
 
 TrainedSet = Mapping[str, nn.Parameter]
@@ -99,6 +100,24 @@ class Model:
             raise ValueError("a model's shape has no tokenizer")
         return self.tokenizer
 
+    def end_tokens(self) -> tuple[int, ...]:
+        """The tokens that end a text: the tokenizer's, then those of the base's generation_config.json or config.json.
+
+        What stands in a config alone may be the default of its class: it counts where the tokenizer knows it as
+        special. Raises NotFoundError where nothing ends a text.
+        """
+        tokenizer, generation = self.require_tokenizer(), self.net.generation_config
+        sure = special_tokens(tokenizer)
+        if generation is not None and not generation._from_model_config:
+            sure.update(token_ids(generation.eos_token_id))
+        said = self.family.stop_tokens(self.net.config, generation)
+        ids = [*token_ids(tokenizer.eos_token_id), *(token for token in said if token in sure)]
+        if not ids:
+            raise NotFoundError(
+                f"{tokenizer.name_or_path}: neither its tokenizer nor its configs say which token ends a text"
+            )
+        return tuple(dict.fromkeys(ids))
+
     def trained(self) -> dict[str, nn.Parameter]:
         """The trainable set by parameter name: what trains is what is saved is what is loaded."""
         return {name: p for name, p in self.net.named_parameters() if p.requires_grad}
@@ -111,6 +130,12 @@ class Model:
     @property
     def device(self) -> torch.device:
         return next(self.net.parameters()).device
+
+
+def special_tokens(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """The ids of the tokens that stand for no words."""
+    added = {token for token, content in tokenizer.added_tokens_decoder.items() if content.special}
+    return added | {*tokenizer.all_special_ids}
 
 
 def accepted(module: nn.Module, **options: object) -> dict[str, object]:

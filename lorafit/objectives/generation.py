@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -15,12 +16,12 @@ from typing_extensions import override
 from lorafit import lora
 from lorafit.data import TextRow
 from lorafit.data.batches import SequenceBatch, pack, pad
-from lorafit.data.encode import EncodedPair, TextFormat, encode_pairs, encode_prompts, end_of_text
+from lorafit.data.encode import EncodedPair, TextFormat, encode_pairs, encode_prompts
 from lorafit.decoding import BeamSearch, Strategy, batches_of, generate
 from lorafit.files import JsonObject
 from lorafit.metrics.scorers import SCORERS
 from lorafit.metrics.scoring import Scores, missing_metrics, score_texts
-from lorafit.models import Model, Reading
+from lorafit.models import Model, Reading, special_tokens
 from lorafit.objectives.base import AnswerOptions, Encoded, Objective, Prediction, Validation
 from lorafit.recipe import DecodeSection, EvalSection
 from lorafit.tasks import Generation as GenerationTask
@@ -172,29 +173,31 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
         batch_size: int,
         should_stop: Callable[[], bool],
     ) -> Iterator[tuple[int, str]]:
-        """Up to the end-of-text token or `task.stop_text`, stripped (paper's gpt2_decode.py)."""
+        """Up to a token that ends a text or `task.stop_text`, stripped (paper's gpt2_decode.py)."""
         tokenizer = model.require_tokenizer()
-        end = str(tokenizer.decode([end_of_text(tokenizer)]))
-        ids = self._prompt_ids(model, prompts)
-        stops = [end, *([self.task.stop_text] if self.task.stop_text else [])]
+        ids, ends = self._prompt_ids(model, prompts), self._silent_ends(model)
         for index, tokens in generate(
             model.net, ids, strategy, batch_size=batch_size, should_stop=should_stop
         ):
-            text = str(tokenizer.decode(tokens, clean_up_tokenization_spaces=False))
-            for stop in stops:
-                text = text.split(stop)[0]
-            yield index, text.strip()
+            own = list(itertools.takewhile(lambda token: token not in ends, tokens))
+            text = str(tokenizer.decode(own, clean_up_tokenization_spaces=False))
+            yield index, (text.split(self.task.stop_text)[0] if self.task.stop_text else text).strip()
 
     def beam_search(self, model: Model) -> BeamSearch:
-        """The search of `decode`; without `eos_token_ids` the tokenizer's end-of-text token ends a hypothesis."""
+        """The search of `decode`; without `eos_token_ids` a hypothesis ends as the base says (`Model.end_tokens`)."""
         decode = self.decode
         return BeamSearch(
             num_beams=decode.num_beams,
             length_penalty=decode.length_penalty,
             no_repeat_ngram_size=decode.no_repeat_ngram_size,
             max_new_tokens=decode.max_new_tokens,
-            eos_token_ids=decode.eos_token_ids or (end_of_text(model.require_tokenizer()),),
+            eos_token_ids=decode.eos_token_ids or model.end_tokens(),
         )
+
+    def _silent_ends(self, model: Model) -> set[int]:
+        """Tokens that end a text and are no part of it: not those which `eos_token_ids` takes from among the words."""
+        special = special_tokens(model.require_tokenizer())
+        return {*model.end_tokens(), *(special & {*(self.decode.eos_token_ids or ())})}
 
     @override
     def lines(self, rows: Sequence[TextRow], predictions: Sequence[Prediction]) -> list[JsonObject]:

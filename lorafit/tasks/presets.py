@@ -58,7 +58,6 @@ def _paper(files: PaperFiles, size: Size, scorer: str, headline: str) -> Preset:
         "separator": "eos",
         "completion_prefix": " ",
         "stop_text": "\n\n",
-        "prompt_start": "none",
         "score_on": "test",
     }
     return Preset("generation", task, files, size, {"format": files.name}, files)

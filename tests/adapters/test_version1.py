@@ -34,7 +34,8 @@ def test_it_has_the_task_and_data_of_its_preset(folder: Path) -> None:
     name = before["task"]["name"]
     assert before["format_version"] == 1
     assert adapter.card.format_version == 2
-    assert task_of(adapter) == make_task(name)
+    prompt_start: dict[str, Any] = {"prompt_start": "none"} if before["task"]["output"] == "text" else {}
+    assert task_of(adapter) == make_task(name, **prompt_start)
     given = {key: value for key, value in before["data"].items() if value is not None}
     assert adapter.card.data == make_data(name, **given)
     now = adapter.card.model_dump(mode="json")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import transformers
 from transformers import PretrainedConfig
 
-from lorafit.models.families.base import Family, Place
+from lorafit.models.families.base import Family, Place, token_ids
 from lorafit.models.families.bert import BERT
 from lorafit.models.families.deberta_v2 import DEBERTA_V2
 from lorafit.models.families.distilbert import DISTILBERT
@@ -69,16 +69,19 @@ __all__ = [
     "Place",
     "family_of",
     "is_proven",
+    "token_ids",
 ]
 
 
 def family_of(config: PretrainedConfig) -> Family:
     """The family of a base. One without a file gets what its structure tells, and never fails."""
     known = FAMILIES.get(config.model_type)
-    return known if known is not None else family_by_structure(config)
+    if known is None or (getattr(config, "is_decoder", False) and "text" not in known.heads):
+        return family_by_structure(config)  # such as a BERT that reads from left to right
+    return known
 
 
 def is_proven(family: Family) -> bool:
     """Whether tests have proven what the family says of itself, with the version of transformers that is here."""
     version = ".".join(transformers.__version__.split(".")[:2])
-    return family.model_type in FAMILIES and version in TESTED_TRANSFORMERS
+    return FAMILIES.get(family.model_type) == family and version in TESTED_TRANSFORMERS

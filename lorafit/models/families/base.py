@@ -14,7 +14,6 @@ from transformers import (
     GenerationConfig,
     PretrainedConfig,
     PreTrainedModel,
-    PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
 
@@ -252,18 +251,8 @@ class Family:
         self, config: PretrainedConfig, generation: GenerationConfig | None = None
     ) -> tuple[int, ...]:
         """The tokens that end a text, in the order of the configs, each once."""
-        ids: list[int] = []
-        for given in (
-            self.text_config(config).eos_token_id,
-            None if generation is None else generation.eos_token_id,
-        ):
-            ids += given if isinstance(given, list) else [] if given is None else [given]
-        return tuple(dict.fromkeys(ids))
-
-    def prompt_start(self, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
-        """The token that its tokenizer puts before every text, such as <bos>; none in GPT-2."""
-        first: list[int] = tokenizer("")["input_ids"][:1]
-        return tuple(first) if first == [tokenizer.bos_token_id] else ()
+        of_generation = [] if generation is None else token_ids(generation.eos_token_id)
+        return tuple(dict.fromkeys([*token_ids(self.text_config(config).eos_token_id), *of_generation]))
 
     def with_layers(self, config: ConfigT, num_layers: int) -> ConfigT:
         """The same config with another number of layers."""
@@ -293,6 +282,11 @@ class Family:
             if "text" in self.heads
             else words(texts, self.tiny.specials)
         )
+
+
+def token_ids(given: int | list[int] | None) -> list[int]:
+    """As configs write them: none, one, or several."""
+    return given if isinstance(given, list) else [] if given is None else [given]
 
 
 def _site(name: str, places: set[Place], config: PretrainedConfig) -> lora.Site:
