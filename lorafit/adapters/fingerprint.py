@@ -15,6 +15,7 @@ from lorafit.models import Model, accepted
 FINGERPRINT_FILE = "fingerprint.safetensors"
 NUM_INPUTS = 8
 _NUM_TOKENS = 4  # of each input: enough to tell functions apart, and cheap to compute again
+_NUM_TOKENS_FOR_ANY_HEAD = 16
 _BATCH_SIZE = 4  # with so few tokens a net holds little beside its weights
 _NUM_COLUMNS = 256  # logits kept per input: evenly spaced over the vocabulary
 _TENSORS = ("input_ids", "columns", "trained", "base")
@@ -86,7 +87,7 @@ def take_fingerprint(
     """
     trained = answers(model, inputs)
     columns = kept_columns(trained.shape[1])
-    short = _shortened(inputs)
+    short = _shortened(model, inputs)
     padded = torch.full((len(short), max(map(len, short))), -1)
     for row, ids in enumerate(short):
         padded[row, : len(ids)] = torch.tensor(ids)
@@ -127,7 +128,7 @@ def answers(model: Model, inputs: Sequence[Sequence[int]]) -> Tensor:
     model.net.eval()
     # No logits but the last, no keys and values kept.
     options = accepted(model.net, logits_to_keep=1, use_cache=False) if model.output == "text" else {}
-    short = _shortened(inputs)
+    short = _shortened(model, inputs)
     rows: dict[int, Tensor] = {}
     for places in _batches(short):
         batch = torch.tensor([short[i] for i in places], device=model.device)
@@ -152,8 +153,17 @@ def probe_inputs(vocab_size: int) -> list[list[int]]:
     return torch.randint(vocab_size, (NUM_INPUTS, _NUM_TOKENS), generator=generator).tolist()
 
 
-def _shortened(inputs: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Tokens from all over each input, the first among them: many inputs begin or end alike."""
+def _shortened(model: Model, inputs: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Tokens from all over each input, the first among them: many inputs begin or end alike.
+
+    A head of which only the net knows the way may look for the last token, as BART's does, and the net may need more.
+    """
+    if model.output != "text" and not model.head.way(model.net.config):
+        n = _NUM_TOKENS_FOR_ANY_HEAD
+        return [
+            list(ids) if len(ids) <= n else [ids[i * (len(ids) - 1) // (n - 1)] for i in range(n)]
+            for ids in inputs
+        ]
     return [
         [ids[i * len(ids) // n] for i in range(n)] for ids in inputs for n in [min(len(ids), _NUM_TOKENS)]
     ]

@@ -130,6 +130,8 @@ class _LoraLinear(torch.autograd.Function):
     ) -> Tensor:
         geometry, scale = options
         y = base_linear(x, weight, bias, geometry.fan_in_fan_out)
+        if y._is_view():  # as nn.Linear's output, it may be changed in place by whoever gets it
+            y = torch.ops.aten._unsafe_view.default(y, y.shape)
         h = lora_a @ _dropped_rows(x, mask).T
         blocks = zip(geometry.a_blocks(h), geometry.b_blocks(lora_b), strict=True)
         for y_slice, (block_h, block_b) in zip(geometry.slices(y.view(-1, y.size(-1))), blocks, strict=True):

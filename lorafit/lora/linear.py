@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from lorafit.lora.fused import Geometry, base_linear, lora_linear
 from lorafit.lora.layer import LoRALayer
@@ -54,8 +57,8 @@ class _LoraLinear(LoRALayer, nn.Linear):
 
     @classmethod
     def adapts(cls, module: nn.Module) -> bool:
-        """Whether this is nn.Linear, or GPT-2's in Hugging Face: Conv1D, with its weight stored [in, out]."""
-        return super().adapts(module) or _is_conv1d(module)
+        """Whether this is nn.Linear, one that computes the same in other words (Falcon has one), or GPT-2's Conv1D."""
+        return super().adapts(module) or _is_conv1d(module) or _computes_linear(module)
 
     @classmethod
     def _around_parts(
@@ -193,6 +196,32 @@ class MergedLinear(_LoraLinear):
         cls, module: nn.Module, enable_lora: Sequence[bool] = (True,), parts: Sequence[int] | None = None
     ) -> Self:
         return cls._around_parts(module, enable_lora, parts)
+
+
+def _computes_linear(module: nn.Module) -> bool:
+    """Whether a subclass holds what nn.Linear holds and nothing else, and computes x W^T + b."""
+    if not isinstance(module, nn.Linear) or isinstance(module, NonDynamicallyQuantizableLinear):
+        return False
+    own = {
+        name for name in vars(module).keys() - vars(nn.Linear(1, 1, device="meta")).keys() if name[0] != "_"
+    }
+    return not own and _kind_computes_linear(type(module).forward)
+
+
+@cache
+def _kind_computes_linear(forward: Callable[[nn.Linear, Tensor], Tensor]) -> bool:
+    """Tried on a few numbers."""
+    generator = torch.Generator().manual_seed(0)
+    for has_bias in (True, False):
+        layer = nn.Linear(3, 2, bias=has_bias)
+        x = torch.randn(2, 4, 3, generator=generator)
+        try:
+            with torch.no_grad():
+                if not torch.allclose(forward(layer, x), F.linear(x, layer.weight, layer.bias), atol=1e-6):
+                    return False
+        except Exception:  # whatever it needs beside a weight and a bias
+            return False
+    return True
 
 
 def _is_conv1d(module: nn.Module) -> bool:

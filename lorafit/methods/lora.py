@@ -61,14 +61,21 @@ class LoRA(Method):
     @override
     def shortfalls(self, model: Model) -> list[str]:
         """What the targets leave out."""
-        return model.family.shortfalls(model.net, self.targets)
+        from lorafit.models import unreached_layers
+
+        unreached = unreached_layers(model.family, model.net.config, model.output)
+        return model.family.shortfalls(model.net, self.targets, unreached)
 
     @override
     def attach(self, model: Model, generator: torch.Generator | None = None) -> TrainedSet:
         """Swap every targeted module for its LoRA layer; the base weights stay where they are, frozen."""
         from lorafit import lora
+        from lorafit.models import ALL_LINEAR, unreached_layers
 
-        sites = model.family.sites(model.net, self.targets)
+        unreached: tuple[str, ...] = ()
+        if ALL_LINEAR in self.targets:
+            unreached = unreached_layers(model.family, model.net.config, model.output)
+        sites = model.family.sites(model.net, self.targets, unreached)
         lora.attach(
             model.net,
             sites,

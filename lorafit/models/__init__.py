@@ -2,8 +2,19 @@
 
 from lorafit.models.activations import fuse_activations
 from lorafit.models.at_hand import missing_files
-from lorafit.models.families import FAMILIES, LOGICAL_TARGETS, Family, Head, Place, family_of, is_proven
+from lorafit.models.families import (
+    ALL_LINEAR,
+    FAMILIES,
+    LOGICAL_TARGETS,
+    Family,
+    Head,
+    Place,
+    any_number,
+    family_of,
+    is_proven,
+)
 from lorafit.models.identity import BaseIdentity, base_identity
+from lorafit.models.learnable import unreached_layers
 from lorafit.models.load import (
     base_folder,
     load_base,
@@ -20,6 +31,7 @@ from lorafit.models.stored import MappedFile, Stored, stored_tensors, weight_fil
 from lorafit.models.trial import Reading, way_to_read
 
 __all__ = [
+    "ALL_LINEAR",
     "FAMILIES",
     "LOGICAL_TARGETS",
     "BaseIdentity",
@@ -33,6 +45,7 @@ __all__ = [
     "Stored",
     "TrainedSet",
     "accepted",
+    "any_number",
     "base_folder",
     "base_identity",
     "family_of",
@@ -49,6 +62,7 @@ __all__ = [
     "stored_tensors",
     "take_packed_rows",
     "tie_note",
+    "unreached_layers",
     "way_to_read",
     "weight_files",
 ]

@@ -33,8 +33,8 @@ Way = Callable[[Model, Sequence[Tensor]], Tensor]
 
 READINGS: tuple[Reading, ...] = ("packed", "padded", "single")
 
-_LENGTHS = (11, 3, 7)  # of the texts: longer and shorter than a window
-_MAX_PARAMETERS = 10_000_000
+_LENGTHS = (21, 5, 11, 7)  # of the texts: longer and shorter than a window
+_MAX_PARAMETERS = 20_000_000
 _NO_DROPOUT = 1e-12  # rounds to nothing, and yet the attention takes the way that it takes with dropout
 _OUTPUTS_AGREE = 1e-4  # of the largest; float32 differs by 1e-6, a leak by 1e-2
 _GRADIENTS_AGREE = 1e-3
@@ -49,9 +49,12 @@ def way_to_read(family: Family, config: PretrainedConfig, output: Kind) -> Readi
 
 
 def way_by_trial(family: Family, config: PretrainedConfig, output: Kind) -> Reading:
-    """What `way_to_read` tells of an architecture that no test knows; padded where no small copy can be made."""
+    """What `way_to_read` tells of an architecture that no test knows.
+
+    Where no small copy can be made: padded where texts are written, since no token sees what stands behind it.
+    """
     found = with_small_copy(f"reading for {output}", family, config, output, _reading)
-    return next((way for way in READINGS if way == found), "padded")
+    return next((way for way in READINGS if way == found), "padded" if output == "text" else "single")
 
 
 def with_small_copy(
@@ -101,7 +104,7 @@ class _Answers:
     def of(copy: Model, way: Way, texts: Sequence[Tensor], *, training: bool) -> _Answers:
         copy.net.train(training)
         outputs = way(copy, texts)
-        return _Answers(training, outputs.detach(), _gradients(copy, outputs))
+        return _Answers(training, outputs.detach(), _all_gradients(copy, outputs))
 
     def are_given_by(self, copy: Model, way: Way, texts: Sequence[Tensor]) -> bool:
         """Whether another way gives them; what fails does not."""
@@ -116,8 +119,12 @@ class _Answers:
 def _reading(copy: Model) -> Reading:
     """The fastest way that gives what each text on its own gives, while training and while evaluating."""
     texts = random_texts(copy, _LENGTHS)
-    training, *answers = (_Answers.of(copy, _single, texts, training=training) for training in (True, False))
-    if training.are_given_by(copy, _single, texts):  # else it draws noise of its own, such as for its experts
+    training, *answers = (
+        _Answers.of(copy, outputs_of_each, texts, training=training) for training in (True, False)
+    )
+    if training.are_given_by(
+        copy, outputs_of_each, texts
+    ):  # else it draws noise of its own, such as for its experts
         answers = [training, *answers]
 
     def is_right(way: Way) -> bool:
@@ -139,16 +146,16 @@ def _may_pack(copy: Model) -> bool:
     )
 
 
-def _gradients(copy: Model, outputs: Tensor) -> Tensor:
+def gradients(parameters: Sequence[Tensor], outputs: Tensor) -> list[Tensor]:
+    """Of a sum of all outputs, each with a weight of its own; zeros where none comes back."""
     weights = torch.linspace(-1.0, 1.0, outputs.numel()).view(outputs.shape)
-    parameters = [p for p in copy.net.parameters() if p.requires_grad]
     found = torch.autograd.grad((outputs * weights).sum(), parameters, allow_unused=True)
-    return torch.cat(
-        [
-            g.flatten() if g is not None else p.new_zeros(p.numel())
-            for p, g in zip(parameters, found, strict=True)
-        ]
-    )
+    return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
+
+
+def _all_gradients(copy: Model, outputs: Tensor) -> Tensor:
+    parameters = [p for p in copy.net.parameters() if p.requires_grad]
+    return torch.cat([gradient.flatten() for gradient in gradients(parameters, outputs)])
 
 
 @torch.no_grad()
@@ -158,10 +165,10 @@ def _tells_texts_apart(copy: Model, texts: Sequence[Tensor]) -> bool:
         return True
     copy.net.eval()
     together = copy.net(input_ids=torch.cat(list(texts))[None], **_options(copy)).logits[0]
-    return not agree(together, _single(copy, texts), 100 * _OUTPUTS_AGREE)
+    return not agree(together, outputs_of_each(copy, texts), 100 * _OUTPUTS_AGREE)
 
 
-def _single(copy: Model, texts: Sequence[Tensor]) -> Tensor:
+def outputs_of_each(copy: Model, texts: Sequence[Tensor]) -> Tensor:
     """The outputs for every token of all texts, or for every text, each text on its own."""
     return torch.cat(
         [copy.net(input_ids=text[None], **_options(copy)).logits.flatten(0, -2) for text in texts]
@@ -222,7 +229,7 @@ def _copy(family: Family, config: PretrainedConfig, output: Kind) -> Model | Non
             if isinstance(module, nn.Dropout):
                 module.p = _NO_DROPOUT
         copy = Model(net.eval(), None, family, output)
-        _single(copy, random_texts(copy, _LENGTHS))
+        outputs_of_each(copy, random_texts(copy, _LENGTHS))
     except Exception:  # whatever a config or its net raises
         return None
     return copy

@@ -195,7 +195,7 @@ class DecodeSection(Section):
     max_new_tokens: PositiveInt = 64
     """Longest text, in tokens."""
     eos_token_ids: tuple[NonNegativeInt, ...] | None = None
-    """Ids of the tokens that end a text. Without it: the tokenizer's, and those of the base's generation_config.json."""
+    """Ids of the tokens that end a text. Without it: the tokenizer's, and those of generation_config.json."""
 
 
 class EvalSection(Section):

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import torch
 from transformers import PretrainedConfig
+from transformers.conversion_mapping import get_model_conversion_mapping
+from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
 
 from lorafit.adapters import Adapter
 from lorafit.adapters.restore import check_tensors, method_of, model_config, task_of
 from lorafit.methods import Change
-from lorafit.models import Model, Stored, base_folder, skeleton, stored_tensors, weight_files
+from lorafit.metrics import Kind
+from lorafit.models import Model, Stored, base_folder, load_base, skeleton, stored_tensors, weight_files
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,12 @@ class MergeSource:
         changes = method.changed_weights(shape, adapter.tensors)
         stored = list(stored_tensors(weight_files(folder)))
         names = stored_names([tensor.name for tensor in stored], shape, set(aliases))
-        return MergeSource(adapter, folder, config, shape, changes, stored, names, aliases)
+        source = MergeSource(adapter, folder, config, shape, changes, stored, names, aliases)
+        added = (name for name, change in changes.items() if change.replacement is None)
+        if all(source.source_of(name) is not None for name in added):
+            return source
+        stored = _as_loaded(config, base, revision, task_of(adapter).output, stored)
+        return replace(source, stored=stored, names={tensor.name: tensor.name for tensor in stored})
 
     @cached_property
     def by_name(self) -> dict[str, Stored]:
@@ -69,7 +80,8 @@ class MergeSource:
         """Whether a tied parameter falls apart. An adapter belongs to a module: of two that share a weight, merging
         changes the one and not the other."""
         changes = [self.changes[n] for n in self.all_names(name) if n in self.changes]
-        is_tied = len(self.all_names(name)) > 1
+        owners = {self.shape.net.get_submodule(n.rpartition(".")[0]) for n in self.all_names(name)}
+        is_tied = len(owners) > 1  # one module may have several names, too
         return is_tied and bool(changes) and all(change.replacement is None for change in changes)
 
     @cached_property
@@ -78,13 +90,47 @@ class MergeSource:
         return {alias for name in self.changes if self.breaks_tie(name) for alias in self.all_names(name)}
 
 
+def _as_loaded(
+    config: PretrainedConfig, base: str, revision: str | None, output: Kind, stored: Sequence[Stored]
+) -> list[Stored]:
+    """The base's tensors as transformers makes them of its files, in memory, under their names in the model.
+
+    For files that hold what a model has in several parts as one tensor, or the other way round.
+    """
+    dtypes = {tensor.dtype for tensor in stored if tensor.dtype.is_floating_point}
+    dtype, file = (
+        dtypes.pop() if len(dtypes) == 1 else torch.float32,
+        stored[0].file.with_name("model.safetensors"),
+    )
+    state = load_base(copy.deepcopy(config), base, revision, output).net.state_dict()
+    tensors = {name: t.to(dtype) if t.is_floating_point() else t for name, t in state.items()}
+    return [Stored(name, t.dtype, tuple(t.shape), file, mapped=t) for name, t in tensors.items()]
+
+
 def stored_names(names: list[str], shape: Model, known: set[str]) -> dict[str, str]:
-    """File name of a tensor -> its name in the model: checkpoints of bare backbones lack the prefix."""
-    prefix = shape.net.base_model_prefix
-    return {
-        name: name if name in known or f"{prefix}.{name}" not in known else f"{prefix}.{name}"
-        for name in names
+    """File name of a tensor -> its name in the model: checkpoints of bare backbones lack the prefix, and those of some
+    architectures have names of their own, which transformers translates.
+
+    What transformers puts together from several tensors, or takes apart, keeps its name.
+    """
+    net = shape.net
+    prefix, transforms = net.base_model_prefix, get_model_conversion_mapping(net)
+    renamings = [each for each in transforms if isinstance(each, WeightRenaming)]
+    converters = [each for each in transforms if isinstance(each, WeightConverter)]
+    held = {
+        **dict(net.named_parameters(remove_duplicate=False)),
+        **dict(net.named_buffers(remove_duplicate=False)),
     }
+
+    def in_model(name: str) -> str:
+        if name in known:
+            return name
+        if f"{prefix}.{name}" in known:
+            return f"{prefix}.{name}"
+        renamed, converted_by = rename_source_key(name, renamings, converters, prefix, held)
+        return renamed if converted_by is None and renamed in known else name
+
+    return {name: in_model(name) for name in names}
 
 
 def parameter_names(model: Model) -> dict[int, list[str]]:

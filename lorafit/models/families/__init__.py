@@ -24,6 +24,7 @@ from lorafit.models.families.olmo2 import OLMO2
 from lorafit.models.families.phi3 import PHI3
 from lorafit.models.families.qwen2 import QWEN2
 from lorafit.models.families.qwen3 import QWEN3
+from lorafit.models.families.reach import any_number
 from lorafit.models.families.roberta import ROBERTA
 from lorafit.models.families.smollm3 import SMOLLM3
 from lorafit.models.families.structure import family_by_structure
@@ -67,6 +68,7 @@ __all__ = [
     "Family",
     "Head",
     "Place",
+    "any_number",
     "family_of",
     "is_proven",
     "token_ids",

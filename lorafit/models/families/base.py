@@ -21,7 +21,7 @@ from lorafit import lora
 from lorafit.errors import RecipeError, SetKey, did_you_mean
 from lorafit.metrics import Kind
 from lorafit.models.families.heads import Head
-from lorafit.models.families.reach import Matrices, uneven
+from lorafit.models.families.reach import Matrices, any_number, out_of_reach, uneven
 from lorafit.models.families.tiny import DECODER, Specials, byte_pairs, words
 from lorafit.models.families.words import ALL_LINEAR, LOGICAL_TARGETS
 
@@ -100,8 +100,14 @@ class Family:
     # ---- parts of a net
 
     def block_prefix(self, net: nn.Module) -> str:
-        """Dotted name of the list of blocks in `net`, such as `transformer.h`."""
-        return f"{self.backbone}.{self.blocks}" if hasattr(net, self.backbone) else self.blocks
+        """Dotted name of the list of blocks in `net`, such as `transformer.h`.
+
+        A net that gives labels may hold the language model in another place than one that writes texts.
+        """
+        usual = f"{self.backbone}.{self.blocks}" if hasattr(net, self.backbone) else self.blocks
+        names = dict(net.named_modules()) if self.blocks else {usual: net}
+        ends = (name for name in names if name.startswith(self.backbone) and name.endswith(f".{self.blocks}"))
+        return usual if usual in names else next(ends, usual)
 
     def num_blocks(self, net: nn.Module) -> int:
         """Transformer blocks of `net`."""
@@ -127,17 +133,22 @@ class Family:
 
     # ---- targets
 
-    def sites(self, net: PreTrainedModel, targets: Sequence[str]) -> list[lora.Site]:
+    def sites(
+        self, net: PreTrainedModel, targets: Sequence[str], unreached: Sequence[str] = ()
+    ) -> list[lora.Site]:
         """The modules that `targets` mean, each with its adapted slices. What is meant as a whole and by slices is
         meant as a whole.
 
         Logical names, globs of module names, "all-linear", or a slice in some blocks (`h.3.query`, where one module
         holds several).
+        "all-linear" leaves out the layers `unreached` (`models.learnable`).
         Raises RecipeError when a target matches nothing, with what there is.
         """
         found: dict[str, set[Place]] = {}
         for target in targets:
             for name, place in self._matches(net, target):
+                if target == ALL_LINEAR and any_number(name) in unreached:
+                    continue
                 found.setdefault(name, set()).add(place)
         return [_site(name, found[name], net.config) for name, _ in net.named_modules() if name in found]
 
@@ -149,23 +160,31 @@ class Family:
             return [(f"{prefix}.{i}.{place.module}", place) for i in range(self.num_blocks(net))]
         if sliced := self._slices_in_blocks(net, target):
             return sliced
-        known = ", ".join((*self.places, ALL_LINEAR))
+        known = ", ".join((*self.places, *([] if target == ALL_LINEAR else [ALL_LINEAR])))
         is_word = target in (*LOGICAL_TARGETS, ALL_LINEAR)
         try:
             if is_word:
-                raise RecipeError(f"{self.model_type} has no {target!r}")
+                has = "no linear layers" if target == ALL_LINEAR else f"no {target!r}"
+                raise RecipeError(f"{self.model_type} has {has}")
             return [(name, Place(name)) for name in lora.find(net, [target])]
         except RecipeError as error:
             beside = Matrices.of(net, self.block_prefix(net)).meant_by(target)
             why = f"; {beside} are no linear layers" if beside else ""
             hint = did_you_mean(target, (*self.places, ALL_LINEAR))
-            offer = f"it has {known}" if is_word else f"logical targets are {known}{hint}"
+            offer = (
+                f"it has {known or 'none of the usual ones'}"
+                if is_word
+                else f"logical targets are {known}{hint}"
+            )
             raise RecipeError(f"[method] targets: {error}{why}; {offer}") from None
 
-    def shortfalls(self, net: PreTrainedModel, targets: Sequence[str]) -> list[str]:
+    def shortfalls(
+        self, net: PreTrainedModel, targets: Sequence[str], unreached: Sequence[str] = ()
+    ) -> list[str]:
         """A note on everything that the words of `targets` promise and that gets no adapter.
 
-        Raises RecipeError for a logical name that has matrices beside the linear layer that it would adapt.
+        Raises RecipeError for a logical name that has matrices beside the linear layer that it would adapt, and for a
+        target of which nothing, or by its own words not everything, is ever reached.
         """
         prefix, modules = self.block_prefix(net), dict(net.named_modules())
         every = Matrices.of(net, prefix)
@@ -185,6 +204,7 @@ class Family:
             for beside, words in notes.items()
         ]
         matched = {t: [name for name, _ in self._matches(net, t) if name in modules] for t in targets}
+        left_out += out_of_reach(matched, unreached)
         return [*left_out, *uneven(matched, list(lora.adaptable(net)), prefix, self.num_blocks(net))]
 
     def _slices_in_blocks(self, net: PreTrainedModel, target: str) -> list[tuple[str, Place]]:
@@ -219,7 +239,7 @@ class Family:
     def num_positions(self, config: PretrainedConfig) -> int | None:
         """Tokens of the longest text; None where there is no limit."""
         limit: int | None = getattr(self.text_config(config), "max_position_embeddings", None)
-        return None if limit is None else limit - self.first_position(config)
+        return None if limit is None or limit < 0 else limit - self.first_position(config)
 
     def first_position(self, config: PretrainedConfig) -> int:
         """The position id of an example's first token."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from lorafit import lora
+from lorafit.errors import RecipeError, SetKey
 from lorafit.models.families.words import ALL_LINEAR, USUAL_NAMES
 
 _OF_ONE_BLOCK = re.compile(r"[\d\[\]!*?-]*\d[\d\[\]!*?-]*")  # a part of a pattern that picks blocks by number
@@ -60,6 +61,31 @@ def in_any_block(name: str, prefix: str) -> str:
     """A name without its block: `model.layers.3.mlp.gate` -> `mlp.gate`; other numbers as `*`."""
     inside = re.sub(rf"^{re.escape(prefix)}\.\d+\.", "", name) if prefix else name
     return re.sub(r"(?<=\.)\d+(?=\.)", "*", inside)
+
+
+def any_number(name: str) -> str:
+    """A module's name with `*` for every number in it."""
+    return re.sub(r"(?<=\.)\d+(?=\.|$)", "*", name)
+
+
+def out_of_reach(matched: Mapping[str, Sequence[str]], unreached: Sequence[str]) -> Iterator[str]:
+    """A note on what "all-linear" leaves out since no text reaches it. Raises RecipeError where a target is that alone,
+    or says so in its own words.
+
+    `matched`: the modules that each target means; `unreached`: names with `*` for numbers.
+    """
+    for target, names in matched.items():
+        dead = dict.fromkeys(any_number(name) for name in names if any_number(name) in unreached)
+        if not dead:
+            continue
+        shown = ", ".join([*dead][:3]) + (f" and {len(dead) - 3} more" if len(dead) > 3 else "")
+        if target != ALL_LINEAR or len(dead) == len({any_number(name) for name in names}):
+            raise RecipeError(
+                f"[method] targets: {target!r} means {shown}, to which no gradient comes back: "
+                f"nothing would be learned there",
+                SetKey("method.targets", note=f'name others, or "{ALL_LINEAR}", which leaves them out'),
+            )
+        yield f"targets: {target!r} adapts nothing of {shown}, to which no gradient comes back"
 
 
 def uneven(
