@@ -87,10 +87,16 @@ class Prefix(Method):
         reader_of(model.net).finish()
 
     def _check_architecture(self, model: Model) -> None:
-        if not model.family.can_pack(model.net.config):
+        family = model.family
+        if not family.pluggable_attention:
             raise RecipeError(
-                f"[method] name: a prefix has no way into the attention of this {model.family.model_type!r}; "
+                f"[method] name: a prefix has no way into the attention of this {family.model_type!r}; "
                 f"choose another method"
+            )
+        if family.has_window(model.net.config):
+            raise RecipeError(
+                f"[method] name: some layers of this {family.model_type!r} attend to a window of tokens, which leaves "
+                f"a prefix behind; choose another method"
             )
 
     def _check(self, model: Model, *, is_causal: bool) -> None:

@@ -2,7 +2,7 @@
 
 from lorafit.models.activations import fuse_activations
 from lorafit.models.at_hand import missing_files
-from lorafit.models.families import FAMILIES, LOGICAL_TARGETS, Family, Head, Place, family_of
+from lorafit.models.families import FAMILIES, LOGICAL_TARGETS, Family, Head, Place, family_of, is_proven
 from lorafit.models.identity import BaseIdentity, base_identity
 from lorafit.models.load import (
     base_folder,
@@ -17,6 +17,7 @@ from lorafit.models.model import Model, TrainedSet, accepted
 from lorafit.models.packing import PackedRow, take_packed_rows
 from lorafit.models.skeleton import skeleton
 from lorafit.models.stored import MappedFile, Stored, stored_tensors, weight_files
+from lorafit.models.trial import Reading, way_to_read
 
 __all__ = [
     "FAMILIES",
@@ -28,6 +29,7 @@ __all__ = [
     "Model",
     "PackedRow",
     "Place",
+    "Reading",
     "Stored",
     "TrainedSet",
     "accepted",
@@ -35,6 +37,7 @@ __all__ = [
     "base_identity",
     "family_of",
     "fuse_activations",
+    "is_proven",
     "load_base",
     "load_config",
     "load_tokenizer",
@@ -45,5 +48,6 @@ __all__ = [
     "stored_tensors",
     "take_packed_rows",
     "tie_note",
+    "way_to_read",
     "weight_files",
 ]

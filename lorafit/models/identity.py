@@ -17,7 +17,7 @@ from lorafit.models.stored import DTYPE_NAMES, Stored, stored_tensors, weight_fi
 _BLOCK_BYTES = 4 << 20
 
 # Keys of config.json that say where it came from or how it is run, not what it computes.
-_INCIDENTAL = {
+INCIDENTAL = {
     "_name_or_path",
     "transformers_version",
     "torch_dtype",
@@ -50,7 +50,7 @@ def _config_hash(folder: Path) -> str | None:
         return None
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-        kept = {key: value for key, value in config.items() if key not in _INCIDENTAL}
+        kept = {key: value for key, value in config.items() if key not in INCIDENTAL}
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise NotFoundError(f"{path}: not readable as JSON: {error}") from None
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()

@@ -6,7 +6,7 @@ from functools import singledispatch
 from transformers import GPT2Config, PretrainedConfig
 
 from lorafit.errors import NotFoundError, RecipeError, SetKey
-from lorafit.models import FAMILIES, Family, family_of, load_config
+from lorafit.models import FAMILIES, Family, family_of, load_config, way_to_read
 from lorafit.objectives.base import (
     AnswerOptions,
     AnyObjective,
@@ -94,8 +94,8 @@ def _(task: GenerationTask, facts: BaseFacts, settings: Settings) -> Generation:
             SetKey("decode.max_new_tokens", note="lower"),
         )
     max_length = asked if room is None else min(asked, room)
-    packs = facts.family.can_pack(facts.config)
-    return Generation(task, max_length, settings.decode, settings.evaluation, packs, facts.pad_id)
+    reading = way_to_read(facts.family, facts.config, task.output)
+    return Generation(task, max_length, settings.decode, settings.evaluation, reading, facts.pad_id)
 
 
 @objective_for.register
@@ -105,7 +105,7 @@ def _(task: LabelTask, facts: BaseFacts, settings: Settings) -> Classification:
         task,
         asked if room is None else min(asked, room),
         settings.evaluation,
-        facts.family.can_pack(facts.config),
+        way_to_read(facts.family, facts.config, task.output),
         facts.pad_id,
         facts.family.first_position(facts.config),
         int(getattr(facts.config, "type_vocab_size", 0) or 0),

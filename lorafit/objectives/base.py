@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 from lorafit.decoding import BeamSearch, Strategy
 from lorafit.files import JsonObject
 from lorafit.metrics.scoring import Scores
-from lorafit.models import Model, take_packed_rows
+from lorafit.models import Model, Reading, take_packed_rows
 from lorafit.training import Batch, ProcessGroup
 
 RowT = TypeVar("RowT")
@@ -89,7 +89,7 @@ class Objective(ABC, Generic[RowT, ExampleT, BatchT]):
     """
 
     progress_name: ClassVar[str]  # what predicting is called while it takes a while
-    packs: bool  # whether examples share a row
+    reading: Reading  # how the net reads several examples
 
     @abstractmethod
     def encoder(self, tokenizer: PreTrainedTokenizerBase) -> Encoder[RowT, ExampleT]:
@@ -172,7 +172,7 @@ class Objective(ABC, Generic[RowT, ExampleT, BatchT]):
 
     def prepare(self, model: Model) -> None:
         """Let the net take packed rows, where it can."""
-        if self.packs:
+        if self.reading == "packed":
             take_packed_rows(model.net)
 
 

@@ -16,7 +16,7 @@ from lorafit.data.labelled import EncodedText, LabelBatch, encode_labelled, pack
 from lorafit.errors import DropArgument, RecipeError
 from lorafit.files import JsonObject
 from lorafit.metrics.scoring import Scores, missing_metrics, score_by
-from lorafit.models import Model
+from lorafit.models import Model, Reading
 from lorafit.objectives.base import AnswerOptions, Encoded, Objective, Prediction, Validation
 from lorafit.recipe import EvalSection
 from lorafit.tasks import LabelTask
@@ -62,7 +62,7 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
     task: LabelTask
     max_length: int  # tokens of an example, at most
     evaluation: EvalSection
-    packs: bool
+    reading: Reading
     pad_id: int
     first_position: int  # the position id of an example's first token
     num_types: int
@@ -76,9 +76,10 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
     @override
     def collate(self, parts: Sequence[Sequence[EncodedText]]) -> LabelBatch:
         examples, counts = [example for part in parts for example in part], [len(part) for part in parts]
-        if self.packs:
+        if self.reading == "packed":
             return pack_labelled(examples, self.first_position, counts)
-        return pad_labelled(examples, self.pad_id, counts)
+        batch = pad_labelled(examples, self.pad_id, counts)
+        return batch if self.reading == "padded" else replace(batch, attention_mask=None)
 
     @override
     def loss_sums(self, model: Model, batch: LabelBatch, label_smoothing: Sequence[float]) -> Tensor:

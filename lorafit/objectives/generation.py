@@ -20,7 +20,7 @@ from lorafit.decoding import BeamSearch, Strategy, batches_of, generate
 from lorafit.files import JsonObject
 from lorafit.metrics.scorers import SCORERS
 from lorafit.metrics.scoring import Scores, missing_metrics, score_texts
-from lorafit.models import Model
+from lorafit.models import Model, Reading
 from lorafit.objectives.base import AnswerOptions, Encoded, Objective, Prediction, Validation
 from lorafit.recipe import DecodeSection, EvalSection
 from lorafit.tasks import Generation as GenerationTask
@@ -73,7 +73,7 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
     max_length: int  # tokens of an example, at most
     decode: DecodeSection
     evaluation: EvalSection
-    packs: bool
+    reading: Reading
     pad_id: int
 
     progress_name: ClassVar[str] = "decoding"
@@ -85,9 +85,10 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
     @override
     def collate(self, parts: Sequence[Sequence[EncodedPair]]) -> SequenceBatch:
         examples, counts = [example for part in parts for example in part], [len(part) for part in parts]
-        if self.packs:
+        if self.reading == "packed":
             return pack(examples, self.max_length, counts)
-        return pad(examples, self.max_length, self.pad_id, counts)
+        batch = pad(examples, self.max_length, self.pad_id, counts)
+        return batch if self.reading == "padded" else replace(batch, attention_mask=None)
 
     @override
     def loss_sums(self, model: Model, batch: SequenceBatch, label_smoothing: Sequence[float]) -> Tensor:

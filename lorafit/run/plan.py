@@ -12,15 +12,38 @@ from transformers import PretrainedConfig
 
 from lorafit.data import Split
 from lorafit.data.batches import num_batches
+from lorafit.decoding.session import Way, way_to_decode
 from lorafit.errors import Advice, RecipeError, SetKey
 from lorafit.methods import Method
-from lorafit.models import FAMILIES, Family, Model, family_of, load_config, skeleton, tie_note
+from lorafit.models import (
+    FAMILIES,
+    Family,
+    Model,
+    Reading,
+    family_of,
+    is_proven,
+    load_config,
+    skeleton,
+    tie_note,
+)
 from lorafit.objectives import AnyObjective, BaseFacts, Settings, objective_for
 from lorafit.recipe import TrainSection
 from lorafit.run.recipes import Recipe, open_recipe
 from lorafit.run.warm_start import plan_warm_start
 from lorafit.tasks import PRESETS, Rows, Task, load_rows
 from lorafit.training import Schedule, check_shardable, count_steps, count_warmup
+
+_READINGS: dict[Reading, str] = {
+    "packed": "",
+    "padded": "examples are padded instead of sharing a row",
+    "single": "examples are read one at a time",
+}
+_DECODINGS: dict[Way, str] = {
+    "tree": "",
+    "reorder": "beams do not share a cache",
+    "separate": "texts are decoded one at a time",
+    "reread": "nothing is cached while decoding",
+}
 
 
 @dataclass(frozen=True)
@@ -115,8 +138,21 @@ def make_plan(recipe: Recipe) -> Plan:
         rows_known=counted is not None,
         schedule=make_schedule(recipe.train, num_rows),
         notes=(*rows.notes, *([start] if start else [])),
-        warnings=(*shortfalls, *((tied,) if tied else ())),
+        warnings=(*shortfalls, *((tied,) if tied else ()), *_slower_ways(facts, objective, task)),
     )
+
+
+def _slower_ways(facts: BaseFacts, objective: AnyObjective, task: Task) -> tuple[str, ...]:
+    """One note on what is done the slow way, since the fast one is not proven for the architecture; mostly none."""
+    if is_proven(facts.family):
+        return ()
+    if task.output == "text":
+        ways = [_READINGS[objective.reading], _DECODINGS[way_to_decode(facts.config)]]
+    else:  # padded is as fast as it gets where the way to the labels is known to the net alone
+        ways = [_READINGS["single"]] if objective.reading == "single" else []
+    said = " and ".join(way for way in ways if way)
+    why = f"on a small copy of this {facts.family.model_type} nothing faster gave the same numbers, or none was made"
+    return (f"{said}: {why}",) if said else ()
 
 
 def make_schedule(train: TrainSection, num_train_rows: int) -> Schedule:

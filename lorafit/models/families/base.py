@@ -76,12 +76,8 @@ class Family:
     tiny: Tiny
 
     # What may be done with it. An architecture of which nothing is known may do nothing but run.
-    pluggable_attention: bool = (
-        False  # attention goes through AttentionInterface and needs no more than q, k, v
-    )
-    positions_and_masks: bool = (
-        False  # position enters by position_ids alone; a mask [n, 1, q, k] is obeyed as given
-    )
+    pluggable_attention: bool = False  # goes through AttentionInterface: examples may share a row
+    positions_and_masks: bool = False  # position enters by position_ids alone: beams may share a cache
     bare_output: bool = False  # logits are the output embedding times the last hidden state, and nothing else
     idle_key_bias: bool = False  # absolute positions: a bias on every key changes no attention
     counts_from_pad: bool = False  # positions begin behind the pad token's id, as fairseq has them
@@ -245,14 +241,6 @@ class Family:
             return False
         windows = (self.window(config, layer) for layer in range(text.num_hidden_layers))
         return any(window is not None and (limit is None or window < limit) for window in windows)
-
-    def can_pack(self, config: PretrainedConfig) -> bool:
-        """Whether examples may share a row (`models.packing`), each attending to itself alone."""
-        return self.pluggable_attention and not self.has_window(config)
-
-    def can_share_cache(self, config: PretrainedConfig) -> bool:
-        """Whether the beams of a prompt may share a row of the KV cache (`decoding.session`)."""
-        return self.positions_and_masks and not self.has_window(config)
 
     def has_bare_output(self, config: PretrainedConfig) -> bool:
         """Whether logits are the output embedding times the last hidden state: no scale, no soft-capping."""
