@@ -51,6 +51,14 @@ def train(
             show_default=False,
         ),
     ] = None,
+    show_anyway: Annotated[
+        bool,
+        typer.Option(
+            "--show-anyway",
+            help="Show the result of a finished run although its data, its base or the adapter that it started from "
+            "have changed since.",
+        ),
+    ] = False,
     extend: Annotated[
         str | None,
         typer.Option(
@@ -76,7 +84,8 @@ def train(
 ) -> None:
     """Train a recipe, score the result and leave an adapter folder.
 
-    The same command again continues an interrupted run, and shows the result of a finished one. SIGTERM, SIGINT,
+    The same command again continues an interrupted run, and shows the result of a finished one; if its data, its base
+    or the adapter that it started from have changed since, that is said instead. SIGTERM, SIGINT,
     SIGUSR1 and SIGUSR2 save a checkpoint and end with exit code 75. `adapter` is the best epoch: the one with the
     lowest validation loss (for tasks with labels, the best headline score).
     """
@@ -89,7 +98,7 @@ def train(
     chosen = all_overrides(overrides, unset)
     chosen += [f"train.init_from={init_from}"] if init_from is not None else []
     chosen += [parse_length("--extend", extend)] if extend is not None else []
-    options = TrainOptions(resume, extend is not None)
+    options = TrainOptions(resume, extend is not None, show_anyway)
     with stoppable(time_limit, distributed=True) as group:
         plans = group.leader_first(lambda: _plans(recipe, chosen, seed, seeds))
         plan = next(iter(plans.values()))

@@ -16,6 +16,7 @@ from typing import Protocol
 from lorafit.data.readers import Reader, reader_for
 from lorafit.data.rows import RawRow
 from lorafit.errors import DataError, NotFoundError, Remedy
+from lorafit.hashes import file_hash
 
 _GZIP_MARK = b"\x1f\x8b"
 
@@ -195,7 +196,6 @@ def _read(path: Path, reader: Reader) -> Iterator[RawRow]:
 
 def _file_hash(path: Path) -> str:
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return file_hash(path)
     except OSError as error:
         raise NotFoundError(f"{path}: cannot be read: {error.strerror}") from None

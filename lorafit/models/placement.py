@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import nn
 
 from lorafit.errors import OutOfMemoryError, SetKey
-from lorafit.models.model import Model
+
+if TYPE_CHECKING:
+    from lorafit.models.model import Model
+
+Dtype = Literal["float32", "bfloat16"]
+"""A number format of frozen weights."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class Placement:
     dtype: torch.dtype
 
     @staticmethod
-    def of(dtype: Literal["auto", "float32", "bfloat16"]) -> Placement:
+    def of(dtype: Literal["auto"] | Dtype) -> Placement:
         """The GPU where there is one. "auto" is bfloat16 on a GPU that has it, float32 elsewhere: on most CPUs
         bfloat16 is slower than float32."""
         has_gpu = torch.cuda.is_available()
@@ -31,6 +36,11 @@ class Placement:
             has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
             return Placement(device, torch.bfloat16 if has_bf16 else torch.float32)
         return Placement(device, getattr(torch, dtype))
+
+    @property
+    def dtype_name(self) -> Dtype:
+        """As recipes spell it."""
+        return "bfloat16" if self.dtype == torch.bfloat16 else "float32"
 
     def move(self, model: Model) -> None:
         """Move the net there as it is."""
@@ -55,6 +65,10 @@ class Placement:
         if self.dtype == torch.float32:
             return nullcontext()
         return torch.autocast(self.device.type, self.dtype)
+
+
+LOADED = Placement(torch.device("cpu"), torch.float32)
+"""That of a model which was loaded and not yet moved."""
 
 
 @contextmanager

@@ -203,7 +203,8 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
         @torch.inference_mode()
         def outputs_of(indices: Sequence[int]) -> list[Tensor]:
             batch = self.collate([[examples[i] for i in indices]]).to(model.device)
-            return list(label_outputs(model, batch).float().cpu())
+            with model.placement.autocast():
+                return list(label_outputs(model, batch).float().cpu())
 
         was_training = model.net.training
         model.net.eval()

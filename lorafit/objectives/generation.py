@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -26,6 +26,8 @@ from lorafit.recipe import DecodeSection, EvalSection
 from lorafit.tasks import Generation as GenerationTask
 from lorafit.tasks import ReferenceGroup, group_references
 from lorafit.training import ProcessGroup, language_model_loss_sums
+
+ItemT = TypeVar("ItemT")
 
 _VALIDATION_TOKENS = 4096  # tokens in a packed row while validating
 
@@ -106,7 +108,8 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
 
         def loss_of(batch: Sequence[EncodedPair]) -> tuple[float, int]:
             collated = self.collate([batch])
-            return self.loss_sums(model, collated, [0.0]).item(), collated.num_targets[0]
+            with model.placement.autocast():
+                return self.loss_sums(model, collated, [0.0]).item(), collated.num_targets[0]
 
         model.net.eval()
         sums = list(group.map(_validation_batches(examples), loss_of))
@@ -148,7 +151,7 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
             texts = self._texts(model, chosen, search, len(batch), group.should_stop_within_item)
             return [Prediction(batch[i], text) for i, text in texts]
 
-        with nullcontext() if group.lockstep else lora.merged(model.net):
+        with nullcontext() if group.lockstep else _merged(model):
             yield from group.map(batches, decode)
 
     @override
@@ -158,7 +161,7 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
         search = self.beam_search(model)
         strategy = search if options.strategy is None else options.strategy(search)
         prompts = [row.prompt for row in rows]
-        with lora.merged(model.net):
+        with _merged(model):
             yield from self._texts(
                 model, prompts, strategy, options.batch_size, group.should_stop_within_item
             )
@@ -176,9 +179,8 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
         end = str(tokenizer.decode([end_of_text(tokenizer)]))
         ids = self._prompt_ids(model, prompts)
         stops = [end, *([self.task.stop_text] if self.task.stop_text else [])]
-        for index, tokens in generate(
-            model.net, ids, strategy, batch_size=batch_size, should_stop=should_stop
-        ):
+        generated = generate(model.net, ids, strategy, batch_size=batch_size, should_stop=should_stop)
+        for index, tokens in _computed(model, generated):
             text = str(tokenizer.decode(tokens, clean_up_tokenization_spaces=False))
             for stop in stops:
                 text = text.split(stop)[0]
@@ -246,6 +248,26 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
     def _prompt_ids(self, model: Model, prompts: Sequence[str]) -> list[list[int]]:
         tokenizer = model.require_tokenizer()
         return encode_prompts(tokenizer, prompts, self._form(tokenizer))
+
+
+@contextmanager
+def _merged(model: Model) -> Iterator[None]:
+    """The LoRA layers are merged inside the block, by products in the model's number format."""
+    with ExitStack() as stack:
+        with model.placement.autocast():
+            stack.enter_context(lora.merged(model.net))
+        yield
+
+
+def _computed(model: Model, generated: Iterator[ItemT]) -> Iterator[ItemT]:
+    """Each item, computed in the model's number format; in between, that of whoever takes it holds."""
+    while True:
+        with model.placement.autocast():
+            try:
+                item = next(generated)
+            except StopIteration:
+                return
+        yield item
 
 
 def _has_reference(group: ReferenceGroup) -> bool:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lorafit.errors import Advice, ChangeArgument, NotFoundError, RecipeError, SetArgument
+from lorafit.adapters import read_adapter
+from lorafit.errors import ChangeArgument, DataError, LorafitError, NotFoundError, RecipeError, SetArgument
 from lorafit.files import JsonObject, new_folder, tidy, write_json, write_jsonl, write_text
-from lorafit.recipe import Recipe, differing_keys, to_toml
-from lorafit.run.checkpoint import Checkpoint, copy_linked, newest_checkpoint
+from lorafit.recipe import Recipe, to_toml
+from lorafit.run.checkpoint import (
+    PROGRESS_FILE,
+    Checkpoint,
+    checkpoint_folders,
+    copy_linked,
+    newest_checkpoint,
+)
+from lorafit.run.inputs import Input, Inputs
 from lorafit.run.lock import LOCK_FILE
 from lorafit.run.options import Resume
-from lorafit.run.recipes import open_recipe
-
-_LENGTH = ("train.epochs", "train.max_steps")  # what extending a run may change
 
 
 @dataclass(frozen=True)
@@ -68,36 +74,37 @@ class RunFolder:
         """Predictions so far, while they are being made."""
         return self.path / "predicting" / f"{split}.jsonl"
 
-    def check(self, recipe: Recipe, *, extend: bool = False) -> bool:
-        """Whether `recipe` makes the run in this folder longer. Nothing is changed.
-
-        Raises RecipeError when the folder holds something else, or a run of another recipe (with `extend`, of a recipe
-        that differs in more than its length).
-        """
-        if not self.recipe.is_file():
-            strange = self.path.exists() and (not self.path.is_dir() or self._has_strange_files())
-            if strange:
-                raise RecipeError(
-                    f"{self.path}: already exists and is not a run folder", ChangeArgument("output")
-                )
-            return False
-        changed = differing_keys(recipe, open_recipe(self.recipe))
-        other = [line for line in changed if not line.startswith(_LENGTH)]
-        if changed and not (extend and not other):
-            longer = [] if other else [SetArgument("extend", True, "makes this run longer")]
+    def is_begun(self) -> bool:
+        """Whether there is a run in this folder. Raises RecipeError when it holds something else."""
+        if self.recipe.is_file():
+            return True
+        if self.path.exists() and (not self.path.is_dir() or self._has_strange_files()):
             raise RecipeError(
-                f"{self.path}: holds a run of another recipe (changed: {'; '.join(changed)})",
-                ChangeArgument("output"),
-                Advice("delete it"),
-                *longer,
+                f"{self.path}: already exists and is not a run folder", ChangeArgument("output")
             )
-        return bool(changed)
+        return False
+
+    def recorded_inputs(self) -> Inputs | None:
+        """What the run in this folder was made of, as far as it was written down; None while nothing is made yet.
+
+        Raises DataError for a file that does not hold it as it should.
+        """
+        if self.scores.is_file():
+            scores = _read_object(self.scores)
+            return _inputs(self.scores, scores) if "inputs" in scores else self._inputs_of_adapter()
+        for folder in checkpoint_folders(self.checkpoints):
+            with contextlib.suppress(DataError):  # damaged: an older one will be taken
+                state = _read_object(folder / PROGRESS_FILE)
+                if "inputs" in state:
+                    return _inputs(folder / PROGRESS_FILE, state)
+                return Inputs(
+                    {"base.weights": Input("", str(state.get("weights_hash")))}
+                )  # an earlier lorafit
+        return None
 
     def result(self) -> JsonObject | None:
         """The scores of a finished run."""
-        if not self.scores.is_file():
-            return None
-        return dict(json.loads(self.scores.read_text(encoding="utf-8")))
+        return _read_object(self.scores) if self.scores.is_file() else None
 
     def begin(self, recipe: Recipe, resume: Resume) -> Found:
         """Prepare the folder to continue from the newest valid checkpoint, or to start. It must be locked.
@@ -129,6 +136,13 @@ class RunFolder:
         shutil.rmtree(self.path / "predicting", ignore_errors=True)
         write_json(self.scores, scores)
 
+    def _inputs_of_adapter(self) -> Inputs:
+        """Those of a finished run of an earlier lorafit; none where its adapter cannot be read."""
+        try:
+            return Inputs.of_card(read_adapter(self.adapter).card)
+        except LorafitError:
+            return Inputs({})
+
     def _put_back_best(self, checkpoint: Checkpoint) -> None:
         """The best adapter as it was at the checkpoint: a later one belongs to steps that are repeated."""
         if checkpoint.best is None:
@@ -145,3 +159,18 @@ class RunFolder:
 
     def _has_strange_files(self) -> bool:
         return any(path.name != LOCK_FILE for path in self.path.iterdir())
+
+
+def _read_object(path: Path) -> JsonObject:
+    """A JSON object. Raises DataError for anything else."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from None
+
+
+def _inputs(path: Path, document: JsonObject) -> Inputs:
+    try:
+        return Inputs.of_json(document["inputs"])
+    except (TypeError, AttributeError):
+        raise DataError(f"{path}: inputs: not what lorafit writes there") from None
