@@ -15,11 +15,12 @@ from lorafit.data import LabelRow
 from lorafit.data.labelled import EncodedText, LabelBatch, encode_labelled, pack_labelled, pad_labelled
 from lorafit.errors import DropArgument, RecipeError
 from lorafit.files import JsonObject
-from lorafit.metrics.scoring import Scores, missing_metrics, score_by
+from lorafit.metrics.scoring import Scores, missing_metrics
 from lorafit.models import Model
 from lorafit.objectives.base import AnswerOptions, Encoded, Objective, Prediction, Validation
 from lorafit.recipe import EvalSection
 from lorafit.tasks import LabelTask
+from lorafit.tasks.scoring import score_labels
 from lorafit.training import ProcessGroup, label_loss_sum, label_loss_sums
 
 _TOKENS_AT_ONCE = 4096  # padding included
@@ -178,17 +179,9 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
     def _score(
         self, rows: Sequence[LabelRow], predictions: Sequence[Prediction], names: Sequence[str] | None
     ) -> Scores:
-        """The task's metrics, or those named, over all rows and over each part. Without labels there are no scores."""
-        labelled = zip(rows, predictions, strict=True)
-        known = [(row.part, row.label, p.value) for row, p in labelled if row.label is not None]
-        if not known:
-            return Scores({"all": {}}, {}, notes=("this split has no labels, so nothing is scored",))
-        as_kind = int if self.task.labels else float
-        return score_by(
-            self.task.find_metrics(names),
-            [as_kind(value) for _, _, value in known],
-            [as_kind(label) for _, label, _ in known],
-            splits=[part for part, _, _ in known],
+        answers = [float(prediction.value) for prediction in predictions]
+        return score_labels(
+            self.task, answers, [row.label for row in rows], [row.part for row in rows], names
         )
 
     def _outputs(

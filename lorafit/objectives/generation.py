@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -19,12 +19,13 @@ from lorafit.data.encode import EncodedPair, TextFormat, encode_pairs, encode_pr
 from lorafit.decoding import BeamSearch, Strategy, batches_of, generate
 from lorafit.files import JsonObject
 from lorafit.metrics.scorers import SCORERS
-from lorafit.metrics.scoring import Scores, missing_metrics, score_texts
+from lorafit.metrics.scoring import Scores, missing_metrics
 from lorafit.models import Model
 from lorafit.objectives.base import AnswerOptions, Encoded, Objective, Prediction, Validation
 from lorafit.recipe import DecodeSection, EvalSection
 from lorafit.tasks import Generation as GenerationTask
-from lorafit.tasks import ReferenceGroup, group_references
+from lorafit.tasks import group_references
+from lorafit.tasks.scoring import score_groups
 from lorafit.training import ProcessGroup, language_model_loss_sums
 
 ItemT = TypeVar("ItemT")
@@ -211,26 +212,10 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
 
     @override
     def score(self, rows: Sequence[TextRow], predictions: Sequence[Prediction]) -> Scores:
-        """By the task's scorer, over the whole split and over its parts where it has them.
-
-        A text whose every reference is empty is left out, and a note says so: hours of decoding must not be lost.
-        """
-        answers = list(zip(group_references(rows), predictions, strict=True))
-        scored = [(group, answer) for group, answer in answers if _has_reference(group)]
-        parts = [group.part for group, _ in scored]
-        scores = score_texts(
-            SCORERS[self.task.scorer],
-            [str(answer.value) for _, answer in scored],
-            [group.references for group, _ in scored],
-            metrics=self.task.metrics if self.evaluation.metrics is None else self.evaluation.metrics,
-            splits=parts if any(parts) else None,
-        )
-        if num_left_out := len(answers) - len(scored):
-            note = (
-                f"{num_left_out} of {len(answers)} texts have no reference but empty ones and are not scored"
-            )
-            return replace(scores, notes=(*scores.notes, note))
-        return scores
+        """By the task's scorer."""
+        metrics = self.task.metrics if self.evaluation.metrics is None else self.evaluation.metrics
+        answers = [str(prediction.value) for prediction in predictions]
+        return score_groups(SCORERS[self.task.scorer], answers, group_references(rows), metrics)
 
     @override
     def missing_metrics(self) -> Mapping[str, str]:
@@ -268,10 +253,6 @@ def _computed(model: Model, generated: Iterator[ItemT]) -> Iterator[ItemT]:
             except StopIteration:
                 return
         yield item
-
-
-def _has_reference(group: ReferenceGroup) -> bool:
-    return any(text.strip() for text in group.references)
 
 
 def _validation_batches(examples: Sequence[EncodedPair]) -> list[list[EncodedPair]]:

@@ -58,6 +58,11 @@ class Regression(LabelTask):
             raise ValueError(f"{self.label} {value!r} is not a number{bounds}")
         return score
 
+    @override
+    def parse_answer(self, value: object) -> float:
+        """Any number: a system may answer outside the range."""
+        return self.model_copy(update={"range": None}).parse_label(value)
+
 
 def _number(value: object) -> float:
     """A number, written out or not; NaN for anything else."""

@@ -25,9 +25,7 @@ Change = Callable[[Runner], Path]
 
 
 @pytest.fixture
-def run(
-    runner: Callable[..., Runner], make_base: Callable[..., Path], e2e_dir: Path, tmp_path: Path
-) -> Runner:
+def run(runner: Callable[..., Runner], e2e_dir: Path, tmp_path: Path) -> Runner:
     """A run with data and a base of its own, which starts from another one's adapter."""
     first = runner("first", train__max_steps=1)
     first()
