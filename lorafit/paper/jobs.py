@@ -69,7 +69,8 @@ class Job:
         if recorded is None:
             return []
         recipe = open_recipe(self.output / "recipe.toml")
-        return recorded.changed(Inputs.of(recipe, load_rows(recipe.task, recipe.data)))
+        now = Inputs.of(recipe, load_rows(recipe.task, recipe.data))
+        return [*recorded.changed(now), *recorded.added(now)]
 
 
 @dataclass(frozen=True)

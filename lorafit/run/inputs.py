@@ -6,7 +6,7 @@ it is told whether a folder holds this very run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,9 @@ class Input:
     sha256: str
 
 
+Look = Callable[[], Input | None]
+
+
 @dataclass(frozen=True)
 class Inputs:
     """By name: `data.train`, `data.valid`, `data.test`, `base.config`, `base.weights`, `base.tokenizer`,
@@ -47,13 +50,21 @@ class Inputs:
             "train.init_from": recipe.train.init_from,
             "method.init_from": recipe.method.warm_start_source,
         }
-        looks: dict[str, Callable[[], Input | None]] = {
-            **{f"{_DATA}{split}": partial(_rows, rows, split) for split in rows.splits_of_run},
-            "base.config": partial(_base_config, recipe.model),
-            "base.weights": partial(_base_weights, recipe.model),
-            "base.tokenizer": partial(_base_tokenizer, recipe.model),
-            **{name: partial(_adapter, folder) for name, folder in starts.items() if folder is not None},
-        }
+        return Inputs._of(
+            {
+                **{f"{_DATA}{split}": partial(_rows, rows, split) for split in rows.splits_of_run},
+                **_looks_at_base(recipe.model),
+                **{name: partial(_adapter, folder) for name, folder in starts.items() if folder is not None},
+            }
+        )
+
+    @staticmethod
+    def of_evaluation(rows: Rows, split: Split, model: ModelSection) -> Inputs:
+        """What an adapter is scored with."""
+        return Inputs._of({f"{_DATA}{split}": partial(_rows, rows, split), **_looks_at_base(model)})
+
+    @staticmethod
+    def _of(looks: Mapping[str, Look]) -> Inputs:
         found = {name: _if_there(look) for name, look in looks.items()}
         return Inputs({name: each for name, each in found.items() if each is not None})
 
@@ -85,45 +96,45 @@ class Inputs:
     @property
     def data(self) -> dict[str, str]:
         """The hash of every split."""
-        splits = {name: each for name, each in self.by_name.items() if name.startswith(_DATA)}
-        return {name.removeprefix(_DATA): each.sha256 for name, each in splits.items()}
+        return {name.removeprefix(_DATA): self.by_name[name].sha256 for name in self._splits()}
 
     @property
     def others(self) -> dict[str, str]:
         """The hash of every other one for which a card has no place of its own."""
-        places = ("base.config", "base.weights")
-        rest = {name: each for name, each in self.by_name.items() if name not in places}
-        return {name: each.sha256 for name, each in rest.items() if not name.startswith(_DATA)}
+        placed = {"base.config", "base.weights", *self._splits()}
+        return {name: each.sha256 for name, each in self.by_name.items() if name not in placed}
 
     def changed(self, now: Inputs) -> list[str]:
-        """`data.train (rows.csv)` for each one of `now` that was another, or is a split that the run did not have.
+        """`data.train (rows.csv)` for each one that is another now."""
+        common = [name for name in now.by_name if name in self.by_name]
+        return now._named(name for name in common if self.sha256(name) != now.sha256(name))
 
-        Nothing is said of what is not known of these.
-        """
-        comparable = [
-            name for name in now.by_name if name in self.by_name or (name.startswith(_DATA) and self.data)
-        ]
-        changed = [name for name in comparable if self.sha256(name) != now.sha256(name)]
-        return [f"{name} ({now.by_name[name].where})" for name in changed]
+    def added(self, now: Inputs) -> list[str]:
+        """Splits of `now` that the run did not have, where its splits are known."""
+        return now._named(name for name in now._splits() if self.data and name not in self.by_name)
 
     def unknown(self, now: Inputs) -> list[str]:
-        """Those of `now` that are not known of these, though the run had them."""
-        return [
-            name
-            for name in now.by_name
-            if name not in self.by_name and not (name.startswith(_DATA) and self.data)
-        ]
+        """Names of those of `now` that the run had and that are not known of it."""
+        added = now._splits() if self.data else ()
+        return [name for name in now.by_name if name not in self.by_name and name not in added]
 
     def gone(self, now: Inputs) -> list[str]:
-        """Those of these that are not among `now`."""
-        return [
-            f"{name} ({each.where})" if each.where else name
-            for name, each in self.by_name.items()
-            if name not in now.by_name
-        ]
+        """Those that are not among `now`."""
+        return self._named(name for name in self.by_name if name not in now.by_name)
+
+    def _splits(self) -> list[str]:
+        return [name for name in self.by_name if name.startswith(_DATA)]
+
+    def _named(self, names: Iterable[str]) -> list[str]:
+        return [f"{name} ({where})" if (where := self.by_name[name].where) else name for name in names]
 
 
-def _if_there(look: Callable[[], Input | None]) -> Input | None:
+def _looks_at_base(model: ModelSection) -> dict[str, Look]:
+    looks = {"base.config": _base_config, "base.weights": _base_weights, "base.tokenizer": _base_tokenizer}
+    return {name: partial(look, model) for name, look in looks.items()}
+
+
+def _if_there(look: Look) -> Input | None:
     try:
         return look()
     except (NotFoundError, DataError):

@@ -32,7 +32,7 @@ class Changes:
         keys = differing_keys(recipe, kept)
         found = ("task.",) if recorded.sha256("data.train") != now.sha256("data.train") else ()
         return Changes(
-            recorded.changed(now),
+            [*recorded.changed(now), *recorded.added(now)],
             [key for key in keys if key.startswith(_LENGTH)],
             [key for key in keys if not key.startswith((*_LENGTH, *found))],
         )
@@ -63,11 +63,16 @@ def finished_result(
     return result
 
 
+def is_resolved(kept: Recipe, recipe: Recipe) -> bool:
+    """Whether `kept` is `recipe` with what its task found in the training rows."""
+    return all(key.startswith("task.") and key.endswith(" -> None") for key in differing_keys(recipe, kept))
+
+
 def check_goes_on(folder: RunFolder, now: Inputs, options: TrainOptions) -> None:
     """Before an unfinished run goes on with inputs that are all there. Raises RecipeError where they are others."""
     recorded = folder.recorded_inputs()
     if recorded is not None and options.resume != "never":
-        changes = Changes([*recorded.changed(now), *recorded.gone(now)], (), ())
+        changes = Changes([*recorded.changed(now), *recorded.added(now), *recorded.gone(now)], (), ())
         _refuse(folder, changes, options, inputs_count=True, is_finished=False)
 
 

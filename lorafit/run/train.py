@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lorafit.errors import RUN_AGAIN, InterruptedRunError
+from lorafit.errors import RUN_AGAIN, InterruptedRunError, NotFoundError
 from lorafit.files import JsonObject
 from lorafit.models.placement import clear_out_of_memory
-from lorafit.recipe import Recipe
 from lorafit.run.checkpointer import Checkpointer, RunState
 from lorafit.run.evaluator import Evaluator, RunEvaluator, notes_on_metrics
 from lorafit.run.events import Event, EventLog, Note, Report
@@ -20,9 +19,11 @@ from lorafit.run.folder import Found, RunFolder
 from lorafit.run.lock import locked
 from lorafit.run.options import TrainOptions
 from lorafit.run.plan import Plan, make_schedule
-from lorafit.run.same_run import check_goes_on, finished_result
+from lorafit.run.recipes import Recipe, open_recipe
+from lorafit.run.same_run import check_goes_on, finished_result, is_resolved
 from lorafit.run.session import LoadedBase, attach, load
 from lorafit.run.trainer import Trainer
+from lorafit.tasks import load_rows
 from lorafit.training import ProcessGroup
 
 
@@ -61,6 +62,24 @@ def train(
         stack.callback(lambda: log.close() if log is not None else None)
         scores = _run(plan, base, folder, found, _Reporter(log, report), group)
     return _train_result(folder, scores, plan.scored_split)
+
+
+def finished_without(
+    missing: NotFoundError, recipe: Recipe, output: Path | None, options: TrainOptions, report: Report
+) -> TrainResult:
+    """The result of a finished run that cannot be planned any more, since something of it is `missing`.
+
+    Raises `missing` where the folder does not hold such a run, and RecipeError where what is left of its inputs has
+    changed.
+    """
+    folder = RunFolder.of(recipe, output)
+    kept = open_recipe(folder.recipe) if folder.is_begun() and not options.extend else None
+    if kept is None or not is_resolved(kept, recipe):
+        raise missing
+    scores = finished_result(folder, kept, load_rows(kept.task, kept.data), options, report)
+    if scores is None:
+        raise missing
+    return _train_result(folder, scores, str(scores.get("split")), already_finished=True)
 
 
 def _run(

@@ -70,7 +70,11 @@ def test_rows(run: Runner) -> Path:
 
 
 def weights(run: Runner) -> Path:
-    path = run.base / "model.safetensors"
+    return weights_of(run.base)
+
+
+def weights_of(base: Path) -> Path:
+    path = base / "model.safetensors"
     content = bytearray(path.read_bytes())
     content[-2] ^= 1
     path.write_bytes(content)
@@ -224,6 +228,30 @@ def test_a_split_that_comes_or_goes_is_a_change(labelled: Callable[..., TrainRes
         labelled()
     (tmp_path / "kept").rename(valid)
     assert not labelled().already_finished
+
+
+def test_a_finished_run_without_its_data_and_base_is_shown(cli: Callable[..., Any], tmp_path: Path) -> None:
+    base, rows = save_encoder(tmp_path / "encoder", "roberta"), tmp_path / "rows.jsonl"
+    write_labelled(rows, ("bad", "good"))
+    data = {"data__train": str(rows), "data__valid": str(rows), "data__dir": None, "train__epochs": 1}
+    changes = {"task__name": "classification", **data}
+    recipe = write_recipe(
+        tmp_path / "labels.toml", base, tmp_path, **{k: v for k, v in changes.items() if v is not None}
+    )
+    command = ("train", recipe, "--output", tmp_path / "run", "--json")
+    scores = json.loads(cli(*command).stdout)["scores"]
+    rows.rename(tmp_path / "kept")
+    shown = cli(*command)
+    assert json.loads(shown.stdout)["scores"] == scores
+    assert f"not here any more: data.train ({rows})" in shown.stderr
+    base.rename(tmp_path / "away")
+    assert "base.weights" in cli(*command).stderr
+    assert "no such file" in cli(*command, "--resume", "never", code=3).stderr
+    assert "no such file" in cli(*command, "--set", "train.seed=3", code=3).stderr
+    (tmp_path / "away").rename(base)
+    weights_of(base)
+    assert "other inputs (changed since: base.weights" in cli(*command, code=2).stderr
+    assert json.loads(cli(*command, "--show-anyway").stdout)["scores"] == scores
 
 
 def test_what_is_gone_is_said_and_the_finished_run_is_shown(run: Runner) -> None:
