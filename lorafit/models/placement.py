@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import nn
 
 from lorafit.errors import OutOfMemoryError, SetKey
-
-if TYPE_CHECKING:
-    from lorafit.models.model import Model
 
 Dtype = Literal["float32", "bfloat16"]
 """A number format of frozen weights."""
@@ -42,17 +39,17 @@ class Placement:
         """As recipes spell it."""
         return "bfloat16" if self.dtype == torch.bfloat16 else "float32"
 
-    def move(self, model: Model) -> None:
+    def move(self, net: nn.Module) -> None:
         """Move the net there as it is."""
-        nn.Module.to(model.net, self.device)
+        nn.Module.to(net, self.device)
 
-    def place(self, model: Model) -> None:
+    def place(self, net: nn.Module) -> None:
         """Move the net there and cast its frozen parameters.
 
         A LayerNorm of which a part trains, as with BitFit, stays whole: it cannot compute in two formats at once.
         """
-        self.move(model)
-        for module in model.net.modules():
+        self.move(net)
+        for module in net.modules():
             own = list(module.parameters(recurse=False))
             if isinstance(module, nn.LayerNorm) and any(p.requires_grad for p in own):
                 continue

@@ -51,5 +51,5 @@ class RestoredAdapter:
         """
         bare = restore(self.adapter, base=self.base.base, force=self.base.force)
         model = replace(bare, placement=Placement.of(self.adapter.arithmetic.dtype))
-        model.placement.place(model)
+        model.placement.place(model.net)
         return model

@@ -122,7 +122,7 @@ def attach(
     method.attach(base.model, draws.init())
     if section.gradient_checkpointing:
         recompute_activations(base.model.net, draws)
-    base.model.placement.place(base.model)
+    base.model.placement.place(base.model.net)
     draw_from(base.model.net, draws)
     if section.parallel == "fsdp" and group.size > 1:
         group = group.in_lockstep()

@@ -15,12 +15,11 @@ from lorafit.models.placement import clear_out_of_memory
 from lorafit.run.checkpointer import Checkpointer, RunState
 from lorafit.run.evaluator import Evaluator, RunEvaluator, notes_on_metrics
 from lorafit.run.events import Event, EventLog, Note, Report
-from lorafit.run.folder import Found, RunFolder
+from lorafit.run.folder import Found, RunFolder, check_goes_on, finished_result, is_resolved
 from lorafit.run.lock import locked
 from lorafit.run.options import TrainOptions
 from lorafit.run.plan import Plan, make_schedule
 from lorafit.run.recipes import Recipe, open_recipe
-from lorafit.run.same_run import check_goes_on, finished_result, is_resolved
 from lorafit.run.session import LoadedBase, attach, load
 from lorafit.run.trainer import Trainer
 from lorafit.tasks import load_rows
@@ -92,7 +91,7 @@ def _run(
     try:
         group.stop_if_asked()
         if plan.recipe.eval.score_base and evaluator.has_rows and found.checkpoint is None:
-            base.model.placement.move(base.model)
+            base.model.placement.move(base.model.net)
             state.base_scores = evaluator.score("base").get("scores", {})
     except InterruptedRunError as error:
         reason = group.stop() or error
