@@ -91,8 +91,8 @@ def evaluate_restored(
     for note in notes_on_metrics(objective):
         report(note)
     inputs = _inputs(restored, loaded, split)
-    if options.data is None:
-        for changed in Inputs.of_card(adapter.card).changed(inputs):
+    for changed in Inputs.of_card(adapter.card).changed(inputs):
+        if options.data is None or not changed.startswith("data."):
             report(Note(f"{changed} has changed since {adapter.folder} was trained and scored"))
     evaluation = _evaluation(restored, Evaluator(objective, report, group), rows)
     result, lines = {**evaluation.scores.to_json(), "inputs": inputs.to_json()}, evaluation.lines

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lorafit.adapters import read_adapter
+from lorafit.adapters import BaseChoice, read_adapter
 from lorafit.errors import InterruptedRunError, NotFoundError, RecipeError, SetArgument
+from lorafit.recipe import EvalSection, Split
+from lorafit.run.events import Event, Note
+from lorafit.run.inputs import Inputs
 from lorafit.run.options import TrainOptions
 from lorafit.run.plan import load_plan
 from lorafit.run.train import TrainResult, train
 from lorafit.training import ProcessGroup
+from lorafit.verbs.evaluate import EvaluateOptions, evaluate
 from tests.run.conftest import Runner
 from tests.support.glue_recipes import write_recipe
 from tests.support.stops import StopAt
@@ -289,6 +294,34 @@ def test_a_run_of_an_earlier_lorafit_says_what_it_cannot_compare(run: Runner) ->
     assert_refused(run, place, "data.train", TrainOptions())
 
 
+def test_eval_says_what_changed_since(run: Runner) -> None:
+    adapter = run(train__epochs=1).adapter
+    said: list[str] = []
+
+    def say(event: Event) -> None:
+        said.extend([event.text] if isinstance(event, Note) else [])
+
+    def scores_of(split: Split, data: Path | None = None) -> dict[str, Any]:
+        said.clear()
+        options = EvaluateOptions(split, data)
+        section = EvalSection(metrics=("bleu",))
+        result = evaluate(adapter, BaseChoice(), options, section, say, ProcessGroup())
+        return dict(result.scores["inputs"])
+
+    before = scores_of("test")
+    assert before.keys() == {"data.test", "base.config", "base.weights", "base.tokenizer"}
+    assert said == []
+    places = test_rows(run), tokenizer(run)
+    after = scores_of("test")
+    assert after["data.test"]["sha256"] != before["data.test"]["sha256"]
+    assert said == [
+        f"{name} ({place}) has changed since {adapter} was trained and scored"
+        for name, place in zip(("data.test", "base.tokenizer"), places, strict=True)
+    ]
+    scores_of("test", data=run.data / "valid.txt")
+    assert [note.partition(" ")[0] for note in said] == ["base.tokenizer"]
+
+
 def test_a_file_that_was_only_touched_is_the_same(run: Runner) -> None:
     run(train__epochs=1)
     for path in (run.data / "train.txt", run.base / "model.safetensors"):
@@ -296,3 +329,13 @@ def test_a_file_that_was_only_touched_is_the_same(run: Runner) -> None:
         path.unlink()
         path.write_bytes(content)
     assert run(train__epochs=1).already_finished
+
+
+def test_looking_at_all_inputs_takes_no_time() -> None:
+    plan = load_plan("quickstart", [])
+    seconds = []
+    for _ in range(3):
+        began = time.perf_counter()
+        Inputs.of(plan.recipe, plan.rows)
+        seconds.append(time.perf_counter() - began)
+    assert min(seconds) < 0.3
