@@ -14,7 +14,7 @@ from typing import Any
 
 from lorafit.adapters import BaseChoice
 from lorafit.data import Split
-from lorafit.errors import RecipeError
+from lorafit.errors import NotFoundError, RecipeError
 from lorafit.interop.writers import WRITERS
 from lorafit.models import Model
 from lorafit.objectives.restored import RestoredAdapter
@@ -22,8 +22,9 @@ from lorafit.recipe import EvalSection, assignment
 from lorafit.run.events import Event, Note, Report
 from lorafit.run.options import Resume, TrainOptions
 from lorafit.run.plan import load_plan
+from lorafit.run.recipes import open_recipe
 from lorafit.run.stop import StopRequest
-from lorafit.run.train import TrainResult
+from lorafit.run.train import TrainResult, finished_without
 from lorafit.run.train import train as train_plan
 from lorafit.tasks import Task
 from lorafit.training import ProcessGroup, open_process_group
@@ -142,24 +143,31 @@ def train(
     output: StrPath | None = None,
     report: Report | None = None,
     resume: Resume = "auto",
+    show_anyway: bool = False,
 ) -> TrainResult:
     """Train a recipe file or shipped recipe, score it, and leave an adapter folder.
 
         run = lorafit.train("quickstart", {"train.seed": 2, "train.epochs": 1})
         run.scores["scores"], run.adapter
 
-    `overrides` sets keys of the recipe by "section.key"; None takes a key away, so that it has its default. `output`
-    is the run folder, by default runs/<recipe>/seed-<n>. `report` is told of every step, validation and note. The same
+    `overrides` sets keys of the recipe by "section.key"; None takes a key away, so that it has its default. `output` is
+    the run folder, by default runs/<recipe>/seed-<n>. `report` is told of every step, validation and note. The same
     call continues a run that was interrupted, and returns the result of a finished one; `resume` changes that ("must",
-    "never"). As with the command, a signal (Ctrl+C, too) saves a checkpoint and raises InterruptedRunError; started by
-    torchrun, all processes train one run. Raises RecipeError with a line for every fault of the recipe, NotFoundError
-    and DataError for data or a base that is missing or malformed, DivergedError where training goes wrong.
+    "never"). A run whose data, base or start have changed since is refused with a RecipeError, unless it is finished
+    and `show_anyway` is set. As with the command, a signal (Ctrl+C, too) saves a checkpoint and raises
+    InterruptedRunError; started by torchrun, all processes train one run. Raises RecipeError with a line for every
+    fault of the recipe, NotFoundError and DataError for data or a base that is missing or malformed, DivergedError
+    where training goes wrong.
     """
     name_or_path = recipe if isinstance(recipe, str) else Path(recipe)
     chosen = [assignment(name, value) for name, value in (overrides or {}).items()]
     with StopRequest() as stop, open_process_group(stop) as group:
-        plan = group.leader_first(lambda: load_plan(name_or_path, chosen))
-        options = TrainOptions(resume)
+        options = TrainOptions(resume, show_anyway=show_anyway)
+        try:
+            plan = group.leader_first(lambda: load_plan(name_or_path, chosen))
+        except NotFoundError as missing:
+            wanted = open_recipe(name_or_path, chosen)
+            return finished_without(missing, wanted, _path(output), options, report or log_notes)
         return train_plan(plan, _path(output), report or log_notes, options, group)
 
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from lorafit.adapters import version1
-from lorafit.adapters.card import FORMAT_VERSION, AdapterCard, FileCard
+from lorafit.adapters.card import FORMAT_VERSION, AdapterCard, ArithmeticCard, FileCard
 from lorafit.adapters.fingerprint import FINGERPRINT_FILE, Fingerprint
 from lorafit.adapters.model_card import model_card
 from lorafit.adapters.seal import changed_function, document_seal, function_seal
@@ -33,6 +33,13 @@ class Adapter:
     card: AdapterCard
     tensors: dict[str, Tensor]
     fingerprint: Fingerprint | None
+
+    @property
+    def arithmetic(self) -> ArithmeticCard:
+        """How it is computed where that stands in the card; else in the format of the fingerprint, if it has one."""
+        was_bfloat16 = self.fingerprint is not None and self.fingerprint.precision == "bfloat16"
+        guessed = ArithmeticCard(dtype="bfloat16" if was_bfloat16 else "float32", batch_size=16)
+        return self.card.arithmetic or guessed
 
     def on(self, base: str, revision: str | None) -> Adapter:
         """The same adapter, whose card names its base by another path or id."""
@@ -61,13 +68,16 @@ def write_adapter(
     return card
 
 
-def record_scores(folder: Path, scores: JsonObject) -> AdapterCard:
-    """Put scores into adapter.json and the model card of a folder; tensors and fingerprint stay untouched.
+def record_scores(folder: Path, scores: JsonObject, arithmetic: ArithmeticCard | None = None) -> AdapterCard:
+    """Put scores, and how they were computed, into adapter.json and the model card of a folder; tensors and fingerprint
+    stay untouched.
 
     A folder of an older format version becomes one of this version.
     """
     adapter = read_adapter(folder)
-    card = adapter.card.model_copy(update={"scores": scores})
+    card = adapter.card.model_copy(
+        update={"scores": scores, "arithmetic": arithmetic or adapter.card.arithmetic}
+    )
     if _read_document(folder)["format_version"] != FORMAT_VERSION:
         return write_adapter(folder, card, adapter.tensors, adapter.fingerprint)
     card = _sealed(card)

@@ -18,6 +18,7 @@ from lorafit.data.cells import shown
 from lorafit.data.readers import Reader, reader_for
 from lorafit.data.rows import RawRow
 from lorafit.errors import DataError, NotFoundError, Remedy
+from lorafit.hashes import file_hash
 
 _GZIP_MARK = b"\x1f\x8b"
 
@@ -216,7 +217,6 @@ def readable(path: Path) -> Iterator[None]:
 
 def _file_hash(path: Path) -> str:
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return file_hash(path)
     except OSError as error:
         raise NotFoundError(f"{path}: cannot be read: {error.strerror}") from None

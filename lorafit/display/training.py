@@ -12,7 +12,7 @@ from lorafit.display.format import number
 from lorafit.display.scores import show_samples, show_scores
 from lorafit.files import JsonObject
 from lorafit.metrics.score import flat
-from lorafit.recipe import to_toml
+from lorafit.recipe import Recipe, to_toml
 
 if TYPE_CHECKING:
     from lorafit.run.plan import Plan
@@ -44,14 +44,14 @@ def show_plan(display: Display, plan: Plan) -> None:
         display.print(escape(note))
 
 
-def show_train_result(display: Display, plan: Plan, result: TrainResult) -> None:
+def show_train_result(display: Display, recipe: Recipe, result: TrainResult) -> None:
     """Scores beside the paper's, a few predictions, and the folders."""
     if display.json:
         display.print_json(_run_json(result))
         return
     if result.already_finished:
         display.print(f"{escape(str(result.run))}: this run is finished already; its result:")
-    show_scores(display, result.scores, plan.recipe.paper.scores)
+    show_scores(display, result.scores, recipe.paper.scores)
     show_samples(display, result.samples)
     display.print(f"\nrun folder: {escape(str(result.run))}\nadapter:    {escape(str(result.adapter))}")
 

@@ -3,7 +3,7 @@
 from lorafit.models.activations import fuse_activations
 from lorafit.models.at_hand import missing_files
 from lorafit.models.families import FAMILIES, LOGICAL_TARGETS, Family, Head, Place, family_of, is_proven
-from lorafit.models.identity import BaseIdentity, base_identity
+from lorafit.models.identity import BaseIdentity, base_identity, config_hash, tokenizer_hash, weights_hash
 from lorafit.models.load import (
     base_folder,
     load_base,
@@ -35,6 +35,7 @@ __all__ = [
     "accepted",
     "base_folder",
     "base_identity",
+    "config_hash",
     "family_of",
     "fuse_activations",
     "is_proven",
@@ -48,6 +49,8 @@ __all__ = [
     "stored_tensors",
     "take_packed_rows",
     "tie_note",
+    "tokenizer_hash",
     "way_to_read",
     "weight_files",
+    "weights_hash",
 ]

@@ -15,11 +15,12 @@ from lorafit.data import LabelRow
 from lorafit.data.labelled import EncodedText, LabelBatch, encode_labelled, pack_labelled, pad_labelled
 from lorafit.errors import DropArgument, RecipeError
 from lorafit.files import JsonObject
-from lorafit.metrics.scoring import Scores, missing_metrics, score_by
+from lorafit.metrics.scoring import Scores, missing_metrics
 from lorafit.models import Model, Reading
 from lorafit.objectives.base import AnswerOptions, Encoded, Objective, Prediction, Validation
 from lorafit.recipe import EvalSection
 from lorafit.tasks import LabelTask
+from lorafit.tasks.scoring import score_labels
 from lorafit.training import ProcessGroup, label_loss_sum, label_loss_sums
 
 _TOKENS_AT_ONCE = 4096  # padding included
@@ -179,22 +180,10 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
     def _score(
         self, rows: Sequence[LabelRow], predictions: Sequence[Prediction], names: Sequence[str] | None
     ) -> Scores:
-        """The task's metrics, or those named, over all rows and over each part. Without labels there are no scores."""
-        labelled = zip(rows, predictions, strict=True)
-        known = [(row.part, row.label, p.value) for row, p in labelled if row.label is not None]
-        if not known:
-            return Scores({"all": {}}, {}, notes=("this split has no labels, so nothing is scored",))
-        as_kind = int if self.task.labels else float
-        scores = score_by(
-            self.task.find_metrics(names),
-            [as_kind(value) for _, _, value in known],
-            [as_kind(label) for _, label, _ in known],
-            splits=[part for part, _, _ in known],
+        answers = [float(prediction.value) for prediction in predictions]
+        return score_labels(
+            self.task, answers, [row.label for row in rows], [row.part for row in rows], names
         )
-        if num_unknown := len(rows) - len(known):
-            note = f"{num_unknown:,} of {len(rows):,} rows have no label, and are not scored"
-            return replace(scores, notes=(*scores.notes, note))
-        return scores
 
     def _outputs(
         self,
@@ -208,7 +197,8 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
         @torch.inference_mode()
         def outputs_of(indices: Sequence[int]) -> list[Tensor]:
             batch = self.collate([[examples[i] for i in indices]]).to(model.device)
-            return list(label_outputs(model, batch).float().cpu())
+            with model.placement.autocast():
+                return list(label_outputs(model, batch).float().cpu())
 
         was_training = model.net.training
         model.net.eval()

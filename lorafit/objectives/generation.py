@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,13 +19,16 @@ from lorafit.data.encode import EncodedPair, TextFormat, encode_pairs, encode_pr
 from lorafit.decoding import BeamSearch, Strategy, batches_of, generate
 from lorafit.files import JsonObject
 from lorafit.metrics.scorers import SCORERS
-from lorafit.metrics.scoring import Scores, missing_metrics, score_texts
+from lorafit.metrics.scoring import Scores, missing_metrics
 from lorafit.models import Model, Reading
 from lorafit.objectives.base import AnswerOptions, Encoded, Objective, Prediction, Validation
 from lorafit.recipe import DecodeSection, EvalSection
 from lorafit.tasks import Generation as GenerationTask
-from lorafit.tasks import ReferenceGroup, group_references
+from lorafit.tasks import group_references
+from lorafit.tasks.scoring import score_groups
 from lorafit.training import ProcessGroup, language_model_loss_sums
+
+ItemT = TypeVar("ItemT")
 
 _VALIDATION_TOKENS = 4096  # tokens in a packed row while validating
 
@@ -107,7 +110,8 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
 
         def loss_of(batch: Sequence[EncodedPair]) -> tuple[float, int]:
             collated = self.collate([batch])
-            return self.loss_sums(model, collated, [0.0]).item(), collated.num_targets[0]
+            with model.placement.autocast():
+                return self.loss_sums(model, collated, [0.0]).item(), collated.num_targets[0]
 
         model.net.eval()
         sums = list(group.map(_validation_batches(examples), loss_of))
@@ -149,7 +153,7 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
             texts = self._texts(model, chosen, search, len(batch), group.should_stop_within_item)
             return [Prediction(batch[i], text) for i, text in texts]
 
-        with nullcontext() if group.lockstep else lora.merged(model.net):
+        with nullcontext() if group.lockstep else _merged(model):
             yield from group.map(batches, decode)
 
     @override
@@ -159,7 +163,7 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
         search = self.beam_search(model)
         strategy = search if options.strategy is None else options.strategy(search)
         prompts = [row.prompt for row in rows]
-        with lora.merged(model.net):
+        with _merged(model):
             yield from self._texts(
                 model, prompts, strategy, options.batch_size, group.should_stop_within_item
             )
@@ -177,9 +181,8 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
         end = str(tokenizer.decode([end_of_text(tokenizer)]))
         ids = self._prompt_ids(model, prompts)
         stops = [end, *([self.task.stop_text] if self.task.stop_text else [])]
-        for index, tokens in generate(
-            model.net, ids, strategy, batch_size=batch_size, should_stop=should_stop
-        ):
+        generated = generate(model.net, ids, strategy, batch_size=batch_size, should_stop=should_stop)
+        for index, tokens in _computed(model, generated):
             text = str(tokenizer.decode(tokens, clean_up_tokenization_spaces=False))
             for stop in stops:
                 text = text.split(stop)[0]
@@ -210,26 +213,10 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
 
     @override
     def score(self, rows: Sequence[TextRow], predictions: Sequence[Prediction]) -> Scores:
-        """By the task's scorer, over the whole split and over its parts where it has them.
-
-        A text whose every reference is empty is left out, and a note says so: hours of decoding must not be lost.
-        """
-        answers = list(zip(group_references(rows), predictions, strict=True))
-        scored = [(group, answer) for group, answer in answers if _has_reference(group)]
-        parts = [group.part for group, _ in scored]
-        scores = score_texts(
-            SCORERS[self.task.scorer],
-            [str(answer.value) for _, answer in scored],
-            [group.references for group, _ in scored],
-            metrics=self.task.metrics if self.evaluation.metrics is None else self.evaluation.metrics,
-            splits=parts if any(parts) else None,
-        )
-        if num_left_out := len(answers) - len(scored):
-            note = (
-                f"{num_left_out} of {len(answers)} texts have no reference but empty ones and are not scored"
-            )
-            return replace(scores, notes=(*scores.notes, note))
-        return scores
+        """By the task's scorer."""
+        metrics = self.task.metrics if self.evaluation.metrics is None else self.evaluation.metrics
+        answers = [str(prediction.value) for prediction in predictions]
+        return score_groups(SCORERS[self.task.scorer], answers, group_references(rows), metrics)
 
     @override
     def missing_metrics(self) -> Mapping[str, str]:
@@ -249,8 +236,24 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
         return encode_prompts(tokenizer, prompts, self._form(tokenizer))
 
 
-def _has_reference(group: ReferenceGroup) -> bool:
-    return any(text.strip() for text in group.references)
+@contextmanager
+def _merged(model: Model) -> Iterator[None]:
+    """The LoRA layers are merged inside the block, by products in the model's number format."""
+    with ExitStack() as stack:
+        with model.placement.autocast():
+            stack.enter_context(lora.merged(model.net))
+        yield
+
+
+def _computed(model: Model, generated: Iterator[ItemT]) -> Iterator[ItemT]:
+    """Each item, computed in the model's number format; in between, that of whoever takes it holds."""
+    while True:
+        with model.placement.autocast():
+            try:
+                item = next(generated)
+            except StopIteration:
+                return
+        yield item
 
 
 def _validation_batches(examples: Sequence[EncodedPair]) -> list[list[EncodedPair]]:

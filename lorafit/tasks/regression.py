@@ -60,3 +60,8 @@ class Regression(LabelTask):
             bounds = f" from {low:g} to {high:g}" if self.range else ""
             raise ValueError(f"{self.label} {shown(value)} is not a number{bounds}")
         return float(score)
+
+    @override
+    def parse_answer(self, value: object) -> float:
+        """Any number: a system may answer outside the range."""
+        return self.model_copy(update={"range": None}).parse_label(value)

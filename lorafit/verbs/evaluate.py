@@ -7,16 +7,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lorafit.adapters import BaseChoice
+from lorafit.adapters import BaseChoice, where_base
 from lorafit.data import Split
 from lorafit.errors import RUN_AGAIN, Advice, DropArgument, InterruptedRunError, RecipeError, SetArgument
 from lorafit.files import JsonObject, write_json, write_jsonl, write_text
 from lorafit.models.placement import clear_out_of_memory
 from lorafit.objectives.restored import RestoredAdapter
-from lorafit.recipe import EvalSection
+from lorafit.recipe import EvalSection, ModelSection
 from lorafit.run.evaluator import Evaluation, Evaluator, notes_on_metrics
 from lorafit.run.events import Note, Report, Scored
-from lorafit.tasks import PRESETS, load_rows, submission_files
+from lorafit.run.inputs import Inputs
+from lorafit.tasks import PRESETS, Rows, load_rows, submission_files
 from lorafit.training import ProcessGroup
 
 
@@ -89,8 +90,12 @@ def evaluate_restored(
         report(Note(text))
     for note in notes_on_metrics(objective):
         report(note)
+    inputs = _inputs(restored, loaded, split)
+    for changed in Inputs.of_card(adapter.card).changed(inputs):
+        if options.data is None or not changed.startswith("data."):
+            report(Note(f"{changed} has changed since {adapter.folder} was trained and scored"))
     evaluation = _evaluation(restored, Evaluator(objective, report, group), rows)
-    result, lines = evaluation.scores.to_json(), evaluation.lines
+    result, lines = {**evaluation.scores.to_json(), "inputs": inputs.to_json()}, evaluation.lines
     report(Scored(split, "adapter", result["scores"], result["signatures"]))
     if options.output is not None:
         write_jsonl(options.output / "predictions.jsonl", lines)
@@ -101,6 +106,12 @@ def evaluate_restored(
             write_text(options.glue_submission / name, text)
             report(Note(f"wrote {options.glue_submission / name}"))
     return EvaluateResult(adapter.folder, split, result, options.output, lines[:3])
+
+
+def _inputs(restored: RestoredAdapter, rows: Rows, split: Split) -> Inputs:
+    """What is scored: the rows of the split, and the base."""
+    where, revision = where_base(restored.adapter, restored.base.base)
+    return Inputs.of_evaluation(rows, split, ModelSection(base=where, revision=revision))
 
 
 def _evaluation(restored: RestoredAdapter, evaluator: Evaluator, rows: Sequence[Any]) -> Evaluation:
