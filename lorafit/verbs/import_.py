@@ -24,7 +24,6 @@ from lorafit.interop.foreign import Foreign
 from lorafit.interop.readers import READERS
 from lorafit.models import (
     BaseIdentity,
-    Family,
     base_folder,
     base_identity,
     family_of,
@@ -67,9 +66,9 @@ def import_adapter(
     reader = lookup(READERS, format_name, "adapter format")
     check_new(output)
     config = load_config(base, local_only=True)
-    family = family_of(config)
-    foreign = reader.read(file).unwrapped(skeleton(config, next(iter(family.heads))))
-    task = _task(foreign, family, options.task)
+    bare = BaseTensors.of(base, skeleton(config, next(iter(family_of(config).heads))))
+    foreign = reader.read(file).unwrapped(bare.shape)
+    task = _task(foreign, bare, options.task)
     shape = skeleton(load_config(base, num_labels=task.num_outputs, local_only=True), task.output)
     converted = convert(foreign, reader, BaseTensors.of(base, shape), options.alpha, options.targets)
     identity = _identity(base)
@@ -96,9 +95,9 @@ def import_adapter(
     return ImportResult(output, card, len(converted.tensors), notes)
 
 
-def _task(foreign: Foreign, family: Family, name: str | None) -> Task:
+def _task(foreign: Foreign, base: BaseTensors, name: str | None) -> Task:
     """The task or preset that was named, or a general one by the shape of the head, whose classes have no names."""
-    output, num_labels = output_of(foreign, family)
+    output, num_labels = output_of(foreign, base)
     name = name or next(kind for kind, task in TASKS.items() if task.output == output)
     section = lookup(SECTIONS, name, "task")
     nameless = name in TASKS and output == section.output == "label"

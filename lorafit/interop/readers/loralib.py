@@ -89,7 +89,9 @@ def _pair(file: Path, name: str, tensors: dict[str, Tensor]) -> dict[str, Tensor
         return tensors
     apart = {factor: [tensors.get(f"{part}.{factor}") for part in "qv"] for factor in _FACTORS}
     whole = {factor: [t for t in pair if t is not None] for factor, pair in apart.items()}
-    if len(tensors) != 4 or any(len({t.shape for t in pair}) != 1 or len(pair) != 2 for pair in whole.values()):
+    if len(tensors) != 4 or any(
+        len({t.shape for t in pair}) != 1 or len(pair) != 2 for pair in whole.values()
+    ):
         raise DamagedError(f"{file}: {name!r} has {', '.join(sorted(tensors))} alone, and not both factors")
     return {factor: torch.cat(pair) for factor, pair in whole.items()}
 
