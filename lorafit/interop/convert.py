@@ -72,6 +72,7 @@ def convert(
         layers[name] = reader.factors(foreign, given, modules[name], slices)
     alpha = _levelled(foreign, layers, _alpha(foreign, reader, shape.family, alpha))
     tensors, repeated = _head(foreign, base), _repeated(foreign, base)
+    _into_head(foreign, layers, tensors)
     whole = _trained_whole(foreign, base)
     method = LoRA(
         r=next(iter(layers.values())).r,
@@ -111,6 +112,16 @@ def _head(foreign: Foreign, base: BaseTensors) -> dict[str, Tensor]:
             )
         tensors[name] = tensor.float()
     return tensors
+
+
+def _into_head(foreign: Foreign, layers: dict[str, Factors], head: dict[str, Tensor]) -> None:
+    """Move adapters of the head's own matrices, which train whole, into these: W + scale B A."""
+    for name in [name for name in layers if f"{name}.weight" in head]:
+        factors = layers.pop(name)
+        a, b = factors.tensors["lora_A"], factors.tensors["lora_B"]
+        head[f"{name}.weight"] = head[f"{name}.weight"] + (factors.scale or 0.0) * b @ a
+    if not layers:
+        raise AdapterError(f"{foreign.path}: adapts nothing but the head, which trains whole here; merge it with PEFT")
 
 
 def _trained_whole(foreign: Foreign, base: BaseTensors) -> dict[str, Tensor]:

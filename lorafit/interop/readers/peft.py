@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lorafit.interop.foreign import Factors, Foreign, Slices
 
 _FACTOR = re.compile(r"(.+)\.lora_(embedding_)?([AB])(\.default)?(\.weight)?")
+_ORIGINAL = ".original_module."
 _WRAPPER = re.compile(r"\.(base_layer|modules_to_save(\.default)?)(?=\.)")
 
 
@@ -38,8 +39,11 @@ class PeftReader(Reader):
         config = PeftConfig.read(folder / CONFIG_FILE)
         layers: dict[str, dict[str, Tensor]] = {}
         others = {}
-        for key, tensor in _read_tensors(folder).items():
+        tensors = _read_tensors(folder)
+        for key, tensor in tensors.items():
             name = key.removeprefix(PREFIX)
+            if key.replace(_ORIGINAL, ".") != key and key.replace(_ORIGINAL, ".") in tensors:
+                continue  # the trained module stands in its place
             if match := _FACTOR.fullmatch(name):
                 layers.setdefault(match[1], {})[match[3]] = tensor.float()
             else:
