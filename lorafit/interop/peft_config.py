@@ -198,8 +198,8 @@ class PeftConfig:
             document = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             raise DamagedError(f"{path}: not a LoRA configuration of PEFT: {error}") from None
-        if not isinstance(document, dict) or "peft_type" not in document:
-            raise DamagedError(f"{path}: not a LoRA configuration of PEFT")
+        if not isinstance(document, dict):
+            raise DamagedError(f"{path}: not a LoRA configuration of PEFT: no JSON object")
         config = PeftConfig(path, document)
         config._check()
         return config
@@ -211,8 +211,9 @@ class PeftConfig:
                 raise self.refusal(key, "this key is not known here, so what it does is not either")
             if not accepts(value):
                 raise self.refusal(key, self._why(key, value))
-        if "target_modules" not in self.document:
-            raise AdapterError(f"{self.path}: target_modules is missing")
+        for key in ("peft_type", "target_modules"):
+            if key not in self.document:
+                raise AdapterError(f"{self.path}: {key} is missing")
         of_list = [
             key for key in ("layers_to_transform", "layers_pattern") if self.document.get(key) is not None
         ]

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -60,7 +59,7 @@ class Base:
     embedding: str
     norm: str
     kind: str = "text"
-    changes: Mapping[str, bool] = MappingProxyType({})
+    changes: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def is_encoder(self) -> bool:

@@ -39,7 +39,9 @@ def test_one_changed_value_is_named_with_its_size(gpt2_base):
     copy = weights(gpt2_base)
     copy[WEIGHT] = copy[WEIGHT].clone()
     copy[WEIGHT][3, 5] += 0.25
-    with pytest.raises(AdapterError, match=rf"'{WEIGHT}' differs from the base's by up to 0\.25; 1 of its 29"):
+    with pytest.raises(
+        AdapterError, match=rf"'{WEIGHT}' differs from the base's by up to 0\.25; 1 of its 29"
+    ):
         base_tensors(gpt2_base).check(FILE, copy)
 
 
