@@ -121,7 +121,9 @@ def _into_head(foreign: Foreign, layers: dict[str, Factors], head: dict[str, Ten
         a, b = factors.tensors["lora_A"], factors.tensors["lora_B"]
         head[f"{name}.weight"] = head[f"{name}.weight"] + (factors.scale or 0.0) * b @ a
     if not layers:
-        raise AdapterError(f"{foreign.path}: adapts nothing but the head, which trains whole here; merge it with PEFT")
+        raise AdapterError(
+            f"{foreign.path}: adapts nothing but the head, which trains whole here; merge it with PEFT"
+        )
 
 
 def _trained_whole(foreign: Foreign, base: BaseTensors) -> dict[str, Tensor]:

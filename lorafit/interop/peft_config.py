@@ -70,8 +70,8 @@ def _rank(value: object) -> bool:
 
 
 def _alpha(value: object) -> bool:
-    """Positive, and within what float32 holds."""
-    return _is_number(value) and 1e-37 < value < 1e37
+    """Positive, and not so far from 1 that float32 could not hold what comes of it."""
+    return _is_number(value) and 1e-12 < value < 1e12
 
 
 def _probability(value: object) -> bool:

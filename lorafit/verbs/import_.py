@@ -16,7 +16,7 @@ from lorafit.adapters import (
 )
 from lorafit.adapters.fingerprint import answers, probe_inputs
 from lorafit.adapters.restore import check_tensors, load_tensors, method_of, model_config, task_of
-from lorafit.errors import NotFoundError, RecipeError, lookup
+from lorafit.errors import AdapterError, NotFoundError, RecipeError, lookup
 from lorafit.files import check_new
 from lorafit.interop.base_tensors import BaseTensors
 from lorafit.interop.convert import convert, output_of
@@ -125,4 +125,11 @@ def _fingerprint(adapter: Adapter) -> Fingerprint:
     bare = answers(model, inputs)
     method_of(adapter).attach_finished(model)
     load_tensors(adapter, model)
-    return take_fingerprint(model, inputs, bare)
+    fingerprint = take_fingerprint(model, inputs, bare)
+    if not fingerprint.trained.isfinite().all():
+        options = adapter.card.method
+        raise AdapterError(
+            f"{adapter.card.provenance.imported_from}: with it {where} answers with values that are not finite; its "
+            f"lora_alpha / r comes to {options['alpha']:g} / {options['r']}"
+        )
+    return fingerprint

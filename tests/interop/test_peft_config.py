@@ -95,7 +95,7 @@ def test_any_key_at_any_value_is_pefts_function_or_a_refusal_by_name(
         warnings.simplefilter("ignore")
         expected = peft_logits(gpt2_base, edited)
     got = logits(restore(read_adapter(imported)).net)
-    assert (got - expected).abs().max() <= ALLOWED * max(1.0, expected.abs().max())
+    assert (got - expected).abs().max() <= ALLOWED * max(1.0, expected.abs().max().item())
 
 
 @pytest.mark.parametrize("key", ["peft_type", "target_modules"])

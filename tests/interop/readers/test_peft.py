@@ -111,7 +111,7 @@ def test_an_init_that_changes_the_base_is_taken_back(make_base, tmp_path, model_
 
 def test_an_init_of_full_rank_has_no_higher_rank_than_the_layer(make_base, tmp_path):
     base = make_base("llama")
-    save_peft(base, tmp_path / "peft", target_modules=["k_proj"], init_lora_weights="pissa", r=16)
+    save_peft(base, tmp_path / "peft", target_modules=["v_proj"], init_lora_weights="pissa", r=16)
     check_the_whole_way(base, tmp_path)
     assert read_adapter(tmp_path / "adapter").card.method["r"] == 16
 
