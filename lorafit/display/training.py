@@ -40,7 +40,7 @@ def show_plan(display: Display, plan: Plan) -> None:
     display.print(f"training rows: {plan.num_train_rows:,} ({source})")
     schedule = plan.schedule
     display.print(f"optimizer steps: {schedule.num_steps:,}, {schedule.num_warmup:,} of them warm-up")
-    for note in plan.notes:
+    for note in (*plan.notes, *plan.warnings):
         display.print(escape(note))
 
 
@@ -111,5 +111,5 @@ def _plan_json(plan: Plan) -> JsonObject:
         "train_rows_counted": plan.rows_known,
         "steps": plan.schedule.num_steps,
         "warmup_steps": plan.schedule.num_warmup,
-        "notes": list(plan.notes),
+        "notes": [*plan.notes, *plan.warnings],
     }

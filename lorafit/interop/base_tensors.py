@@ -111,11 +111,9 @@ class BaseTensors:
     @cached_property
     def _shapes(self) -> tuple[Model, ...]:
         """The net at hand, and the one that writes text: a file may hold the head of the other."""
-        kinds = {self.shape.output} | ({"text"} & self.shape.family.heads.keys())
-        return tuple(
-            self.shape if kind == self.shape.output else skeleton(self._config(), kind)
-            for kind in sorted(kinds)
-        )
+        if self.shape.output == "text" or "text" not in self.shape.family.heads:
+            return (self.shape,)
+        return (self.shape, skeleton(self._config(), "text"))
 
     @cached_property
     def _aliases(self) -> dict[str, tuple[str, ...]]:

@@ -65,7 +65,9 @@ def _pickled(file: Path) -> object:
                 f"of it",
                 Advice("save the state dict alone"),
             ) from None
-        raise DamagedError(f"{file}: cannot be read with weights_only; it is no whole file of tensors") from None
+        raise DamagedError(
+            f"{file}: cannot be read with weights_only; it is no whole file of tensors"
+        ) from None
     return document
 
 

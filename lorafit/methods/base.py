@@ -55,6 +55,14 @@ class Method(MethodSection, ABC):
         Raises RecipeError where the architecture does not have what is asked for.
         """
 
+    def shortfalls(self, model: Model) -> list[str]:
+        """Notes on what the options promise by their words and the bare base `model` has no place for.
+
+        Raises RecipeError where that cannot be meant.
+        """
+        del model
+        return []
+
     def always_reached(self, model: Model) -> dict[str, nn.Parameter]:
         """What a gradient reaches in every step, by parameter name: mostly all that trains."""
         unreached = set(model.without_gradient())

@@ -33,8 +33,9 @@ class LoRA(Method):
     dropout: Probability = 0.0
     """Dropout on the input of A, as a probability."""
     targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("query", "value")
-    """Which matrices get an adapter: query, key, value, output, up, down, or patterns of module names such as
-    "attn.c_*". Each must match."""
+    """Which matrices get an adapter: query, key, value, output, up, down, all-linear, or patterns of module names such
+    as "attn.c_*"; "h.3.query" is a slice in one block. Each must match, and what it leaves out of what it says is
+    said."""
     also_train: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """What trains whole beside the adapters: patterns of names of modules or parameters, such as "lm_head", "ln_f" or
     "*.bias". Each must match. A module that shares its weight with another, as a tied lm_head does, gets its own."""
@@ -60,6 +61,11 @@ class LoRA(Method):
             return None
         key = differing[0]
         return f"has {key} = {there[key]:g}, and this recipe {here[key]:g}; they must be equal"
+
+    @override
+    def shortfalls(self, model: Model) -> list[str]:
+        """What the targets leave out."""
+        return model.family.shortfalls(model.net, self.targets)
 
     @override
     def attach(self, model: Model, generator: torch.Generator | None = None) -> TrainedSet:

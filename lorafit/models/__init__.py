@@ -11,10 +11,11 @@ from lorafit.models.load import (
     load_tokenizer,
     needs_pad_token,
     set_pad_token,
-    skeleton,
+    tie_note,
 )
 from lorafit.models.model import Model, TrainedSet, accepted
 from lorafit.models.packing import PackedRow, take_packed_rows
+from lorafit.models.skeleton import skeleton
 from lorafit.models.stored import MappedFile, Stored, stored_tensors, weight_files
 
 __all__ = [
@@ -43,5 +44,6 @@ __all__ = [
     "skeleton",
     "stored_tensors",
     "take_packed_rows",
+    "tie_note",
     "weight_files",
 ]

@@ -26,6 +26,7 @@ class Model:
     tokenizer: PreTrainedTokenizerBase | None  # None where only the shape matters
     family: Family
     output: Kind
+    notes: tuple[str, ...] = ()  # where its config and its files say different things
 
     @property
     def head(self) -> Head:

@@ -14,7 +14,7 @@ from lorafit.data import Split
 from lorafit.data.batches import num_batches
 from lorafit.errors import Advice, RecipeError, SetKey
 from lorafit.methods import Method
-from lorafit.models import FAMILIES, Family, Model, family_of, load_config, skeleton
+from lorafit.models import FAMILIES, Family, Model, family_of, load_config, skeleton, tie_note
 from lorafit.objectives import AnyObjective, BaseFacts, Settings, objective_for
 from lorafit.recipe import TrainSection
 from lorafit.run.recipes import Recipe, open_recipe
@@ -54,6 +54,7 @@ class Plan:
     rows_known: bool  # counted in the file; else the size of the original data
     schedule: Schedule
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()  # said again when training starts
 
 
 def load_plan(name_or_path: str | Path, overrides: Sequence[str]) -> Plan:
@@ -85,6 +86,8 @@ def make_plan(recipe: Recipe) -> Plan:
     shape = skeleton(copy.deepcopy(config), task.output)  # a method may change what it is given
     num_base = sum(p.numel() for p in shape.net.parameters())
     head = {name for name, _ in shape.head_parameters()}
+    shortfalls = method.shortfalls(shape)
+    tied = tie_note(recipe.model.base, recipe.model.revision)
     method.attach(shape)
     start = plan_warm_start(method, shape)
     if recipe.train.parallel == "fsdp":
@@ -112,6 +115,7 @@ def make_plan(recipe: Recipe) -> Plan:
         rows_known=counted is not None,
         schedule=make_schedule(recipe.train, num_rows),
         notes=(start,) if start else (),
+        warnings=(*shortfalls, *((tied,) if tied else ())),
     )
 
 

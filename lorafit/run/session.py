@@ -80,6 +80,8 @@ def load(plan: Plan, report: Report) -> LoadedBase:
     Raises NotFoundError with a line for everything that is missing or malformed.
     """
     recipe = plan.recipe
+    for warning in plan.warnings:
+        report(Note(warning))
     rows, faults = _read_splits(plan.rows, report)
     if constants.HF_HUB_OFFLINE:
         faults += missing_files(recipe.model.base, recipe.model.revision)
@@ -87,6 +89,9 @@ def load(plan: Plan, report: Report) -> LoadedBase:
         raise NotFoundError.joined(faults)
     seed_all(recipe.train.seed)
     model, objective = _load_model(plan.task, recipe), plan.objective
+    for note in model.notes:
+        if note not in plan.warnings:
+            report(Note(note))
     objective.prepare(model)
     encoder = objective.encoder(model.require_tokenizer())
     train = encoder.encode(rows["train"])

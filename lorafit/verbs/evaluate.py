@@ -85,7 +85,7 @@ def evaluate_restored(
     objective = restored.objective(section, data)
     loaded = load_rows(task, data)
     rows = loaded.rows(split)
-    for text in loaded.notes:
+    for text in (*restored.model.notes, *loaded.notes):
         report(Note(text))
     for note in notes_on_metrics(objective):
         report(note)

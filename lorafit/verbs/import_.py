@@ -30,6 +30,7 @@ from lorafit.models import (
     load_base,
     load_config,
     skeleton,
+    tie_note,
 )
 from lorafit.run.provenance import provenance
 from lorafit.tasks import SECTIONS, TASKS, Task, make_data, make_task
@@ -84,7 +85,7 @@ def import_adapter(
     check_tensors(adapter, shape)
     fingerprint = _fingerprint(adapter) if identity.weights_hash else None
     card = write_adapter(output, card, converted.tensors, fingerprint)
-    notes = []
+    notes = [tied] if (tied := tie_note(base)) else []
     if converted.repeated:
         notes.append(
             f"{len(converted.repeated)} tensors belong to the base, equal it, and were left out, such as "

@@ -15,6 +15,7 @@ from lorafit.files import JsonObject, check_new, new_folder, write_json
 from lorafit.interop.low_memory import low_memory
 from lorafit.interop.models import MODEL_WRITERS, MergeProof
 from lorafit.interop.models.source import MergeSource
+from lorafit.models import tie_note
 from lorafit.run.provenance import provenance
 
 CERTIFICATE_FILE = "merge.json"
@@ -23,11 +24,12 @@ DEFAULT_FORMAT = next(iter(MODEL_WRITERS))
 
 @dataclass(frozen=True)
 class MergeResult:
-    """The new folder, its size, and the proof."""
+    """The new folder, its size, the proof, and what to know about the base."""
 
     folder: Path
     num_bytes: int
     proof: MergeProof
+    notes: list[str]
 
 
 def merge(
@@ -57,7 +59,9 @@ def merge(
             with _on_its_way_to_disk(weights):
                 proof = writer.prove(source, temporary)
             write_json(temporary / CERTIFICATE_FILE, _certificate(source, proof))
-    return MergeResult(output, sum(file.stat().st_size for file in output.iterdir()), proof)
+    num_bytes = sum(file.stat().st_size for file in output.iterdir())
+    tied = tie_note(*where_base(adapter, base.base))
+    return MergeResult(output, num_bytes, proof, [tied] if tied else [])
 
 
 @contextmanager

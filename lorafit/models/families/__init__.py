@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from transformers import PretrainedConfig
 
-from lorafit.models.families.base import (
-    ALL_LINEAR,
-    LOGICAL_TARGETS,
-    Family,
-    Head,
-    Place,
-)
+from lorafit.models.families.base import Family, Place
 from lorafit.models.families.bert import BERT
 from lorafit.models.families.deberta_v2 import DEBERTA_V2
 from lorafit.models.families.gpt2 import GPT2
+from lorafit.models.families.heads import Head
 from lorafit.models.families.llama import LLAMA
 from lorafit.models.families.mistral import MISTRAL
 from lorafit.models.families.qwen2 import QWEN2
 from lorafit.models.families.qwen3 import QWEN3
 from lorafit.models.families.roberta import ROBERTA
 from lorafit.models.families.structure import family_by_structure
+from lorafit.models.families.words import ALL_LINEAR, LOGICAL_TARGETS
 from lorafit.models.families.xlm_roberta import XLM_ROBERTA
 
 FAMILIES: dict[str, Family] = {

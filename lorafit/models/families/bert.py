@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lorafit.models.families.base import SIZES, Family, Head, Place, Tiny, label_heads
+from lorafit.models.families.base import SIZES, Family, Place, Tiny
+from lorafit.models.families.heads import Head, label_heads
 from lorafit.models.families.tiny import BERT as SPECIALS
 
 PLACES = {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from lorafit.models.families.base import SIZES, Family, Place, Tiny, decoder_heads
+from lorafit.models.families.base import SIZES, Family, Place, Tiny
+from lorafit.models.families.heads import decoder_heads
 
 _SIZES = {key: size for key, size in SIZES.items() if key != "intermediate_size"}  # four times the width
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lorafit.models.families.base import SIZES, Family, Place, Tiny, decoder_heads
+from lorafit.models.families.base import SIZES, Family, Place, Tiny
+from lorafit.models.families.heads import decoder_heads
 
 
 def llama_like(model_type: str, **sizes: object) -> Family:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from lorafit.models.families.base import SIZES, Family, Head, Tiny, label_heads
+from lorafit.models.families.base import SIZES, Family, Tiny
 from lorafit.models.families.bert import DROPOUTS, PLACES, SUBLAYER_ENDS
+from lorafit.models.families.heads import Head, label_heads
 from lorafit.models.families.tiny import ROBERTA as SPECIALS
 
 _TINY = {
