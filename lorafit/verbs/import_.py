@@ -16,7 +16,7 @@ from lorafit.adapters import (
 )
 from lorafit.adapters.fingerprint import answers, probe_inputs
 from lorafit.adapters.restore import check_tensors, load_tensors, method_of, model_config, task_of
-from lorafit.errors import NotFoundError, RecipeError, lookup
+from lorafit.errors import AdapterError, NotFoundError, RecipeError, lookup
 from lorafit.files import check_new
 from lorafit.interop.base_tensors import BaseTensors
 from lorafit.interop.convert import convert, output_of
@@ -24,7 +24,6 @@ from lorafit.interop.foreign import Foreign
 from lorafit.interop.readers import READERS
 from lorafit.models import (
     BaseIdentity,
-    Family,
     base_folder,
     base_identity,
     family_of,
@@ -68,9 +67,9 @@ def import_adapter(
     reader = lookup(READERS, format_name, "adapter format")
     check_new(output)
     config = load_config(base, local_only=True)
-    family = family_of(config)
-    foreign = reader.read(file).unwrapped(skeleton(config, next(iter(family.heads))))
-    task = _task(foreign, family, options.task)
+    bare = BaseTensors.of(base, skeleton(config, next(iter(family_of(config).heads))))
+    foreign = reader.read(file).unwrapped(bare.shape)
+    task = _task(foreign, bare, options.task)
     shape = skeleton(load_config(base, num_labels=task.num_outputs, local_only=True), task.output)
     converted = convert(foreign, reader, BaseTensors.of(base, shape), options.alpha, options.targets)
     identity = _identity(base)
@@ -97,9 +96,9 @@ def import_adapter(
     return ImportResult(output, card, len(converted.tensors), notes)
 
 
-def _task(foreign: Foreign, family: Family, name: str | None) -> Task:
+def _task(foreign: Foreign, base: BaseTensors, name: str | None) -> Task:
     """The task or preset that was named, or a general one by the shape of the head, whose classes have no names."""
-    output, num_labels = output_of(foreign, family)
+    output, num_labels = output_of(foreign, base)
     name = name or next(kind for kind, task in TASKS.items() if task.output == output)
     section = lookup(SECTIONS, name, "task")
     nameless = name in TASKS and output == section.output == "label"
@@ -127,4 +126,11 @@ def _fingerprint(adapter: Adapter) -> Fingerprint:
     bare = answers(model, inputs)
     method_of(adapter).attach_finished(model)
     load_tensors(adapter, model)
-    return take_fingerprint(model, inputs, bare)
+    fingerprint = take_fingerprint(model, inputs, bare)
+    if not fingerprint.trained.isfinite().all():
+        options = adapter.card.method
+        raise AdapterError(
+            f"{adapter.card.provenance.imported_from}: with it {where} answers with values that are not finite; its "
+            f"lora_alpha / r comes to {options['alpha']:g} / {options['r']}"
+        )
+    return fingerprint
