@@ -1,5 +1,5 @@
-"""The keys of PEFT's `adapter_config.json` that are understood, and the values at which they are: a list of what is known,
-never of what is not.
+"""The keys of PEFT's `adapter_config.json` that are understood, and at which values: a list of what is known, never of
+what is not.
 
 PEFT reads the same file (peft.LoraConfig) and passes over keys that it does not know.
 """
