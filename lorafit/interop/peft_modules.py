@@ -1,4 +1,4 @@
-"""What PEFT does to a base when it loads an adapter: what it adapts or saves, and the weights that it changes."""
+"""What PEFT does to a base when it loads an adapter: modules that it adapts or saves, weights that it changes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from torch import Tensor, nn
 from lorafit.errors import AdapterError, SetArgument
 from lorafit.interop.base_tensors import BaseTensors
 from lorafit.interop.foreign import Foreign
-from lorafit.interop.peft_config import RESIDUAL_INITS, PeftConfig
+from lorafit.interop.peft_config import PeftConfig
 from lorafit.interop.peft_inits import on_the_base
+from lorafit.interop.peft_keys import RESIDUAL_INITS
 from lorafit.models import Model
 
 

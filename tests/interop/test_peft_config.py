@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from lorafit.adapters import read_adapter, restore
 from lorafit.errors import AdapterError, LorafitError
-from lorafit.interop.peft_config import KEYS, PeftConfig
+from lorafit.interop.peft_config import PeftConfig
+from lorafit.interop.peft_keys import KEYS
 from lorafit.verbs.import_ import ImportOptions, import_adapter
 from tests.support.peft_adapters import ALLOWED, CONFIG, edit_config, logits, peft_logits, save_peft
 
