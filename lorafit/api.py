@@ -32,7 +32,7 @@ from lorafit.verbs.export import ExportResult
 from lorafit.verbs.export import export as export_adapter
 from lorafit.verbs.merge import MergeResult
 from lorafit.verbs.merge import merge as merge_adapter
-from lorafit.verbs.predict import Input, Sampling, predict_restored
+from lorafit.verbs.predict import Input, Sampling, predict_restored, report_notes
 
 __all__ = [
     "ExportResult",
@@ -97,9 +97,8 @@ class Predictor:
         """
         if isinstance(inputs, str | Mapping):
             raise RecipeError("inputs: must be a list of inputs, and this is one; put it into a list")
-        answers = dict(
-            predict_restored(self.restored, inputs, sampling or Sampling(), batch_size, ProcessGroup())
-        )
+        chosen, group = sampling or Sampling(), ProcessGroup()
+        answers = dict(predict_restored(self.restored, inputs, chosen, batch_size, self.report, group))
         return [answers[index] for index in range(len(inputs))]
 
     def evaluate(
@@ -132,7 +131,7 @@ def load(
     NotFoundError where the folder or the base is missing.
     """
     restored = RestoredAdapter.of(Path(folder), BaseChoice(base, force))
-    _ = restored.model  # loaded now, so that what is wrong is raised here
+    report_notes(restored, report or log_notes)  # loads it, so that what is wrong is raised here
     return Predictor(restored, report or log_notes)
 
 

@@ -91,8 +91,8 @@ def predict(
     inputs = contexts if contexts is not None else [line.rstrip("\n") for line in sys.stdin if line.strip()]
     sampling = verb.Sampling(strategy, temperature, top_p, max_new_tokens, seed)
     choice = BaseChoice(base, force)
-    with stoppable() as group:
-        answers = dict(verb.predict(adapter, choice, inputs, sampling, batch_size, group))
+    with Display(json=True) as notes, stoppable() as group:  # on stdout stand the answers alone
+        answers = dict(verb.predict(adapter, choice, inputs, sampling, batch_size, notes.report, group))
     show_predictions(Display(json=json), [(given, answers[i]) for i, given in enumerate(inputs)])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from lorafit.errors import Advice, NotFoundError, RecipeError, SetKey
+from lorafit.errors import Advice, DataError, NotFoundError, RecipeError, SetKey
 from lorafit.files import ASSET_PREFIX, local_path
 from lorafit.metrics import Kind
 from lorafit.models.activations import fuse_activations
@@ -54,10 +55,24 @@ def load_config(
             raise _not_found("base model", base, revision, error) from error
         shape = dict(KNOWN_SHAPES[base])
         config = AutoConfig.for_model(shape.pop("model_type"), **shape)
+    _check_pad_token(config, base)
     _set_dropouts(config, dropout, head_dropout)
     if num_labels is not None:
         config.num_labels = num_labels
     return config
+
+
+def _check_pad_token(config: PretrainedConfig, base: str) -> None:
+    """The pad token must be a row of the embedding; below 0, as in the first Llama's config, there is none."""
+    text = family_of(config).text_config(config)
+    pad, size = getattr(text, "pad_token_id", None), getattr(text, "vocab_size", None)
+    if pad is not None and pad < 0:
+        text.pad_token_id = None
+    elif pad is not None and size is not None and pad >= size:
+        raise DataError(
+            f"{base}: its config.json says pad_token_id {pad}, and its embedding has {size:,} rows, counted from 0",
+            Advice("correct the file"),
+        )
 
 
 def _set_dropouts(config: PretrainedConfig, dropout: float | None, head_dropout: float | None) -> None:
@@ -146,11 +161,20 @@ def needs_pad_token(config: PretrainedConfig, output: Kind) -> bool:
 
 
 def set_pad_token(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Let padding be what the tokenizer pads with, else its end of text. Raises NotFoundError where it has neither."""
+    """Let padding be what the tokenizer pads with, else its end of text.
+
+    Raises NotFoundError where it has neither of them, or the base's embedding no row for them.
+    """
+    text = family_of(config).text_config(config)
     ids = [token for token in (tokenizer.pad_token_id, tokenizer.eos_token_id) if token is not None]
+    with_row = [token for token in ids if token < getattr(text, "vocab_size", math.inf)]
     if not ids:
         raise NotFoundError(f"{tokenizer.name_or_path}: its tokenizer has neither pad_token nor eos_token")
-    family_of(config).text_config(config).pad_token_id = ids[0]
+    if not with_row:
+        raise NotFoundError(
+            f"{tokenizer.name_or_path}: neither pad_token nor eos_token of its tokenizer has a row in the embedding"
+        )
+    text.pad_token_id = with_row[0]
 
 
 @torch.no_grad()

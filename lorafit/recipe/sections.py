@@ -86,6 +86,9 @@ class DataSection(Section):
     """Columns that go by another name in files: the name there -> the name that the task uses."""
     max_length: PositiveInt = 512
     """Longest example, in tokens; longer ones lose their end, as in the original code."""
+    on_long_row: Literal["error", "cut"] = "error"
+    """Training rows of which nothing is left to learn within `max_length`. error: more than a tenth of all are refused,
+    and nothing starts; cut: they are taken as they are. Either way they are counted and said."""
     on_bad_row: Literal["error", "skip"] = "error"
     """Malformed rows. error: they are named, and nothing starts; skip: they are left out and counted."""
 

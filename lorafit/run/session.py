@@ -14,7 +14,7 @@ from lorafit.adapters.fingerprint import NUM_INPUTS, answers
 from lorafit.adapters.restore import load_tensors
 from lorafit.data import Split
 from lorafit.data.batches import epoch_order
-from lorafit.errors import DataError, LorafitError, NotFoundError, SetKey
+from lorafit.errors import DataError, LorafitError, NotFoundError
 from lorafit.files import local_path
 from lorafit.lora import Draws, draw_from
 from lorafit.methods import Method
@@ -23,6 +23,7 @@ from lorafit.models.placement import Placement
 from lorafit.objectives import AnyObjective
 from lorafit.recipe import Recipe, TrainSection
 from lorafit.run.events import Note, Report
+from lorafit.run.examples import encode_rows
 from lorafit.run.plan import Plan
 from lorafit.run.provenance import adapter_card
 from lorafit.run.warm_start import warm_start
@@ -88,23 +89,17 @@ def load(plan: Plan, report: Report) -> LoadedBase:
     seed_all(recipe.train.seed)
     model, objective = _load_model(plan.task, recipe), plan.objective
     objective.prepare(model)
-    encoder = objective.encoder(model.require_tokenizer())
-    train = encoder.encode(rows["train"])
-    if len(train.without_target) == len(train.examples):
-        raise DataError(
-            f"[data] max_length: {recipe.data.max_length} tokens leave no room for a completion in any training row",
-            SetKey("data.max_length", note="higher"),
-        )
-    valid_rows = objective.validation_rows(rows.get("valid", []))
-    valid = encoder.encode(valid_rows).examples
-    inputs = [objective.inputs(example) for example in (valid or train.examples)[:NUM_INPUTS]]
+    examples = encode_rows(objective, model.require_tokenizer(), rows, recipe.data, plan.scored_split)
+    for note in examples.notes:
+        report(Note(note))
+    inputs = [objective.inputs(example) for example in (examples.valid or examples.train)[:NUM_INPUTS]]
     return LoadedBase(
         model,
         objective,
         rows,
-        train.examples,
-        valid_rows,
-        valid,
+        examples.train,
+        examples.valid_rows,
+        examples.valid,
         adapter_card(recipe, plan.method, plan.task, plan.rows.identities()),
         FingerprintSample(inputs, answers(model, inputs)),
         Placement.of(recipe.model.dtype),

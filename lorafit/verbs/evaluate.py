@@ -12,10 +12,12 @@ from lorafit.data import Split
 from lorafit.errors import RUN_AGAIN, Advice, DropArgument, InterruptedRunError, RecipeError, SetArgument
 from lorafit.files import JsonObject, write_json, write_jsonl, write_text
 from lorafit.models.placement import clear_out_of_memory
+from lorafit.objectives.encoded import Noun
 from lorafit.objectives.restored import RestoredAdapter
 from lorafit.recipe import EvalSection
 from lorafit.run.evaluator import Evaluation, Evaluator, notes_on_metrics
 from lorafit.run.events import Note, Report, Scored
+from lorafit.run.examples import noun_of
 from lorafit.tasks import PRESETS, load_rows, submission_files
 from lorafit.training import ProcessGroup
 
@@ -89,7 +91,9 @@ def evaluate_restored(
         report(Note(text))
     for note in notes_on_metrics(objective):
         report(note)
-    evaluation = _evaluation(restored, Evaluator(objective, report, group), rows)
+    evaluation = _evaluation(
+        restored, Evaluator(objective, report, group), rows, noun_of(split, objective.input_noun)
+    )
     result, lines = evaluation.scores.to_json(), evaluation.lines
     report(Scored(split, "adapter", result["scores"], result["signatures"]))
     if options.output is not None:
@@ -103,9 +107,16 @@ def evaluate_restored(
     return EvaluateResult(adapter.folder, split, result, options.output, lines[:3])
 
 
-def _evaluation(restored: RestoredAdapter, evaluator: Evaluator, rows: Sequence[Any]) -> Evaluation:
+def _evaluation(
+    restored: RestoredAdapter, evaluator: Evaluator, rows: Sequence[Any], noun: Noun
+) -> Evaluation:
     """Predict and score with the model as it was trained, on its device."""
+    objective = evaluator.objective
     with clear_out_of_memory(restored.adapter.folder):
+        tokenizer = restored.model.require_tokenizer()
+        cut = objective.encode_inputs(tokenizer, rows).checked_note(noun)
+        for note in (*objective.notes(tokenizer), *([cut] if cut else [])):
+            evaluator.report(Note(note))
         try:
             evaluation = evaluator.evaluate(restored.model, rows)
         except InterruptedRunError as error:

@@ -14,6 +14,7 @@ from lorafit.models.placement import clear_out_of_memory
 from lorafit.objectives import AnswerOptions
 from lorafit.objectives.restored import RestoredAdapter
 from lorafit.recipe import EvalSection
+from lorafit.run.events import Note, Report
 from lorafit.tasks import Task
 from lorafit.training import ProcessGroup
 
@@ -65,10 +66,19 @@ def predict(
     inputs: Sequence[Input],
     sampling: Sampling,
     batch_size: int,
+    report: Report,
     group: ProcessGroup,
 ) -> Iterator[tuple[int, str | float]]:
     """(index, answer) for every input, as soon as its batch is done; see `predict_restored`."""
-    return predict_restored(RestoredAdapter.of(folder, base), inputs, sampling, batch_size, group)
+    restored = RestoredAdapter.of(folder, base)
+    report_notes(restored, report)
+    return predict_restored(restored, inputs, sampling, batch_size, report, group)
+
+
+def report_notes(restored: RestoredAdapter, report: Report) -> None:
+    """What is to be said of an adapter and its base, whatever will be predicted."""
+    for note in restored.objective(EvalSection()).notes(restored.model.require_tokenizer()):
+        report(Note(note))
 
 
 def predict_restored(
@@ -76,18 +86,23 @@ def predict_restored(
     inputs: Sequence[Input],
     sampling: Sampling,
     batch_size: int,
+    report: Report,
     group: ProcessGroup,
 ) -> Iterator[tuple[int, str | float]]:
     """(index, answer) for every input, as soon as its batch is done: a text, the name of a class, or a score.
 
-    Raises DataError for an input that the task cannot read, RecipeError for sampling where no text is written,
-    InterruptedRunError when asked to stop.
+    Inputs that are cut are reported. Raises DataError for an input that the task cannot read or that has a token the
+    base does not know, RecipeError for sampling where no text is written, InterruptedRunError when asked to stop.
     """
     rows = _rows(restored.task, inputs)
     if not rows:
         return
     objective = restored.objective(EvalSection())
-    options = AnswerOptions(None if sampling == Sampling() else sampling.of, batch_size)
+    strategy = None if sampling == Sampling() else sampling.of
+    options = AnswerOptions(strategy, batch_size, sampling.max_new_tokens)
+    encoded = objective.encode_inputs(restored.model.require_tokenizer(), rows, options)
+    if note := encoded.checked_note(("input", "inputs")):
+        report(Note(note))
     with clear_out_of_memory(restored.adapter.folder):
         objective.prepare(restored.model)
         yield from objective.answers(restored.model, rows, options, group)
