@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pydantic import ValidationError
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
@@ -102,9 +103,13 @@ def _method(
     alpha = _alpha(foreign, reader, shape.net.config, r, layers, alpha)
     if r < 1 or not alpha > 0:
         raise AdapterError(f"{foreign.path}: r {r} and alpha {alpha:g} must both be positive")
-    return LoRA(
-        r=r, alpha=float(alpha), dropout=float(foreign.dropout), targets=_targets(foreign, shape, layers)
-    )
+    targets = _targets(foreign, shape, layers)
+    try:
+        return LoRA(r=r, alpha=float(alpha), dropout=float(foreign.dropout), targets=targets)
+    except ValidationError as error:
+        detail = error.errors()[0]
+        fault = f"{foreign.path}: {detail['loc'][0]} {detail['input']!r} is none that LoRA can have"
+        raise AdapterError(fault) from None
 
 
 def _alpha(

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat
 from typing_extensions import override
 
+from lorafit.errors import RecipeError, SetKey
 from lorafit.methods.base import Method, train_only
 from lorafit.methods.change import Added, Change, replaced
+from lorafit.recipe.bounds import AtMost, Width
 from lorafit.recipe.sections import Probability
 
 if TYPE_CHECKING:
@@ -25,9 +27,9 @@ class LoRA(Method):
     name: ClassVar[str] = "lora"
     low_rank: ClassVar[bool] = True
 
-    r: PositiveInt = 8
+    r: Width = 8
     """The rank: rows of A and columns of B."""
-    alpha: PositiveFloat = 16.0
+    alpha: Annotated[PositiveFloat, AtMost(1e6, "the update is multiplied by alpha / r")] = 16.0
     """Scale of the update: B A is multiplied by alpha / r."""
     dropout: Probability = 0.0
     """Dropout on the input of A, as a probability."""
@@ -73,6 +75,19 @@ class LoRA(Method):
             generator=generator,
         )
         return train_only(model, lora.adapter_parameters(model.net).keys())
+
+    @override
+    def check(self, model: Model) -> None:
+        """An update has no greater rank than the matrix that it is added to."""
+        from lorafit import lora
+
+        for name, layer in lora.adapted_layers(model.net).items():
+            if self.r > layer.full_rank:
+                raise RecipeError(
+                    f"[method] r: {self.r:,} is more than an update of {name} can have; its full rank is "
+                    f"{layer.full_rank:,}",
+                    SetKey("method.r", note="lower"),
+                )
 
     @override
     def changed_weights(self, model: Model, tensors: Mapping[str, Tensor]) -> dict[str, Change]:

@@ -141,6 +141,8 @@ def read_toml(path: Path) -> Document:
         raise RecipeError(f"{path}: not UTF-8 text (byte {error.start})") from None
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError):  # a number of thousands of digits, arrays in arrays in arrays
+        raise RecipeError(f"{path}: holds a value that is too long") from None
 
 
 def parse_assignment(text: str) -> tuple[str, str, Any]:
@@ -151,7 +153,7 @@ def parse_assignment(text: str) -> tuple[str, str, Any]:
         raise RecipeError(f"override {text}: must read section.key=value, such as train.learning_rate=1e-4")
     try:
         parsed = tomllib.loads(f"value = {value.strip()}")["value"]
-    except (tomllib.TOMLDecodeError, KeyError):
+    except (ValueError, KeyError, RecursionError):
         parsed = value.strip()
     if not isinstance(parsed, bool | int | float | str | list | dict):
         parsed = value.strip()  # a date is meant as the name it looks like

@@ -63,6 +63,8 @@ INCIDENTAL = {
 }
 
 
+_SHOWN_CHARACTERS = 200  # of a value that is refused
+
 NamedSections = Mapping[str, Mapping[str, type[Section]]]
 """Sections whose `name` decides which keys they have: section -> name -> class."""
 
@@ -209,7 +211,10 @@ def _message(detail: ErrorDetails, fields: Iterable[str]) -> str:
             return str(detail["ctx"]["error"])
         case _:
             what = detail["msg"].removeprefix("Input ").replace("should be", "must be")
-            return f"{what}; got {_plain(detail['input'])!r}"
+            given = repr(_plain(detail["input"]))
+            return (
+                f"{what}; got {given if len(given) <= _SHOWN_CHARACTERS else given[:_SHOWN_CHARACTERS] + '…'}"
+            )
 
 
 def _plain(value: Any) -> Any:

@@ -17,6 +17,7 @@ from lorafit.methods import Method
 from lorafit.models import FAMILIES, Family, Model, family_of, load_config, skeleton
 from lorafit.objectives import AnyObjective, BaseFacts, Settings, objective_for
 from lorafit.recipe import TrainSection
+from lorafit.recipe.bounds import STEPS
 from lorafit.run.recipes import Recipe, open_recipe
 from lorafit.run.warm_start import plan_warm_start
 from lorafit.tasks import PRESETS, Rows, Task, load_rows
@@ -86,6 +87,7 @@ def make_plan(recipe: Recipe) -> Plan:
     num_base = sum(p.numel() for p in shape.net.parameters())
     head = {name for name, _ in shape.head_parameters()}
     method.attach(shape)
+    method.check(shape)
     start = plan_warm_start(method, shape)
     if recipe.train.parallel == "fsdp":
         check_shardable(shape.net)
@@ -125,6 +127,12 @@ def make_schedule(train: TrainSection, num_train_rows: int) -> Schedule:
             SetKey("train.batch_size", note="lower"),
         )
     num_steps = count_steps(steps_per_epoch, train.epochs, train.max_steps)
+    if num_steps > STEPS.limit:
+        raise RecipeError(
+            f"[train] epochs: {train.epochs:g} of {steps_per_epoch:,} steps each are more than {STEPS.limit:,} steps, "
+            f"and {STEPS.why}",
+            SetKey("train.epochs", note="lower"),
+        )
     return Schedule(
         num_steps, count_warmup(num_steps, train.warmup_steps, train.warmup_ratio), train.learning_rate
     )

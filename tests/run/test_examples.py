@@ -1,4 +1,4 @@
-"""What does not fit the base is said before training and before decoding, and refused where it would be a silent fault."""
+"""What does not fit the base is said before training and decoding, and refused where it would be a silent fault."""
 
 from __future__ import annotations
 
