@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import pickle
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,12 +24,13 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from lorafit.errors import Advice, DataError, NotFoundError, RecipeError, SetKey
+from lorafit.errors import Advice, DataError, NotFoundError, RecipeError, SetKey, reason_of
 from lorafit.files import ASSET_PREFIX, local_path
 from lorafit.metrics import Kind
 from lorafit.models.activations import fuse_activations
 from lorafit.models.families import family_of
 from lorafit.models.model import Model
+from lorafit.models.pickled import why_unreadable
 from lorafit.models.shapes import KNOWN_SHAPES
 
 
@@ -50,7 +53,9 @@ def load_config(
         config: PretrainedConfig = AutoConfig.from_pretrained(
             _hub_id_or_path(base), revision=revision, local_files_only=local_only, trust_remote_code=False
         )
-    except (OSError, ValueError) as error:
+    except (
+        Exception
+    ) as error:  # of a config.json that is none, transformers raises what its classes stumble over
         if base not in KNOWN_SHAPES:
             raise _not_found("base model", base, revision, error) from error
         shape = dict(KNOWN_SHAPES[base])
@@ -106,7 +111,7 @@ def load_tokenizer(base: str, revision: str | None = None) -> PreTrainedTokenize
             tokenizer: PreTrainedTokenizerBase = kind.from_pretrained(
                 source, revision=revision, trust_remote_code=False
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except Exception as error:  # tokenizers raise a bare Exception; a package may be missing
             raise _not_found("tokenizer", base, revision, error) from error
     if len(tokenizer) <= len(tokenizer.all_special_ids):
         raise NotFoundError(
@@ -253,9 +258,17 @@ def _check_folder(base: str) -> None:
 
 def _not_found(what: str, base: str, revision: str | None, error: Exception) -> NotFoundError:
     where = f"{base}@{revision}" if revision else base
+    if "trust_remote_code" in str(error):
+        return NotFoundError(
+            f"{where}: its {what} contains custom code, which lorafit does not run",
+            Advice("take a base of one of transformers' own architectures"),
+        )
+    if package := re.search(r"requires the (\S+) library", str(error)):
+        return NotFoundError(f"{where}: its {what} needs {package[1]}, which is not here")
     if local_path(base).is_dir():
-        first_line = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        return NotFoundError(f"{where}: its {what} cannot be read: {first_line.strip()}")
+        is_pickled = isinstance(error, pickle.UnpicklingError) or "weights_only" in str(error)
+        why = why_unreadable(error) if is_pickled else reason_of(error)
+        return NotFoundError(f"{where}: its {what} cannot be read: {why}")
     return NotFoundError(
         f"{where}: {what} not found in the Hugging Face cache, and the hub gave none",
         Advice("check the id and the network"),

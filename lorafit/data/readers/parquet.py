@@ -9,7 +9,7 @@ from typing import BinaryIO, ClassVar
 from lorafit.data.readers.base import Reader
 from lorafit.data.readers.table import check_unique
 from lorafit.data.rows import RawRow
-from lorafit.errors import DataError
+from lorafit.errors import DataError, reason_of
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,6 @@ class Parquet(Reader):
                     number += 1
                     yield RawRow(number, fields)
         except (pa.ArrowException, OSError) as error:
-            what = str(error).splitlines()[0]
-            raise DataError(f"{where}: not a readable parquet file: {what}") from None
+            raise DataError(f"{where}: not a readable parquet file: {reason_of(error)}") from None
         if not number:
             raise DataError(f"{where}: is empty")

@@ -98,14 +98,11 @@ def _read_tensors(file: Path) -> dict[str, Tensor]:
     import torch
 
     from lorafit.interop.loralib_layout import WRAPPER
+    from lorafit.models.pickled import read_pickled
 
     if not file.is_file():
         raise NotFoundError(f"{file}: no such file")
-    try:
-        document = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises pickle, zip and runtime errors alike
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DamagedError(f"{file}: cannot be read with weights_only: {first_line}") from None
+    document = read_pickled(file, DamagedError)
     if isinstance(document, dict) and isinstance(document.get(WRAPPER), dict):
         document = document[WRAPPER]
     if not isinstance(document, dict) or not all(isinstance(k, str) for k in document):
