@@ -141,6 +141,7 @@ def train(
     output: StrPath | None = None,
     report: Report | None = None,
     resume: Resume = "auto",
+    extend: bool = False,
 ) -> TrainResult:
     """Train a recipe file or shipped recipe, score it, and leave an adapter folder.
 
@@ -150,7 +151,7 @@ def train(
     `overrides` sets keys of the recipe by "section.key"; None takes a key away, so that it has its default. `output`
     is the run folder, by default runs/<recipe>/seed-<n>. `report` is told of every step, validation and note. The same
     call continues a run that was interrupted, and returns the result of a finished one; `resume` changes that ("must",
-    "never"). As with the command, a signal (Ctrl+C, too) saves a checkpoint and raises InterruptedRunError; started by
+    "never"), and `extend` allows more epochs or steps than the run had. As with the command, a signal (Ctrl+C, too) saves a checkpoint and raises InterruptedRunError; started by
     torchrun, all processes train one run. Raises RecipeError with a line for every fault of the recipe, NotFoundError
     and DataError for data or a base that is missing or malformed, DivergedError where training goes wrong.
     """
@@ -158,7 +159,7 @@ def train(
     chosen = [assignment(name, value) for name, value in (overrides or {}).items()]
     with StopRequest() as stop, open_process_group(stop) as group:
         plan = group.leader_first(lambda: load_plan(name_or_path, chosen))
-        options = TrainOptions(resume)
+        options = TrainOptions(resume, extend)
         return train_plan(plan, _path(output), report or log_notes, options, group)
 
 
@@ -169,12 +170,13 @@ def evaluate(
     metrics: Sequence[str] | None = None,
     output: StrPath | None = None,
     base: str | None = None,
+    force: bool = False,
 ) -> dict[str, Any]:
     """The scores of an adapter folder on a split; the adapter is loaded for this alone. See `Predictor.evaluate`.
 
     lorafit.evaluate("runs/quickstart/seed-1/adapter", metrics=["bleu"])["scores"]
     """
-    restored = RestoredAdapter.of(Path(folder), BaseChoice(base))
+    restored = RestoredAdapter.of(Path(folder), BaseChoice(base, force))
     return _scores(restored, split, data, metrics, output, log_notes)
 
 

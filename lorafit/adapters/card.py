@@ -62,6 +62,7 @@ class AdapterCard(Card):
     task: JsonObject  # the whole [task] section, as Task.options() gives it
     data: DataSection = DataSection()
     decode: DecodeSection = DecodeSection()
+    paths: dict[str, str] = {}  # relative path in `base` or `data` -> the absolute one, when this was written
     scores: JsonObject = {}
     provenance: Provenance
     files: dict[str, FileCard] = {}  # filled when the folder is written

@@ -14,7 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from lorafit.errors import RecipeError, did_you_mean
-from lorafit.recipe.layers import UNSET, Document, Key, Layers, read_layers
+from lorafit.files import absolute_path
+from lorafit.recipe.layers import PATH_KEYS, PATHS_FROM, UNSET, Document, Key, Layers, read_layers
 from lorafit.recipe.sections import Recipe, Section
 
 # What other programs call a key -> what we call it, so that "did you mean" understands people who come from there.
@@ -90,9 +91,16 @@ def read_recipe(
     return recipe
 
 
-def to_toml(recipe: Recipe) -> str:
-    """The resolved recipe as TOML that `read_recipe` reads back to an equal Recipe."""
-    return tomli_w.dumps(_without_none(_document(recipe)))
+def to_toml(recipe: Recipe, *, paths_from: Path | None = None) -> str:
+    """The resolved recipe as TOML that `read_recipe` reads back to an equal Recipe.
+
+    `paths_from`: the folder in which its relative paths, where it has some, can be found from elsewhere.
+    """
+    document = _without_none(_document(recipe))
+    values = (document.get(section, {}).get(key) for section, key in PATH_KEYS)
+    if paths_from is not None and any(isinstance(value, str) and absolute_path(value) for value in values):
+        document = {PATHS_FROM: str(paths_from), **document}
+    return tomli_w.dumps(document)
 
 
 def recipe_hash(recipe: Recipe) -> str:

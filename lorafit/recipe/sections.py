@@ -124,6 +124,11 @@ class DataSection(Section):
             raise ValueError("'valid' and 'test' take all rows of the training split; lower them")
         return self
 
+    def paths(self) -> dict[str, str]:
+        """The keys that name a file or a folder, with what they say."""
+        named = {"dir": self.dir, "train": self.train, "valid": self.valid, "test": self.test}
+        return {key: value for key, value in named.items() if isinstance(value, str)}
+
     def files(self) -> dict[Split, str]:
         """The file of every split that is named by one."""
         named = {"train": self.train, "valid": self.valid, "test": self.test}

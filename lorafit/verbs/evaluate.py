@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lorafit.adapters import BaseChoice
+from lorafit.adapters.restore import data_of
 from lorafit.data import Split
 from lorafit.errors import RUN_AGAIN, Advice, DropArgument, InterruptedRunError, RecipeError, SetArgument
 from lorafit.files import JsonObject, write_json, write_jsonl, write_text
@@ -81,7 +82,7 @@ def evaluate_restored(
     if options.glue_submission is not None and split != "test":
         raise RecipeError("a GLUE submission needs the test split", SetArgument("split", "test"))
     task.find_metrics(section.metrics)  # an unknown name is an error before anything begins
-    data = adapter.card.data
+    data = data_of(adapter)
     if options.data is not None:
         data = data.model_copy(update={split: str(options.data)})
     objective = restored.objective(section, data)
