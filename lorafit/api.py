@@ -151,9 +151,10 @@ def train(
     `overrides` sets keys of the recipe by "section.key"; None takes a key away, so that it has its default. `output`
     is the run folder, by default runs/<recipe>/seed-<n>. `report` is told of every step, validation and note. The same
     call continues a run that was interrupted, and returns the result of a finished one; `resume` changes that ("must",
-    "never"), and `extend` allows more epochs or steps than the run had. As with the command, a signal (Ctrl+C, too) saves a checkpoint and raises InterruptedRunError; started by
-    torchrun, all processes train one run. Raises RecipeError with a line for every fault of the recipe, NotFoundError
-    and DataError for data or a base that is missing or malformed, DivergedError where training goes wrong.
+    "never"), and `extend` allows more epochs or steps than the run had. As with the command, a signal (Ctrl+C, too)
+    saves a checkpoint and raises InterruptedRunError; started by torchrun, all processes train one run. Raises
+    RecipeError with a line for every fault of the recipe, NotFoundError and DataError for data or a base that is
+    missing or malformed, DivergedError where training goes wrong.
     """
     name_or_path = recipe if isinstance(recipe, str) else Path(recipe)
     chosen = [assignment(name, value) for name, value in (overrides or {}).items()]

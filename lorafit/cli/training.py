@@ -82,7 +82,7 @@ def train(
     """
     from lorafit.display import Display
     from lorafit.display.training import show_plan, show_seeds, show_train_result
-    from lorafit.run.examples import planned_notes
+    from lorafit.run.plan import planned_notes
     from lorafit.run.seeds import train_seeds
     from lorafit.run.train import TrainResult, missing_by_name
     from lorafit.run.train import train as train_plan

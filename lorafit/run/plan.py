@@ -12,10 +12,20 @@ from transformers import PretrainedConfig
 
 from lorafit.data import Split
 from lorafit.data.batches import num_batches
-from lorafit.errors import Advice, RecipeError, SetKey
+from lorafit.errors import Advice, NotFoundError, RecipeError, SetKey
 from lorafit.methods import Method
-from lorafit.models import FAMILIES, Family, Model, family_of, load_config, skeleton
+from lorafit.models import (
+    FAMILIES,
+    Family,
+    Model,
+    base_folder,
+    family_of,
+    load_config,
+    load_tokenizer,
+    skeleton,
+)
 from lorafit.objectives import AnyObjective, BaseFacts, Settings, objective_for
+from lorafit.objectives.examples import encode_rows
 from lorafit.recipe import TrainSection
 from lorafit.recipe.bounds import STEPS
 from lorafit.run.recipes import Recipe, open_recipe
@@ -136,6 +146,19 @@ def make_schedule(train: TrainSection, num_train_rows: int) -> Schedule:
     return Schedule(
         num_steps, count_warmup(num_steps, train.warmup_steps, train.warmup_ratio), train.learning_rate
     )
+
+
+def planned_notes(plan: Plan) -> Sequence[str]:
+    """The notes of a run, as far as rows and tokenizer are at hand: nothing is fetched. Raises as `encode_rows`."""
+    model, rows = plan.recipe.model, plan.rows
+    try:
+        tokenizer = load_tokenizer(str(base_folder(model.base, model.revision)))
+    except NotFoundError:
+        return ()
+    if not plan.rows_known:
+        return plan.objective.notes(tokenizer)
+    at_hand = {split: rows.rows(split) for split in rows.splits_of_run if rows.sources[split].at_hand()}
+    return encode_rows(plan.objective, tokenizer, at_hand, plan.recipe.data, plan.scored_split).notes
 
 
 def _check_kind(family: Family, task: Task, base: str) -> None:

@@ -21,9 +21,9 @@ from lorafit.methods import Method
 from lorafit.models import Model, load_base, load_config, missing_files
 from lorafit.models.placement import Placement
 from lorafit.objectives import AnyObjective
+from lorafit.objectives.examples import encode_rows
 from lorafit.recipe import Recipe, TrainSection
 from lorafit.run.events import Note, Report
-from lorafit.run.examples import encode_rows
 from lorafit.run.plan import Plan
 from lorafit.run.provenance import adapter_card
 from lorafit.run.warm_start import warm_start

@@ -14,11 +14,11 @@ from lorafit.errors import RUN_AGAIN, Advice, DropArgument, InterruptedRunError,
 from lorafit.files import JsonObject, write_json, write_jsonl, write_text
 from lorafit.models.placement import clear_out_of_memory
 from lorafit.objectives.encoded import Noun
+from lorafit.objectives.examples import noun_of
 from lorafit.objectives.restored import RestoredAdapter
 from lorafit.recipe import EvalSection
 from lorafit.run.evaluator import Evaluation, Evaluator, notes_on_metrics
 from lorafit.run.events import Note, Report, Scored
-from lorafit.run.examples import noun_of
 from lorafit.tasks import PRESETS, load_rows, submission_files
 from lorafit.training import ProcessGroup
 

@@ -13,8 +13,8 @@ from lorafit.data import Split
 from lorafit.errors import NotFoundError
 from lorafit.models import FAMILIES, family_of, load_config, load_tokenizer
 from lorafit.objectives import BaseFacts, Settings, objective_for
+from lorafit.objectives.examples import noun_of
 from lorafit.recipe import ModelSection
-from lorafit.run.examples import noun_of
 from lorafit.run.recipes import open_recipe
 from lorafit.tasks import load_rows
 

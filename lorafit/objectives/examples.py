@@ -9,12 +9,9 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from lorafit.data import Split
-from lorafit.errors import NotFoundError
-from lorafit.models import base_folder, load_tokenizer
-from lorafit.objectives import AnyObjective
+from lorafit.objectives.base import AnyObjective
 from lorafit.objectives.encoded import Noun
 from lorafit.recipe import DataSection
-from lorafit.run.plan import Plan
 
 _ROW: Noun = ("row", "rows")
 _SPLITS: Mapping[Split, str] = {"train": "training", "valid": "validation", "test": "test"}
@@ -56,19 +53,6 @@ def encode_rows(
         notes.append(inputs.checked_note(noun_of(scored_split, objective.input_noun)))
     said = dict.fromkeys(note for note in notes if note is not None)
     return Examples(train.examples, valid_rows, valid.examples, list(said))
-
-
-def planned_notes(plan: Plan) -> Sequence[str]:
-    """The notes of a run, as far as rows and tokenizer are at hand: nothing is fetched. Raises as `encode_rows`."""
-    model, rows = plan.recipe.model, plan.rows
-    try:
-        tokenizer = load_tokenizer(str(base_folder(model.base, model.revision)))
-    except NotFoundError:
-        return ()
-    if not plan.rows_known:
-        return plan.objective.notes(tokenizer)
-    at_hand = {split: rows.rows(split) for split in rows.splits_of_run if rows.sources[split].at_hand()}
-    return encode_rows(plan.objective, tokenizer, at_hand, plan.recipe.data, plan.scored_split).notes
 
 
 def noun_of(split: Split, noun: Noun) -> Noun:
