@@ -53,6 +53,7 @@ SYNONYMS = {
 
 # Keys that say how the work is done and not what comes out: a run may be resumed with other values of these.
 INCIDENTAL = {
+    ("data", "on_long_row"),
     ("train", "micro_batch_size"),
     ("train", "log_every"),
     ("train", "checkpoint_every"),

@@ -151,13 +151,13 @@ class TrainSection(Section):
     """Examples per optimizer step, over all processes and micro-batches together."""
     micro_batch_size: BatchSize | None = None
     """Examples held in memory at once; the result does not depend on it. Without it: `batch_size`."""
-    learning_rate: Annotated[PositiveFloat, AtMost(100.0, "every step moves a weight by about as much")]
+    learning_rate: PositiveFloat
     """The peak; it rises linearly over the warm-up and then falls linearly to 0."""
     warmup_steps: WarmupSteps | None = None
     """Optimizer steps until the peak. Excludes `warmup_ratio`; without both there is no warm-up."""
     warmup_ratio: Fraction | None = None
     """Warm-up as a share of all optimizer steps, rounded up. Excludes `warmup_steps`."""
-    weight_decay: Annotated[NonNegativeFloat, AtMost(1000.0, "nothing is left of a weight then")] = 0.0
+    weight_decay: NonNegativeFloat = 0.0
     """AdamW's decoupled weight decay, of trained parameters only."""
     decay_exempt: Literal["none", "bias_and_norm"] = "none"
     """Which trained parameters are never decayed. bias_and_norm: biases and normalization layers."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import lorafit
+from lorafit import lora
 from lorafit.errors import RecipeError
 from lorafit.methods import METHODS
 from lorafit.recipe import Recipe, Section, TrainSection
@@ -155,3 +156,19 @@ def test_sampling_has_numbers_that_can_be_meant(
 )
 def test_options_have_numbers_that_can_be_meant(cli: Callable[..., Any], command: tuple[str, ...]) -> None:
     assert len(cli(*command, code=2).stderr) < 1500
+
+
+@pytest.mark.parametrize(
+    ("layer", "full_rank"),
+    [
+        (lora.Linear(6, 4, r=1), 4),
+        (lora.MergedLinear(6, 9, r=1, enable_lora=[True, False, True]), 3),
+        (lora.Embedding(50, 8, r=1), 8),
+        (lora.Conv2d(5, 7, 3, r=1), 5),
+    ],
+)
+def test_the_full_rank_of_an_update(layer: lora.LoRALayer, full_rank: int) -> None:
+    """With that r any change of the weight can be had, and no matrix has more dimensions."""
+    assert layer.full_rank == full_rank
+    a, b = layer.lora_A, layer.lora_B
+    assert min(a.shape[1], b.shape[0]) >= full_rank
