@@ -74,6 +74,7 @@ class AdapterCard(Card):
     arithmetic: ArithmeticCard | None = (
         None  # None: an adapter that was imported, or is of an earlier lorafit
     )
+    paths: dict[str, str] = {}  # relative path in `base` or `data` -> the absolute one, when this was written
     scores: JsonObject = {}
     provenance: Provenance
     files: dict[str, FileCard] = {}  # filled when the folder is written

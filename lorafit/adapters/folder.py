@@ -19,7 +19,7 @@ from lorafit.adapters.fingerprint import FINGERPRINT_FILE, Fingerprint
 from lorafit.adapters.model_card import model_card
 from lorafit.adapters.seal import changed_function, document_seal, function_seal
 from lorafit.errors import AdapterError, Advice, DamagedError, NotFoundError, SetArgument, did_you_mean
-from lorafit.files import JsonObject, new_folder, write_text
+from lorafit.files import JsonObject, absolute_path, new_folder, write_text
 
 CARD_FILE = "adapter.json"
 TENSOR_FILE = "adapter.safetensors"
@@ -50,7 +50,13 @@ class Adapter:
 def write_adapter(
     folder: Path, card: AdapterCard, tensors: dict[str, Tensor], fingerprint: Fingerprint | None = None
 ) -> AdapterCard:
-    """Write the folder at once (temporary name, fsync, rename). Returns the card with the files' hashes in it."""
+    """Write the folder at once (temporary name, fsync, rename).
+
+    Returns the card with the files' hashes in it, and with the absolute form of its relative paths.
+    """
+    names = [card.base.id, *card.data.paths().values()]
+    found = {name: path for name in names if (path := absolute_path(name)) is not None}
+    card = card.model_copy(update={"paths": {**found, **card.paths}})
     contents = {
         TENSOR_FILE: safetensors.torch.save(
             tensors, metadata={"lorafit": function_seal(card.model_dump(mode="json"))}

@@ -42,7 +42,7 @@ def repro(
         str | None,
         typer.Option(help="Such as 0,1,2.", show_default="as many as the paper has"),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="How many runs at a time.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, max=1024, help="How many runs at a time.")] = 1,
     quick: Annotated[
         bool,
         typer.Option(

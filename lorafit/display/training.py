@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
     from lorafit.run.train import TrainResult
 
 
-def show_plan(display: Display, plan: Plan) -> None:
-    """The resolved recipe, parameters by module, and steps."""
+def show_plan(display: Display, plan: Plan, notes: Sequence[str]) -> None:
+    """The resolved recipe, parameters by module, and steps; the plan's notes and others."""
+    notes = [*plan.notes, *plan.warnings, *notes]
     if display.json:
-        display.print_json(_plan_json(plan))
+        display.print_json({**_plan_json(plan), "notes": notes})
         return
     display.print(escape(to_toml(plan.recipe)))
     table = Table("parameters", "count", "shape", "values", "trained", box=None, header_style="bold")
@@ -40,7 +42,7 @@ def show_plan(display: Display, plan: Plan) -> None:
     display.print(f"training rows: {plan.num_train_rows:,} ({source})")
     schedule = plan.schedule
     display.print(f"optimizer steps: {schedule.num_steps:,}, {schedule.num_warmup:,} of them warm-up")
-    for note in (*plan.notes, *plan.warnings):
+    for note in notes:
         display.print(escape(note))
 
 
@@ -111,5 +113,4 @@ def _plan_json(plan: Plan) -> JsonObject:
         "train_rows_counted": plan.rows_known,
         "steps": plan.schedule.num_steps,
         "warmup_steps": plan.schedule.num_warmup,
-        "notes": [*plan.notes, *plan.warnings],
     }

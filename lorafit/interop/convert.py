@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
+from pydantic import ValidationError
 from torch import Tensor
 
 from lorafit import lora
@@ -74,13 +75,18 @@ def convert(
     tensors, repeated = _head(foreign, base), _repeated(foreign, base)
     _into_head(foreign, layers, tensors)
     whole = _trained_whole(foreign, base)
-    method = LoRA(
-        r=next(iter(layers.values())).r,
-        alpha=alpha,
-        dropout=float(foreign.dropout),
-        targets=_targets(foreign, shape, layers),
-        also_train=exact_parameters(whole.keys(), shape) or None,
-    )
+    try:
+        method = LoRA(
+            r=next(iter(layers.values())).r,
+            alpha=alpha,
+            dropout=float(foreign.dropout),
+            targets=_targets(foreign, shape, layers),
+            also_train=exact_parameters(whole.keys(), shape) or None,
+        )
+    except ValidationError as error:
+        detail = error.errors()[0]
+        fault = f"{foreign.path}: {detail['loc'][0]} {detail['input']!r} is none that LoRA can have"
+        raise AdapterError(fault) from None
     tensors |= whole
     for name, factors in layers.items():
         tensors |= {f"{name}.{key}": tensor.contiguous() for key, tensor in factors.tensors.items()}

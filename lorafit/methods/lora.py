@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat
 from typing_extensions import override
 
-from lorafit.errors import RecipeError, did_you_mean
+from lorafit.errors import RecipeError, SetKey, did_you_mean
 from lorafit.methods.base import Method, train_only
 from lorafit.methods.change import Added, Change, replaced
+from lorafit.recipe.bounds import AtMost, Width
 from lorafit.recipe.sections import Probability
 
 if TYPE_CHECKING:
@@ -26,9 +27,9 @@ class LoRA(Method):
     name: ClassVar[str] = "lora"
     low_rank: ClassVar[bool] = True
 
-    r: PositiveInt = 8
+    r: Width = 8
     """The rank: rows of A and columns of B."""
-    alpha: PositiveFloat = 16.0
+    alpha: Annotated[PositiveFloat, AtMost(1e6, "the update is multiplied by alpha / r")] = 16.0
     """Scale of the update: B A is multiplied by alpha / r."""
     dropout: Probability = 0.0
     """Dropout on the input of A, as a probability."""
@@ -113,6 +114,19 @@ class LoRA(Method):
                 f"[method] also_train: {both[0]!r} would train whole beside its own adapter; choose one of the two"
             )
         return sorted(name for name in found if not model.is_head(name))
+
+    @override
+    def check(self, model: Model) -> None:
+        """An update has no greater rank than the matrix that it is added to."""
+        from lorafit import lora
+
+        for name, layer in lora.adapted_layers(model.net).items():
+            if self.r > layer.full_rank:
+                raise RecipeError(
+                    f"[method] r: {self.r:,} is more than an update of {name} can have; its full rank is "
+                    f"{layer.full_rank:,}",
+                    SetKey("method.r", note="lower"),
+                )
 
     @override
     def changed_weights(self, model: Model, tensors: Mapping[str, Tensor]) -> dict[str, Change]:

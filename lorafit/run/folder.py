@@ -142,7 +142,7 @@ class RunFolder:
             self._clear()
         else:
             self._put_back_best(found.checkpoint)
-        write_text(self.recipe, to_toml(recipe))
+        write_text(self.recipe, to_toml(recipe, paths_from=Path.cwd()))
         return found
 
     def write_predictions(self, split: str, lines: list[JsonObject]) -> None:

@@ -14,13 +14,14 @@ from lorafit.adapters.fingerprint import NUM_INPUTS, answers
 from lorafit.adapters.restore import load_tensors
 from lorafit.data import Split
 from lorafit.data.batches import epoch_order
-from lorafit.errors import DataError, LorafitError, NotFoundError, SetKey
+from lorafit.errors import DataError, LorafitError, NotFoundError
 from lorafit.files import local_path
 from lorafit.lora import Draws, draw_from
 from lorafit.methods import Method
 from lorafit.models import Model, load_base, load_config, missing_files
 from lorafit.models.placement import Placement
 from lorafit.objectives import AnyObjective
+from lorafit.objectives.examples import encode_rows
 from lorafit.recipe import TrainSection
 from lorafit.run.events import Note, Report
 from lorafit.run.inputs import Inputs
@@ -95,24 +96,18 @@ def load(plan: Plan, report: Report) -> LoadedBase:
         if note not in plan.warnings:
             report(Note(note))
     objective.prepare(model)
-    encoder = objective.encoder(model.require_tokenizer())
-    train = encoder.encode(rows["train"])
-    if len(train.without_target) == len(train.examples):
-        raise DataError(
-            f"[data] max_length: {recipe.data.max_length} tokens leave no room for a completion in any training row",
-            SetKey("data.max_length", note="higher"),
-        )
-    valid_rows = objective.validation_rows(rows.get("valid", []))
-    valid = encoder.encode(valid_rows).examples
-    sample = [objective.inputs(example) for example in (valid or train.examples)[:NUM_INPUTS]]
+    examples = encode_rows(objective, model.require_tokenizer(), rows, recipe.data, plan.scored_split)
+    for note in examples.notes:
+        report(Note(note))
+    sample = [objective.inputs(example) for example in (examples.valid or examples.train)[:NUM_INPUTS]]
     inputs = Inputs.of(recipe, plan.rows)
     return LoadedBase(
         model,
         objective,
         rows,
-        train.examples,
-        valid_rows,
-        valid,
+        examples.train,
+        examples.valid_rows,
+        examples.valid,
         inputs,
         adapter_card(recipe, inputs, model.placement.dtype_name),
         FingerprintSample(sample, answers(model, sample)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from lorafit.adapters import (
 )
 from lorafit.adapters.fingerprint import answers, probe_inputs
 from lorafit.adapters.restore import check_tensors, load_tensors, method_of, model_config, task_of
-from lorafit.errors import AdapterError, NotFoundError, RecipeError, lookup
+from lorafit.errors import AdapterError, ChangeArgument, NotFoundError, RecipeError, lookup
 from lorafit.files import check_new
 from lorafit.interop.base_tensors import BaseTensors
 from lorafit.interop.convert import convert, output_of
@@ -64,6 +65,10 @@ def import_adapter(
     Raises RecipeError where alpha or the task is missing or wrong, NotFoundError where file or base are missing,
     AdapterError where they do not fit.
     """
+    if options.alpha is not None and not 0 < options.alpha < math.inf:
+        raise RecipeError(
+            f"alpha: must be a finite number greater than 0; got {options.alpha}", ChangeArgument("alpha")
+        )
     reader = lookup(READERS, format_name, "adapter format")
     check_new(output)
     config = load_config(base, local_only=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import override
 
-from lorafit.errors import AdapterError, DamagedError, NotFoundError
+from lorafit.errors import AdapterError, DamagedError, NotFoundError, reason_of
 from lorafit.interop.readers.base import Reader
 
 if TYPE_CHECKING:
@@ -88,19 +88,26 @@ class PeftReader(Reader):
 
 
 def _read_tensors(folder: Path) -> dict[str, Tensor]:
-    import torch
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
+    from torch import Tensor
 
     from lorafit.interop.peft_layout import PICKLE_FILE, TENSOR_FILE
+    from lorafit.models.pickled import read_pickled
 
     path = folder / TENSOR_FILE
     try:
         if path.is_file():
             return load_file(path)
         path = folder / PICKLE_FILE
-        return dict(torch.load(path, map_location="cpu", weights_only=True))
+        document = read_pickled(path, DamagedError)
     except FileNotFoundError:
         raise NotFoundError(f"{folder}: neither {TENSOR_FILE} nor {PICKLE_FILE} is there") from None
-    except Exception as error:  # safetensors, pickle, zip and runtime errors alike
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DamagedError(f"{path}: cannot be read: {first_line}") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise DamagedError(f"{path}: cannot be read: {reason_of(error)}") from None
+    if not isinstance(document, dict):
+        raise DamagedError(f"{path}: is not a state dict")
+    for name, tensor in document.items():
+        if not isinstance(name, str) or not isinstance(tensor, Tensor):
+            raise DamagedError(f"{path}: {name!r} is no tensor")
+    return document
