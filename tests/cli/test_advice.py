@@ -7,6 +7,7 @@ import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,6 +47,13 @@ def calls(path: Path) -> Iterator[ast.Call]:
             yield node
 
 
+def texts(path: Path) -> Iterator[tuple[int, str]]:
+    """(line, text) of every string."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.expr) and (text := text_of(node)):
+            yield node.lineno, text
+
+
 def remedies(kinds: tuple[str, ...], files: list[Path] = FILES) -> Iterator[tuple[str, str]]:
     """(place, first argument) of every remedy whose first argument is written out."""
     for path in files:
@@ -62,8 +70,8 @@ def keys() -> set[str]:
     """Every section.key of a recipe."""
     found = set()
     for section, field in Recipe.model_fields.items():
-        kinds = {"method": METHODS, "task": TASKS}.get(section, {"": field.annotation}).values()
-        for kind in kinds:
+        named: dict[str, list[Any]] = {"method": [*METHODS.values()], "task": [*TASKS.values()]}
+        for kind in named.get(section, [field.annotation]):
             if isinstance(kind, type) and issubclass(kind, Section):
                 found |= {f"{section}.{key}" for key in kind.model_fields}
     return found
@@ -106,10 +114,9 @@ def test_every_key_of_a_remedy_is_one_of_a_recipe() -> None:
 
 def test_every_command_that_is_named_exists_with_its_options() -> None:
     for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            text = text_of(node)
-            for words, rest in COMMAND.findall(text) if text else ():
-                where = f"{path.relative_to(ROOT)}:{node.lineno}: {words}"
+        for line, text in texts(path):
+            for words, rest in COMMAND.findall(text):
+                where = f"{path.relative_to(ROOT)}:{line}: {words}"
                 first, _, second = words.partition(" ")
                 name = words if words in COMMANDS else first
                 if first in ("data", "recipe"):
@@ -153,8 +160,7 @@ def test_a_command_names_its_own_options() -> None:
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
             if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef)
         }
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            text = text_of(node)
-            if text and text not in docstrings:
+        for line, text in texts(path):
+            if text not in docstrings:
                 named = set(OPTION.findall(text)) - {"--help", "--version"}
-                assert named <= own, f"{path.name}:{node.lineno}: {text}"
+                assert named <= own, f"{path.name}:{line}: {text}"
