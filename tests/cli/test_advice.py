@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,6 +47,13 @@ def calls(path: Path) -> Iterator[ast.Call]:
             yield node
 
 
+def texts(path: Path) -> Iterator[tuple[int, str]]:
+    """(line, text) of every string."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.expr) and (text := text_of(node)):
+            yield node.lineno, text
+
+
 def remedies(kinds: tuple[str, ...], files: list[Path] = FILES) -> Iterator[tuple[str, str]]:
     """(place, first argument) of every remedy whose first argument is written out."""
     for path in files:
@@ -62,9 +70,8 @@ def keys() -> set[str]:
     """Every section.key of a recipe."""
     found = set()
     for section, field in Recipe.model_fields.items():
-        named: dict[str, Mapping[str, object]] = {"method": METHODS, "task": TASKS}
-        kinds = named.get(section, {"": field.annotation}).values()
-        for kind in kinds:
+        named: dict[str, list[Any]] = {"method": [*METHODS.values()], "task": [*TASKS.values()]}
+        for kind in named.get(section, [field.annotation]):
             if isinstance(kind, type) and issubclass(kind, Section):
                 found |= {f"{section}.{key}" for key in kind.model_fields}
     return found
@@ -107,17 +114,16 @@ def test_every_key_of_a_remedy_is_one_of_a_recipe() -> None:
 
 def test_every_command_that_is_named_exists_with_its_options() -> None:
     for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            text = text_of(node)
-            for words, rest in COMMAND.findall(text or ""):
-                where = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}: {words}"
+        for line, text in texts(path):
+            for words, rest in COMMAND.findall(text):
+                where = f"{path.relative_to(ROOT)}:{line}: {words}"
                 first, _, second = words.partition(" ")
                 name = words if words in COMMANDS else first
                 if first in ("data", "recipe"):
                     assert f"{first} {second}" in COMMANDS or not second, where
                     continue
                 if name not in COMMANDS:
-                    assert f"`lorafit {first}" not in str(text), where
+                    assert f"`lorafit {first}" not in text, where
                     continue
                 assert set(OPTION.findall(rest)) <= options(name) | {"--help"}, where
 
@@ -154,8 +160,7 @@ def test_a_command_names_its_own_options() -> None:
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
             if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef)
         }
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            text = text_of(node)
-            if text and text not in docstrings:
+        for line, text in texts(path):
+            if text not in docstrings:
                 named = set(OPTION.findall(text)) - {"--help", "--version"}
-                assert named <= own, f"{path.name}:{getattr(node, 'lineno', 0)}: {text}"
+                assert named <= own, f"{path.name}:{line}: {text}"
