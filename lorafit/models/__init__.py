@@ -9,7 +9,7 @@ from lorafit.models.load import (
     load_base,
     load_config,
     load_tokenizer,
-    needs_pad_token,
+    reads_last_token,
     set_pad_token,
     skeleton,
 )
@@ -38,7 +38,7 @@ __all__ = [
     "load_config",
     "load_tokenizer",
     "missing_files",
-    "needs_pad_token",
+    "reads_last_token",
     "set_pad_token",
     "skeleton",
     "stored_tensors",
