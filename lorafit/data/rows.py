@@ -12,13 +12,15 @@ from lorafit.files import JsonObject
 class RawRow:
     """A row of a file. `line` counts from 1 (lines, entries or rows, as its reader says).
 
-    `fault` says why there are no fields. `part` is the part of the split, where the file format tells it.
+    `fault` says why there are no fields; with `left_out` it is none of the file's: the data set has rows of other kinds
+    than the paper's, which its reader passes over. `part` is the part of the split, where the file format tells it.
     """
 
     line: int
     fields: Mapping[str, object]
     fault: str = ""
     part: str = ""
+    left_out: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from lorafit.data.cells import shown
 from lorafit.data.readers import Reader, reader_for
 from lorafit.data.rows import RawRow
 from lorafit.errors import DataError, NotFoundError, Remedy
@@ -160,11 +161,19 @@ class Renamed:
         fields: dict[str, object] = {}
         for name, value in row.fields.items():
             meant = self.names.get(name, name)
-            if fields.setdefault(meant, value) != value:
+            if not _equal(fields.setdefault(meant, value), value):
                 first = next(key for key in row.fields if self.names.get(key, key) == meant)
-                said = f"{first} is {row.fields[first]!r} and {name} is {value!r}"
+                said = f"{first} is {shown(row.fields[first])} and {name} is {shown(value)}"
                 return replace(row, fields={}, fault=f"{said}, and both are names of {meant}")
         return replace(row, fields=fields)
+
+
+def _equal(one: object, other: object) -> bool:
+    """Whether two cells are the same, of the same type: true is not 1."""
+    try:
+        return one is other or (type(one) is type(other) and one == other)
+    except RecursionError:
+        return False
 
 
 def _place(row: RawRow, key: Callable[[RawRow], str]) -> float:

@@ -56,7 +56,9 @@ def show_rows(display: Display, result: ShowResult) -> None:
             _show_row(display, number, row)
     table = Table("tokens", "mean", "median", "longest", box=None, header_style="bold")
     for lengths in result.lengths:
-        table.add_row(lengths.what, f"{lengths.mean:.1f}", f"{lengths.median:g}", str(lengths.longest))
+        table.add_row(
+            escape(lengths.what), f"{lengths.mean:.1f}", f"{lengths.median:g}", str(lengths.longest)
+        )
     different = f", {result.num_items:,} different prompts" if result.num_items < result.num_rows else ""
     without = (
         f", {result.num_without_target:,} of them without a target left" if result.num_without_target else ""
@@ -66,16 +68,18 @@ def show_rows(display: Display, result: ShowResult) -> None:
         f"{result.max_length} tokens{without}"
     )
     display.print(table)
+    for note in result.notes:
+        display.print(escape(note))
 
 
 def _show_row(display: Display, number: int, row: Mapping[str, Any]) -> None:
-    part = f", {row['part']}" if "part" in row else ""
+    part = f", {escape(row['part'])}" if "part" in row else ""
     head = f"row {number}{part}: {len(row['input_ids'])} input tokens"
     if "target_mask" not in row:
         display.print(head)
         for name, value in row.items():
             shown = " ".join(map(str, value)) if isinstance(value, list) else str(value)
-            display.print(f"  {name:<14}{escape(shown)}")
+            display.print(f"  {escape(f'{name:<14}{shown}')}")
         return
     num_targets = sum(row["target_mask"])
     display.print(f"{head}, {num_targets} of the next ones are targets")

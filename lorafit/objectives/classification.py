@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -184,12 +184,16 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
         if not known:
             return Scores({"all": {}}, {}, notes=("this split has no labels, so nothing is scored",))
         as_kind = int if self.task.labels else float
-        return score_by(
+        scores = score_by(
             self.task.find_metrics(names),
             [as_kind(value) for _, _, value in known],
             [as_kind(label) for _, label, _ in known],
             splits=[part for part, _, _ in known],
         )
+        if num_unknown := len(rows) - len(known):
+            note = f"{num_unknown:,} of {len(rows):,} rows have no label, and are not scored"
+            return replace(scores, notes=(*scores.notes, note))
+        return scores
 
     def _outputs(
         self,

@@ -87,7 +87,7 @@ class DataSection(Section):
     max_length: PositiveInt = 512
     """Longest example, in tokens; longer ones lose their end, as in the original code."""
     on_bad_row: Literal["error", "skip"] = "error"
-    """Malformed rows. error: they are named, and nothing starts; skip: they are left out and counted."""
+    """Rows that cannot be used. error: they are named, and nothing starts; skip: they are left out and counted."""
 
     @field_validator("valid", "test", mode="before")
     @classmethod

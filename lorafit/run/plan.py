@@ -111,7 +111,7 @@ def make_plan(recipe: Recipe) -> Plan:
         num_train_rows=num_rows,
         rows_known=counted is not None,
         schedule=make_schedule(recipe.train, num_rows),
-        notes=(start,) if start else (),
+        notes=(*rows.notes, *([start] if start else [])),
     )
 
 

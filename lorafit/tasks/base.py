@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
+from lorafit.data.cells import name_of
 from lorafit.data.rows import RawRow, Row
 from lorafit.errors import lookup
 from lorafit.files import JsonObject
@@ -106,15 +107,18 @@ class Task(TaskSection, ABC):
         return label
 
     def part_of(self, row: RawRow) -> str:
-        """The part of the split to which a row belongs. Raises ValueError for "all"."""
+        """The part of the split to which a row belongs. Raises ValueError for "all", and for what is no name."""
         if self.part is None:
             return row.part
-        value = row.fields.get(self.part)
-        if value == "all":
+        try:
+            name = name_of(row.fields.get(self.part))
+        except ValueError as error:
+            raise ValueError(f"{self.part}: {error}") from None
+        if name == "all":
             raise ValueError(
                 f"{self.part} is 'all', which scores call everything; give the part another name"
             )
-        return "" if value is None else str(value)
+        return name
 
     def options(self) -> JsonObject:
         """Name, kind and every option as JSON, from which `read_task` restores it."""

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from typing_extensions import override
 
+from lorafit.data.cells import text_of
 from lorafit.data.rows import RawRow, TextRow
 from lorafit.errors import did_you_mean
 from lorafit.metrics import Kind, TextMetric
@@ -16,7 +17,7 @@ from lorafit.metrics.scorers import SCORERS
 from lorafit.metrics.scoring import text_metrics
 from lorafit.recipe import Split
 from lorafit.tasks.base import Task
-from lorafit.tasks.template import parse_template, require_columns, text_of
+from lorafit.tasks.template import parse_template, require_columns
 
 
 class Generation(Task):
@@ -46,6 +47,12 @@ class Generation(Task):
     def _is_a_template(cls, value: str) -> str:
         parse_template(value)
         return value
+
+    @model_validator(mode="after")
+    def _completion_is_no_prompt(self) -> Self:
+        if parse_template(self.prompt) == parse_template(self.completion):
+            raise ValueError(f"'prompt' and 'completion' are the same text {self.prompt!r}")
+        return self
 
     @field_validator("scorer")
     @classmethod

@@ -9,14 +9,13 @@ from typing import Any, Self
 from pydantic import field_validator, model_validator
 from typing_extensions import override
 
+from lorafit.data.cells import name_of, text_of
 from lorafit.data.rows import LabelRow, RawRow
 from lorafit.metrics import Metric
 from lorafit.metrics.scoring import find_metric
 from lorafit.recipe import Split
 from lorafit.tasks.base import Task
-from lorafit.tasks.template import require_columns, text_of
-
-_UNLABELLED = (None, "", "-1", -1)  # what a test split says in place of a label
+from lorafit.tasks.template import require_columns
 
 
 class LabelTask(Task):
@@ -75,8 +74,8 @@ class LabelTask(Task):
     @override
     def parse(self, row: RawRow, split: Split) -> LabelRow:
         texts, value = self._texts(row), row.fields.get(self.label)
-        unknown = split == "test" and value in _UNLABELLED and str(value) not in (self.labels or ())
-        return LabelRow(texts, None if unknown else self.parse_label(value), self.part_of(row))
+        label = None if split == "test" and self._is_unlabelled(value) else self.parse_label(value)
+        return LabelRow(texts, label, self.part_of(row))
 
     @override
     def parse_input(self, given: str | Mapping[str, object]) -> LabelRow:
@@ -87,6 +86,20 @@ class LabelTask(Task):
             given = {self.texts[0]: given}
         require_columns(self.input_columns, given)
         return LabelRow(self._texts(RawRow(1, given)), None)
+
+    def _is_unlabelled(self, value: object) -> bool:
+        """Whether a test split says that it tells no label: nothing, or -1 where that is no label of the task."""
+        try:
+            name = name_of(value)
+        except ValueError:
+            return False
+        if name != "-1":
+            return name == ""
+        try:
+            self.parse_label(value)
+        except ValueError:
+            return True
+        return False
 
     def _texts(self, row: RawRow) -> dict[str, str]:
         texts = {column: text_of(column, row.fields.get(column)) for column in self.texts}

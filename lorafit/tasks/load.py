@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from lorafit.data.places import no_place, row_sources
+from lorafit.data.cells import shown, shown_names
+from lorafit.data.places import SPLIT_NAMES, no_place, row_sources
 from lorafit.data.rows import RawRow, Row
 from lorafit.data.sources import RowFile, RowSource
 from lorafit.errors import Advice, DataError, SetKey, did_you_mean
@@ -16,6 +17,10 @@ from lorafit.tasks.registry import layout_of
 
 _SHOWN_FAULTS = 5
 _SHOWN_LINES = 12
+_SPLIT_COLUMN = "split"
+
+Fault = tuple[int, str]
+"""Number of a row, and what is wrong with it."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +91,12 @@ class Rows:
     def _convert(self, file: RowFile, split: Split) -> list[Row]:
         """Every row by the task. Raises DataError with the lines of the bad ones, unless these are skipped."""
         rows: list[Row] = []
-        faults: list[tuple[int, str]] = []
+        faults: list[Fault] = []
+        left_out: dict[str, list[Fault]] = {}
         for row in _with_columns(self.task, self.data, file, split):
+            if row.left_out:
+                left_out.setdefault(row.fault, []).append((row.line, row.fault))
+                continue
             try:
                 if row.fault:
                     raise ValueError(row.fault)
@@ -96,12 +105,15 @@ class Rows:
                 faults.append((row.line, str(error)))
         if faults and self.data.on_bad_row == "error":
             raise _malformed(file, faults)
-        if faults and not rows:
-            raise DataError(f"{file.where}: not one usable row ({len(faults):,} malformed)")
+        others = sum(map(len, left_out.values()))
+        if (faults or others) and not rows:
+            also = f", {others:,} left out: {'; '.join(left_out)}" if others else ""
+            raise DataError(f"{file.where}: not one usable row ({len(faults):,} malformed{also})")
+        for why, those in left_out.items():
+            self.notes.append(f"{file.where}: {_rows_were(those)} left out: {why} ({_numbers(file, those)})")
         if faults:
-            many = "row was" if len(faults) == 1 else "rows were"
-            note = f"{file.where}: {len(faults)} malformed {many} skipped ({_numbers(file, faults)})"
-            self.notes.append(f"{note}; {len(rows):,} are left")
+            note = f"{file.where}: {len(faults)} malformed {_rows_were(faults).partition(' ')[2]} skipped"
+            self.notes.append(f"{note} ({_numbers(file, faults)}); {len(rows):,} are left")
         return rows
 
     def _nothing(self, split: Split) -> DataError:
@@ -128,10 +140,10 @@ def load_rows(task: Task, data: DataSection) -> Rows:
         for file in sources.get("train", no_place("train")).open():
             faults = []
             for row in _with_columns(task, data, file, "train"):
-                if row.fault:
-                    faults.append((row.line, row.fault))
-                else:
+                if not row.fault:
                     yield row
+                elif not row.left_out:
+                    faults.append((row.line, row.fault))
             if faults and data.on_bad_row == "error":
                 raise _malformed(file, faults)
 
@@ -144,21 +156,37 @@ def _with_columns(task: Task, data: DataSection, file: RowFile, split: Split) ->
     Raises DataError for a file with a header that lacks it, and so all its rows.
     """
     required = task.columns(split)
+    split_of_file = "train" if split in data.shares() else split
     for row in file.rows:
-        missing = [column for column in required if not row.fault and column not in row.fields]
-        if not missing:
+        if row.fault:
             yield row
-            continue
-        others = [old for old, new in data.rename.items() if new == missing[0]]
-        also = f" (or {', '.join(map(repr, others))})" if others else ""
-        what = f"no {'column' if file.has_header else 'key'} {missing[0]!r}{also}"
-        what += f"{did_you_mean(missing[0], row.fields) or ';'} it has {', '.join(row.fields)}"
-        if file.has_header:
-            raise DataError(f"{file.where}:1: {what}")
-        yield RawRow(row.line, {}, what)
+        elif missing := [column for column in required if column not in row.fields]:
+            what = _no_column(missing[0], row, data, file)
+            if file.has_header:
+                raise DataError(f"{file.where}:1: {what}")
+            yield RawRow(row.line, {}, what)
+        elif _SPLIT_COLUMN not in required and (other := _other_split(row, split_of_file)):
+            yield RawRow(row.line, {}, f"{_SPLIT_COLUMN} is {other}, and this is the {split_of_file} split")
+        else:
+            yield row
 
 
-def _malformed(file: RowFile, faults: list[tuple[int, str]]) -> DataError:
+def _no_column(column: str, row: RawRow, data: DataSection, file: RowFile) -> str:
+    """That a row lacks a column, and what it has."""
+    others = [old for old, new in data.rename.items() if new == column]
+    also = f" (or {', '.join(map(repr, others))})" if others else ""
+    what = f"no {'column' if file.has_header else 'key'} {column!r}{also}"
+    return f"{what}{did_you_mean(column, row.fields) or ';'} it has {shown_names(row.fields)}"
+
+
+def _other_split(row: RawRow, split: Split) -> str:
+    """What a row says of its split, where that is another one: a file may hold all of them."""
+    value = row.fields.get(_SPLIT_COLUMN)
+    said = value.strip().lower() if isinstance(value, str) else ""
+    return shown(value) if any(said in names for key, names in SPLIT_NAMES.items() if key != split) else ""
+
+
+def _malformed(file: RowFile, faults: list[Fault]) -> DataError:
     shown = [f"{_place(file, line)} {what}" for line, what in faults[:_SHOWN_FAULTS]]
     if more := faults[_SHOWN_FAULTS:]:
         shown.append(f"{file.where}: {len(more)} more malformed rows ({_numbers(file, more)})")
@@ -172,7 +200,11 @@ def _place(file: RowFile, number: int) -> str:
     return f"{file.where}:{number}:" if unit == "line" else f"{file.where}: {unit} {number},"
 
 
-def _numbers(file: RowFile, faults: list[tuple[int, str]]) -> str:
+def _rows_were(faults: list[Fault]) -> str:
+    return "1 row was" if len(faults) == 1 else f"{len(faults):,} rows were"
+
+
+def _numbers(file: RowFile, faults: list[Fault]) -> str:
     numbers = [str(line) for line, _ in faults[:_SHOWN_LINES]]
     more = ", …" if len(faults) > _SHOWN_LINES else ""
     return f"{file.unit[len(faults) > 1]} {', '.join(numbers)}{more}"

@@ -9,9 +9,12 @@ from typing import ClassVar, Self
 from pydantic import field_validator
 from typing_extensions import override
 
+from lorafit.data.cells import number_of, shown
 from lorafit.data.rows import RawRow
 from lorafit.metrics import Kind
 from lorafit.tasks.labels import LabelTask
+
+_GREATEST = 3.4028235e38  # that float32 holds
 
 
 class Regression(LabelTask):
@@ -51,19 +54,9 @@ class Regression(LabelTask):
 
     @override
     def parse_label(self, value: object) -> float:
-        low, high = self.range or (-math.inf, math.inf)
-        score = _number(value)
-        if not low <= score <= high or math.isinf(score):
+        low, high = self.range or (-_GREATEST, _GREATEST)
+        score = number_of(value)
+        if score is None or not low <= score <= high:
             bounds = f" from {low:g} to {high:g}" if self.range else ""
-            raise ValueError(f"{self.label} {value!r} is not a number{bounds}")
-        return score
-
-
-def _number(value: object) -> float:
-    """A number, written out or not; NaN for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return math.nan
-    try:
-        return float(value)
-    except (ValueError, OverflowError):
-        return math.nan
+            raise ValueError(f"{self.label} {shown(value)} is not a number{bounds}")
+        return float(score)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import string
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from lorafit.data.cells import shown_names, text_of
 from lorafit.errors import did_you_mean
 
 
@@ -54,24 +54,5 @@ def require_columns(columns: Iterable[str], fields: Mapping[str, object]) -> Non
     """Raises ValueError for the first of the columns that is not among the fields."""
     for column in columns:
         if column not in fields:
-            has = ", ".join(fields) or "nothing"
+            has = shown_names(fields) or "nothing"
             raise ValueError(f"no column {column!r}{did_you_mean(column, fields)}; it has {has}")
-
-
-def text_of(column: str, value: object) -> str:
-    """A field as a text; a number is written out, as it stands in files without types.
-
-    Raises ValueError for anything else, and for a text that cannot be written as UTF-8.
-    """
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if isinstance(value, float) and math.isfinite(value):
-        return str(value)
-    if not isinstance(value, str):
-        raise ValueError(f"{column}: expected a text, found {value!r}")
-    if not value.isascii():
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError:
-            raise ValueError(f"{column}: holds half a surrogate pair, which is no character") from None
-    return value

@@ -40,6 +40,7 @@ class ShowResult:
     max_length: int
     rows: list[Mapping[str, Any]]
     lengths: list[Lengths]
+    notes: list[str]  # which rows of the files are not among them
 
 
 def show(name_or_path: str, overrides: list[str], split: Split, count: int) -> ShowResult:
@@ -68,6 +69,7 @@ def show(name_or_path: str, overrides: list[str], split: Split, count: int) -> S
             encoder.show(row, example) for row, example in zip(rows[:count], encoded.examples, strict=False)
         ],
         lengths=[*of_parts, *whole],
+        notes=loaded.notes,
     )
 
 

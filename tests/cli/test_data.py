@@ -123,6 +123,31 @@ def test_rows_that_are_cut(cli: Callable[..., Any], e2e_dir: Path, base_without_
     assert "test: 6 rows, 3 different prompts; 6 rows are cut to 20 tokens" in done.stderr
 
 
+def test_rows_that_are_not_used_are_said(
+    cli: Callable[..., Any], tmp_path: Path, base_without_weights: Path
+) -> None:
+    (tmp_path / "train.csv").write_text("prompt,completion,topic\na,b,[/x]\nc\n,d,\n")
+    keys = [f"model.base={base_without_weights}", f"data.train={tmp_path}/train.csv", "data.on_bad_row=skip"]
+    sets = [word for key in [*keys, "task.part=topic"] for word in ("--set", key)]
+    done = cli("data", "show", "own_generation", "--unset", "data.valid", *sets)
+    assert "row 1, [/x]: " in done.stdout
+    assert "train.csv: 2 malformed rows were skipped (lines 3, 4); 1 are left" in " ".join(
+        done.stdout.split()
+    )
+
+
+def test_a_dry_run_says_which_rows_are_not_used(
+    cli: Callable[..., Any], tmp_path: Path, gpt2_base: Path
+) -> None:
+    (tmp_path / "train.csv").write_text("prompt,completion\n" + "a,b\n" * 20 + "c\n")
+    keys = [f"model.base={gpt2_base}", f"data.train={tmp_path}/train.csv", "data.on_bad_row=skip"]
+    sets = [word for key in keys for word in ("--set", key)]
+    done = cli("train", "own_generation", "--dry-run", "--unset", "data.valid", *sets, "--json")
+    assert json.loads(done.stdout)["notes"] == [
+        f"{tmp_path}/train.csv: 1 malformed row was skipped (line 22); 20 are left"
+    ]
+
+
 def test_rows_for_people(cli: Callable[..., Any], e2e_dir: Path, base_without_weights: Path) -> None:
     out = cli(
         "data", "show", "e2e_gpt2m", "--split", "valid", *overrides(base_without_weights, e2e_dir)

@@ -116,9 +116,10 @@ def test_what_is_missing_says_so_when_it_is_asked_for() -> None:
         ({"label": 1}, {"label": 1}, ""),
         ({"score": 1, "label": 1}, {"label": 1}, ""),
         ({"score": 1, "label": 2}, {}, "score is 1 and label is 2, and both are names of label"),
+        ({"score": 1, "label": True}, {}, "score is 1 and label is True, and both are names of label"),
     ],
 )
-def test_a_renamed_column(fields: Mapping[str, int], found: Mapping[str, int], fault: str) -> None:
+def test_a_renamed_column(fields: Mapping[str, object], found: Mapping[str, object], fault: str) -> None:
     [row] = rows_of(Renamed(Given((RawRow(1, fields),)), {"score": "label"}))
     assert row == RawRow(1, found, fault)
 

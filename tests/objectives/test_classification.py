@@ -12,7 +12,7 @@ from lorafit.data import LabelRow
 from lorafit.data.labelled import pad_labelled
 from lorafit.methods import LoRA
 from lorafit.models import Model, load_base, load_config
-from lorafit.objectives import BaseFacts, Classification, Settings, objective_for
+from lorafit.objectives import BaseFacts, Classification, Prediction, Settings, objective_for
 from lorafit.objectives.classification import label_outputs
 from lorafit.recipe import DataSection, DecodeSection, EvalSection
 from lorafit.tasks import make_task
@@ -118,3 +118,11 @@ def test_label_smoothing_is_that_of_torch() -> None:
     )
     expected = F.cross_entropy(outputs, labels.long(), label_smoothing=0.1, reduction="sum")
     torch.testing.assert_close(label_loss_sum(outputs, labels, 0.1), expected)
+
+
+def test_rows_without_a_label_are_counted_not_scored(tmp_path: Path) -> None:
+    objective = objective_of(model_of(tmp_path, "bert"))
+    rows = [LabelRow({"a": "x", "b": "y"}, label) for label in (0.0, None, 1.0)]
+    scores = objective.score(rows, [Prediction(i, 0.0) for i in range(3)])
+    assert scores.all["accuracy"] == 0.5
+    assert "1 of 3 rows have no label, and are not scored" in scores.notes

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorafit.tasks.template import parse_template, text_of
+from lorafit.tasks.template import parse_template
 
 
 @pytest.mark.parametrize(
@@ -46,9 +46,3 @@ def test_what_is_no_template(text: str, words: str) -> None:
 @given(value=st.text(st.characters(exclude_categories=["Cs"])))
 def test_a_field_is_put_in_as_it_is(value: str) -> None:
     assert parse_template("<{a}>").render({"a": value}) == f"<{value}>"
-
-
-@pytest.mark.parametrize("value", [None, True, ["a"], {"a": 1}, "half \ud83d", float("nan")])
-def test_what_is_no_text(value: object) -> None:
-    with pytest.raises(ValueError, match="a: "):
-        text_of("a", value)

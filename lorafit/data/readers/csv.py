@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
-import io
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, ClassVar
 
-from lorafit.data.readers.base import Reader, read_text
-from lorafit.data.readers.table import Table
+from lorafit.data.readers.base import Reader
+from lorafit.data.readers.table import Record, Table
+from lorafit.data.readers.text import STRAY_CR, read_text
 from lorafit.data.rows import RawRow
 from lorafit.errors import DataError
+
+_FIELD = re.compile(r'"(?:[^"]++|"")*+"?|[^,\n]*+')
 
 
 @dataclass(frozen=True)
@@ -29,13 +32,48 @@ class Csv(Reader):
         return Table(where, self.columns, "commas").rows(records)
 
 
-def _records(text: str, where: str) -> Iterator[tuple[int, list[str]]]:
+def _records(text: str, where: str) -> Iterator[Record]:
+    """Raises DataError where quotes do not close: what follows could be anything."""
     csv.field_size_limit(sys.maxsize)  # the module's own limit refuses fields over 131,072 characters
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    lines: list[str] = []  # of the record at hand
+
+    def feed() -> Iterator[str]:
+        for line in text.split("\n"):
+            lines.append(line)
+            yield line + "\n"
+
+    reader = csv.reader(feed(), strict=True)
     first = 1
     try:
         for fields in reader:
-            yield first, fields or [""]
-            first = reader.line_num + 1
+            num_strays = sum(line.count("\r") for line in lines) - sum(field.count("\r") for field in fields)
+            yield Record(first, fields or [""], STRAY_CR if num_strays else "")
+            first += len(lines)
+            lines.clear()
     except csv.Error as error:
-        raise DataError(f"{where}:{first}: not valid CSV: {error}") from None
+        number, fault = _fault("\n".join(lines), str(error))
+        raise DataError(f"{where}:{first + number}: not valid CSV: {fault}") from None
+
+
+def _fault(record: str, error: str) -> tuple[int, str]:
+    """Line of the record, counted from 0, and what is wrong there."""
+    if "new-line character" in error:
+        return 0, f"the record {STRAY_CR}"
+    line = record.count("\n", 0, _last_quote(record))
+    if "unexpected end" in error:
+        return line, "unexpected end of data: the quote that begins a field here is never closed"
+    return (
+        line,
+        "something stands between the quote that ends a field and the next comma; a quote in a field is doubled",
+    )
+
+
+def _last_quote(record: str) -> int:
+    """Where the last quoted field begins."""
+    place = begin = 0
+    while (field := _FIELD.match(record, place)) is not None:
+        begin = place if field[0].startswith('"') else begin
+        place = field.end() + 1
+        if record[field.end() : place] != ",":
+            break
+    return begin

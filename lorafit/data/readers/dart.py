@@ -9,15 +9,16 @@ from typing import BinaryIO, ClassVar
 from pydantic import TypeAdapter
 
 from lorafit.data.readers.base import Reader
-from lorafit.data.readers.records import Record, parse_entry, read_document
+from lorafit.data.readers.records import Record, Text, fault_of_language, parse_entry, read_document
 from lorafit.data.rows import RawRow
 from lorafit.errors import DataError
 
-Triple = tuple[str, str, str]
+Triple = tuple[Text, Text, Text]
 
 
 class _Annotation(Record):
-    text: str
+    text: Text
+    lang: Text | None = None
 
 
 class _Entry(Record):
@@ -32,7 +33,7 @@ _SHAPE = 'a list of {"tripleset": [[subject, relation, object], ...], "annotatio
 @dataclass(frozen=True)
 class Dart(Reader):
     """The original DART files: a row for every annotation of every triple set, whatever its source (paper's
-    format_converting_dart.py); fields `prompt` and `completion`."""
+    format_converting_dart.py), in English; fields `prompt` and `completion`."""
 
     name: ClassVar[str] = "dart"
     unit: ClassVar[tuple[str, str]] = ("entry", "entries")
@@ -50,7 +51,12 @@ class Dart(Reader):
                 continue
             prompt = dart_context(entry.tripleset)
             for annotation in entry.annotations:
-                yield RawRow(number, {"prompt": prompt, "completion": annotation.text})
+                if fault := fault_of_language(annotation.lang):
+                    yield RawRow(number, {}, fault, left_out=True)
+                else:
+                    yield RawRow(number, {"prompt": prompt, "completion": annotation.text})
+            if not entry.annotations:
+                yield RawRow(number, {}, "no text", left_out=True)
 
 
 def dart_context(triples: Sequence[Triple]) -> str:

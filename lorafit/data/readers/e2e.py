@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, ClassVar
 
-from lorafit.data.readers.base import Reader, read_text
+from lorafit.data.readers.base import Reader
+from lorafit.data.readers.text import Line, read_text, split_lines
 from lorafit.data.rows import RawRow
 
 
@@ -19,12 +20,13 @@ class E2E(Reader):
 
     def read(self, stream: BinaryIO, where: str) -> Iterator[RawRow]:
         """One row a line (paper's format_converting_e2e.py)."""
-        for number, line in enumerate(read_text(stream, where).split("\n"), start=1):
-            yield _row(number, line)
+        return map(_row, split_lines(read_text(stream, where)))
 
 
-def _row(number: int, line: str) -> RawRow:
-    parts = [part.strip() for part in line.split("||")]
+def _row(line: Line) -> RawRow:
+    number, parts = line.number, [part.strip() for part in line.text.split("||")]
+    if line.fault:
+        return RawRow(number, {}, line.fault)
     if len(parts) != 2:
         found = f"found {len(parts) - 1} of them"
         return RawRow(number, {}, f"expected 'slot : value | …||sentence' with one '||', {found}")

@@ -1,53 +1,30 @@
-"""One JSON object a line."""
+"""One JSON object a line; a file that is an array of objects is read too, for that is what many a `.jsonl` file is."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, ClassVar
 
-from lorafit.data.readers.base import Reader, read_text
+from lorafit.data.readers.base import Reader
+from lorafit.data.readers.objects import array_rows, is_array, is_one_object, line_rows
+from lorafit.data.readers.text import read_text, split_lines
 from lorafit.data.rows import RawRow
+from lorafit.errors import DataError
 
 
 @dataclass(frozen=True)
 class JsonLines(Reader):
-    """JSON lines: an object on each line."""
+    """JSON lines: an object on each line, or an array of objects."""
 
     name: ClassVar[str] = "jsonl"
     suffixes: ClassVar[tuple[str, ...]] = (".jsonl", ".ndjson")
 
     def read(self, stream: BinaryIO, where: str) -> Iterator[RawRow]:
-        """One row a line."""
-        return read_lines(read_text(stream, where))
-
-
-def read_lines(text: str) -> Iterator[RawRow]:
-    """The rows of a text with a JSON object on each line."""
-    for number, line in enumerate(text.split("\n"), start=1):
-        try:
-            value = json.loads(line, object_pairs_hook=unique_object)
-        except json.JSONDecodeError as error:
-            yield RawRow(number, {}, f"not valid JSON: {error.msg}" if line.strip() else "a blank line")
-        except ValueError as error:
-            yield RawRow(number, {}, str(error))
-        except RecursionError:
-            yield RawRow(number, {}, "nested too deeply")
-        else:
-            yield object_row(number, value)
-
-
-def object_row(number: int, value: object) -> RawRow:
-    """A JSON object as a row."""
-    return RawRow(number, value) if isinstance(value, dict) else RawRow(number, {}, "not a JSON object")
-
-
-def unique_object(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
-    """A JSON object. Raises ValueError where a key occurs twice, since either value could be meant."""
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {twice!r} occurs twice in an object")
-    return value
+        """One row an object; its line is the one on which it begins."""
+        text = read_text(stream, where)
+        if is_array(text):
+            return array_rows(text, where)
+        if is_one_object(text):
+            raise DataError(f"{where}: one JSON object, expected an object a line or an array of objects")
+        return line_rows(split_lines(text))

@@ -2,35 +2,50 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import BinaryIO, TypeVar
+from json import JSONDecodeError
+from typing import Annotated, BinaryIO, TypeVar
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
-from lorafit.data.readers.base import read_text
-from lorafit.data.readers.jsonl import unique_object
+from lorafit.data.cells import as_text
+from lorafit.data.readers.objects import RepeatedKeyError, json_fault, line_of_repeated_key, parse_json
+from lorafit.data.readers.text import read_text
 from lorafit.errors import DataError
 
 T = TypeVar("T")
 
 
-class Record(BaseModel):
-    """An object of a raw file; keys that nobody needs are passed over, and a number stands for its text."""
+def _text(value: object) -> object:
+    """A number stands for its text, as in files of one's own; what is neither is left to pydantic to refuse."""
+    match value:
+        case bool():
+            return value
+        case str() | int() | float():
+            return as_text(value)
+    return value
 
-    model_config = ConfigDict(frozen=True, coerce_numbers_to_str=True)
+
+Text = Annotated[str, BeforeValidator(_text)]
+
+
+class Record(BaseModel):
+    """An object of a raw file; keys that nobody needs are passed over."""
+
+    model_config = ConfigDict(frozen=True)
 
 
 def read_document(stream: BinaryIO, where: str) -> object:
     """A whole JSON file. Raises DataError with the place of the fault."""
+    text = read_text(stream, where)
     try:
-        return json.loads(read_text(stream, where), object_pairs_hook=unique_object)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{where}:{error.lineno}: not valid JSON: {error.msg}") from None
-    except ValueError as error:
-        raise DataError(f"{where}: {error}") from None
-    except RecursionError:
-        raise DataError(f"{where}: nested too deeply") from None
+        return parse_json(text)
+    except JSONDecodeError as error:
+        raise DataError(f"{where}:{error.lineno}: {json_fault(error)}") from None
+    except RepeatedKeyError as error:
+        raise DataError(f"{where}:{line_of_repeated_key(text)}: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: {json_fault(error)}") from None
 
 
 def parse_entry(structure: TypeAdapter[T], value: object, shape: str) -> T:
@@ -45,6 +60,11 @@ def parse_entry(structure: TypeAdapter[T], value: object, shape: str) -> T:
         raise ValueError(f"{_place(fault['loc'])}{_plain(fault['msg'])}; expected {shape}") from None
 
 
+def fault_of_language(lang: str | None) -> str:
+    """Why a text is none of the paper's, which are in English; WebNLG of 2020 has Russian ones, too."""
+    return "" if (lang or "en").lower().startswith("en") else f"lang is {lang!r}"
+
+
 def _place(keys: Sequence[int | str]) -> str:
     """("lexicalisations", 0, "lex") -> "lexicalisations[0].lex: "."""
     path = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).removeprefix(".")
@@ -53,6 +73,7 @@ def _place(keys: Sequence[int | str]) -> str:
 
 def _plain(message: str) -> str:
     """pydantic's message in the words of JSON."""
+    message = message.removeprefix("Value error, ")
     message = message.replace("Input should be", "should be").replace("Field required", "is missing")
     for theirs, ours in (
         ("valid tuple", "list"),

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from lorafit.data.cells import repeated, shown_names
 from lorafit.data.rows import RawRow
 from lorafit.errors import Advice, DataError
+
+
+@dataclass(frozen=True)
+class Record:
+    """The fields of a record that begins on a line; `fault` says why it is no row."""
+
+    line: int
+    fields: Sequence[str]
+    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -18,34 +27,43 @@ class Table:
     columns: tuple[str, ...]
     between: str
 
-    def rows(self, records: Iterator[tuple[int, list[str]]]) -> Iterator[RawRow]:
-        """(line, fields) -> rows. The first record is the header, unless `columns` are given and none is in it.
+    def rows(self, records: Iterator[Record]) -> Iterator[RawRow]:
+        """Records -> rows. The first record is the header, unless `columns` are given and none is in it.
 
         Raises DataError for a header that names a column twice, and for one without rows below it.
         """
-        line, first = next(records)
-        is_bare = bool(self.columns) and not set(self.columns) & set(first)
-        header = self.columns if is_bare else tuple(first)
-        check_unique(header, f"{self.where}:{line}" if not is_bare else "[data] columns")
+        first = next(records)
+        is_bare = bool(self.columns) and not set(self.columns) & set(first.fields)
+        if first.fault and not is_bare:
+            raise DataError(f"{self.where}:{first.line}: the header {first.fault}")
+        if list(first.fields) == [""]:
+            raise DataError(f"{self.where}:{first.line}: the header is a blank line")
+        header = self.columns if is_bare else tuple(first.fields)
+        check_unique(header, f"{self.where}:{first.line}" if not is_bare else "[data] columns")
         if is_bare:
-            yield self._row(line, first, header)
+            yield self._row(first, header)
         num_rows = int(is_bare)
-        for line, fields in records:
+        for record in records:
             num_rows += 1
-            yield self._row(line, fields, header)
+            yield self._row(record, header)
         if not num_rows:
             raise DataError(f"{self.where}: has a header and no rows")
 
-    def _row(self, line: int, fields: list[str], header: Sequence[str]) -> RawRow:
-        if len(fields) == len(header):
-            return RawRow(line, dict(zip(header, fields, strict=True)))
-        found = "a blank line" if fields == [""] else f"{len(fields)} fields between {self.between}"
-        return RawRow(line, {}, f"{found}, expected {len(header)} ({', '.join(header)})")
+    def _row(self, record: Record, header: tuple[str, ...]) -> RawRow:
+        fields, fault = record.fields, record.fault
+        if not fault and len(fields) != len(header):
+            found = "a blank line" if fields == [""] else f"{len(fields)} fields between {self.between}"
+            fault = f"{found}, expected {len(header)} ({shown_names(header)})"
+        if not fault and tuple(fields) == header:
+            fault = "the header once more; were files joined?"
+        if fault:
+            return RawRow(record.line, {}, fault)
+        return RawRow(record.line, dict(zip(header, fields, strict=True)))
 
 
 def check_unique(header: Sequence[str], where: str) -> None:
     """A name that occurs twice in a header could mean either column. Raises DataError that says which."""
-    if twice := [name for name, count in Counter(header).items() if name and count > 1]:
+    if (twice := repeated(header)) is not None:
         raise DataError(
-            f"{where}: the column {twice[0]!r} occurs twice", Advice("give each column a name of its own")
+            f"{where}: the column {twice!r} occurs twice", Advice("give each column a name of its own")
         )

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, ClassVar
 
-from lorafit.data.readers.base import Reader, read_text
-from lorafit.data.readers.table import Table
+from lorafit.data.readers.base import Reader
+from lorafit.data.readers.table import Record, Table
+from lorafit.data.readers.text import read_text, split_lines
 from lorafit.data.rows import RawRow
 
 
@@ -21,5 +22,6 @@ class Tsv(Reader):
 
     def read(self, stream: BinaryIO, where: str) -> Iterator[RawRow]:
         """One row a line."""
-        lines = enumerate(read_text(stream, where).split("\n"), start=1)
-        return Table(where, self.columns, "tabs").rows((number, line.split("\t")) for number, line in lines)
+        lines = split_lines(read_text(stream, where))
+        records = (Record(line.number, line.text.split("\t"), line.fault) for line in lines)
+        return Table(where, self.columns, "tabs").rows(records)

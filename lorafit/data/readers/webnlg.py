@@ -8,8 +8,9 @@ from typing import BinaryIO, ClassVar
 
 from pydantic import TypeAdapter
 
+from lorafit.data.cells import shown
 from lorafit.data.readers.base import Reader
-from lorafit.data.readers.records import Record, parse_entry, read_document
+from lorafit.data.readers.records import Record, Text, fault_of_language, parse_entry, read_document
 from lorafit.data.rows import RawRow
 from lorafit.errors import DataError
 
@@ -29,23 +30,25 @@ SEEN_CATEGORIES = frozenset(
         "WrittenWork",
     )
 )
+UNSEEN_CATEGORIES = frozenset(("Artist", "Athlete", "CelestialBody", "MeanOfTransportation", "Politician"))
 
 
 class Triple(Record):
     """An edge of the graph."""
 
-    subject: str
-    property: str
-    object: str
+    subject: Text
+    property: Text
+    object: Text
 
 
 class _Lexicalisation(Record):
-    comment: str
-    lex: str
+    comment: Text
+    lex: Text
+    lang: Text | None = None
 
 
 class _Entry(Record):
-    category: str
+    category: Text
     modifiedtripleset: tuple[Triple, ...]
     lexicalisations: tuple[_Lexicalisation, ...]
 
@@ -59,8 +62,8 @@ _SHAPE = (
 
 @dataclass(frozen=True)
 class WebNLG(Reader):
-    """The original WebNLG files: a row for every text that the annotators called good (paper's
-    format_converting_webnlg.py); fields `prompt` and `completion`, in the parts "seen" and "unseen"."""
+    """The original WebNLG files: a row for every English text that the annotators called good
+    (paper's format_converting_webnlg.py); fields `prompt` and `completion`, in the parts "seen" and "unseen"."""
 
     name: ClassVar[str] = "webnlg"
     unit: ClassVar[tuple[str, str]] = ("entry", "entries")
@@ -72,7 +75,7 @@ class WebNLG(Reader):
         if not isinstance(entries, list):
             raise DataError(f"{where}: has no list of entries; expected {_SHAPE}")
         for number, numbered in enumerate(entries, start=1):
-            if isinstance(numbered, dict):
+            if isinstance(numbered, dict) and numbered:
                 for value in numbered.values():  # an object of one key, the entry's own number
                     yield from _rows(number, value)
             else:
@@ -85,10 +88,18 @@ def _rows(number: int, value: object) -> Iterator[RawRow]:
     except ValueError as error:
         yield RawRow(number, {}, str(error))
         return
+    if entry.category not in SEEN_CATEGORIES | UNSEEN_CATEGORIES:
+        yield RawRow(number, {}, f"category {shown(entry.category)} is none of WebNLG 2017")
+        return
     prompt, part = webnlg_context(entry.modifiedtripleset), webnlg_part(entry.category)
     for text in entry.lexicalisations:
-        if text.comment == "good":
+        fault = "" if text.comment == "good" else f"comment is {shown(text.comment)}"
+        if fault := fault or fault_of_language(text.lang):
+            yield RawRow(number, {}, fault, left_out=True)
+        else:
             yield RawRow(number, {"prompt": prompt, "completion": text.lex}, part=part)
+    if not entry.lexicalisations:
+        yield RawRow(number, {}, "no text", left_out=True)
 
 
 def webnlg_context(triples: Sequence[Triple]) -> str:

@@ -78,3 +78,15 @@ def test_a_malformed_entry_is_left_out_where_asked(tmp_path: Path) -> None:
     rows = rows_of("dart", train=str(path), on_bad_row="skip")
     assert len(rows.rows("train")) == 2
     assert rows.notes == [f"{path}: 2 malformed rows were skipped (entries 2, 4); 2 are left"]
+
+
+def test_an_entry_without_texts_and_a_text_in_another_language_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "train.json"
+    other = {"annotations": [{"text": "x", "lang": "de"}]}
+    path.write_text(json.dumps([ENTRY, ENTRY | {"annotations": []}, ENTRY | other]))
+    rows = rows_of("dart", train=str(path))
+    assert len(rows.rows("train")) == 1
+    assert [note.partition(": ")[2] for note in rows.notes] == [
+        "1 row was left out: no text (entry 2)",
+        "1 row was left out: lang is 'de' (entry 3)",
+    ]

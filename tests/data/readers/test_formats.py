@@ -7,6 +7,8 @@ import csv
 import gzip
 import io
 import json
+import pickle
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +99,45 @@ def test_bom_crlf_and_blank_lines_at_the_end_mean_nothing(
     assert parse(name, other) == parse(name, content)
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("csv", "{m}a\n{m}1\n{m}2\n"),
+        ("tsv", "{m}a\n{m}1\n{m}2\n"),
+        ("jsonl", '{m}{{"a": "1"}}\n{m}{{"a": "2"}}\n'),
+        ("json", '{m}[{{"a": "1"}},\n{m}{{"a": "2"}}]'),
+        ("e2e", "{m}a||1\n{m}a||2\n"),
+    ],
+)
+@pytest.mark.parametrize("mark", ["\ufeff", "\ufeff\ufeff"])
+def test_a_byte_order_mark_is_passed_over_wherever_files_were_joined(
+    name: str, content: str, mark: str
+) -> None:
+    marked = parse(name, content.format(m=mark).encode())
+    assert marked == parse(name, content.format(m="").encode())
+    assert not any(row.fault for row in marked)
+
+
+@pytest.mark.parametrize("content", ['[{"a": 1}, {"a": 2}]', '[\n{"a": 1},\n{"a": 2}\n]\n'])
+def test_an_array_of_objects_is_read_whatever_its_name(content: str) -> None:
+    assert parse("jsonl", content.encode()) == parse("json", content.encode())
+    assert [row.fields["a"] for row in parse("jsonl", content.encode())] == [1, 2]
+
+
+def test_a_parquet_cell_that_cannot_be_read_matters_to_nobody_else() -> None:
+    broken = pa.Array.from_buffers(
+        pa.utf8(), 2, [None, pa.py_buffer(struct.pack("iii", 0, 1, 2)), pa.py_buffer(b"\xffa")]
+    )
+    sink = io.BytesIO()
+    parquet.write_table(
+        pa.table({"a": broken, "b": ["x", "y"], "c": pa.array([2**62] * 2, pa.timestamp("us"))}), sink
+    )
+    found = parse("parquet", sink.getvalue())
+    assert [row.fields["b"] for row in found] == ["x", "y"]
+    assert found[1].fields["a"] == "a"
+    assert repr(found[0].fields["a"]) == "an unreadable string"
+
+
 @pytest.mark.parametrize("name", TABLES)
 def test_a_gzipped_file_is_the_same(name: str, tmp_path: Path) -> None:
     table = [{"text": 'ä, "b"', "label": "1", "other name": "x"}] * 3
@@ -157,6 +198,27 @@ def test_columns_of_files_without_header() -> None:
         ("csv", b"PK\x03\x04rest", "it is a zip archive (or a spreadsheet)"),
         ("jsonl", b"<?xml version='1.0'?>", "it is XML"),
         ("csv", b"a,b\r1,2\r", "x: its lines end with CR alone"),
+        ("csv", b"a,b\r1,2\n3,4\n", "x:1: not valid CSV: the record holds a CR that ends no line"),
+        ("tsv", b"a\rb\n1\n", "x:1: the header holds a CR that ends no line"),
+        ("csv", b"\na,b\n1,2\n", "x:1: the header is a blank line"),
+        (
+            "csv",
+            b'a,b\n"1\n2","3\n4,5\n',
+            "x:3: not valid CSV: unexpected end of data: the quote that begins a field",
+        ),
+        ("csv", b'a,b\n"1\n2","3"4\n', "x:3: not valid CSV: something stands between the quote"),
+        ("csv", b"a, a\n1,2\n", "x:1: the column 'a' occurs twice"),
+        ("tsv", b"a\tb\n1\t2\0\n", "x:2: not UTF-8 text: it holds a NUL (byte 7)"),
+        ("csv", "a,b\n1,2\n".encode("utf-16-le"), "x:1: not UTF-8 text: it holds a NUL (byte 1)"),
+        ("json", "[]".encode("utf-32"), "it is UTF-32 text"),
+        ("dart", b"<benchmark><entries></entries></benchmark>", "it is XML"),
+        ("e2e", b"<!DOCTYPE html><html></html>", "it is HTML"),
+        ("jsonl", pickle.dumps([1]), "it is a pickle"),
+        ("tsv", b"PAR1", "it is a parquet file"),
+        ("csv", gzip.compress(b"a"), "it is gzipped twice"),
+        ("csv", b"version https://git-lfs.github.com/spec/v1\n", "it is a pointer of Git LFS"),
+        ("parquet", b"PK\x03\x04", "x: not a parquet file: it is a zip archive"),
+        ("jsonl", b'{\n"a": [1]}', "x: one JSON object, expected an object a line or an array of objects"),
         ("json", b"[]", "x: is an empty array"),
         ("json", b'[{"a": 1}', "x:1: not valid JSON: expected ',' and an object, or ']'"),
         ("json", b'[{"a": 1},\n]', "x:2: not valid JSON: expected ',' and an object, or ']'"),
@@ -181,6 +243,11 @@ def test_what_is_no_file_of_the_format(name: str, content: bytes, words: str) ->
         ("tsv", b"a\tb\n1\n\n1\t2\n", ["1 fields between tabs, expected 2 (a, b)", "a blank line", ""]),
         ("jsonl", b'[1]\n\n{\n{"a": 1, "a": 1}\n{}', ["not a JSON", "a blank", "not valid", "the key", ""]),
         ("jsonl", b"[" * 100_000, ["nested too deeply"]),
+        ("jsonl", b'{"a": 1, "a ": 1}\n{"a": ' + b"9" * 5000 + b"}", ["the key 'a' occurs twice", "a whole number of"]),
+        ("csv", b"a,b\n1,2\r\r\n3,4\n", ["holds a CR that ends no line", ""]),
+        ("tsv", b"a\tb\n1\r\t2\n3\t4\n", ["holds a CR that ends no line", ""]),
+        ("e2e", b"a||b\rc\nd||e", ["holds a CR that ends no line", ""]),
+        ("csv", b"a,b\n1,2\na,b\n3,4\n", ["", "the header once more", ""]),
         ("e2e", b"a\na||b||c\n||b\na||\na||b", ["expected", "expected", "the part before", "the part after", ""]),
     ],
 )  # fmt: skip

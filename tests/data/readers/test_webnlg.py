@@ -12,7 +12,7 @@ from lorafit.data import TextRow
 from lorafit.data.readers.webnlg import SEEN_CATEGORIES
 from lorafit.errors import DataError
 from lorafit.tasks import group_references
-from tests.support.rows import read_texts
+from tests.support.rows import read_texts, rows_of
 
 
 def entry(category: str, *texts: tuple[str, str], triples: int = 1) -> dict[str, Any]:
@@ -71,4 +71,37 @@ def test_a_file_without_entries(tmp_path: Path) -> None:
     path = tmp_path / "train.json"
     path.write_text("[]")
     with pytest.raises(DataError, match=r'train\.json: .*; expected \{"entries"'):
+        read_texts("webnlg", path)
+
+
+def test_texts_of_other_kinds_than_the_papers_are_left_out_with_a_count(tmp_path: Path) -> None:
+    english = entry("Airport", ("good", "a"), ("toFix", "b"), ("toFix", "c"))
+    english["lexicalisations"][0]["lang"] = "en"
+    russian = entry("Airport", ("good", "d"), ("good", "e"))
+    russian["lexicalisations"][0]["lang"] = "ru"
+    path = tmp_path / "train.json"
+    path.write_text(json.dumps({"entries": [{"1": english}, {"2": russian}, {"3": entry("Food")}]}))
+    rows = rows_of("webnlg", train=str(path))
+    assert [row.to_json()["completion"] for row in rows.rows("train")] == ["a", "e"]
+    assert rows.notes == [
+        f"{path}: 2 rows were left out: comment is 'toFix' (entries 1, 1)",
+        f"{path}: 1 row was left out: lang is 'ru' (entry 2)",
+        f"{path}: 1 row was left out: no text (entry 3)",
+    ]
+
+
+def test_a_file_of_other_kinds_only(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"not one usable row \(0 malformed, 1 left out: comment is 'toFix'\)"
+    ):
+        read(tmp_path, entry("Food", ("toFix", "a")))
+
+
+@pytest.mark.parametrize("value", [{}, {"1": entry("Film", ("good", "a"))}])
+def test_an_entry_that_is_none_of_the_papers(tmp_path: Path, value: Any) -> None:
+    path = tmp_path / "train.json"
+    path.write_text(json.dumps({"entries": [{"1": entry("Food", ("good", "a"))}, value]}))
+    with pytest.raises(
+        DataError, match=r"entry 2, (should be an object|category 'Film' is none of WebNLG 2017)"
+    ):
         read_texts("webnlg", path)
