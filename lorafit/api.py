@@ -25,7 +25,7 @@ from lorafit.run.plan import load_plan
 from lorafit.run.stop import StopRequest
 from lorafit.run.train import TrainResult
 from lorafit.run.train import train as train_plan
-from lorafit.tasks import Task
+from lorafit.tasks import Answer, Task
 from lorafit.training import ProcessGroup, open_process_group
 from lorafit.verbs.evaluate import EvaluateOptions, evaluate_restored
 from lorafit.verbs.export import ExportResult
@@ -84,7 +84,7 @@ class Predictor:
 
     def predict(
         self, inputs: Sequence[Input], sampling: Sampling | None = None, batch_size: int = 16
-    ) -> list[str | float]:
+    ) -> list[Answer]:
         """The answer to every input, in order: a text, the name of a class, or a score.
 
             predictor.predict(["a lovely film", "dull"])                          # ['positive', 'negative']

@@ -23,8 +23,8 @@ from lorafit.metrics.scoring import Scores, missing_metrics, score_texts
 from lorafit.models import Model
 from lorafit.objectives.base import AnswerOptions, Encoded, Objective, Prediction, Validation
 from lorafit.recipe import DecodeSection, EvalSection
+from lorafit.tasks import Answer, ReferenceGroup, group_references
 from lorafit.tasks import Generation as GenerationTask
-from lorafit.tasks import ReferenceGroup, group_references
 from lorafit.training import ProcessGroup, language_model_loss_sums
 
 _VALIDATION_TOKENS = 4096  # tokens in a packed row while validating
@@ -154,7 +154,7 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
     @override
     def answers(
         self, model: Model, rows: Sequence[TextRow], options: AnswerOptions, group: ProcessGroup
-    ) -> Iterator[tuple[int, str | float]]:
+    ) -> Iterator[tuple[int, Answer]]:
         search = self.beam_search(model)
         strategy = search if options.strategy is None else options.strategy(search)
         prompts = [row.prompt for row in rows]

@@ -96,7 +96,7 @@ def evaluate_restored(
         write_jsonl(options.output / "predictions.jsonl", lines)
         write_json(options.output / "scores.json", {"split": split, **result})
     if options.glue_submission is not None and submission is not None:
-        decisions = [float(prediction.value) for prediction in evaluation.predictions]
+        decisions = [prediction.label for prediction in evaluation.predictions]
         for name, text in submission_files(submission, task, rows, decisions).items():
             write_text(options.glue_submission / name, text)
             report(Note(f"wrote {options.glue_submission / name}"))

@@ -14,7 +14,7 @@ from lorafit.models.placement import clear_out_of_memory
 from lorafit.objectives import AnswerOptions
 from lorafit.objectives.restored import RestoredAdapter
 from lorafit.recipe import EvalSection
-from lorafit.tasks import Task
+from lorafit.tasks import Answer, Task
 from lorafit.training import ProcessGroup
 
 
@@ -66,7 +66,7 @@ def predict(
     sampling: Sampling,
     batch_size: int,
     group: ProcessGroup,
-) -> Iterator[tuple[int, str | float]]:
+) -> Iterator[tuple[int, Answer]]:
     """(index, answer) for every input, as soon as its batch is done; see `predict_restored`."""
     return predict_restored(RestoredAdapter.of(folder, base), inputs, sampling, batch_size, group)
 
@@ -77,7 +77,7 @@ def predict_restored(
     sampling: Sampling,
     batch_size: int,
     group: ProcessGroup,
-) -> Iterator[tuple[int, str | float]]:
+) -> Iterator[tuple[int, Answer]]:
     """(index, answer) for every input, as soon as its batch is done: a text, the name of a class, or a score.
 
     Raises DataError for an input that the task cannot read, RecipeError for sampling where no text is written,

@@ -38,6 +38,10 @@ class Points:
         return (len(self.y),)
 
     @property
+    def target_weights(self) -> tuple[int, ...]:
+        return (len(self.y),)
+
+    @property
     def num_tokens(self) -> tuple[int, ...]:
         return (self.x.numel(),)
 

@@ -141,6 +141,8 @@ def _write_config(source: MergeSource, folder: Path, dtype: torch.dtype | None) 
     if task.labels:
         config["id2label"] = {str(i): label for i, label in enumerate(task.labels)}
         config["label2id"] = {label: i for i, label in enumerate(task.labels)}
+        kind = "multi_label" if task.output == "labels" else "single_label"
+        config["problem_type"] = f"{kind}_classification"
     elif task.output == "score":
         config |= {"id2label": {"0": "score"}, "label2id": {"score": 0}, "problem_type": "regression"}
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
