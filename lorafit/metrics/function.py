@@ -8,7 +8,7 @@ import importlib.util
 import math
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
@@ -28,6 +28,11 @@ references."""
 def is_function(name: str) -> bool:
     """Whether a metric's name is "FILE.py:FUNCTION"."""
     return _MARK in name
+
+
+def function_files(names: Iterable[str]) -> dict[str, str]:
+    """The sha256 of the file of every function among the names of metrics. Raises NotFoundError."""
+    return {name: FunctionMetric(name, "text").sha256() for name in names if is_function(name)}
 
 
 @dataclass(frozen=True)

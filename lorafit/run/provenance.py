@@ -12,6 +12,7 @@ import transformers
 
 from lorafit.adapters import AdapterCard, BaseCard, Provenance
 from lorafit.methods import Method
+from lorafit.metrics.function import function_files
 from lorafit.models import base_folder, base_identity
 from lorafit.recipe import Recipe, recipe_hash
 from lorafit.tasks import Task
@@ -33,6 +34,7 @@ def adapter_card(recipe: Recipe, method: Method, task: Task, data: Mapping[str, 
                 "recipe_hash": recipe_hash(recipe),
                 "seed": recipe.train.seed,
                 "data": dict(data),
+                "metrics": function_files({*(task.metrics or ()), *(recipe.eval.metrics or ())}),
             }
         ),
     )

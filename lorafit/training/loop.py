@@ -62,7 +62,8 @@ class Loss(Protocol[ModelIn, ExampleIn, BatchT]):
 
 @dataclass(frozen=True)
 class Stepped:
-    """An optimizer step is done. `step` counts from 1; `loss` is the mean over its targets, before the update."""
+    """An optimizer step is done. `step` counts from 1; `loss` is the mean over its targets, before the update, and
+    `grad_norm` the gradient's norm before it is clipped."""
 
     step: int
     loss: float
@@ -72,6 +73,7 @@ class Stepped:
     seconds: float
     num_places: int = 0  # tokens with padding
     member: int = 0
+    grad_norm: float = 0.0
 
     @property
     def padding(self) -> float:
@@ -135,11 +137,12 @@ def _step(active: dict[int, Member[Example]], step: _Step[ModelT, Example, Batch
             member.optimizer.zero_grad(set_to_none=True)
             size = len(step.group.shard(member.next_batch()))
             yield MemoryRanOut(member.position.step + 1, _halve_micro_batch(member.position, size), number)
+    norms = []
     for member, each in zip(active.values(), sums, strict=True):
         _check_finite(each.loss, member.position.step + 1)
-        member.end_step()
+        norms.append(member.end_step())
     seconds = time.perf_counter() - started
-    for number, rate, each in zip(active, learning_rates, sums, strict=True):
+    for number, rate, each, norm in zip(active, learning_rates, sums, norms, strict=True):
         yield Stepped(
             active[number].position.step,
             each.loss,
@@ -149,6 +152,7 @@ def _step(active: dict[int, Member[Example]], step: _Step[ModelT, Example, Batch
             seconds,
             each.num_places,
             number,
+            norm,
         )
 
 

@@ -11,11 +11,13 @@ from lorafit.adapters import BaseChoice
 from lorafit.data import Split
 from lorafit.errors import RUN_AGAIN, Advice, DropArgument, InterruptedRunError, RecipeError, SetArgument
 from lorafit.files import JsonObject, write_json, write_jsonl, write_text
+from lorafit.metrics.function import function_files
 from lorafit.models.placement import clear_out_of_memory
 from lorafit.objectives.restored import RestoredAdapter
 from lorafit.recipe import EvalSection
 from lorafit.run.evaluator import Evaluation, Evaluator, notes_on_metrics
 from lorafit.run.events import Note, Report, Scored
+from lorafit.run.figures import draw_confusion
 from lorafit.tasks import PRESETS, load_rows, submission_files
 from lorafit.training import ProcessGroup
 
@@ -87,13 +89,14 @@ def evaluate_restored(
     rows = loaded.rows(split)
     for text in loaded.notes:
         report(Note(text))
-    for note in notes_on_metrics(objective):
+    for note in (*notes_on_metrics(objective), *_changed_metrics(restored, section)):
         report(note)
     evaluation = _evaluation(restored, Evaluator(objective, report, group), rows)
     result, lines = evaluation.scores.to_json(), evaluation.lines
     report(Scored(split, "adapter", result["scores"], result["signatures"]))
     if options.output is not None:
         write_jsonl(options.output / "predictions.jsonl", lines)
+        draw_confusion(options.output, result)
         write_json(options.output / "scores.json", {"split": split, **result})
     if options.glue_submission is not None and submission is not None:
         decisions = [prediction.label for prediction in evaluation.predictions]
@@ -101,6 +104,14 @@ def evaluate_restored(
             write_text(options.glue_submission / name, text)
             report(Note(f"wrote {options.glue_submission / name}"))
     return EvaluateResult(adapter.folder, split, result, options.output, lines[:3])
+
+
+def _changed_metrics(restored: RestoredAdapter, section: EvalSection) -> list[Note]:
+    """A note for each function that scores and is no longer what it was when the adapter was trained."""
+    known = restored.adapter.card.provenance.metrics
+    now = function_files(restored.task.metrics or () if section.metrics is None else section.metrics)
+    changed = [name for name, sha256 in now.items() if known.get(name, sha256) != sha256]
+    return [Note(f"{name}: its file has changed since the adapter was trained") for name in changed]
 
 
 def _evaluation(restored: RestoredAdapter, evaluator: Evaluator, rows: Sequence[Any]) -> Evaluation:
