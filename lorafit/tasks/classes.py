@@ -88,7 +88,7 @@ class ClassTask(LabelTask):
         """The cells of a field that each name a class. Raises ValueError for a field of another form."""
 
     @abstractmethod
-    def balanced_weight(self, count: int, num_rows: int) -> float:
+    def balanced_weight(self, count: int, num_rows: int, num_classes: int) -> float:
         """The weight of a class that `count` of the rows have, at least one."""
 
     def index_of(self, cell: object) -> int:
@@ -162,7 +162,9 @@ class ClassTask(LabelTask):
                 f"[task] class_weights: no training row has the label {none[0]!r}, so nothing balances it",
                 SetKey("task.class_weights", note="a number for each class"),
             )
-        return tuple(self.balanced_weight(counts[place], found.num_rows) for place in range(len(labels)))
+        return tuple(
+            self.balanced_weight(counts[place], found.num_rows, len(labels)) for place in range(len(labels))
+        )
 
     def _check_are_classes(self, found: Iterable[str]) -> None:
         """Raises DataError for a label that could be meant twice, such as "-": SNLI says so that a row has none."""

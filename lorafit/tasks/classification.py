@@ -34,9 +34,9 @@ class Classification(ClassTask):
         return (value,)
 
     @override
-    def balanced_weight(self, count: int, num_rows: int) -> float:
+    def balanced_weight(self, count: int, num_rows: int, num_classes: int) -> float:
         """Rows of a class if all had as many, over those that it has (scikit-learn's rule)."""
-        return num_rows / (len(self.known_labels()) * count)
+        return num_rows / (num_classes * count)
 
     @override
     def parse_label(self, value: object) -> float:

@@ -52,8 +52,9 @@ class MultiLabel(ClassTask):
         )
 
     @override
-    def balanced_weight(self, count: int, num_rows: int) -> float:
-        """Rows without the class over those with it, for each row with it; 1 where every row has it."""
+    def balanced_weight(self, count: int, num_rows: int, num_classes: int) -> float:
+        """Rows without the class for each row with it, so that both count the same; 1 where every row has it."""
+        del num_classes
         return (num_rows - count) / count or 1.0
 
     @override
