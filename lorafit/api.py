@@ -85,7 +85,7 @@ class Predictor:
     def predict(
         self, inputs: Sequence[Input], sampling: Sampling | None = None, batch_size: int = 16
     ) -> list[Answer]:
-        """The answer to every input, in order: a text, the name of a class, or a score.
+        """The answer to every input, in order: a text, the name of a class, a tuple of several, or a score.
 
             predictor.predict(["a lovely film", "dull"])                          # ['positive', 'negative']
             predictor.predict([{"premise": "It rains.", "hypothesis": "It is wet."}])

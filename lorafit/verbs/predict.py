@@ -78,7 +78,7 @@ def predict_restored(
     batch_size: int,
     group: ProcessGroup,
 ) -> Iterator[tuple[int, Answer]]:
-    """(index, answer) for every input, as soon as its batch is done: a text, the name of a class, or a score.
+    """(index, answer) for every input, as soon as its batch is done: a text, one or several classes, or a score.
 
     Raises DataError for an input that the task cannot read, RecipeError for sampling where no text is written,
     InterruptedRunError when asked to stop.

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sklearn.utils.class_weight import compute_class_weight
 
@@ -99,7 +100,7 @@ def test_one_class_alone_is_refused(tmp_path: Path) -> None:
 def test_balanced_weights_are_scikit_learn_s(tmp_path: Path) -> None:
     labels = ["b"] * 7 + ["a"] * 2 + ["c"]
     task = task_of(tmp_path, "classification", labels, class_weights="balanced")
-    expected = compute_class_weight("balanced", classes=["a", "b", "c"], y=labels)
+    expected = compute_class_weight("balanced", classes=np.array(["a", "b", "c"]), y=labels)
     assert task.weights == pytest.approx(tuple(expected))
     assert task.resolve(iter(())) == task
     given = task_of(
