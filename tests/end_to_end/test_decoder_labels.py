@@ -33,7 +33,11 @@ def save_decoder(folder: Path, model_type: str, padding: Padding = "none") -> Pa
     if padding == "outside":
         tokenizer.add_special_tokens({"pad_token": "[PAD]"})
     tokenizer.save_pretrained(folder)
-    sizes = {"vocab_size": vocab_size, "max_position_embeddings": 64, "initializer_range": 0.2}
+    sizes: dict[str, Any] = {
+        "vocab_size": vocab_size,
+        "max_position_embeddings": 64,
+        "initializer_range": 0.2,
+    }
     sizes |= {"pad_token_id": 7 if padding == "another" else None}
     family = FAMILIES.get(model_type)
     config = unknown_config(model_type, **sizes) if family is None else family.tiny_config(**sizes)
@@ -119,7 +123,11 @@ def test_a_decoder_gives_a_number_and_its_adapter_can_be_trained_on(
     first, second = tmp_path / "first", tmp_path / "second"
     scored = train(cli, base, rows, first, "own_regression", task__label="stars")
     assert scored["scores"].keys() >= {"pearson", "spearman"}
-    start = {"train__init_from": first / "adapter", "train__max_steps": 1, "train__warmup_ratio": 1.0}
+    start: dict[str, Any] = {
+        "train__init_from": first / "adapter",
+        "train__max_steps": 1,
+        "train__warmup_ratio": 1.0,
+    }
     train(cli, base, rows, second, "own_regression", task__label="stars", **start)  # with the rate 0
     before, after = (read_adapter(run / "adapter").tensors for run in (first, second))
     assert before.keys() == after.keys()
@@ -136,7 +144,7 @@ def test_a_decoder_gives_a_number_and_its_adapter_can_be_trained_on(
 def test_lora_of_a_decoder_s_classifier_starts_another_with_a_fresh_head(cli: Run, tmp_path: Path) -> None:
     base, rows = save_decoder(tmp_path / "base", "llama"), reviews(tmp_path, 30)
     train(cli, base, rows, tmp_path / "first")
-    start = {"method__init_from": tmp_path / "first" / "adapter", "train__max_steps": 1}
+    start: dict[str, Any] = {"method__init_from": tmp_path / "first" / "adapter", "train__max_steps": 1}
     train(cli, base, rows, tmp_path / "second", train__warmup_ratio=1.0, train__seed=3, **start)
     before, after = (read_adapter(tmp_path / run / "adapter").tensors for run in ("first", "second"))
     assert before.keys() == after.keys()

@@ -60,11 +60,27 @@ def test_lists_of_tags_become_a_model_that_says_them(kind: str, cli: Run, tmp_pa
         "multi_label_classification",
         dict(zip("01", LABELS, strict=True)),
     )
-    tag = pipeline("text-classification", model=str(tmp_path / "merged"), device="cpu", top_k=None)
+    tag: Any = pipeline("text-classification", model=str(tmp_path / "merged"), device="cpu", top_k=None)
     said = [{each["label"] for each in answers if each["score"] > 0.5} for answers in tag(texts)]
     assert said == [set(line["prediction"]) for line in lines]
-    compared = json.loads(cli("compare", run, run, "--json").stdout)
+    compared: dict[str, Any] = json.loads(cli("compare", run, run, "--json").stdout)
     assert (compared["num_examples"], compared["better"], compared["worse"]) == (len(lines), 0, 0)
+
+    cli("export", run / "adapter", tmp_path / "peft")
+    cli(
+        "import",
+        tmp_path / "peft",
+        tmp_path / "back",
+        "--format",
+        "peft",
+        "--base",
+        base,
+        "--task",
+        "multilabel",
+    )
+    told = cli("predict", tmp_path / "back", texts[0]).stdout.strip()
+    names = [f"LABEL_{LABELS.index(name)}" for name in lines[0]["prediction"]]
+    assert told == ", ".join(names)
 
 
 def test_a_csv_says_its_classes_with_a_separator_or_in_json(cli: Run, tmp_path: Path) -> None:

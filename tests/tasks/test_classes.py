@@ -81,7 +81,8 @@ def test_what_could_be_meant_twice_is_a_bad_row(
 
 def test_a_test_row_without_the_column_has_no_label_and_one_with_an_empty_list_has() -> None:
     task = make_task("multilabel", labels=("a", "b"))
-    rows = [task.parse(RawRow(1, {"text": "x", **more}), "test") for more in ({}, {"label": []})]
+    given: list[dict[str, Any]] = [{}, {"label": []}]
+    rows = [task.parse(RawRow(1, {"text": "x", **more}), "test") for more in given]
     assert [row.to_json()["label"] for row in rows] == [None, (0, 0)]
 
 
