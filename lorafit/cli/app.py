@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lorafit.cli import adapters, conversion, data, prefetch, recipes, reports, repro, scoring, training
+from lorafit.cli import adapters, conversion, data, init, prefetch, recipes, reports, repro, scoring, training
 from lorafit.cli.command import add_command
 
 app = typer.Typer(
@@ -38,6 +38,7 @@ def _main(
 
 
 for _name, _command in (
+    ("init", init.init),
     ("train", training.train),
     ("eval", adapters.evaluate),
     ("predict", adapters.predict),

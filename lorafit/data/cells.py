@@ -57,7 +57,7 @@ def number_of(value: object) -> int | float | None:
         case bool():
             return None
         case str():
-            text = value.strip()
+            text = plain_name(value)
             if _WHOLE.fullmatch(text):
                 return int(text) if len(text) <= _MAX_DIGITS else math.inf
             return float(text) if _NUMBER.fullmatch(text) else None

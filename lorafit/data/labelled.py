@@ -50,8 +50,9 @@ class LabelBatch:
     """n examples, either end to end in one row [1, T] or padded [n, longest].
 
     `position_ids` [1, T] restart with every example and are there in a packed batch only, `attention_mask`
-    [n, longest] in a padded one; `token_type_ids` as `input_ids`; `labels` [n], or [n, classes] where a text may have
-    several; `num_targets` (examples), `num_tokens` and `target_weights` by member.
+    [n, longest] in a padded one; without either every row is read on its own. `token_type_ids` as `input_ids`;
+    `labels` [n], or [n, classes] where a text may have several; `num_targets` (examples), `num_tokens` and
+    `target_weights` by member.
     """
 
     input_ids: Tensor

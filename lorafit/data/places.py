@@ -47,15 +47,21 @@ class OwnFiles(Layout):
 
         Raises DataError where two files could be meant.
         """
-        found = {split: _file_of(root, split) for split in SPLITS}
+        found = own_files(root)
         missing = Missing(f"{root}: no file train.csv or the like there (data.dir, train split)")
-        sources: dict[Split, RowSource] = {} if found["train"] else {"train": missing}
-        return sources | {split: Files({path: ""}, file_format) for split, path in found.items() if path}
+        sources: dict[Split, RowSource] = {} if "train" in found else {"train": missing}
+        return sources | {split: Files({path: ""}, file_format) for split, path in found.items()}
 
     @override
     def by_default(self, file_format: FileFormat) -> dict[Split, RowSource]:
         """None."""
         return {}
+
+
+def own_files(root: Path) -> dict[Split, Path]:
+    """The file of every split that is in a folder. Raises DataError where two files could be meant."""
+    found = {split: _file_of(root, split) for split in SPLITS}
+    return {split: path for split, path in found.items() if path is not None}
 
 
 def row_sources(data: DataSection, layout: Layout, key: Callable[[RawRow], str]) -> dict[Split, RowSource]:

@@ -9,14 +9,16 @@ import itertools
 import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from lorafit.data.cells import shown
 from lorafit.data.readers import Reader, reader_for
 from lorafit.data.rows import RawRow
 from lorafit.errors import DataError, NotFoundError, Remedy
+from lorafit.hashes import file_hash
 
 _GZIP_MARK = b"\x1f\x8b"
 
@@ -193,12 +195,23 @@ def _place(row: RawRow, key: Callable[[RawRow], str], seed: int) -> float:
 
 def _read(path: Path, reader: Reader) -> Iterator[RawRow]:
     """The rows of a file, unzipped if it is gzipped. Raises NotFoundError or DataError where it cannot be read."""
+    with readable(path), path.open("rb") as stream:
+        unzipped = io.BytesIO(gzip.decompress(stream.read())) if is_gzipped(stream) else stream
+        yield from reader.read(unzipped, str(path))
+
+
+def is_gzipped(stream: BinaryIO) -> bool:
+    """Whether a file is gzipped, by its first bytes, to which the stream is set back."""
+    mark = stream.read(len(_GZIP_MARK))
+    stream.seek(0)
+    return mark == _GZIP_MARK
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """While a file is read: NotFoundError where it cannot be opened, DataError where it cannot be unzipped."""
     try:
-        with path.open("rb") as stream:
-            is_zipped = stream.read(len(_GZIP_MARK)) == _GZIP_MARK
-            stream.seek(0)
-            unzipped = io.BytesIO(gzip.decompress(stream.read())) if is_zipped else stream
-            yield from reader.read(unzipped, str(path))
+        yield
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise DataError(f"{path}: not a readable gzip file: {error}") from None
     except OSError as error:
@@ -207,7 +220,6 @@ def _read(path: Path, reader: Reader) -> Iterator[RawRow]:
 
 def _file_hash(path: Path) -> str:
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return file_hash(path)
     except OSError as error:
         raise NotFoundError(f"{path}: cannot be read: {error.strerror}") from None

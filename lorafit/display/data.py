@@ -53,26 +53,21 @@ def show_rows(display: Display, result: ShowResult) -> None:
         if display.json:
             sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
         else:
-            _show_row(display, number, row)
+            show_row(display, number, row)
     table = Table("tokens", "mean", "median", "longest", box=None, header_style="bold")
     for lengths in result.lengths:
         table.add_row(
             escape(lengths.what), f"{lengths.mean:.1f}", f"{lengths.median:g}", str(lengths.longest)
         )
+    num_rows = f"{result.num_rows:,} row{'s' * (result.num_rows != 1)}"
     different = f", {result.num_items:,} different prompts" if result.num_items < result.num_rows else ""
-    without = (
-        f", {result.num_without_target:,} of them without a target left" if result.num_without_target else ""
-    )
-    display.print(
-        f"{result.split}: {result.num_rows:,} rows{different}; {result.num_cut:,} rows are cut to "
-        f"{result.max_length} tokens{without}"
-    )
-    display.print(table)
+    display.print(f"{result.split}: {num_rows}{different}")
     for note in result.notes:
         display.print(escape(note))
+    display.print(table)
 
 
-def _show_row(display: Display, number: int, row: Mapping[str, Any]) -> None:
+def show_row(display: Display, number: int, row: Mapping[str, Any]) -> None:
     part = f", {escape(row['part'])}" if "part" in row else ""
     head = f"row {number}{part}: {len(row['input_ids'])} input tokens"
     if "target_mask" not in row:

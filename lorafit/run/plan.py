@@ -12,15 +12,42 @@ from transformers import PretrainedConfig
 
 from lorafit.data import Split
 from lorafit.data.batches import num_batches
-from lorafit.errors import Advice, RecipeError, SetKey
+from lorafit.decoding.session import Way, way_to_decode
+from lorafit.errors import Advice, NotFoundError, RecipeError, SetKey
 from lorafit.methods import Method
-from lorafit.models import FAMILIES, Family, Model, family_of, load_config, skeleton
+from lorafit.models import (
+    FAMILIES,
+    Family,
+    Model,
+    Reading,
+    base_folder,
+    family_of,
+    is_proven,
+    load_config,
+    load_tokenizer,
+    skeleton,
+    tie_note,
+)
 from lorafit.objectives import AnyObjective, BaseFacts, Settings, objective_for
+from lorafit.objectives.examples import encode_rows
 from lorafit.recipe import TrainSection
+from lorafit.recipe.bounds import STEPS
 from lorafit.run.recipes import Recipe, open_recipe
 from lorafit.run.warm_start import plan_warm_start
 from lorafit.tasks import PRESETS, Rows, Task, load_rows
 from lorafit.training import Schedule, check_shardable, count_steps, count_warmup
+
+_READINGS: dict[Reading, str] = {
+    "packed": "",
+    "padded": "examples are padded instead of sharing a row",
+    "single": "examples are read one at a time",
+}
+_DECODINGS: dict[Way, str] = {
+    "tree": "",
+    "reorder": "beams do not share a cache",
+    "separate": "texts are decoded one at a time",
+    "reread": "nothing is cached while decoding",
+}
 
 
 @dataclass(frozen=True)
@@ -54,6 +81,7 @@ class Plan:
     rows_known: bool  # counted in the file; else the size of the original data
     schedule: Schedule
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()  # said again when training starts
 
 
 def load_plan(name_or_path: str | Path, overrides: Sequence[str]) -> Plan:
@@ -86,7 +114,10 @@ def make_plan(recipe: Recipe) -> Plan:
     shape = skeleton(copy.deepcopy(config), task.output)  # a method may change what it is given
     num_base = sum(p.numel() for p in shape.net.parameters())
     head = {name for name, _ in shape.head_parameters()}
+    shortfalls = method.shortfalls(shape)
+    tied = tie_note(recipe.model.base, recipe.model.revision)
     method.attach(shape)
+    method.check(shape)
     start = plan_warm_start(method, shape)
     if recipe.train.parallel == "fsdp":
         check_shardable(shape.net)
@@ -113,7 +144,21 @@ def make_plan(recipe: Recipe) -> Plan:
         rows_known=counted is not None,
         schedule=make_schedule(recipe.train, num_rows),
         notes=(*rows.notes, *([start] if start else [])),
+        warnings=(*shortfalls, *((tied,) if tied else ()), *_slower_ways(facts, objective, task)),
     )
+
+
+def _slower_ways(facts: BaseFacts, objective: AnyObjective, task: Task) -> tuple[str, ...]:
+    """One note on what is done the slow way, since the fast one is not proven for the architecture; mostly none."""
+    if is_proven(facts.family):
+        return ()
+    if task.output == "text":
+        ways = [_READINGS[objective.reading], _DECODINGS[way_to_decode(facts.config)]]
+    else:  # padded is as fast as it gets where the way to the labels is known to the net alone
+        ways = [_READINGS["single"]] if objective.reading == "single" else []
+    said = " and ".join(way for way in ways if way)
+    why = f"on a small copy of this {facts.family.model_type} nothing faster gave the same numbers, or none was made"
+    return (f"{said}: {why}",) if said else ()
 
 
 def make_schedule(train: TrainSection, num_train_rows: int) -> Schedule:
@@ -126,6 +171,12 @@ def make_schedule(train: TrainSection, num_train_rows: int) -> Schedule:
             SetKey("train.batch_size", note="lower"),
         )
     num_steps = count_steps(steps_per_epoch, train.epochs, train.max_steps)
+    if num_steps > STEPS.limit:
+        raise RecipeError(
+            f"[train] epochs: {train.epochs:g} of {steps_per_epoch:,} steps each are more than {STEPS.limit:,} steps, "
+            f"and {STEPS.why}",
+            SetKey("train.epochs", note="lower"),
+        )
     num_warmup = count_warmup(num_steps, train.warmup_steps, train.warmup_ratio)
     return Schedule(num_steps, num_warmup, train.learning_rate, train.schedule)
 
@@ -136,6 +187,19 @@ def _check_patience(train: TrainSection, rows: Rows) -> None:
             "[train] patience: there is no validation split, so no epoch is better than another",
             SetKey("data.valid", note="a file, or a share of the training rows such as 0.1"),
         )
+
+
+def planned_notes(plan: Plan) -> Sequence[str]:
+    """The notes of a run, as far as rows and tokenizer are at hand: nothing is fetched. Raises as `encode_rows`."""
+    model, rows = plan.recipe.model, plan.rows
+    try:
+        tokenizer = load_tokenizer(str(base_folder(model.base, model.revision)))
+    except NotFoundError:
+        return ()
+    if not plan.rows_known:
+        return plan.objective.notes(tokenizer)
+    at_hand = {split: rows.rows(split) for split in rows.splits_of_run if rows.sources[split].at_hand()}
+    return encode_rows(plan.objective, tokenizer, at_hand, plan.recipe.data, plan.scored_split).notes
 
 
 def _check_kind(family: Family, task: Task, base: str) -> None:

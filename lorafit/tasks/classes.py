@@ -169,8 +169,11 @@ class ClassTask(LabelTask):
     def _check_are_classes(self, found: Iterable[str]) -> None:
         """Raises DataError for a label that could be meant twice, such as "-": SNLI says so that a row has none."""
         names = set(found)
-        unclear = _NO_CLASS | ({"-1", "true", "false"} if names & {"0", "1"} else set())
-        marks = [name for name in names if name.casefold() in unclear and (name != "-1" or "0" in names)]
+        marks = [name for name in names if name.casefold() in _NO_CLASS]
+        if "0" in names:  # they count, and -1 or 0.9 is no count
+            marks += [name for name in names if not name.isdecimal() and number_of(name) is not None]
+        if names & {"0", "1"}:
+            marks += names & {"true", "false"}
         if marks:
             raise DataError(
                 f"[task] label: {min(marks)!r} in the column {self.label!r} may be a class of its own, or not",

@@ -62,6 +62,10 @@ class LabelTask(Task):
     def parse_label(self, value: object) -> Label:
         """A field -> the label. Raises ValueError for anything else."""
 
+    def parse_answer(self, value: object) -> Label:
+        """A system's answer, which may be a score that no row has. Raises ValueError for anything else."""
+        return self.parse_label(value)
+
     @override
     def columns(self, split: Split) -> tuple[str, ...]:
         label = () if split == "test" else (self.label,)

@@ -110,6 +110,7 @@ def test_a_name_that_is_a_number_means_one_class(tmp_path: Path) -> None:
     [
         (['"-"', '"a"', '"b"'], "-"),
         (["0", "1", "-1"], "-1"),
+        (["0", "1", "0.9"], "0.9"),
         (["0", "1", "true"], "true"),
         (['"NaN"', '"b"'], "NaN"),
     ],

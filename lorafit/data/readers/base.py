@@ -27,3 +27,11 @@ class Reader(ABC):
 
         `where` is the file in a message. Raises DataError for a file that is not of this format.
         """
+
+    def count(self, stream: BinaryIO) -> int | None:
+        """How many rows a file has, where it says so itself: then `read` takes of it only the rows that are asked for.
+
+        Raises DataError for a file that is not of this format.
+        """
+        del stream
+        return None

@@ -18,7 +18,7 @@ Triple = tuple[Text, Text, Text]
 
 class _Annotation(Record):
     text: Text
-    lang: Text | None = None
+    lang: object = None
 
 
 class _Entry(Record):

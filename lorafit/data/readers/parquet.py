@@ -6,16 +6,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
+from typing_extensions import override
+
 from lorafit.data.readers.base import Reader
 from lorafit.data.readers.table import check_unique
 from lorafit.data.readers.text import kind_of
 from lorafit.data.rows import RawRow
-from lorafit.errors import DataError
+from lorafit.errors import DataError, reason_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _HEAD_BYTES = 1024
+_BATCH_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -50,15 +53,27 @@ class Parquet(Reader):
         try:
             file = parquet.ParquetFile(stream)
             check_unique(file.schema_arrow.names, where)
-            for batch in file.iter_batches():
+            for batch in file.iter_batches(_BATCH_ROWS):
                 for fields in _rows(batch):
                     number += 1
                     yield RawRow(number, fields)
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-            what = (str(error) or type(error).__name__).splitlines()[0]
-            raise DataError(f"{where}: not a readable parquet file: {what}") from None
+            raise DataError(f"{where}: not a readable parquet file: {reason_of(error)}") from None
         if not number:
             raise DataError(f"{where}: is empty")
+
+    @override
+    def count(self, stream: BinaryIO) -> int:
+        """By the footer; 0 for a file that `read` will refuse."""
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        try:
+            return int(parquet.ParquetFile(stream).metadata.num_rows)
+        except (pa.ArrowException, OSError):
+            return 0
+        finally:
+            stream.seek(0)
 
 
 def _rows(batch: pa.RecordBatch) -> Iterator[dict[str, object]]:

@@ -8,7 +8,7 @@ from typing import Annotated, BinaryIO, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
-from lorafit.data.cells import as_text
+from lorafit.data.cells import as_text, shown
 from lorafit.data.readers.objects import RepeatedKeyError, json_fault, line_of_repeated_key, parse_json
 from lorafit.data.readers.text import read_text
 from lorafit.errors import DataError
@@ -60,9 +60,10 @@ def parse_entry(structure: TypeAdapter[T], value: object, shape: str) -> T:
         raise ValueError(f"{_place(fault['loc'])}{_plain(fault['msg'])}; expected {shape}") from None
 
 
-def fault_of_language(lang: str | None) -> str:
+def fault_of_language(lang: object) -> str:
     """Why a text is none of the paper's, which are in English; WebNLG of 2020 has Russian ones, too."""
-    return "" if (lang or "en").lower().startswith("en") else f"lang is {lang!r}"
+    is_english = lang is None or (isinstance(lang, str) and (lang or "en").lower().startswith("en"))
+    return "" if is_english else f"lang is {shown(lang)}"
 
 
 def _place(keys: Sequence[int | str]) -> str:

@@ -44,7 +44,7 @@ class Triple(Record):
 class _Lexicalisation(Record):
     comment: Text
     lex: Text
-    lang: Text | None = None
+    lang: object = None
 
 
 class _Entry(Record):
