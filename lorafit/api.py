@@ -26,7 +26,7 @@ from lorafit.run.recipes import open_recipe
 from lorafit.run.stop import StopRequest
 from lorafit.run.train import TrainResult, finished_without
 from lorafit.run.train import train as train_plan
-from lorafit.tasks import Task
+from lorafit.tasks import Answer, Task
 from lorafit.training import ProcessGroup, open_process_group
 from lorafit.verbs.evaluate import EvaluateOptions, evaluate_restored
 from lorafit.verbs.export import ExportResult
@@ -85,8 +85,8 @@ class Predictor:
 
     def predict(
         self, inputs: Sequence[Input], sampling: Sampling | None = None, batch_size: int = 16
-    ) -> list[str | float]:
-        """The answer to every input, in order: a text, the name of a class, or a score.
+    ) -> list[Answer]:
+        """The answer to every input, in order: a text, the name of a class, a tuple of several, or a score.
 
             predictor.predict(["a lovely film", "dull"])                          # ['positive', 'negative']
             predictor.predict([{"premise": "It rains.", "hypothesis": "It is wet."}])

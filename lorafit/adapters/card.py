@@ -58,6 +58,7 @@ class Provenance(Card):
     seed: int | None = None
     step: int | None = None
     data: dict[str, str] = {}  # split -> sha256 over the files that its rows come from
+    metrics: dict[str, str] = {}  # a function of the user's that scores -> sha256 of its file
     inputs: dict[str, str] = {}  # sha256 of the tokenizer, and of the adapter that training started from
     imported_from: str | None = None  # another format's file
 

@@ -31,7 +31,7 @@ from lorafit.models import (
     load_base,
     load_config,
     load_tokenizer,
-    needs_pad_token,
+    reads_last_token,
     set_pad_token,
 )
 from lorafit.recipe import DataSection
@@ -170,7 +170,7 @@ def model_config(adapter: Adapter, base: str, revision: str | None) -> Pretraine
     """The base's config with the adapter's task in it."""
     task = task_of(adapter)
     config = load_config(base, revision, num_labels=task.num_outputs)
-    if needs_pad_token(config, task.output):
+    if reads_last_token(config, task.output):
         set_pad_token(config, load_tokenizer(base, revision))
     return config
 

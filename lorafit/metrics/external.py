@@ -44,6 +44,11 @@ class External(Metric[Any, Any]):
     keys: tuple[str, ...] = ()  # known only when computed
 
     @property
+    def headline(self) -> str:
+        """What the score of a metric with a single one is called."""
+        return self.short_name
+
+    @property
     def short_name(self) -> str:
         """ "evaluate:bertscore" -> "bertscore", "my/metric.py" -> "metric"."""
         return Path(self.name.removeprefix(_PREFIX)).stem

@@ -9,7 +9,7 @@ from lorafit.models.load import (
     load_base,
     load_config,
     load_tokenizer,
-    needs_pad_token,
+    reads_last_token,
     set_pad_token,
     tie_note,
 )
@@ -43,7 +43,7 @@ __all__ = [
     "load_config",
     "load_tokenizer",
     "missing_files",
-    "needs_pad_token",
+    "reads_last_token",
     "set_pad_token",
     "skeleton",
     "stored_tensors",

@@ -160,7 +160,7 @@ def load_base(
     """
     tokenizer = load_tokenizer(base, revision)
     family = family_of(config)
-    if needs_pad_token(config, output):
+    if reads_last_token(config, output):
         set_pad_token(config, tokenizer)
     with _quiet():
         try:
@@ -218,20 +218,21 @@ def _surplus_note(base: str, model: Model, unexpected: Sequence[str]) -> str | N
     )
 
 
-def needs_pad_token(config: PretrainedConfig, output: Kind) -> bool:
-    """Whether the config lacks it: a head that reads the last token must know which tokens are padding."""
-    family = family_of(config)
-    return family.heads[output].reads == "last" and family.text_config(config).pad_token_id is None
+def reads_last_token(config: PretrainedConfig, output: Kind) -> bool:
+    """Whether the head looks for the last token that is not padding, and so must know which token that is."""
+    return family_of(config).heads[output].reads == "last"
 
 
 def set_pad_token(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Let padding be what the tokenizer pads with, else its end of text.
+    """Let padding be what the tokenizer pads with, else the config's own, else the tokenizer's end of text.
 
-    Raises NotFoundError where it has neither of them, or the base's embedding no row for them.
+    The tokenizer comes first: transformers pads with its token, and looks for the last one that is not the config's.
+    Raises NotFoundError where there is none, or the base's embedding has no row for them.
     """
     text = family_of(config).text_config(config)
-    ids = [token for token in (tokenizer.pad_token_id, tokenizer.eos_token_id) if token is not None]
-    with_row = [token for token in ids if token < getattr(text, "vocab_size", math.inf)]
+    candidates = (tokenizer.pad_token_id, text.pad_token_id, tokenizer.eos_token_id)
+    ids = [token for token in candidates if token is not None]
+    with_row = [token for token in ids if 0 <= token < getattr(text, "vocab_size", math.inf)]
     if not ids:
         raise NotFoundError(f"{tokenizer.name_or_path}: its tokenizer has neither pad_token nor eos_token")
     if not with_row:

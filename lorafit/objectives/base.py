@@ -13,12 +13,14 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from lorafit.data.rows import Label
 from lorafit.decoding import BeamSearch, Strategy
 from lorafit.files import JsonObject
 from lorafit.metrics.scoring import Scores
 from lorafit.models import Model, Reading, take_packed_rows
 from lorafit.models.vocabulary import Vocabulary
 from lorafit.objectives.encoded import Encoded, Noun
+from lorafit.tasks import Answer
 from lorafit.training import Batch, ProcessGroup
 
 RowT = TypeVar("RowT")
@@ -61,10 +63,23 @@ class Validation:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer to the item of that index: a text, the index of a class, or a score."""
+    """The answer to the item of that index: a text or a label.
+
+    `evidence`: what stands behind it: the probability of each class; or of a text, where a metric asks for it, the
+    negative log-likelihood of its references and the number of their tokens.
+    """
 
     index: int
-    value: str | float
+    value: str | Label
+    evidence: tuple[float, ...] = ()
+
+    @property
+    def label(self) -> Label:
+        """The answer of a task with labels. Raises TypeError for a text."""
+        match self.value:
+            case str():
+                raise TypeError("a text is no label")
+        return self.value
 
 
 @dataclass(frozen=True)
@@ -153,8 +168,8 @@ class Objective(ABC, Generic[RowT, ExampleT, BatchT]):
     @abstractmethod
     def answers(
         self, model: Model, rows: Sequence[RowT], options: AnswerOptions, group: ProcessGroup
-    ) -> Iterator[tuple[int, str | float]]:
-        """(index, answer) for every row, as batches are done: a text, the name of a class, or a score.
+    ) -> Iterator[tuple[int, Answer]]:
+        """(index, answer) for every row, as batches are done.
 
         Raises RecipeError for a strategy where no text is written, InterruptedRunError when asked to stop.
         """

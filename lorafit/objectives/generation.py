@@ -25,8 +25,8 @@ from lorafit.models.vocabulary import Vocabulary
 from lorafit.objectives.base import AnswerOptions, Objective, Prediction, Validation
 from lorafit.objectives.encoded import Encoded, Limit, Noun
 from lorafit.recipe import DecodeSection, EvalSection
+from lorafit.tasks import Answer, ReferenceGroup, group_references
 from lorafit.tasks import Generation as GenerationTask
-from lorafit.tasks import group_references
 from lorafit.tasks.scoring import score_groups
 from lorafit.training import ProcessGroup, language_model_loss_sums
 
@@ -181,7 +181,8 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
 
     @override
     def settings(self) -> Mapping[str, Any]:
-        return {**self.decode.model_dump(mode="json"), "batch_size": self.evaluation.batch_size}
+        evidence = {"evidence": True} if self._reads_evidence() else {}
+        return {**self.decode.model_dump(mode="json"), "batch_size": self.evaluation.batch_size, **evidence}
 
     @override
     def num_items(self, rows: Sequence[TextRow]) -> int:
@@ -197,13 +198,18 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
         self, model: Model, rows: Sequence[TextRow], batches: Sequence[Sequence[int]], group: ProcessGroup
     ) -> Iterator[list[Prediction]]:
         """Decode every distinct prompt. LoRA layers are merged for the time being (not in lockstep)."""
-        prompts = [reference_group.prompt for reference_group in group_references(rows)]
-        search = self.beam_search(model)
+        groups, search, reads_evidence = (
+            group_references(rows),
+            self.beam_search(model),
+            self._reads_evidence(),
+        )
 
         def decode(batch: Sequence[int]) -> list[Prediction]:
-            chosen = [prompts[i] for i in batch]
-            texts = self._texts(model, chosen, search, len(batch), group.should_stop_within_item)
-            return [Prediction(batch[i], text) for i, text in texts]
+            chosen = [groups[i] for i in batch]
+            prompts = [each.prompt for each in chosen]
+            evidence = self._likelihoods(model, chosen) if reads_evidence else [()] * len(batch)
+            texts = self._texts(model, prompts, search, len(batch), group.should_stop_within_item)
+            return [Prediction(batch[i], text, evidence[i]) for i, text in texts]
 
         with nullcontext() if group.lockstep else _merged(model):
             yield from group.map(batches, decode)
@@ -211,7 +217,7 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
     @override
     def answers(
         self, model: Model, rows: Sequence[TextRow], options: AnswerOptions, group: ProcessGroup
-    ) -> Iterator[tuple[int, str | float]]:
+    ) -> Iterator[tuple[int, Answer]]:
         search = self.beam_search(model)
         strategy = search if options.strategy is None else options.strategy(search)
         prompts = [row.prompt for row in rows]
@@ -219,6 +225,25 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
             yield from self._texts(
                 model, prompts, strategy, options.batch_size, group.should_stop_within_item
             )
+
+    def _reads_evidence(self) -> bool:
+        return any(m.reads == "evidence" for m in self.task.find_metrics(self.evaluation.metrics))
+
+    @torch.inference_mode()
+    def _likelihoods(self, model: Model, groups: Sequence[ReferenceGroup]) -> list[tuple[float, ...]]:
+        """Of each group, the negative log-likelihood of its references and the number of their tokens."""
+        encoder = self.encoder(model.require_tokenizer())
+        texts = [
+            [TextRow(group.prompt, text) for text in group.references if text.strip()] for group in groups
+        ]
+        if not any(texts):
+            return [(0.0, 0.0)] * len(groups)
+        batch = self.collate([encoder.encode(rows).examples for rows in texts])
+        was_training = model.net.training
+        model.net.eval()
+        sums: list[float] = self.loss_sums(model, batch, [0.0] * len(groups)).tolist()
+        model.net.train(was_training)
+        return [(loss, float(count)) for loss, count in zip(sums, batch.num_targets, strict=True)]
 
     def _texts(
         self,
@@ -268,7 +293,8 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
         """By the task's scorer."""
         metrics = self.task.metrics if self.evaluation.metrics is None else self.evaluation.metrics
         answers = [str(prediction.value) for prediction in predictions]
-        return score_groups(SCORERS[self.task.scorer], answers, group_references(rows), metrics)
+        evidence = [each.evidence for each in predictions] if self._reads_evidence() else None
+        return score_groups(SCORERS[self.task.scorer], answers, group_references(rows), metrics, evidence)
 
     @override
     def missing_metrics(self) -> Mapping[str, str]:

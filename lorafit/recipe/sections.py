@@ -93,6 +93,8 @@ class DataSection(Section):
     by a hash of the prompt or text, so that rows with one prompt stay together and further rows move no other."""
     test: str | Share | None = None
     """File of the test rows, or another share of the training rows, as for `valid`."""
+    seed: Seed = 0
+    """Chooses other rows for the shares. The order of the rows in training has `train.seed`."""
     format: str | None = None
     """Format of the files: csv, tsv, json, jsonl, parquet, or a layout of the paper's data: e2e, dart, webnlg. Each may
     be gzipped. Without it: by the file's suffix."""
@@ -152,7 +154,9 @@ class TrainSection(Section):
     micro_batch_size: BatchSize | None = None
     """Examples held in memory at once; the result does not depend on it. Without it: `batch_size`."""
     learning_rate: PositiveFloat
-    """The peak; it rises linearly over the warm-up and then falls linearly to 0."""
+    """The peak; it rises linearly over the warm-up and then goes on as `schedule` says."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """The learning rate behind the warm-up. linear, cosine: it falls to 0 at the last step; constant: it stays."""
     warmup_steps: WarmupSteps | None = None
     """Optimizer steps until the peak. Excludes `warmup_ratio`; without both there is no warm-up."""
     warmup_ratio: Fraction | None = None
@@ -180,6 +184,8 @@ class TrainSection(Section):
     paper's code does; drop: it is left out."""
     batch_order: Literal["random", "bucketed"] = "random"
     """bucketed: examples of similar length share a batch, which saves padding but changes the batches."""
+    patience: Steps | None = None
+    """Training ends after so many epochs in a row without a better validation. Without it: at the last epoch."""
     log_every: Steps = 10
     """Optimizer steps from one line of progress to the next."""
     checkpoint_every: Steps = 500

@@ -26,6 +26,7 @@ class RunState:
 
     num_steps: int  # as planned
     best_quality: float | None = None  # of the best adapter so far
+    epochs_since_best: int = 0
     validated_step: int = 0  # the end of the last epoch that was validated and saved
     seconds: float = 0.0  # spent so far
     base_scores: JsonObject | None = None

@@ -98,6 +98,7 @@ def make_plan(recipe: Recipe) -> Plan:
     rows, method = load_rows(recipe.task, recipe.data), recipe.method
     task = rows.task
     recipe = recipe.model_copy(update={"task": task})
+    _check_patience(recipe.train, rows)
     task.find_metrics(recipe.eval.metrics)  # an unknown name is an error before anything begins
     config = load_config(
         recipe.model.base,
@@ -176,9 +177,16 @@ def make_schedule(train: TrainSection, num_train_rows: int) -> Schedule:
             f"and {STEPS.why}",
             SetKey("train.epochs", note="lower"),
         )
-    return Schedule(
-        num_steps, count_warmup(num_steps, train.warmup_steps, train.warmup_ratio), train.learning_rate
-    )
+    num_warmup = count_warmup(num_steps, train.warmup_steps, train.warmup_ratio)
+    return Schedule(num_steps, num_warmup, train.learning_rate, train.schedule)
+
+
+def _check_patience(train: TrainSection, rows: Rows) -> None:
+    if train.patience is not None and "valid" not in rows.splits:
+        raise RecipeError(
+            "[train] patience: there is no validation split, so no epoch is better than another",
+            SetKey("data.valid", note="a file, or a share of the training rows such as 0.1"),
+        )
 
 
 def planned_notes(plan: Plan) -> Sequence[str]:

@@ -10,6 +10,7 @@ import torch
 import transformers
 
 from lorafit.adapters import AdapterCard, ArithmeticCard, BaseCard, Provenance
+from lorafit.metrics.function import function_files
 from lorafit.models.placement import Dtype
 from lorafit.recipe import recipe_hash
 from lorafit.run.inputs import Inputs
@@ -38,6 +39,7 @@ def adapter_card(recipe: Recipe, inputs: Inputs, dtype: Dtype) -> AdapterCard:
                 "seed": recipe.train.seed,
                 "data": inputs.data,
                 "inputs": inputs.others,
+                "metrics": function_files({*(recipe.task.metrics or ()), *(recipe.eval.metrics or ())}),
             }
         ),
     )

@@ -12,6 +12,7 @@ from lorafit.adapters.restore import data_of
 from lorafit.data import Split
 from lorafit.errors import RUN_AGAIN, Advice, DropArgument, InterruptedRunError, RecipeError, SetArgument
 from lorafit.files import JsonObject, write_json, write_jsonl, write_text
+from lorafit.metrics.function import function_files
 from lorafit.models.placement import clear_out_of_memory
 from lorafit.objectives.encoded import Noun
 from lorafit.objectives.examples import noun_of
@@ -19,6 +20,7 @@ from lorafit.objectives.restored import RestoredAdapter
 from lorafit.recipe import EvalSection, ModelSection
 from lorafit.run.evaluator import Evaluation, Evaluator, notes_on_metrics
 from lorafit.run.events import Note, Report, Scored
+from lorafit.run.figures import draw_confusion
 from lorafit.run.inputs import Inputs
 from lorafit.tasks import PRESETS, Rows, load_rows, submission_files
 from lorafit.training import ProcessGroup
@@ -91,7 +93,7 @@ def evaluate_restored(
     rows = loaded.rows(split)
     for text in (*restored.model.notes, *loaded.notes):
         report(Note(text))
-    for note in notes_on_metrics(objective):
+    for note in (*notes_on_metrics(objective), *_changed_metrics(restored, section)):
         report(note)
     inputs = _inputs(restored, loaded, split)
     for changed in Inputs.of_card(adapter.card).changed(inputs):
@@ -104,13 +106,22 @@ def evaluate_restored(
     report(Scored(split, "adapter", result["scores"], result["signatures"]))
     if options.output is not None:
         write_jsonl(options.output / "predictions.jsonl", lines)
+        draw_confusion(options.output, result)
         write_json(options.output / "scores.json", {"split": split, **result})
     if options.glue_submission is not None and submission is not None:
-        decisions = [float(prediction.value) for prediction in evaluation.predictions]
+        decisions = [prediction.label for prediction in evaluation.predictions]
         for name, text in submission_files(submission, task, rows, decisions).items():
             write_text(options.glue_submission / name, text)
             report(Note(f"wrote {options.glue_submission / name}"))
     return EvaluateResult(adapter.folder, split, result, options.output, lines[:3])
+
+
+def _changed_metrics(restored: RestoredAdapter, section: EvalSection) -> list[Note]:
+    """A note for each function that scores and is no longer what it was when the adapter was trained."""
+    known = restored.adapter.card.provenance.metrics
+    now = function_files(restored.task.metrics or () if section.metrics is None else section.metrics)
+    changed = [name for name, sha256 in now.items() if known.get(name, sha256) != sha256]
+    return [Note(f"{name}: its file has changed since the adapter was trained") for name in changed]
 
 
 def _inputs(restored: RestoredAdapter, rows: Rows, split: Split) -> Inputs:

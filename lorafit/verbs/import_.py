@@ -23,6 +23,7 @@ from lorafit.interop.base_tensors import BaseTensors
 from lorafit.interop.convert import convert, output_of
 from lorafit.interop.foreign import Foreign
 from lorafit.interop.readers import READERS
+from lorafit.metrics import Kind
 from lorafit.models import (
     BaseIdentity,
     base_folder,
@@ -34,7 +35,7 @@ from lorafit.models import (
     tie_note,
 )
 from lorafit.run.provenance import provenance
-from lorafit.tasks import SECTIONS, TASKS, Task, make_data, make_task
+from lorafit.tasks import SECTIONS, TASKS, ClassTask, Task, make_data, make_task
 
 
 @dataclass(frozen=True)
@@ -106,10 +107,13 @@ def _task(foreign: Foreign, base: BaseTensors, name: str | None) -> Task:
     output, num_labels = output_of(foreign, base)
     name = name or next(kind for kind, task in TASKS.items() if task.output == output)
     section = lookup(SECTIONS, name, "task")
-    nameless = name in TASKS and output == section.output == "label"
+    nameless = name in TASKS and output == "label" and issubclass(section, ClassTask)
     names = {"labels": tuple(f"LABEL_{i}" for i in range(num_labels or 0))} if nameless else {}
     task = make_task(name, **names)
-    if task.output != output or (task.labels and len(task.labels) != num_labels):
+    of_head: Kind = (
+        "label" if task.output == "labels" else task.output
+    )  # a head alone does not tell them apart
+    if of_head != output or (task.labels and len(task.labels) != num_labels):
         has = f"a head with {num_labels} outputs" if num_labels else "no head"
         raise RecipeError(f"task {name}: does not fit {foreign.path}, which has {has}")
     return task

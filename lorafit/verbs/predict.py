@@ -17,7 +17,7 @@ from lorafit.objectives.restored import RestoredAdapter
 from lorafit.recipe import EvalSection
 from lorafit.recipe.bounds import BATCH, NEW_TOKENS, SEED
 from lorafit.run.events import Note, Report
-from lorafit.tasks import Task
+from lorafit.tasks import Answer, Task
 from lorafit.training import ProcessGroup
 
 
@@ -82,7 +82,7 @@ def predict(
     batch_size: int,
     report: Report,
     group: ProcessGroup,
-) -> Iterator[tuple[int, str | float]]:
+) -> Iterator[tuple[int, Answer]]:
     """(index, answer) for every input, as soon as its batch is done; see `predict_restored`."""
     restored = RestoredAdapter.of(folder, base)
     report_notes(restored, report)
@@ -102,8 +102,8 @@ def predict_restored(
     batch_size: int,
     report: Report,
     group: ProcessGroup,
-) -> Iterator[tuple[int, str | float]]:
-    """(index, answer) for every input, as soon as its batch is done: a text, the name of a class, or a score.
+) -> Iterator[tuple[int, Answer]]:
+    """(index, answer) for every input, as soon as its batch is done: a text, one or several classes, or a score.
 
     Inputs that are cut are reported. Raises DataError for an input that the task cannot read or that has a token the
     base does not know, RecipeError for sampling where no text is written, InterruptedRunError when asked to stop.

@@ -105,7 +105,7 @@ def test_the_structure_tells_where_things_are(model_type: str) -> None:
     family = family_of(config)
     assert family.model_type == model_type
     assert (family.backbone, family.blocks, set(family.places)) == STRUCTURE[model_type]
-    assert set(family.heads) == {"label", "score"} | ({"text"} if model_type in DECODERS else set())
+    assert set(family.heads) == {"label", "labels", "score"} | ({"text"} if model_type in DECODERS else set())
     assert family.num_positions(config) == (None if model_type == "bloom" else 128)
     model = unknown_model(model_type)
     for target in family.places:

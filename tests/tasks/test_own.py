@@ -64,6 +64,7 @@ def test_the_resolved_task_says_all_and_needs_no_rows(tmp_path: Path) -> None:
         "kind": "classification",
         "metrics": ["accuracy", "f1"],
         "headline": "accuracy",
+        "class_weights": None,
         "part": None,
         "score_on": None,
         "text": "text",
