@@ -66,6 +66,7 @@ def _facts(card: AdapterCard, tensors: dict[str, Tensor]) -> str:
         "data": data,
         "decoding": decoding if task.output == "text" else "",
         "trained values": f"{sum(tensor.numel() for tensor in tensors.values()):,}",
+        "scored by": ", ".join(f"`{name}` (sha256 `{sha[:16]}…`)" for name, sha in made.metrics.items()),
         "imported from": made.imported_from,
         "recipe": f"{made.recipe}, seed {made.seed}, step {made.step}" if made.recipe else "",
         "made with": f"lorafit {made.lorafit}, torch {made.torch}, transformers {made.transformers}",

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from lorafit.adapters.card import AdapterCard, BaseCard, Card, FileCard, Provenance
 from lorafit.files import JsonObject
-from lorafit.metrics import Kind
 from lorafit.recipe import DataSection, DecodeSection
 from lorafit.tasks import PRESETS, Classification, Generation, Regression, Task, make_task
 
@@ -20,7 +19,7 @@ class TaskCardV1(Card):
     """What the adapter was trained for. `labels` in the order of the classifier's outputs; None for text."""
 
     name: str
-    output: Kind
+    output: Literal["label", "score", "text"]
     labels: list[str] | None = None
 
 

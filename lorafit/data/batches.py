@@ -109,6 +109,10 @@ class SequenceBatch:
     attention_mask: Tensor | None = None
 
     @property
+    def target_weights(self) -> tuple[int, ...]:
+        return self.num_targets
+
+    @property
     def num_places(self) -> int:
         return self.input_ids.numel()
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from lorafit.data.batches import padded, shares_of, to_device
-from lorafit.data.rows import LabelRow
+from lorafit.data.rows import Label, LabelRow
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class EncodedText:
 
     ids: tuple[int, ...]
     types: tuple[int, ...] | None
-    label: float | None
+    label: Label | None
 
 
 def encode_labelled(
@@ -51,7 +51,8 @@ class LabelBatch:
 
     `position_ids` [1, T] restart with every example and are there in a packed batch only, `attention_mask`
     [n, longest] in a padded one; without either every row is read on its own. `token_type_ids` as `input_ids`;
-    `labels` [n], NaN where there is none; `num_targets` (examples) and `num_tokens` by member.
+    `labels` [n], or [n, classes] where a text may have several; `num_targets` (examples), `num_tokens` and
+    `target_weights` by member.
     """
 
     input_ids: Tensor
@@ -62,6 +63,11 @@ class LabelBatch:
     token_type_ids: Tensor | None = None
     position_ids: Tensor | None = None
     attention_mask: Tensor | None = None
+    sums_of_weights: tuple[float, ...] | None = None  # of the examples' classes; None: each counts 1
+
+    @property
+    def target_weights(self) -> tuple[float, ...]:
+        return self.num_targets if self.sums_of_weights is None else self.sums_of_weights
 
     @property
     def num_places(self) -> int:
@@ -84,7 +90,7 @@ def pack_labelled(
     return LabelBatch(
         input_ids=torch.tensor([[token for example in examples for token in example.ids]]),
         lengths=lengths,
-        labels=_labels(examples),
+        labels=labels_of(examples),
         num_targets=tuple(counts or (len(examples),)),
         num_tokens=shares_of(lengths, counts),
         token_type_ids=torch.tensor([[t for e in examples for t in e.types or ()]]) if has_types else None,
@@ -101,7 +107,7 @@ def pad_labelled(
     return LabelBatch(
         input_ids=padded([example.ids for example in examples], pad_id),
         lengths=lengths,
-        labels=_labels(examples),
+        labels=labels_of(examples),
         num_targets=tuple(counts or (len(examples),)),
         num_tokens=shares_of(lengths, counts),
         token_type_ids=padded([example.types or () for example in examples], 0) if has_types else None,
@@ -109,5 +115,9 @@ def pad_labelled(
     )
 
 
-def _labels(examples: Sequence[EncodedText]) -> Tensor:
-    return torch.tensor([torch.nan if e.label is None else e.label for e in examples], dtype=torch.float32)
+def labels_of(examples: Sequence[EncodedText]) -> Tensor:
+    """The labels of a batch; NaN for all where one is not known, as it is in none that is trained on."""
+    known = [example.label for example in examples if example.label is not None]
+    return torch.tensor(
+        known if len(known) == len(examples) else [torch.nan] * len(examples), dtype=torch.float32
+    )

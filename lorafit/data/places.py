@@ -75,7 +75,7 @@ def row_sources(data: DataSection, layout: Layout, key: Callable[[RawRow], str])
         sources = {split: Renamed(source, data.rename) for split, source in sources.items()}
     if sizes := data.shares():
         whole = sources.get("train", no_place("train"))
-        *parts, rest = shares(whole, list(sizes.values()), key)
+        *parts, rest = shares(whole, list(sizes.values()), key, data.seed)
         sources |= {"train": rest, **dict(zip(sizes, parts, strict=True))}
     return sources
 

@@ -7,6 +7,17 @@ from dataclasses import dataclass
 
 from lorafit.files import JsonObject
 
+Label = float | tuple[int, ...]
+"""The index of a class, or a score; where a text may be in several classes, 1 or 0 for each."""
+
+
+def single(label: Label) -> float:
+    """A label that is one number. Raises TypeError for one of several classes."""
+    match label:
+        case tuple():
+            raise TypeError("a label of several classes is no number")
+    return label
+
 
 @dataclass(frozen=True)
 class RawRow:
@@ -40,11 +51,11 @@ class TextRow:
 class LabelRow:
     """One text or several, by the name of their column; `part` is the part of the split, such as MNLI's "matched".
 
-    `label` is the index of a class or a score; None where it is not known, as in GLUE's test splits.
+    `label` is None where it is not known, as in GLUE's test splits.
     """
 
     texts: Mapping[str, str]
-    label: float | None
+    label: Label | None
     part: str = ""
 
     def to_json(self) -> JsonObject:

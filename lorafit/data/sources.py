@@ -18,6 +18,7 @@ from lorafit.data.cells import shown
 from lorafit.data.readers import Reader, reader_for
 from lorafit.data.rows import RawRow
 from lorafit.errors import DataError, NotFoundError, Remedy
+from lorafit.hashes import file_hash
 
 _GZIP_MARK = b"\x1f\x8b"
 
@@ -105,7 +106,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class Share:
-    """Those rows of a split whose key hashes to [low, high) of [0, 1).
+    """Those rows of a split whose key hashes to [low, high) of [0, 1); another `seed` is another hash.
 
     Rows with one key are never torn apart, and rows that come later move no other. A row without key, since it is
     malformed, is at 1, so that only one share has it.
@@ -115,6 +116,7 @@ class Share:
     low: float
     high: float
     key: Callable[[RawRow], str]
+    seed: int = 0
 
     def open(self) -> Iterator[RowFile]:
         """The files of the whole, with fewer rows."""
@@ -123,20 +125,22 @@ class Share:
 
     def identity(self) -> str:
         """Over the hash of the whole and the share."""
-        whole = self.whole.identity()
-        return hashlib.sha256(f"{whole} {self.low!r} {self.high!r}".encode()).hexdigest()
+        whole, seed = self.whole.identity(), f" {self.seed}" if self.seed else ""
+        return hashlib.sha256(f"{whole} {self.low!r} {self.high!r}{seed}".encode()).hexdigest()
 
     def at_hand(self) -> bool:
         return self.whole.at_hand()
 
     def _has(self, row: RawRow) -> bool:
-        return self.low <= _place(row, self.key) < self.high
+        return self.low <= _place(row, self.key, self.seed) < self.high
 
 
-def shares(whole: RowSource, sizes: Sequence[float], key: Callable[[RawRow], str]) -> list[Share]:
+def shares(
+    whole: RowSource, sizes: Sequence[float], key: Callable[[RawRow], str], seed: int = 0
+) -> list[Share]:
     """Shares of these sizes, and the rest of the split behind them."""
     bounds = [0.0, *itertools.accumulate(sizes), math.inf]
-    return [Share(whole, low, high, key) for low, high in itertools.pairwise(bounds)]
+    return [Share(whole, low, high, key, seed) for low, high in itertools.pairwise(bounds)]
 
 
 @dataclass(frozen=True)
@@ -177,12 +181,12 @@ def _equal(one: object, other: object) -> bool:
         return False
 
 
-def _place(row: RawRow, key: Callable[[RawRow], str]) -> float:
-    """A number from 0 to below 1 that depends on the key alone; 1 where there is none."""
+def _place(row: RawRow, key: Callable[[RawRow], str], seed: int) -> float:
+    """A number from 0 to below 1 that depends on key and seed alone; 1 where there is no key."""
     if row.fault:
         return 1.0
     try:
-        text = key(row)
+        text = f"{seed}\x1f{key(row)}" if seed else key(row)
     except ValueError:
         return 1.0
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
@@ -216,7 +220,6 @@ def readable(path: Path) -> Iterator[None]:
 
 def _file_hash(path: Path) -> str:
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return file_hash(path)
     except OSError as error:
         raise NotFoundError(f"{path}: cannot be read: {error.strerror}") from None

@@ -13,6 +13,7 @@ from lorafit.display.format import size
 from lorafit.display.scores import show_samples, show_scores
 
 if TYPE_CHECKING:
+    from lorafit.tasks import Answer
     from lorafit.verbs.evaluate import EvaluateResult
     from lorafit.verbs.export import ExportResult
     from lorafit.verbs.import_ import ImportResult
@@ -31,13 +32,13 @@ def show_evaluation(display: Display, result: EvaluateResult) -> None:
     display.print(f"\npredictions and scores: {escape(str(result.folder))}")
 
 
-def show_predictions(display: Display, answers: Sequence[tuple[str, str | float]]) -> None:
+def show_predictions(display: Display, answers: Sequence[tuple[str, Answer]]) -> None:
     """One line for each input."""
     if display.json:
         display.print_json([{"input": given, "prediction": answer} for given, answer in answers])
         return
     for _, answer in answers:
-        sys.stdout.write(f"{answer}\n")
+        sys.stdout.write(f"{', '.join(answer) if isinstance(answer, tuple) else answer}\n")
 
 
 def show_verification(display: Display, result: VerifyResult, advice: Sequence[str]) -> None:

@@ -12,9 +12,13 @@ from lorafit.display.display import Display
 from lorafit.display.format import number
 from lorafit.metrics.score import flat
 
+_MOST_COLUMNS = 12  # of a confusion matrix on a terminal; of more classes the greatest confusions are shown
+_MOST_CONFUSIONS = 10
+
 
 def show_scores(display: Display, result: Mapping[str, Any], paper: Mapping[str, float]) -> None:
-    """A row for each score: the adapter's, the bare base's where it was scored, the paper's where there is one."""
+    """A row for each score: the adapter's, the bare base's where it was scored, the paper's where there is one; and
+    how well each class is told."""
     scores, base = flat(result.get("scores") or {}), flat(result.get("base") or {})
     if not scores:
         return
@@ -34,10 +38,39 @@ def show_scores(display: Display, result: Mapping[str, Any], paper: Mapping[str,
         table.add_row(*row)
     display.print()
     display.print(table)
+    _show_classes(display, result)
     for name, reason in flat(result.get("reasons") or {}).items():
         display.print(f"{name}: {escape(str(reason))}")
     for note in result.get("notes") or ():
         display.print(f"note: {escape(str(note))}", style="dim")
+
+
+def _show_classes(display: Display, result: Mapping[str, Any]) -> None:
+    """A row for each class, and which class is taken for which."""
+    classes, confusion = result.get("classes") or {}, result.get("confusion")
+    if not classes:
+        return
+    table = Table("class", "precision", "recall", "f1", "support", box=None, header_style="bold")
+    for name, line in classes.items():
+        figures = (number(line[key]) for key in ("precision", "recall", "f1"))
+        table.add_row(escape(name), *figures, f"{line['support']:,}")
+    display.print()
+    display.print(table)
+    if confusion is None:
+        return
+    display.print()
+    if len(classes) <= _MOST_COLUMNS:
+        matrix = Table("is \\ answered", *map(escape, classes), box=None, header_style="bold")
+        for name, counts in zip(classes, confusion, strict=True):
+            matrix.add_row(escape(name), *(f"{count:,}" for count in counts))
+        display.print_wide(matrix)
+        return
+    names = list(classes)
+    wrong = [
+        (n, names[i], names[j]) for i, row in enumerate(confusion) for j, n in enumerate(row) if n and i != j
+    ]
+    for count, name, other in sorted(wrong, key=lambda each: -each[0])[:_MOST_CONFUSIONS]:
+        display.print(f"{escape(name)} taken for {escape(other)}: {count:,}")
 
 
 def show_samples(display: Display, samples: Sequence[Mapping[str, Any]]) -> None:
@@ -56,4 +89,9 @@ def show_samples(display: Display, samples: Sequence[Mapping[str, Any]]) -> None
 
 
 def _shown(value: Any) -> str:
-    return number(value) if isinstance(value, float) else str(value)
+    match value:
+        case float():
+            return number(value)
+        case list():
+            return ", ".join(map(str, value)) or "(none)"
+    return str(value)

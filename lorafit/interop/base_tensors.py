@@ -55,12 +55,15 @@ class BaseTensors:
             )
 
     def find(self, name: str) -> Tensor | None:
-        """The base's weight of that name, with or without the backbone's before it, or of one that it is tied to."""
+        """The base's weight of that name, with or without the backbone's before it, or of one that it is tied to.
+
+        Of a head only what lies in the base's files.
+        """
         names = self._names(name)
         for candidate in (*names, *(alias for given in names for alias in self._aliases.get(given, ()))):
             if candidate in self._by_name:
                 return self._by_name[candidate].read()
-        if not self.stored:
+        if not self.stored or self.shape.is_head(name):
             return None
         # What only transformers can translate from the names in the files.
         return next((self._loaded[given] for given in names if given in self._loaded), None)

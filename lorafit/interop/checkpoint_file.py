@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from lorafit.errors import AdapterError, Advice, DamagedError, NotFoundError
+from lorafit.models.pickled import read_pickled
 
 # Keys under which a program puts a model's state dict.
 _WRAPPERS = ("model_state_dict", "state_dict", "model", "module")
@@ -36,7 +36,8 @@ def read_checkpoint(file: Path) -> dict[str, Tensor]:
     """
     if not file.is_file():
         raise NotFoundError(f"{file}: no such file")
-    tensors = _safetensors(file) if file.suffix == ".safetensors" else _unwrapped(file, _pickled(file))
+    is_pickled = file.suffix != ".safetensors"
+    tensors = _unwrapped(file, read_pickled(file, DamagedError)) if is_pickled else _safetensors(file)
     first_names: dict[str, str] = {}
     for name in tensors:
         first = first_names.setdefault(_INSERTED.sub("", name), name)
@@ -53,22 +54,6 @@ def _safetensors(file: Path) -> Mapping[str, Tensor]:
         return load_file(file)
     except (SafetensorError, OSError, ValueError) as error:
         raise DamagedError(f"{file}: not a whole safetensors file: {error}") from None
-
-
-def _pickled(file: Path) -> object:
-    try:
-        document: object = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises pickle, zip and runtime errors alike
-        if kind := re.search(r"GLOBAL ([\w.]+) was not an allowed global", str(error)):
-            raise DamagedError(
-                f"{file}: holds a {kind[1]} beside its tensors; a file is read with weights_only, which runs no code "
-                f"of it",
-                Advice("save the state dict alone"),
-            ) from None
-        raise DamagedError(
-            f"{file}: cannot be read with weights_only; it is no whole file of tensors"
-        ) from None
-    return document
 
 
 def _unwrapped(file: Path, document: object) -> Mapping[str, Tensor]:

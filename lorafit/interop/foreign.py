@@ -6,9 +6,11 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from lorafit.errors import AdapterError
+from lorafit.files import JsonObject
 from lorafit.models import Family, Model
 
 
@@ -16,9 +18,9 @@ from lorafit.models import Family, Model
 class Foreign:
     """What a foreign file holds.
 
-    `layers`: by module name, the tensors of its adapter in float32, by the format's names for them. `others`: every
-    other tensor by its name, in the file's dtype. `scales`: alpha / rank by module; empty where the format does not
-    say.
+    `layers`: by module name, the tensors of its adapter in float32, by the format's names for them.
+    `others`: every other tensor by its name, in the file's dtype; those in `trained` were trained whole. `scales`:
+    alpha / rank by module; empty where the format does not say. `settings`: what the file says of itself beside.
     """
 
     path: Path
@@ -26,6 +28,8 @@ class Foreign:
     others: dict[str, Tensor]
     scales: dict[str, float] = field(default_factory=dict)
     dropout: float = 0.0
+    trained: frozenset[str] = frozenset()
+    settings: JsonObject = field(default_factory=dict)
 
     def unwrapped(self, shape: Model) -> Foreign:
         """The same under the names of the base's `shape`, where all that is adapted lies in some outer module.
@@ -70,6 +74,16 @@ class Factors:
     r: int
     enabled: tuple[bool, ...] = (True,)
     scale: float | None = None
+
+    def levelled(self, r: int, scale: float, own_scale: float) -> Factors:
+        """The same update at a rank of at least its own and at another scale: padded with zeros, the scale in B."""
+        a, b = self.tensors["lora_A"], self.tensors["lora_B"]
+        if r > self.r and len(a) % self.r == 0:
+            a = F.pad(a.view(len(a) // self.r, self.r, -1), (0, 0, 0, r - self.r)).flatten(0, 1)
+            b = F.pad(b, (0, r - self.r))
+        if own_scale != scale:
+            b = b * (own_scale / scale)
+        return replace(self, tensors={"lora_A": a, "lora_B": b}, r=r, scale=scale)
 
 
 @dataclass(frozen=True)

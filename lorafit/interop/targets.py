@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from lorafit import lora
 from lorafit.models import Family, Model
@@ -37,6 +37,20 @@ def exact_targets(wanted: Mapping[str, tuple[bool, ...]], shape: Model) -> tuple
     targets += patterns if is_whole else names
     found = {site.name: site.enabled for site in family.sites(net, targets)}
     return tuple(targets) if found == wanted else None
+
+
+def exact_parameters(names: Collection[str], shape: Model) -> tuple[str, ...]:
+    """Patterns of parameter names where they mean no other parameter, else the names."""
+    every = [name for name, _ in shape.net.named_parameters(remove_duplicate=False)]
+    patterns = {name: re.sub(r"\d+", "*", name) for name in names}
+    too_wide = {
+        pattern
+        for pattern in patterns.values()
+        if any(lora.matches(name, pattern) and name not in names for name in every)
+    }
+    return tuple(
+        dict.fromkeys(name if pattern in too_wide else pattern for name, pattern in patterns.items())
+    )
 
 
 def _slices(family: Family, shape: Model, parts: set[Part]) -> Iterator[str]:

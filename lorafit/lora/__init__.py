@@ -27,7 +27,7 @@ from lorafit.lora.layer import (
 )
 from lorafit.lora.linear import Linear, MergedLinear
 from lorafit.lora.state import a_factors, lora_state_dict, mark_only_lora_as_trainable, require_input_grad
-from lorafit.lora.surgery import Site, adaptable, attach, detach, find, matches, replace
+from lorafit.lora.surgery import Site, adaptable, attach, detach, find, matches, replace, untie
 
 __all__ = [
     "INITS",
@@ -62,4 +62,5 @@ __all__ = [
     "require_input_grad",
     "scaled",
     "unmerge",
+    "untie",
 ]

@@ -156,6 +156,17 @@ def detach(model: nn.Module, *, merge: bool = False) -> list[str]:
     return list(layers)
 
 
+def untie(model: nn.Module, names: Iterable[str]) -> None:
+    """Give each parameter of these names storage of its own where it has other names too; the values stay."""
+    for name in names:
+        parameter = model.get_parameter(name)
+        sharing = [n for n, p in model.named_parameters(remove_duplicate=False) if p is parameter]
+        if len(sharing) > 1:
+            module, _, leaf = name.rpartition(".")
+            own = nn.Parameter(parameter.detach().clone(), requires_grad=parameter.requires_grad)
+            model.get_submodule(module).register_parameter(leaf, own)
+
+
 def _check_not_tied(model: nn.Module, name: str, layer: LoRALayer) -> None:
     if not layer.has_adapter:
         return

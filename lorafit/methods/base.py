@@ -63,6 +63,12 @@ class Method(MethodSection, ABC):
         del model
         return []
 
+    def check(self, model: Model) -> None:
+        """Before training, with the method attached to `model`, which may be a shape: whether its options can be meant.
+
+        Raises RecipeError for those with which a smaller number would do the same. Adapters that have them stay usable.
+        """
+
     def always_reached(self, model: Model) -> dict[str, nn.Parameter]:
         """What a gradient reaches in every step, by parameter name: mostly all that trains."""
         unreached = set(model.without_gradient())

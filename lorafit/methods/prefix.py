@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import NonNegativeInt
 from typing_extensions import override
 
 from lorafit.errors import RecipeError
 from lorafit.methods.base import Method, train_only
+from lorafit.recipe.bounds import WIDTH, Length
 
 if TYPE_CHECKING:
     import torch
@@ -37,9 +38,9 @@ class Prefix(Method):
 
     variant: Literal["layer", "embedding"] = "layer"
     """What a virtual token is made of, as listed above."""
-    length: PositiveInt = 5
+    length: Length = 5
     """Number of virtual tokens."""
-    hidden: NonNegativeInt = 512
+    hidden: Annotated[NonNegativeInt, WIDTH] = 512
     """Width of the network that the prefix trains through. 0 trains the prefix itself."""
 
     @property

@@ -10,17 +10,24 @@ from __future__ import annotations
 from typing import Any
 
 from lorafit.metrics.labels.accuracy import Accuracy
+from lorafit.metrics.labels.averaged_f1 import MacroF1, MicroF1
 from lorafit.metrics.labels.correlation import Pearson, Spearman
 from lorafit.metrics.labels.f1 import F1
 from lorafit.metrics.labels.mae import MeanAbsoluteError
 from lorafit.metrics.labels.matthews import Matthews
-from lorafit.metrics.score import Kind, Metric, Score, TextMetric
+from lorafit.metrics.labels.r2 import R2
+from lorafit.metrics.labels.rmse import RootMeanSquaredError
+from lorafit.metrics.labels.roc_auc import RocAuc
+from lorafit.metrics.labels.subset_accuracy import SubsetAccuracy
+from lorafit.metrics.score import Kind, Metric, Reads, Score, TextMetric
 from lorafit.metrics.text.bleu import Bleu
 from lorafit.metrics.text.chrf import ChrF
 from lorafit.metrics.text.cider import Cider
 from lorafit.metrics.text.exact_match import ExactMatch
+from lorafit.metrics.text.google_rouge import GoogleRouge
 from lorafit.metrics.text.meteor import Meteor
 from lorafit.metrics.text.nist import Nist
+from lorafit.metrics.text.perplexity import Perplexity
 from lorafit.metrics.text.rouge import RougeL
 from lorafit.metrics.text.ter import Ter
 from lorafit.metrics.text.tercom import Tercom
@@ -30,10 +37,16 @@ METRICS: dict[str, Metric[Any, Any]] = {
     for metric in (
         Accuracy(),
         F1(),
+        MacroF1(),
+        MicroF1(),
         Matthews(),
+        RocAuc(),
+        SubsetAccuracy(),
         Pearson(),
         Spearman(),
         MeanAbsoluteError(),
+        RootMeanSquaredError(),
+        R2(),
         Bleu("bleu"),  # sacrebleu's own
         Bleu("e2e_bleu", lowercase=True),  # mteval-v13a
         Bleu(
@@ -44,12 +57,16 @@ METRICS: dict[str, Metric[Any, Any]] = {
         Meteor("meteor"),
         Meteor("meteor_ptb", ptb=True),
         RougeL(),
+        GoogleRouge("rouge1", keys=("rouge1",), n=1),
+        GoogleRouge("rouge2", keys=("rouge2",), n=2),
+        GoogleRouge("rougeL"),
         Cider(),
         Ter(),
         Tercom(),
         ChrF(),
         ExactMatch(),
+        Perplexity(),
     )
 }
 
-__all__ = ["METRICS", "Kind", "Metric", "Score", "TextMetric"]
+__all__ = ["METRICS", "Kind", "Metric", "Reads", "Score", "TextMetric"]

@@ -20,10 +20,11 @@ Prediction = JsonObject
 _SCORES: dict[Kind, tuple[str, ...]] = {
     "text": ("bleu", "chrf"),
     "label": ("accuracy", "matthews"),
+    "labels": ("subset_accuracy", "micro_f1"),
     "score": ("pearson", "spearman"),
 }
 """The scores that two systems are compared by, each by the test that the metric brings."""
-_SINGLE: dict[Kind, str] = {"text": "chrf", "label": "accuracy", "score": "mae"}
+_SINGLE: dict[Kind, str] = {"text": "chrf", "label": "accuracy", "labels": "subset_accuracy", "score": "mae"}
 """The metric that says which of two systems does better on an example."""
 
 
@@ -86,21 +87,12 @@ def compare_predictions(
     """
     _check_same_examples(a, b)
     kind = _kind(a[0])
-    names = _SCORES[kind]
-    metrics: Sequence[Metric[Any, Any]]
     num_all = len(a)
     indices = [i for i, line in enumerate(a) if kind != "text" or any(map(str.strip, line["references"]))]
     if not indices:
         raise DataError("no text has a reference, so neither run can be called better")
     a, b = ([side[i] for i in indices] for side in (a, b))
-    if kind == "text":
-        metrics = text_metrics(scorer, names)
-        references = scorer.lay_out([line["references"] for line in a])
-        one, other = ([scorer.prepare(line["prediction"]) for line in side] for side in (a, b))
-    else:
-        references = [_label(line, number) for number, line in enumerate(a, start=1)]
-        one, other = ([line["prediction"] for line in side] for side in (a, b))
-        metrics = [METRICS[name] for name in names if name != "matthews" or len(set(references)) == 2]
+    metrics, one, other, references = _as_compared(kind, a, b, scorer)
     differences = [metric.compare(one, other, references, num_samples) for metric in metrics]
 
     single = METRICS[_SINGLE[kind]]
@@ -122,6 +114,22 @@ def compare_predictions(
     )
 
 
+def _as_compared(
+    kind: Kind, a: Sequence[Prediction], b: Sequence[Prediction], scorer: Scorer
+) -> tuple[Sequence[Metric[Any, Any]], list[Any], list[Any], list[Any]]:
+    """The metrics, and the answers of both and what is right as they compare them."""
+    names, one, other = _SCORES[kind], *([line["prediction"] for line in side] for side in (a, b))
+    if kind == "text":
+        references = scorer.lay_out([line["references"] for line in a])
+        one, other = ([scorer.prepare(text) for text in side] for side in (one, other))
+        return text_metrics(scorer, names), one, other, references
+    right = [_label(line, number) for number, line in enumerate(a, start=1)]
+    if kind == "labels":
+        return [METRICS[name] for name in names], *_as_flags(one, other, right)
+    metrics = [METRICS[name] for name in names if name != "matthews" or len(set(right)) == 2]
+    return metrics, one, other, right
+
+
 def _check_same_examples(a: Sequence[Prediction], b: Sequence[Prediction]) -> None:
     if len(a) != len(b):
         raise DataError(
@@ -136,7 +144,12 @@ def _check_same_examples(a: Sequence[Prediction], b: Sequence[Prediction]) -> No
 def _kind(line: Prediction) -> Kind:
     if "references" in line:
         return "text"
-    return "score" if isinstance(line["prediction"], float) else "label"
+    match line["prediction"]:
+        case float():
+            return "score"
+        case list():
+            return "labels"
+    return "label"
 
 
 def _label(line: Prediction, number: int) -> Any:
@@ -144,6 +157,18 @@ def _label(line: Prediction, number: int) -> Any:
     if label is None:
         raise DataError(f"prediction {number} has no label, so neither run can be called better there")
     return label
+
+
+def _as_flags(
+    one: Sequence[Sequence[str]], other: Sequence[Sequence[str]], right: Sequence[Sequence[str]]
+) -> tuple[list[Any], list[Any], list[Any]]:
+    """Lists of names as 1 or 0 for each name that occurs."""
+    names = sorted({name for side in (one, other, right) for line in side for name in line})
+
+    def flags(side: Sequence[Sequence[str]]) -> list[Any]:
+        return [tuple(int(name in line) for name in names) for line in side]
+
+    return flags(one), flags(other), flags(right)
 
 
 def _example(index: int, gain: float, a: Prediction, b: Prediction) -> ExampleDifference:

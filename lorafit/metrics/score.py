@@ -15,8 +15,13 @@ if TYPE_CHECKING:  # both need numpy, which is imported only to compare two syst
 
     from lorafit.metrics.significance import Difference, Statistic
 
-Kind = Literal["text", "label", "score"]
-"""What a model gives for an example: a text that it writes, the number of a label, or a real number."""
+Kind = Literal["text", "label", "labels", "score"]
+"""What a model gives for an example: a text that it writes, the number of a label, 1 or 0 for each of several labels,
+or a real number."""
+
+Reads = Literal["answer", "evidence", "name"]
+"""What a metric reads: the answer; what stands behind it, such as the probability of each label; or the answer as
+people write it, a label by its name."""
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -39,7 +44,10 @@ class Metric(ABC, Generic[P, R]):
     `kind` says what it compares:
         "text"   P is str, R is Sequence[str]; an empty string among the references is a missing one
         "label"  P and R are int
+        "labels" P and R are Sequence[int], 1 or 0 for each label
         "score"  P and R are float
+    and `also` what it compares besides. A metric that `reads` something else than the answer has another P: of
+    "evidence" a Sequence[float], of "name" P and R are as people write them.
     `keys` are the names of the scores it gives, most often one. `measure` says what the value of a single example
     is; without it the metric is one of a whole corpus only. `right_or_wrong`: that value is 1 or 0, and the score
     their mean, so that two systems are told apart by an exact test.
@@ -51,6 +59,13 @@ class Metric(ABC, Generic[P, R]):
     higher_is_better: bool = True
     measure: str = ""
     right_or_wrong: bool = False
+    also: tuple[Kind, ...] = ()
+    reads: Reads = "answer"
+
+    @property
+    def headline(self) -> str:
+        """The name of its first score."""
+        return self.keys[0]
 
     def unavailable(self) -> str | None:
         """Why this metric cannot be computed here, and what to install; None when it can. Costs no time."""

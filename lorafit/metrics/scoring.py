@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from lorafit.errors import DataError, RecipeError, lookup
 from lorafit.files import JsonObject
-from lorafit.metrics import METRICS, Kind, Metric, Score, TextMetric
+from lorafit.metrics import METRICS, Kind, Metric, Reads, Score, TextMetric
 from lorafit.metrics.external import External, is_external
+from lorafit.metrics.function import FunctionMetric, is_function
+from lorafit.metrics.labels.report import LabelReport
 from lorafit.metrics.scorers import Scorer
 
 Figures = dict[str, float | None]
 P = TypeVar("P")
 R = TypeVar("R")
 
-_FURTHER = ", 'evaluate:NAME' and the path of a metric script (.py)"
+Views = Mapping[Reads, tuple[Sequence[Any], Sequence[Any]]]
+"""Predictions and references as the metrics read them that do not compare the answers themselves."""
+
+_FURTHER = (
+    ", 'evaluate:NAME', a function of your own ('FILE.py:FUNCTION') and the path of a metric script (.py)"
+)
 
 
 @dataclass(frozen=True)
@@ -27,6 +34,7 @@ class Scores:
     signatures: dict[str, str]
     reasons: dict[str, str] = field(default_factory=dict)  # of the figures that are None
     notes: tuple[str, ...] = ()
+    report: LabelReport | None = None  # of tasks whose answers are labels
 
     @property
     def all(self) -> Figures:
@@ -34,26 +42,33 @@ class Scores:
         return self.parts["all"]
 
     def to_json(self) -> JsonObject:
-        """{"scores", "signatures", "reasons", "notes"}; the scores by split where there are splits."""
+        """{"scores", "signatures", "reasons", "notes"}; the scores by split where there are splits; and the report."""
         scores = self.parts if len(self.parts) > 1 else self.all
         return {
             "scores": scores,
             "signatures": self.signatures,
             "reasons": self.reasons,
             "notes": list(self.notes),
+            **(self.report.to_json() if self.report is not None else {}),
         }
 
 
 def find_metric(name: str, kind: Kind) -> Metric[Any, Any]:
-    """The metric of that name: of `METRICS`, or of evaluate ("evaluate:bertscore", "my/metric.py").
+    """The metric of that name: of `METRICS`, of evaluate ("evaluate:bertscore", "my/metric.py"), or a function
+    ("my/metrics.py:overlap").
 
     Raises:
         RecipeError: there is none, or it compares something else than `kind`.
+        NotFoundError: the file of a function is not there.
     """
+    if is_function(name):
+        function = FunctionMetric(name, kind)
+        function.check()
+        return function
     if is_external(name):
         return External(name, kind)
     metric = lookup(METRICS, name, "metric", more=_FURTHER)
-    if metric.kind != kind:
+    if kind not in (metric.kind, *metric.also):
         raise RecipeError(f"metric {name!r} compares {metric.kind}s, and the task's predictions are {kind}s")
     return metric
 
@@ -74,7 +89,7 @@ def text_metrics(scorer: Scorer, names: Sequence[str] | None = None) -> list[Tex
     known = own_keys | {key: metric for metric in texts for key in metric.keys if key not in own_keys}
 
     def named(name: str) -> TextMetric:
-        if name not in own_keys and (is_external(name) or name in METRICS):
+        if name not in own_keys and (is_function(name) or is_external(name) or name in METRICS):
             return find_metric(name, "text")
         return lookup(known, name, "metric", more=_FURTHER)
 
@@ -85,12 +100,14 @@ def missing_metrics(metrics: Iterable[Metric[Any, Any]]) -> dict[str, str]:
     """Score -> what to install, for each of these metrics that cannot be computed here. For before a long decoding.
 
     Raises:
-        NotFoundError: a metric of the evaluate library that cannot be loaded: it is wanted by name, so nothing else
-            will do.
+        NotFoundError: a metric of the evaluate library, or a function of one's own, that cannot be loaded: it is wanted
+            by name, so nothing else will do.
     """
     missing: dict[str, str] = {}
     for metric in metrics:
-        if is_external(metric.name):
+        if is_function(metric.name):
+            FunctionMetric(metric.name, metric.kind).load()
+        elif is_external(metric.name):
             External(metric.name, metric.kind).load()
         if reason := metric.unavailable():
             missing |= dict.fromkeys(metric.keys, reason)
@@ -104,12 +121,14 @@ def score_texts(
     *,
     metrics: Sequence[str] | None = None,
     splits: Sequence[str] | None = None,
+    evidence: Sequence[Sequence[float]] | None = None,
 ) -> Scores:
     """Scores texts as a scorer does.
 
     `references` are groups, one for each prediction; an empty string is a missing reference. `metrics` asks
     for some of the scorer's scores ("bleu"), other entries of `METRICS`, or metrics of the evaluate library.
-    `splits` gives each prediction a label ("seen"), and every label gets scores of its own beside "all".
+    `splits` gives each prediction a label ("seen"), and every label gets scores of its own beside "all". `evidence`:
+    how likely the references are to the model, where a metric asks for it (see `Perplexity`).
 
     Raises:
         RecipeError: no such metric.
@@ -118,7 +137,9 @@ def score_texts(
     wanted = text_metrics(scorer, metrics)
     _check(predictions, references, splits)
     hypotheses = [scorer.prepare(text) for text in predictions]
-    scores = score_by(wanted, hypotheses, scorer.lay_out(references), splits=splits, names=metrics)
+    groups = scorer.lay_out(references)
+    views: Views = {} if evidence is None else {"evidence": (evidence, groups)}
+    scores = score_by(wanted, hypotheses, groups, splits=splits, names=metrics, views=views)
     return replace(scores, notes=_notes(scorer, references))
 
 
@@ -129,6 +150,7 @@ def score_by(
     *,
     splits: Sequence[str] | None = None,
     names: Sequence[str] | None = None,
+    views: Views | None = None,
 ) -> Scores:
     """The scores of these metrics, over everything and over each split; an example may be in no split ("").
 
@@ -139,7 +161,12 @@ def score_by(
         parts[label] = [i for i, other in enumerate(splits or ()) if other == label]
     found: dict[str, dict[str, Score]] = {part: {} for part in parts}
     for metric in metrics:
-        for part, scores in metric.compute_parts(predictions, references, parts).items():
+        given = (views or {}).get(metric.reads, (predictions, references))
+        if metric.reads == "evidence" and given[0] is predictions:
+            scores_of = _without_evidence(metric, parts)
+        else:
+            scores_of = metric.compute_parts(*given, parts)
+        for part, scores in scores_of.items():
             found[part] |= {score.name: score for score in scores if _is_asked(score.name, metric, names)}
     return Scores(
         parts={part: {name: score.value for name, score in scores.items()} for part, scores in found.items()},
@@ -148,6 +175,11 @@ def score_by(
             name: s.reason for scores in found.values() for name, s in scores.items() if s.value is None
         },
     )
+
+
+def _without_evidence(metric: Metric[P, R], parts: Iterable[str]) -> dict[str, list[Score]]:
+    reason = "it needs what stands behind the answers, and the answers are all there is"
+    return {part: [Score(key, None, "", reason) for key in metric.keys] for part in parts}
 
 
 def _is_asked(score: str, metric: Metric[P, R], names: Sequence[str] | None) -> bool:

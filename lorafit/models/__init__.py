@@ -13,14 +13,14 @@ from lorafit.models.families import (
     family_of,
     is_proven,
 )
-from lorafit.models.identity import BaseIdentity, base_identity
+from lorafit.models.identity import BaseIdentity, base_identity, config_hash, tokenizer_hash, weights_hash
 from lorafit.models.learnable import unreached_layers
 from lorafit.models.load import (
     base_folder,
     load_base,
     load_config,
     load_tokenizer,
-    needs_pad_token,
+    reads_last_token,
     set_pad_token,
     tie_note,
 )
@@ -48,6 +48,7 @@ __all__ = [
     "any_number",
     "base_folder",
     "base_identity",
+    "config_hash",
     "family_of",
     "fuse_activations",
     "is_proven",
@@ -55,14 +56,16 @@ __all__ = [
     "load_config",
     "load_tokenizer",
     "missing_files",
-    "needs_pad_token",
+    "reads_last_token",
     "set_pad_token",
     "skeleton",
     "special_tokens",
     "stored_tensors",
     "take_packed_rows",
     "tie_note",
+    "tokenizer_hash",
     "unreached_layers",
     "way_to_read",
     "weight_files",
+    "weights_hash",
 ]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
+import pickle
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,13 +24,14 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from lorafit.errors import Advice, NotFoundError, RecipeError, SetKey
+from lorafit.errors import Advice, DataError, NotFoundError, RecipeError, SetKey, reason_of
 from lorafit.files import ASSET_PREFIX, local_path
 from lorafit.metrics import Kind
 from lorafit.models.activations import fuse_activations
 from lorafit.models.contradictions import surplus, tied_and_different, untie
 from lorafit.models.families import family_of
 from lorafit.models.model import Model
+from lorafit.models.pickled import why_unreadable
 from lorafit.models.shapes import KNOWN_SHAPES
 
 Shape = tuple[int, ...]
@@ -75,12 +79,28 @@ def _own_config(base: str, revision: str | None, *, local_only: bool) -> Pretrai
         config: PretrainedConfig = AutoConfig.from_pretrained(
             _hub_id_or_path(base), revision=revision, local_files_only=local_only, trust_remote_code=False
         )
-    except (OSError, ValueError) as error:
+    except (
+        Exception
+    ) as error:  # of a config.json that is none, transformers raises what its classes stumble over
         if base not in KNOWN_SHAPES:
             raise _not_found("base model", base, revision, error) from error
         shape = dict(KNOWN_SHAPES[base])
         config = AutoConfig.for_model(shape.pop("model_type"), **shape)
+    _check_pad_token(config, base)
     return config
+
+
+def _check_pad_token(config: PretrainedConfig, base: str) -> None:
+    """The pad token must be a row of the embedding; below 0, as in the first Llama's config, there is none."""
+    text = family_of(config).text_config(config)
+    pad, size = getattr(text, "pad_token_id", None), getattr(text, "vocab_size", None)
+    if pad is not None and pad < 0:
+        text.pad_token_id = None
+    elif pad is not None and size is not None and pad >= size:
+        raise DataError(
+            f"{base}: its config.json says pad_token_id {pad}, and its embedding has {size:,} rows, counted from 0",
+            Advice("correct the file"),
+        )
 
 
 def _tied_and_different(config: PretrainedConfig, base: str, revision: str | None) -> tuple[str, str] | None:
@@ -121,7 +141,7 @@ def load_tokenizer(base: str, revision: str | None = None) -> PreTrainedTokenize
             tokenizer: PreTrainedTokenizerBase = kind.from_pretrained(
                 source, revision=revision, trust_remote_code=False
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except Exception as error:  # tokenizers raise a bare Exception; a package may be missing
             raise _not_found("tokenizer", base, revision, error) from error
     if len(tokenizer) <= len(tokenizer.all_special_ids):
         raise NotFoundError(
@@ -140,7 +160,7 @@ def load_base(
     """
     tokenizer = load_tokenizer(base, revision)
     family = family_of(config)
-    if needs_pad_token(config, output):
+    if reads_last_token(config, output):
         set_pad_token(config, tokenizer)
     with _quiet():
         try:
@@ -198,18 +218,28 @@ def _surplus_note(base: str, model: Model, unexpected: Sequence[str]) -> str | N
     )
 
 
-def needs_pad_token(config: PretrainedConfig, output: Kind) -> bool:
-    """Whether the config lacks it: a head that reads the last token must know which tokens are padding."""
-    family = family_of(config)
-    return family.heads[output].reads == "last" and family.text_config(config).pad_token_id is None
+def reads_last_token(config: PretrainedConfig, output: Kind) -> bool:
+    """Whether the head looks for the last token that is not padding, and so must know which token that is."""
+    return family_of(config).heads[output].reads == "last"
 
 
 def set_pad_token(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Let padding be what the tokenizer pads with, else its end of text. Raises NotFoundError where it has neither."""
-    ids = [token for token in (tokenizer.pad_token_id, tokenizer.eos_token_id) if token is not None]
+    """Let padding be what the tokenizer pads with, else the config's own, else the tokenizer's end of text.
+
+    The tokenizer comes first: transformers pads with its token, and looks for the last one that is not the config's.
+    Raises NotFoundError where there is none, or the base's embedding has no row for them.
+    """
+    text = family_of(config).text_config(config)
+    candidates = (tokenizer.pad_token_id, text.pad_token_id, tokenizer.eos_token_id)
+    ids = [token for token in candidates if token is not None]
+    with_row = [token for token in ids if 0 <= token < getattr(text, "vocab_size", math.inf)]
     if not ids:
         raise NotFoundError(f"{tokenizer.name_or_path}: its tokenizer has neither pad_token nor eos_token")
-    family_of(config).text_config(config).pad_token_id = ids[0]
+    if not with_row:
+        raise NotFoundError(
+            f"{tokenizer.name_or_path}: neither pad_token nor eos_token of its tokenizer has a row in the embedding"
+        )
+    text.pad_token_id = with_row[0]
 
 
 @torch.no_grad()
@@ -259,9 +289,17 @@ def _check_folder(base: str) -> None:
 
 def _not_found(what: str, base: str, revision: str | None, error: Exception) -> NotFoundError:
     where = f"{base}@{revision}" if revision else base
+    if "trust_remote_code" in str(error):
+        return NotFoundError(
+            f"{where}: its {what} contains custom code, which lorafit does not run",
+            Advice("take a base of one of transformers' own architectures"),
+        )
+    if package := re.search(r"requires the (\S+) library", str(error)):
+        return NotFoundError(f"{where}: its {what} needs {package[1]}, which is not here")
     if local_path(base).is_dir():
-        first_line = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        return NotFoundError(f"{where}: its {what} cannot be read: {first_line.strip()}")
+        is_pickled = isinstance(error, pickle.UnpicklingError) or "weights_only" in str(error)
+        why = why_unreadable(error) if is_pickled else reason_of(error)
+        return NotFoundError(f"{where}: its {what} cannot be read: {why}")
     return NotFoundError(
         f"{where}: {what} not found in the Hugging Face cache, and the hub gave none",
         Advice("check the id and the network"),

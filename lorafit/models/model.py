@@ -14,6 +14,7 @@ from lorafit.errors import NotFoundError
 from lorafit.metrics import Kind
 from lorafit.models.families import Family, Head, token_ids
 from lorafit.models.packing import PackedRow
+from lorafit.models.placement import LOADED, Placement
 
 TrainedSet = Mapping[str, nn.Parameter]
 """What trains, by parameter name."""
@@ -21,13 +22,18 @@ TrainedSet = Mapping[str, nn.Parameter]
 
 @dataclass(frozen=True)
 class Model:
-    """A base model with whatever a method has attached to it."""
+    """A base model with whatever a method has attached to it.
+
+    `placement` is where it computes and in which number format: whoever asks it for answers does so within
+    `placement.autocast()`, so that training, `eval` and `predict` give the same ones.
+    """
 
     net: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase | None  # None where only the shape matters
     family: Family
     output: Kind
     notes: tuple[str, ...] = ()  # where its config and its files say different things
+    placement: Placement = LOADED
 
     @property
     def head(self) -> Head:

@@ -13,10 +13,14 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from lorafit.data.rows import Label
 from lorafit.decoding import BeamSearch, Strategy
 from lorafit.files import JsonObject
 from lorafit.metrics.scoring import Scores
 from lorafit.models import Model, Reading, take_packed_rows
+from lorafit.models.vocabulary import Vocabulary
+from lorafit.objectives.encoded import Encoded, Noun
+from lorafit.tasks import Answer
 from lorafit.training import Batch, ProcessGroup
 
 RowT = TypeVar("RowT")
@@ -25,26 +29,17 @@ ExampleT = TypeVar("ExampleT")
 BatchT = TypeVar("BatchT", bound=Batch)
 
 
-@dataclass(frozen=True)
-class Encoded(Generic[ExampleT]):
-    """Rows as token ids: `lengths` before anything is cut; indices of rows that are cut, or have no target left."""
-
-    examples: Sequence[ExampleT]
-    lengths: Sequence[int]
-    cut: Sequence[int] = ()
-    without_target: Sequence[int] = ()
-
-
 class Encoder(Protocol[RowIn, ExampleT]):
     """Needs a tokenizer and no net: planning and `data show` use it too."""
 
     @property
-    def max_length(self) -> int:
-        """Tokens of an example, at most."""
+    def vocabulary(self) -> Vocabulary:
+        """The tokens, and those that the base's embedding has no row for."""
         ...
 
     def encode(self, rows: Sequence[RowIn]) -> Encoded[ExampleT]:
-        """One example a row, in order."""
+        """One example a row, in order. Raises DataError where a token that stands in every row has no row of the
+        embedding."""
         ...
 
     def part_lengths(self, example: ExampleT) -> Mapping[str, int]:
@@ -68,10 +63,23 @@ class Validation:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer to the item of that index: a text, the index of a class, or a score."""
+    """The answer to the item of that index: a text or a label.
+
+    `evidence`: what stands behind it: the probability of each class; or of a text, where a metric asks for it, the
+    negative log-likelihood of its references and the number of their tokens.
+    """
 
     index: int
-    value: str | float
+    value: str | Label
+    evidence: tuple[float, ...] = ()
+
+    @property
+    def label(self) -> Label:
+        """The answer of a task with labels. Raises TypeError for a text."""
+        match self.value:
+            case str():
+                raise TypeError("a text is no label")
+        return self.value
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,7 @@ class AnswerOptions:
 
     strategy: Callable[[BeamSearch], Strategy] | None = None
     batch_size: int = 16  # texts decoded at a time; the result does not depend on it
+    max_new_tokens: int | None = None  # that the strategy writes; None: as many as in training
 
 
 class Objective(ABC, Generic[RowT, ExampleT, BatchT]):
@@ -89,6 +98,7 @@ class Objective(ABC, Generic[RowT, ExampleT, BatchT]):
     """
 
     progress_name: ClassVar[str]  # what predicting is called while it takes a while
+    input_noun: ClassVar[Noun]  # what is predicted for
     reading: Reading  # how the net reads several examples
 
     @abstractmethod
@@ -125,6 +135,12 @@ class Objective(ABC, Generic[RowT, ExampleT, BatchT]):
         """The token ids that the model reads of an example."""
 
     @abstractmethod
+    def encode_inputs(
+        self, tokenizer: PreTrainedTokenizerBase, rows: Sequence[RowT], options: AnswerOptions | None = None
+    ) -> Encoded[Any]:
+        """What the model reads to predict every item; with `options`, to answer every row."""
+
+    @abstractmethod
     def num_items(self, rows: Sequence[RowT]) -> int:
         """How many predictions `rows` get."""
 
@@ -152,8 +168,8 @@ class Objective(ABC, Generic[RowT, ExampleT, BatchT]):
     @abstractmethod
     def answers(
         self, model: Model, rows: Sequence[RowT], options: AnswerOptions, group: ProcessGroup
-    ) -> Iterator[tuple[int, str | float]]:
-        """(index, answer) for every row, as batches are done: a text, the name of a class, or a score.
+    ) -> Iterator[tuple[int, Answer]]:
+        """(index, answer) for every row, as batches are done.
 
         Raises RecipeError for a strategy where no text is written, InterruptedRunError when asked to stop.
         """
@@ -165,6 +181,11 @@ class Objective(ABC, Generic[RowT, ExampleT, BatchT]):
         Raises RecipeError for a metric that there is not, or that compares something else, and NotFoundError for a
         metric of the evaluate library that cannot be loaded.
         """
+
+    def notes(self, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+        """What of its settings has no effect with this base, and which tokens the base does not know."""
+        note = self.encoder(tokenizer).vocabulary.note()
+        return [] if note is None else [note]
 
     def settings(self) -> Mapping[str, Any]:
         """What besides the weights decides the predictions, as JSON."""

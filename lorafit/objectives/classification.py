@@ -1,8 +1,9 @@
-"""Giving a class or a score to one text or two: packed or padded rows, the head's loss, predictions, scores."""
+"""Giving classes or a score to one text or two: packed or padded rows, the head's loss, predictions, scores."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -12,14 +13,26 @@ from transformers import PreTrainedTokenizerBase
 from typing_extensions import override
 
 from lorafit.data import LabelRow
-from lorafit.data.labelled import EncodedText, LabelBatch, encode_labelled, pack_labelled, pad_labelled
-from lorafit.errors import DropArgument, RecipeError
+from lorafit.data.labelled import (
+    EncodedText,
+    LabelBatch,
+    encode_labelled,
+    labels_of,
+    pack_labelled,
+    pad_labelled,
+)
+from lorafit.data.rows import Label, single
+from lorafit.errors import DropArgument, RecipeError, SetKey
 from lorafit.files import JsonObject
-from lorafit.metrics.scoring import Scores, missing_metrics, score_by
+from lorafit.metrics.scoring import Scores, missing_metrics
 from lorafit.models import Model, Reading
-from lorafit.objectives.base import AnswerOptions, Encoded, Objective, Prediction, Validation
+from lorafit.models.vocabulary import Vocabulary
+from lorafit.objectives.base import AnswerOptions, Objective, Prediction, Validation
+from lorafit.objectives.encoded import Encoded, Limit, Noun
+from lorafit.objectives.label_rules import LABEL_RULES
 from lorafit.recipe import EvalSection
-from lorafit.tasks import LabelTask
+from lorafit.tasks import Answer, LabelTask
+from lorafit.tasks.scoring import score_labels
 from lorafit.training import ProcessGroup, label_loss_sum, label_loss_sums
 
 _TOKENS_AT_ONCE = 4096  # padding included
@@ -27,22 +40,41 @@ _TOKENS_AT_ONCE = 4096  # padding included
 
 @dataclass(frozen=True)
 class TextEncoder:
-    """One text, or two of which the longer one loses its end until `max_length` tokens fit (paper's run_glue.py)."""
+    """One text, or two of which the longer one loses its end until `limit` tokens fit (paper's run_glue.py)."""
 
     tokenizer: PreTrainedTokenizerBase
-    max_length: int
+    limit: Limit
     num_types: int  # the model's type_vocab_size
+    vocabulary: Vocabulary
 
     def encode(self, rows: Sequence[LabelRow]) -> Encoded[EncodedText]:
-        """One example a row."""
+        """One example a row. Raises RecipeError where the limit leaves no room for a text."""
+        self.vocabulary.check_around(self.tokenizer("", verbose=False)["input_ids"])
+        most = self.limit.num_tokens
         whole = encode_labelled(self.tokenizer, rows, self.num_types)
         lengths = [len(example.ids) for example in whole]
-        cut = [i for i, length in enumerate(lengths) if length > self.max_length]
-        short = encode_labelled(self.tokenizer, [rows[i] for i in cut], self.num_types, self.max_length)
+        cut = [i for i, length in enumerate(lengths) if length > most]
+        room = self._room([rows[i] for i in cut])
+        short = encode_labelled(self.tokenizer, [rows[i] for i in cut], self.num_types, most)
         examples = list(whole)
         for index, example in zip(cut, short, strict=True):
             examples[index] = example
-        return Encoded(examples, lengths, cut)
+        spelt = (" ".join(row.texts.values()) for row in rows)
+        faults = self.vocabulary.faults(zip((example.ids for example in examples), spelt, strict=True))
+        lost = [i for i in cut if sum(map(bool, rows[i].texts.values())) > room]
+        return Encoded(examples, lengths, self.limit, cut, lost, faults)
+
+    def _room(self, rows: Sequence[LabelRow]) -> int:
+        """Tokens for texts, beside the special ones; each text that is cut keeps one where there are so many."""
+        if not rows:
+            return self.limit.num_tokens
+        num_special = self.tokenizer.num_special_tokens_to_add(pair=len(rows[0].texts) > 1)
+        if self.limit.num_tokens <= num_special:
+            raise RecipeError(
+                f"[data] max_length: no room for a text beside {num_special} special tokens within {self.limit}",
+                SetKey("data.max_length", note="higher"),
+            )
+        return self.limit.num_tokens - num_special
 
     def part_lengths(self, example: EncodedText) -> Mapping[str, int]:
         """Of the text, or of both with what stands between them."""
@@ -57,35 +89,40 @@ class TextEncoder:
 
 @dataclass(frozen=True)
 class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
-    """A class, or a score where the task has no labels. An item is a row."""
+    """A class, several, or a score, as the task's output says. An item is a row."""
 
     task: LabelTask
-    max_length: int  # tokens of an example, at most
+    limit: Limit  # of an example
     evaluation: EvalSection
     reading: Reading
     pad_id: int
     first_position: int  # the position id of an example's first token
     num_types: int
+    vocab_size: int | None = None  # rows of the embedding; None: not known
 
     progress_name: ClassVar[str] = "evaluating"
+    input_noun: ClassVar[Noun] = ("row", "rows")
 
     @override
     def encoder(self, tokenizer: PreTrainedTokenizerBase) -> TextEncoder:
-        return TextEncoder(tokenizer, self.max_length, self.num_types)
+        vocabulary = Vocabulary.of(tokenizer, self.vocab_size)
+        return TextEncoder(tokenizer, self.limit, self.num_types, vocabulary)
 
     @override
     def collate(self, parts: Sequence[Sequence[EncodedText]]) -> LabelBatch:
         examples, counts = [example for part in parts for example in part], [len(part) for part in parts]
+        sums = self._sums_of_weights(parts)
         if self.reading == "packed":
-            return pack_labelled(examples, self.first_position, counts)
-        batch = pad_labelled(examples, self.pad_id, counts)
+            return replace(pack_labelled(examples, self.first_position, counts), sums_of_weights=sums)
+        batch = replace(pad_labelled(examples, self.pad_id, counts), sums_of_weights=sums)
         return batch if self.reading == "padded" else replace(batch, attention_mask=None)
 
     @override
     def loss_sums(self, model: Model, batch: LabelBatch, label_smoothing: Sequence[float]) -> Tensor:
-        """Cross-entropy or squared error."""
+        """Cross-entropy, binary cross-entropy or squared error."""
         batch = batch.to(model.device)
-        return label_loss_sums(label_outputs(model, batch), batch.labels, batch.num_targets, label_smoothing)
+        outputs, weights = label_outputs(model, batch), self._weights(model.device)
+        return label_loss_sums(outputs, batch.labels, batch.num_targets, label_smoothing, weights)
 
     @override
     def validation_rows(self, rows: Sequence[LabelRow]) -> Sequence[LabelRow]:
@@ -105,15 +142,15 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
             for i, row in zip(indices, rows_, strict=True)
         }
         outputs = torch.stack([found[i] for i in range(len(examples))])
-        labels = torch.tensor([example.label for example in examples])
-        predictions = [Prediction(i, value) for i, value in enumerate(self._decide(outputs))]
+        loss_sum = label_loss_sum(outputs, labels_of(examples), 0.0, self._weights(outputs.device))
+        [weight] = self._sums_of_weights([examples]) or [len(examples)]
+        predictions = self._predictions(range(len(examples)), outputs)
         scores = self._score(rows, predictions, None).all
-        headline = scores[self.task.headline_score.rpartition(".")[2]]
         return Validation(
-            loss=label_loss_sum(outputs, labels, 0.0).item() / len(examples),
-            quality=-1.0 if headline is None else headline,
+            loss=loss_sum.item() / weight,
+            quality=self._quality(scores),
             scores=scores,
-            notes=self._collapsed(predictions, labels.tolist()),
+            notes=self._collapsed(predictions, {example.label for example in examples}),
         )
 
     @override
@@ -123,6 +160,15 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
     @override
     def inputs(self, example: EncodedText) -> list[int]:
         return list(example.ids)
+
+    @override
+    def encode_inputs(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        rows: Sequence[LabelRow],
+        options: AnswerOptions | None = None,
+    ) -> Encoded[EncodedText]:
+        return self.encoder(tokenizer).encode(rows)
 
     @override
     def num_items(self, rows: Sequence[LabelRow]) -> int:
@@ -136,17 +182,16 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
     def predict(
         self, model: Model, rows: Sequence[LabelRow], batches: Sequence[Sequence[int]], group: ProcessGroup
     ) -> Iterator[list[Prediction]]:
-        """The class with the greatest output, or the score itself."""
+        """The class with the greatest output, the classes above one half, or the score itself."""
         examples = self.encoder(model.require_tokenizer()).encode(rows).examples
         outputs = self._outputs(model, examples, batches, group)
         for indices, rows_ in zip(batches, outputs, strict=True):
-            values = self._decide(torch.stack(rows_))
-            yield [Prediction(i, value) for i, value in zip(indices, values, strict=True)]
+            yield self._predictions(indices, torch.stack(rows_))
 
     @override
     def answers(
         self, model: Model, rows: Sequence[LabelRow], options: AnswerOptions, group: ProcessGroup
-    ) -> Iterator[tuple[int, str | float]]:
+    ) -> Iterator[tuple[int, Answer]]:
         if options.strategy is not None:
             raise RecipeError(
                 f"an adapter for {self.task.name} gives labels, and only texts are sampled",
@@ -154,7 +199,7 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
             )
         batches = self.prediction_batches(model, rows)
         for predictions in self.predict(model, rows, batches, group):
-            yield from ((each.index, self.task.label_text(float(each.value))) for each in predictions)
+            yield from ((each.index, self.task.label_text(each.label)) for each in predictions)
 
     @override
     def lines(self, rows: Sequence[LabelRow], predictions: Sequence[Prediction]) -> list[JsonObject]:
@@ -162,7 +207,8 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
             {
                 "input": dict(row.texts),
                 "label": None if row.label is None else self.task.label_text(row.label),
-                "prediction": self.task.label_text(float(prediction.value)),
+                "prediction": self.task.label_text(prediction.label),
+                **self._probabilities(prediction),
                 **({"part": row.part} if row.part else {}),
             }
             for row, prediction in zip(rows, predictions, strict=True)
@@ -179,22 +225,9 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
     def _score(
         self, rows: Sequence[LabelRow], predictions: Sequence[Prediction], names: Sequence[str] | None
     ) -> Scores:
-        """The task's metrics, or those named, over all rows and over each part. Without labels there are no scores."""
-        labelled = zip(rows, predictions, strict=True)
-        known = [(row.part, row.label, p.value) for row, p in labelled if row.label is not None]
-        if not known:
-            return Scores({"all": {}}, {}, notes=("this split has no labels, so nothing is scored",))
-        as_kind = int if self.task.labels else float
-        scores = score_by(
-            self.task.find_metrics(names),
-            [as_kind(value) for _, _, value in known],
-            [as_kind(label) for _, label, _ in known],
-            splits=[part for part, _, _ in known],
-        )
-        if num_unknown := len(rows) - len(known):
-            note = f"{num_unknown:,} of {len(rows):,} rows have no label, and are not scored"
-            return replace(scores, notes=(*scores.notes, note))
-        return scores
+        answers, labels = [prediction.label for prediction in predictions], [row.label for row in rows]
+        evidence = [prediction.evidence for prediction in predictions]
+        return score_labels(self.task, answers, labels, [row.part for row in rows], names, evidence)
 
     def _outputs(
         self,
@@ -208,24 +241,56 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
         @torch.inference_mode()
         def outputs_of(indices: Sequence[int]) -> list[Tensor]:
             batch = self.collate([[examples[i] for i in indices]]).to(model.device)
-            return list(label_outputs(model, batch).float().cpu())
+            with model.placement.autocast():
+                return list(label_outputs(model, batch).float().cpu())
 
         was_training = model.net.training
         model.net.eval()
         yield from group.map(batches, outputs_of)
         model.net.train(was_training)
 
-    def _decide(self, outputs: Tensor) -> list[float]:
-        """[n, classes] -> the class with the greatest output; [n, 1] -> the score itself."""
-        decided: list[float] = (outputs.argmax(dim=1) if self.task.labels else outputs[:, 0]).tolist()
-        return decided
+    def _predictions(self, indices: Sequence[int], outputs: Tensor) -> list[Prediction]:
+        """Of the examples of these indices, whose outputs are [n, classes]."""
+        rule = LABEL_RULES[self.task.output]
+        evidence = [] if rule.probabilities is None else rule.probabilities(outputs).tolist()
+        decided = zip(indices, rule.decide(outputs), evidence or [()] * len(indices), strict=True)
+        return [Prediction(index, label, tuple(behind)) for index, label, behind in decided]
 
-    def _collapsed(self, predictions: Sequence[Prediction], labels: Sequence[float]) -> tuple[str, ...]:
+    def _probabilities(self, prediction: Prediction) -> JsonObject:
+        if not self.task.labels or not prediction.evidence:
+            return {}
+        named = zip(self.task.labels, prediction.evidence, strict=True)
+        return {"probabilities": {name: round(share, 6) for name, share in named}}
+
+    def _quality(self, scores: Mapping[str, float | None]) -> float:
+        """The headline, the greater the better; of a metric that names its scores itself, the first of them."""
+        key = self.task.headline_score.rpartition(".")[2]
+        value: float | None = scores.get(key, next(iter(scores.values()), None))
+        if value is None:
+            return -sys.float_info.max
+        metrics = self.task.find_metrics(None)
+        return -value if any(key in m.keys and not m.higher_is_better for m in metrics) else value
+
+    def _weights(self, device: torch.device) -> Tensor | None:
+        return None if self.task.weights is None else torch.tensor(self.task.weights, device=device)
+
+    def _sums_of_weights(self, parts: Sequence[Sequence[EncodedText]]) -> tuple[float, ...] | None:
+        """Of the examples' classes, by part; None where each example counts 1."""
+        weights = self.task.weights
+        if weights is None or self.task.output != "label":
+            return None
+        places = [[int(single(e.label)) for e in part if e.label is not None] for part in parts]
+        return tuple(sum(weights[place] for place in part) for part in places)
+
+    def _collapsed(self, predictions: Sequence[Prediction], labels: Set[Label | None]) -> tuple[str, ...]:
         """A note when everything gets the same answer, although there is more than one right one."""
-        if len({prediction.value for prediction in predictions}) > 1 or len(set(labels)) == 1:
+        if len({prediction.value for prediction in predictions}) > 1 or len(labels) == 1:
             return ()
-        answer = self.task.label_text(float(predictions[0].value))
-        shown = repr(answer) if isinstance(answer, str) else f"{answer:.3f}"
+        match self.task.label_text(predictions[0].label):
+            case float() as score:
+                shown = f"{score:.3f}"
+            case answer:
+                shown = repr(answer)
         return (
             f"collapsed: the answer to all {len(predictions):,} validation examples is {shown}; a lower "
             f"train.learning_rate, a longer warm-up or another train.seed may help",

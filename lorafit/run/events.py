@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -104,6 +105,7 @@ def to_json(event: Event) -> JsonObject | None:
                 "step": event.step,
                 "loss": event.loss,
                 "learning_rate": event.learning_rate,
+                "grad_norm": event.grad_norm if math.isfinite(event.grad_norm) else None,
                 "num_targets": event.num_targets,
                 "padding": round(event.padding, 4),
                 "tokens_per_second": round(event.num_tokens / event.seconds, 1) if event.seconds else None,

@@ -13,21 +13,25 @@ from transformers import PretrainedConfig
 from lorafit.data import Split
 from lorafit.data.batches import num_batches
 from lorafit.decoding.session import Way, way_to_decode
-from lorafit.errors import Advice, RecipeError, SetKey
+from lorafit.errors import Advice, NotFoundError, RecipeError, SetKey
 from lorafit.methods import Method
 from lorafit.models import (
     FAMILIES,
     Family,
     Model,
     Reading,
+    base_folder,
     family_of,
     is_proven,
     load_config,
+    load_tokenizer,
     skeleton,
     tie_note,
 )
 from lorafit.objectives import AnyObjective, BaseFacts, Settings, objective_for
+from lorafit.objectives.examples import encode_rows
 from lorafit.recipe import TrainSection
+from lorafit.recipe.bounds import STEPS
 from lorafit.run.recipes import Recipe, open_recipe
 from lorafit.run.warm_start import plan_warm_start
 from lorafit.tasks import PRESETS, Rows, Task, load_rows
@@ -94,6 +98,7 @@ def make_plan(recipe: Recipe) -> Plan:
     rows, method = load_rows(recipe.task, recipe.data), recipe.method
     task = rows.task
     recipe = recipe.model_copy(update={"task": task})
+    _check_patience(recipe.train, rows)
     task.find_metrics(recipe.eval.metrics)  # an unknown name is an error before anything begins
     config = load_config(
         recipe.model.base,
@@ -112,6 +117,7 @@ def make_plan(recipe: Recipe) -> Plan:
     shortfalls = method.shortfalls(shape)
     tied = tie_note(recipe.model.base, recipe.model.revision)
     method.attach(shape)
+    method.check(shape)
     start = plan_warm_start(method, shape)
     if recipe.train.parallel == "fsdp":
         check_shardable(shape.net)
@@ -137,8 +143,8 @@ def make_plan(recipe: Recipe) -> Plan:
         num_train_rows=num_rows,
         rows_known=counted is not None,
         schedule=make_schedule(recipe.train, num_rows),
-        notes=(*rows.notes, *([start] if start else []), *_slower_ways(facts, objective, task)),
-        warnings=(*shortfalls, *((tied,) if tied else ())),
+        notes=(*rows.notes, *([start] if start else [])),
+        warnings=(*shortfalls, *((tied,) if tied else ()), *_slower_ways(facts, objective, task)),
     )
 
 
@@ -165,9 +171,35 @@ def make_schedule(train: TrainSection, num_train_rows: int) -> Schedule:
             SetKey("train.batch_size", note="lower"),
         )
     num_steps = count_steps(steps_per_epoch, train.epochs, train.max_steps)
-    return Schedule(
-        num_steps, count_warmup(num_steps, train.warmup_steps, train.warmup_ratio), train.learning_rate
-    )
+    if num_steps > STEPS.limit:
+        raise RecipeError(
+            f"[train] epochs: {train.epochs:g} of {steps_per_epoch:,} steps each are more than {STEPS.limit:,} steps, "
+            f"and {STEPS.why}",
+            SetKey("train.epochs", note="lower"),
+        )
+    num_warmup = count_warmup(num_steps, train.warmup_steps, train.warmup_ratio)
+    return Schedule(num_steps, num_warmup, train.learning_rate, train.schedule)
+
+
+def _check_patience(train: TrainSection, rows: Rows) -> None:
+    if train.patience is not None and "valid" not in rows.splits:
+        raise RecipeError(
+            "[train] patience: there is no validation split, so no epoch is better than another",
+            SetKey("data.valid", note="a file, or a share of the training rows such as 0.1"),
+        )
+
+
+def planned_notes(plan: Plan) -> Sequence[str]:
+    """The notes of a run, as far as rows and tokenizer are at hand: nothing is fetched. Raises as `encode_rows`."""
+    model, rows = plan.recipe.model, plan.rows
+    try:
+        tokenizer = load_tokenizer(str(base_folder(model.base, model.revision)))
+    except NotFoundError:
+        return ()
+    if not plan.rows_known:
+        return plan.objective.notes(tokenizer)
+    at_hand = {split: rows.rows(split) for split in rows.splits_of_run if rows.sources[split].at_hand()}
+    return encode_rows(plan.objective, tokenizer, at_hand, plan.recipe.data, plan.scored_split).notes
 
 
 def _check_kind(family: Family, task: Task, base: str) -> None:

@@ -40,7 +40,9 @@ class PredictionCache:
         self.path.unlink(missing_ok=True)
 
     def _line(self, predictions: Sequence[Prediction]) -> str:
-        values = [[prediction.index, prediction.value] for prediction in predictions]
+        values = [
+            [each.index, each.value, *([each.evidence] if each.evidence else [])] for each in predictions
+        ]
         return json.dumps({"key": self.key, "predictions": values}) + "\n"
 
     def _finished(self) -> list[list[Prediction]]:
@@ -51,7 +53,7 @@ class PredictionCache:
                 line = json.loads(text)
                 if line["key"] != self.key:
                     break
-                finished.append([Prediction(index, value) for index, value in line["predictions"]])
+                finished.append([_prediction(*values) for values in line["predictions"]])
         except (OSError, ValueError, KeyError, TypeError):
             pass  # there is no file, or its last line is incomplete
         return finished
@@ -63,3 +65,7 @@ class PredictionCache:
                 stream.write(text)
         except OSError as error:
             raise LorafitError(f"{self.path}: cannot be written: {error.strerror}") from error
+
+
+def _prediction(index: int, value: str | float | list[int], evidence: Sequence[float] = ()) -> Prediction:
+    return Prediction(index, tuple(value) if isinstance(value, list) else value, tuple(evidence))

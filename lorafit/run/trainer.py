@@ -12,6 +12,7 @@ from lorafit.recipe import TrainSection
 from lorafit.run.checkpointer import Checkpointer, RunState
 from lorafit.run.evaluator import RunEvaluator
 from lorafit.run.events import Finished, Note, Report, Started, Validated
+from lorafit.run.figures import draw_confusion
 from lorafit.run.folder import Found, RunFolder
 from lorafit.run.session import Session, take_start
 from lorafit.training import EpochEnded, FitEvent, MemoryRanOut, Movement, Schedule, Stepped, all_finite, fit
@@ -64,16 +65,21 @@ class Trainer:
         if planned != member.schedule.num_steps:
             self.report(_extension_note(planned, member.schedule, member.position.step))
             self.state.num_steps = member.schedule.num_steps
+            self.state.epochs_since_best = 0
 
     def _fit(self, section: TrainSection) -> None:
         base, member, group = self.session.base, self.session.member, self.session.group
+        if self._is_out_of_patience(section):
+            return
         movement = Movement(self.session.method.always_reached(base.model))
         self.report(self._start_event())
         base.model.net.train()
-        with base.placement.autocast():
+        with base.model.placement.autocast():
             try:
                 for event in fit(base.model, [member], base.objective, group):
                     self._handle(event, section, movement)
+                    if self._is_out_of_patience(section):
+                        break
             except DivergedError as error:
                 raise (self._diverged(error) if movement.passed else error) from None
 
@@ -110,7 +116,16 @@ class Trainer:
         self.checkpointer.save_adapter(best=best)
         if best and validation is not None:
             state.best_quality = validation.quality
+        state.epochs_since_best = 0 if best else state.epochs_since_best + 1
         state.validated_step = ended.step
+
+    def _is_out_of_patience(self, section: TrainSection) -> bool:
+        """Whether to train no further, although there are steps left."""
+        since, at = self.state.epochs_since_best, self.session.member.position
+        if section.patience is None or since < section.patience or at.step >= self.state.num_steps:
+            return False
+        self.report(Note(f"no better validation for {since} epochs (train.patience), so training ends here"))
+        return True
 
     def _diverged(self, error: DivergedError) -> DivergedError:
         """Keep what is still good on disk: the parameters as they were before the step that failed."""
@@ -134,7 +149,8 @@ class Trainer:
         self.report(Finished(self.session.member.position.step, self.checkpointer.seconds()))
         if self.session.group.is_leader:
             if "scores" in scores:
-                record_scores(self.folder.adapter, scores["scores"])
+                record_scores(self.folder.adapter, scores["scores"], self.session.base.card.arithmetic)
+            draw_confusion(self.folder.path, scores)
             self.folder.write_scores(scores)
         return scores
 
@@ -148,12 +164,13 @@ class Trainer:
 
     def _start_event(self) -> Started:
         base, member = self.session.base, self.session.member
+        placement = base.model.placement
         return Started(
             num_steps=member.schedule.num_steps,
             num_examples=len(base.train),
             num_trained=sum(p.numel() for p in member.parameters),
-            device=str(base.placement.device),
-            dtype=str(base.placement.dtype).removeprefix("torch."),
+            device=str(placement.device),
+            dtype=placement.dtype_name,
             first_step=member.position.step,
         )
 

@@ -3,11 +3,13 @@
 To add a task, write its file, and its class into TASKS.
 """
 
-from lorafit.tasks.base import Task
+from lorafit.tasks.base import Answer, Task
+from lorafit.tasks.classes import ClassTask
 from lorafit.tasks.classification import Classification
 from lorafit.tasks.generation import Generation, ReferenceGroup, group_references
 from lorafit.tasks.labels import LabelTask
 from lorafit.tasks.load import Rows, load_rows
+from lorafit.tasks.multilabel import MultiLabel
 from lorafit.tasks.presets import PRESETS, Preset, Submission
 from lorafit.tasks.registry import DEFAULTS, SECTIONS, TASKS, make_data, make_task, read_task
 from lorafit.tasks.regression import Regression
@@ -18,9 +20,12 @@ __all__ = [
     "PRESETS",
     "SECTIONS",
     "TASKS",
+    "Answer",
+    "ClassTask",
     "Classification",
     "Generation",
     "LabelTask",
+    "MultiLabel",
     "Preset",
     "ReferenceGroup",
     "Regression",

@@ -10,11 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from lorafit.data.cells import name_of
-from lorafit.data.rows import RawRow, Row
+from lorafit.data.rows import Label, RawRow, Row, single
 from lorafit.errors import lookup
 from lorafit.files import JsonObject
 from lorafit.metrics import Kind, Metric
 from lorafit.recipe import Split, TaskSection
+
+Answer = str | float | tuple[str, ...]
+"""What people read: a text, the name of a class, several of them, or a score."""
 
 
 class Task(TaskSection, ABC):
@@ -62,7 +65,7 @@ class Task(TaskSection, ABC):
         metrics = self.find_metrics(None)
         keys = [key for metric in metrics for key in metric.keys]
         if self.headline is None:
-            return keys[0] if keys else metrics[0].name
+            return metrics[0].headline
         if all(metric.keys for metric in metrics):  # those of a foreign library are known when it is computed
             lookup(dict.fromkeys(keys), self.headline.rpartition(".")[2], "score", where="[task] headline")
         return self.headline
@@ -102,9 +105,9 @@ class Task(TaskSection, ABC):
         """The split on which a run is scored in the end, of those for which there is a place."""
         return self.score_on or ("test" if "test" in available else "valid")
 
-    def label_text(self, label: float) -> str | float:
-        """A label as people read it: the name of a class, a score as it is."""
-        return label
+    def label_text(self, label: Label) -> Answer:
+        """A label as people read it: the name of a class, several of them, a score as it is."""
+        return single(label)
 
     def part_of(self, row: RawRow) -> str:
         """The part of the split to which a row belongs. Raises ValueError for "all", and for what is no name."""

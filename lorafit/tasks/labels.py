@@ -1,4 +1,4 @@
-"""What classification and regression share: texts by column, and a label beside them."""
+"""What tasks with labels share: texts by column, and a label beside them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import field_validator, model_validator
 from typing_extensions import override
 
 from lorafit.data.cells import name_of, text_of
-from lorafit.data.rows import LabelRow, RawRow
+from lorafit.data.rows import Label, LabelRow, RawRow
 from lorafit.metrics import Metric
 from lorafit.metrics.scoring import find_metric
 from lorafit.recipe import Split
@@ -41,6 +41,11 @@ class LabelTask(Task):
         return self
 
     @property
+    def weights(self) -> tuple[float, ...] | None:
+        """How much each class counts in the loss; None: all the same."""
+        return None
+
+    @property
     def texts(self) -> tuple[str, ...]:
         """The columns of the texts, in the order in which the model reads them."""
         return (self.text,) if isinstance(self.text, str) else self.text
@@ -54,8 +59,12 @@ class LabelTask(Task):
         """`metrics`, or what they are without any."""
 
     @abstractmethod
-    def parse_label(self, value: object) -> float:
-        """A field -> the index of a class, or a score. Raises ValueError for anything else."""
+    def parse_label(self, value: object) -> Label:
+        """A field -> the label. Raises ValueError for anything else."""
+
+    def parse_answer(self, value: object) -> Label:
+        """A system's answer, which may be a score that no row has. Raises ValueError for anything else."""
+        return self.parse_label(value)
 
     @override
     def columns(self, split: Split) -> tuple[str, ...]:
@@ -74,7 +83,7 @@ class LabelTask(Task):
     @override
     def parse(self, row: RawRow, split: Split) -> LabelRow:
         texts, value = self._texts(row), row.fields.get(self.label)
-        label = None if split == "test" and self._is_unlabelled(value) else self.parse_label(value)
+        label = None if split == "test" and self.is_unlabelled(value) else self.parse_label(value)
         return LabelRow(texts, label, self.part_of(row))
 
     @override
@@ -87,7 +96,7 @@ class LabelTask(Task):
         require_columns(self.input_columns, given)
         return LabelRow(self._texts(RawRow(1, given)), None)
 
-    def _is_unlabelled(self, value: object) -> bool:
+    def is_unlabelled(self, value: object) -> bool:
         """Whether a test split says that it tells no label: nothing, or -1 where that is no label of the task."""
         try:
             name = name_of(value)

@@ -81,9 +81,9 @@ class Rows:
         """A sha256 over what the rows come from. Raises NotFoundError where it is not there."""
         return self._source(split).identity()
 
-    def identities(self) -> dict[str, str]:
-        """The identity of every split that a run reads."""
-        return {split: self.identity(split) for split in self.splits_of_run}
+    def places(self, split: Split) -> list[str]:
+        """The files that the rows come from, or what else they are called. Raises as `identity`."""
+        return [file.where for file in self._source(split).open()]
 
     def _source(self, split: Split) -> RowSource:
         return self.sources.get(split, no_place(split))

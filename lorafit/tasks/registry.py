@@ -13,10 +13,13 @@ from lorafit.recipe import DataSection
 from lorafit.tasks.base import Task
 from lorafit.tasks.classification import Classification
 from lorafit.tasks.generation import Generation
+from lorafit.tasks.multilabel import MultiLabel
 from lorafit.tasks.presets import PRESETS
 from lorafit.tasks.regression import Regression
 
-TASKS: dict[str, type[Task]] = {task.kind: task for task in (Classification, Regression, Generation)}
+TASKS: dict[str, type[Task]] = {
+    task.kind: task for task in (Classification, MultiLabel, Regression, Generation)
+}
 
 SECTIONS: dict[str, type[Task]] = TASKS | {name: TASKS[preset.kind] for name, preset in PRESETS.items()}
 """The class that holds the keys of `[task]`, by its `name`."""

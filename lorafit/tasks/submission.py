@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lorafit.data.rows import Row
+from lorafit.data.rows import Label, Row, single
 from lorafit.errors import DropArgument, RecipeError
 from lorafit.tasks.base import Task
 from lorafit.tasks.presets import Submission
 
 
 def submission_files(
-    submission: Submission, task: Task, rows: Sequence[Row], predictions: Sequence[float]
+    submission: Submission, task: Task, rows: Sequence[Row], predictions: Sequence[Label]
 ) -> dict[str, str]:
     """File name -> content: lines of `index<tab>prediction` for each part of the split.
 
@@ -30,8 +30,8 @@ def submission_files(
     return files
 
 
-def _submitted(submission: Submission, task: Task, label: float) -> str:
+def _submitted(submission: Submission, task: Task, label: Label) -> str:
     if submission.range is not None:
         low, high = submission.range
-        return f"{min(max(label, low), high):.3f}"
-    return str(task.label_text(label)) if submission.names else str(int(label))
+        return f"{min(max(single(label), low), high):.3f}"
+    return str(task.label_text(label)) if submission.names else str(int(single(label)))

@@ -27,6 +27,11 @@ class Batch(Protocol):
         ...
 
     @property
+    def target_weights(self) -> Sequence[float]:
+        """What the targets of each member count together: a summed loss is divided by it."""
+        ...
+
+    @property
     def num_tokens(self) -> Sequence[int]:
         """Real tokens, by member."""
         ...
@@ -57,7 +62,8 @@ class Loss(Protocol[ModelIn, ExampleIn, BatchT]):
 
 @dataclass(frozen=True)
 class Stepped:
-    """An optimizer step is done. `step` counts from 1; `loss` is the mean over its targets, before the update."""
+    """An optimizer step is done. `step` counts from 1; `loss` is the mean over its targets, before the update, and
+    `grad_norm` the gradient's norm before it is clipped."""
 
     step: int
     loss: float
@@ -67,6 +73,7 @@ class Stepped:
     seconds: float
     num_places: int = 0  # tokens with padding
     member: int = 0
+    grad_norm: float = 0.0
 
     @property
     def padding(self) -> float:
@@ -104,9 +111,9 @@ def fit(
     """Train every member from its position until its last step, and yield after every step and every epoch.
 
     Members make their steps together: a micro-batch holds a part of each. A member's loss is a sum over its targets
-    divided by the step's number of its targets, so neither micro-batches, nor the number of processes, nor the other
-    members change it. A position stays at the end of an epoch while `EpochEnded` is dealt with: a run that is resumed
-    from there hears of that end again.
+    divided by the step's number of its targets (or the sum of their weights), so neither micro-batches, nor the number
+    of processes, nor the other members change it. A position stays at the end of an epoch while `EpochEnded` is dealt
+    with: a run that is resumed from there hears of that end again.
     Raises DivergedError before an update whose loss is NaN or infinite, so that the parameters stay good, and
     OutOfMemoryError when even the smallest micro-batch is too large.
     """
@@ -130,11 +137,12 @@ def _step(active: dict[int, Member[Example]], step: _Step[ModelT, Example, Batch
             member.optimizer.zero_grad(set_to_none=True)
             size = len(step.group.shard(member.next_batch()))
             yield MemoryRanOut(member.position.step + 1, _halve_micro_batch(member.position, size), number)
+    norms = []
     for member, each in zip(active.values(), sums, strict=True):
         _check_finite(each.loss, member.position.step + 1)
-        member.end_step()
+        norms.append(member.end_step())
     seconds = time.perf_counter() - started
-    for number, rate, each in zip(active, learning_rates, sums, strict=True):
+    for number, rate, each, norm in zip(active, learning_rates, sums, norms, strict=True):
         yield Stepped(
             active[number].position.step,
             each.loss,
@@ -144,12 +152,13 @@ def _step(active: dict[int, Member[Example]], step: _Step[ModelT, Example, Batch
             seconds,
             each.num_places,
             number,
+            norm,
         )
 
 
 @dataclass(frozen=True)
 class _Sums:
-    """Of a member's step, over all micro-batches and processes; `loss` is already divided by the number of targets."""
+    """Of a member's step, over all micro-batches and processes; `loss` is already divided by the targets' weight."""
 
     loss: float
     num_targets: int
@@ -172,11 +181,12 @@ class _Step(Generic[ModelT, Example, BatchT]):
         batches = [self.objective.collate(parts) for parts in self._micro_batches()]
         targets = [sum(batch.num_targets[i] for batch in batches) for i in range(count)]
         tokens = [sum(batch.num_tokens[i] for batch in batches) for i in range(count)]
+        weights = [sum(batch.target_weights[i] for batch in batches) for i in range(count)]
         places = sum(batch.num_places for batch in batches)
-        counts = group.all_reduce_sum([*targets, *tokens, places])
-        targets, tokens = list(map(int, counts[:count])), list(map(int, counts[count:-1]))
+        counts = group.all_reduce_sum([*targets, *tokens, *weights, places])
+        targets, tokens = list(map(int, counts[:count])), list(map(int, counts[count : 2 * count]))
         idle = group.num_forward_passes(len(batches)) - len(batches)
-        losses, ran_out = self._backward(batches, idle, targets)
+        losses, ran_out = self._backward(batches, idle, counts[2 * count : -1])
         *totals, failures = group.all_reduce_sum([*losses, float(ran_out)])
         if failures:
             return None
@@ -197,11 +207,11 @@ class _Step(Generic[ModelT, Example, BatchT]):
         return [[parts[i] if i < len(parts) else [] for parts in split] for i in range(rounds)]
 
     def _backward(
-        self, batches: Sequence[BatchT], num_idle: int, num_targets: Sequence[int]
+        self, batches: Sequence[BatchT], num_idle: int, target_weights: Sequence[float]
     ) -> tuple[list[float], bool]:
         """The loss of each member over this process's micro-batches, and whether memory ran out."""
         smoothing = [member.label_smoothing for member in self.members]
-        divisors = [max(count, 1) for count in num_targets]
+        divisors = [weight or 1.0 for weight in target_weights]
         totals = [0.0] * len(self.members)
         try:
             for batch in batches:

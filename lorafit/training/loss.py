@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from lorafit.data.batches import SequenceBatch
@@ -75,19 +76,40 @@ def cross_entropy_sum(logits: Tensor, targets: Tensor, label_smoothing: float) -
     return ((1.0 - label_smoothing) * nll - label_smoothing * log_p.mean(dim=-1)).sum()
 
 
-def label_loss_sum(outputs: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
-    """Cross-entropy of outputs [n, classes], or squared error of outputs [n, 1]; labels [n] float -> scalar sum."""
+def label_loss_sum(
+    outputs: Tensor, labels: Tensor, label_smoothing: float, weights: Tensor | None = None
+) -> Tensor:
+    """The loss of outputs [n, classes], summed over n -> scalar.
+
+    labels [n]: cross-entropy or, of outputs [n, 1], squared error. labels [n, classes] of 1 and 0: the mean over the
+    classes of binary cross-entropy, as transformers' "multi_label_classification". `weights` [classes]: torch's
+    `weight` of cross-entropy, and `pos_weight` of binary.
+    """
+    if labels.ndim == 2:
+        smooth = labels * (1.0 - label_smoothing) + label_smoothing / 2
+        each = F.binary_cross_entropy_with_logits(
+            outputs.float(), smooth, pos_weight=weights, reduction="none"
+        )
+        return each.mean(dim=1).sum()
     if outputs.shape[1] == 1:
         return (outputs[:, 0].float() - labels).square().sum()
+    if weights is not None:
+        return F.cross_entropy(
+            outputs.float(), labels.long(), weights, reduction="sum", label_smoothing=label_smoothing
+        )
     return cross_entropy_sum(outputs, labels.long(), label_smoothing)
 
 
 def label_loss_sums(
-    outputs: Tensor, labels: Tensor, counts: Sequence[int], label_smoothing: Sequence[float]
+    outputs: Tensor,
+    labels: Tensor,
+    counts: Sequence[int],
+    label_smoothing: Sequence[float],
+    weights: Tensor | None = None,
 ) -> Tensor:
     """[members]: label_loss_sum of each member's `counts` examples."""
     parts = zip(outputs.split(list(counts)), labels.split(list(counts)), label_smoothing, strict=True)
-    return torch.stack([label_loss_sum(*part) for part in parts])
+    return torch.stack([label_loss_sum(*part, weights) for part in parts])
 
 
 class FusedCrossEntropy(torch.autograd.Function):

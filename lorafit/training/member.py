@@ -80,14 +80,16 @@ class Member(Generic[Example]):
             group["lr"] = learning_rate
         return learning_rate
 
-    def end_step(self) -> None:
-        """Clip, update, and count the step."""
+    def end_step(self) -> float:
+        """Clip, update, and count the step. Returns the norm of the gradient before it was clipped."""
+        norm = nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
         if self.max_grad_norm > 0:
-            nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
+            nn.utils.clip_grads_with_norm_(self.parameters, self.max_grad_norm, norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.position.step += 1
         self.position.step_in_epoch += 1
+        return norm.item()
 
     def begin_epoch(self) -> None:
         """Move on to the first step of the next epoch."""

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lorafit.adapters import BaseChoice, check_base, read_adapter, where_base
-from lorafit.errors import lookup
+from lorafit.errors import RecipeError, lookup
 from lorafit.files import JsonObject, check_new, new_folder, write_json
 from lorafit.interop.low_memory import low_memory
 from lorafit.interop.models import MODEL_WRITERS, MergeProof
@@ -47,6 +47,8 @@ def merge(
     merged form, RecipeError when `output` exists, LorafitError when the disk is too full.
     """
     check_new(output)
+    if max_shard_bytes is not None and max_shard_bytes < 1:
+        raise RecipeError(f"max_shard_bytes: must be at least 1; got {max_shard_bytes}")
     writer = lookup(MODEL_WRITERS, format_name, "format of merged models")
     if dtype is not None:
         lookup(dict.fromkeys(writer.dtypes), dtype, "number format")

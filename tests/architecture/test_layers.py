@@ -19,6 +19,7 @@ from lorafit.data.readers import READERS, Reader
 from lorafit.methods import METHODS, Method
 from lorafit.metrics import METRICS, Metric
 from lorafit.metrics.external import External
+from lorafit.metrics.function import FunctionMetric
 from lorafit.tasks import TASKS, Task
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,7 +46,9 @@ def test_every_method_is_registered_by_its_name() -> None:
 
 
 def test_every_metric_is_registered_by_its_name() -> None:
-    assert classes_in(lorafit.metrics, Metric) - {External} == {type(metric) for metric in METRICS.values()}
+    assert classes_in(lorafit.metrics, Metric) - {External, FunctionMetric} == {
+        type(metric) for metric in METRICS.values()
+    }
     assert all(metric.name == name for name, metric in METRICS.items())
 
 

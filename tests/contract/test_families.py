@@ -86,14 +86,15 @@ def loss_of(model: Model, which: slice, *, packed: bool) -> Tensor:
 def test_the_registry_knows_each_family_by_its_own_name(model_type: str) -> None:
     family = FAMILIES[model_type]
     assert family.model_type == model_type == family.tiny_config().model_type
-    assert family.heads.keys() in ({"text", "label", "score"}, {"text"}, {"label", "score"})
+    for_labels = {"label", "labels", "score"}
+    assert family.heads.keys() in ({"text", *for_labels}, {"text"}, for_labels)
 
 
 @pytest.mark.parametrize("model_type", FAMILIES)
 def test_a_tiny_model_loads_and_learns(model_type: str, make_base: Callable[..., Path]) -> None:
     base = str(make_base(model_type))
     for kind in FAMILIES[model_type].heads:
-        config = load_config(base, num_labels={"label": 3, "score": 1}.get(kind), dropout=0.0)
+        config = load_config(base, num_labels={"label": 3, "labels": 3, "score": 1}.get(kind), dropout=0.0)
         model = load_base(config, base, None, kind)
         Full().attach(model)
         optimizer = torch.optim.AdamW(model.trained().values(), lr=0.01)

@@ -105,7 +105,7 @@ def test_the_structure_tells_where_things_are(model_type: str) -> None:
     family = family_of(config)
     assert family.model_type == model_type
     assert (family.backbone, family.blocks, set(family.places)) == STRUCTURE[model_type]
-    assert set(family.heads) == {"label", "score"} | ({"text"} if model_type in DECODERS else set())
+    assert set(family.heads) == {"label", "labels", "score"} | ({"text"} if model_type in DECODERS else set())
     assert family.num_positions(config) == (None if model_type == "bloom" else 128)
     model = unknown_model(model_type)
     for target in family.places:
@@ -257,8 +257,8 @@ def test_what_is_done_the_slow_way_is_said_in_one_note(
     base = save(tmp_path / "base", model_type)
     options = recipe_overrides(base, e2e_dir, method__targets=["all-linear"])
     plan = load_plan("e2e_gpt2m", [option for option in options if option != "--set"])
-    assert len(plan.notes) == bool(said)
-    assert "".join(plan.notes).startswith(said)
+    assert len(plan.warnings) == bool(said)
+    assert "".join(plan.warnings).startswith(said)
 
 
 def test_a_model_type_that_transformers_has_no_net_for() -> None:

@@ -134,3 +134,17 @@ def test_files_of_a_split_follow_each_other_each_of_its_part(tmp_path: Path) -> 
         (tmp_path / name).write_text(f"{name}\tx\n")
     source = Files({tmp_path / "a": "matched", tmp_path / "b": ""}, FileFormat("tsv", ("u", "v")))
     assert [(row.fields["u"], row.part) for row in rows_of(source)] == [("a", "matched"), ("b", "")]
+
+
+def test_another_seed_takes_other_rows_of_the_same_size() -> None:
+    rows = Given(tuple(RawRow(i, {"prompt": f"text {i}"}) for i in range(400)))
+    found = {}
+    for seed in (0, 1, 2):
+        part, rest = shares(rows, [0.25], key, seed)
+        found[seed] = {row.line for file in part.open() for row in file.rows}
+        others = {row.line for file in rest.open() for row in file.rows}
+        assert found[seed] | others == set(range(400))
+        assert not found[seed] & others
+        assert 60 < len(found[seed]) < 140
+    assert found[0] != found[1] != found[2]
+    assert shares(rows, [0.25], key)[0].identity() != shares(rows, [0.25], key, 1)[0].identity()

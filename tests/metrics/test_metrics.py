@@ -12,13 +12,17 @@ import pytest
 
 from lorafit.errors import RecipeError
 from lorafit.metrics import METRICS
-from lorafit.metrics.scoring import find_metric
+from lorafit.metrics.scoring import find_metric, score_by
 
 TEXT = [
-    name for name, m in METRICS.items() if m.kind == "text" and "meteor" not in name
-]  # METEOR: test_meteor.py
-LABEL = [name for name, m in METRICS.items() if m.kind != "text"]
+    name
+    for name, m in METRICS.items()
+    if m.kind == "text" and m.reads == "answer" and "meteor" not in name  # METEOR: test_meteor.py
+]
+LABEL = [name for name, m in METRICS.items() if m.kind in ("label", "score") and m.reads == "answer"]
+SEVERAL = [name for name, m in METRICS.items() if "labels" in (m.kind, *m.also) and m.reads == "answer"]
 PERFECT = {"bleu": 100.0, "ter": 0.0, "rouge_l": 1.0, "chrf": 1.0, "exact_match": 1.0}
+PERFECT |= {"rouge1": 1.0, "rougeL": 1.0}  # a text of one word has no pairs of words for rouge2
 Corpus = tuple[list[Any], list[Any], list[Any]]
 
 
@@ -117,12 +121,33 @@ class TestEveryMetricForTwoSystems:
         a, _, references = corpus
         metric = METRICS[name]
         if not metric.measure:
-            assert name in {"f1", "matthews", "pearson", "spearman", "nist"}
+            assert name in {"nist", *LABEL} - {"accuracy", "mae"}
             return
         values = metric.per_example(a, references)
         assert len(values) == 4
         if metric.right_or_wrong or name in {"mae", "rouge_l", "cider", "ter"}:
             assert sum(values) / 4 == pytest.approx(metric.compute(a, references)[0].value)
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_every_metric_of_several_labels_knows_perfection(name: str) -> None:
+    right = [(1, 0, 1), (0, 0, 0), (0, 1, 0)]
+    [score] = METRICS[name].compute(right, right)
+    assert (score.name, score.value) == (name, 1.0)
+    for wrong in ((0, 0, 1), (1, 1, 1)):
+        [worse] = METRICS[name].compute([wrong, *right[1:]], right)
+        assert worse.value is not None
+        assert 0 < worse.value < 1
+    [none] = METRICS[name].compute([(0, 0, 0)] * 3, [(1, 1, 1)] * 3)
+    assert none.value == 0
+
+
+def test_what_reads_evidence_is_none_without_it() -> None:
+    for name, metric in METRICS.items():
+        if metric.reads == "evidence":
+            scores = score_by([metric], [1, 0], [1, 0])
+            assert scores.all == {name: None}
+            assert "needs what stands behind the answers" in scores.reasons[name]
 
 
 def test_names_are_keys() -> None:

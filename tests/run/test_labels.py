@@ -82,7 +82,10 @@ def test_the_score_is_the_best_epoch_s_and_the_predictions_give_it(run: Train) -
     assert [event for event in validated if event.best][-1].scores == best.scores
     lines = (result.run / "predictions" / "valid.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
-    assert rows[0].keys() == {"input", "label", "prediction"}
+    assert rows[0].keys() == {"input", "label", "prediction", "probabilities"}
+    for row in rows:
+        assert max(row["probabilities"], key=row["probabilities"].get) == row["prediction"]
+        assert sum(row["probabilities"].values()) == pytest.approx(1, abs=1e-5)
     assert rows[0]["input"].keys() == {"sentence"}
     right = sum(row["label"] == row["prediction"] for row in rows)
     assert right / len(rows) == pytest.approx(best.scores["accuracy"])
@@ -179,7 +182,7 @@ class TestWarmStart:
             run("rank", **start, method__r=2)
         with pytest.raises(RecipeError, match="has alpha = 8, and this recipe 16"):
             run("alpha", **start, method__alpha=16)
-        with pytest.raises(AdapterError, match="also adapts"):
+        with pytest.raises(AdapterError, match="also trained"):
             run("fewer", **start, method__targets=["query"])
         with pytest.raises(AdapterError, match="is missing"):
             run("more", **start, method__targets=["query", "key", "value"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,3 +26,9 @@ def read_labels(name: str, path: Path, split: Split = "train", **keys: Any) -> l
     """The rows of a file of texts with labels."""
     found = rows_of(name, **{split: str(path)}, **keys).rows(split)
     return [row for row in found if isinstance(row, LabelRow)]
+
+
+def save_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """A file of JSON lines."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path

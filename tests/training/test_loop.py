@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, get_args
 
 import pytest
 import torch
 from torch import nn
+from transformers import (
+    get_constant_schedule_with_warmup,
+    get_cosine_schedule_with_warmup,
+    get_linear_schedule_with_warmup,
+)
 
 from lorafit.errors import DivergedError
+from lorafit.recipe import TrainSection
 from lorafit.training import (
     AdamW,
     EpochEnded,
@@ -25,6 +32,7 @@ from lorafit.training import (
     parameter_groups,
     warmup_factor,
 )
+from lorafit.training.schedule import SHAPES
 
 
 class Points:
@@ -35,6 +43,10 @@ class Points:
 
     @property
     def num_targets(self) -> tuple[int, ...]:
+        return (len(self.y),)
+
+    @property
+    def target_weights(self) -> tuple[int, ...]:
         return (len(self.y),)
 
     @property
@@ -150,3 +162,41 @@ def test_what_is_exempt_from_decay() -> None:
     assert [p is net[0].weight for p in decayed["params"]] == [True]
     assert len(spared["params"]) == 3
     assert spared["weight_decay"] == 0.0
+
+
+def test_the_norm_of_the_gradient_is_told_as_it_was_before_clipping() -> None:
+    free, clipped = (
+        [event for event in train(max_grad_norm=most)[0] if isinstance(event, Stepped)]
+        for most in (0.0, 1e-3)
+    )
+    assert free[0].grad_norm == clipped[0].grad_norm > 1e-3
+    torch.manual_seed(0)
+    net, x = nn.Linear(3, 1), torch.randn(6, 3)
+    y = x @ torch.tensor([1.0, -2.0, 0.5])
+    ((net(x).squeeze(1) - y) ** 2).mean().backward()
+    expected = torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None]).norm().item()
+    assert free[0].grad_norm == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "theirs"),
+    [
+        ("linear", get_linear_schedule_with_warmup),
+        ("cosine", get_cosine_schedule_with_warmup),
+        ("constant", get_constant_schedule_with_warmup),
+    ],
+)
+def test_a_schedule_is_that_of_transformers(shape: str, theirs: Callable[..., Any]) -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+    length = () if shape == "constant" else (20,)
+    expected = theirs(optimizer, 4, *length)
+    ours = Schedule(20, 4, 0.1, shape)
+    for step in range(20):
+        assert ours.learning_rate(step) == pytest.approx(expected.get_last_lr()[0], abs=1e-12)
+        optimizer.step()
+        expected.step()
+
+
+def test_every_shape_of_a_schedule_can_be_named_in_a_recipe() -> None:
+    [named] = [field for name, field in TrainSection.model_fields.items() if name == "schedule"]
+    assert set(get_args(named.annotation)) == set(SHAPES)

@@ -41,6 +41,10 @@ class Rows:
         return self.counts
 
     @property
+    def target_weights(self) -> tuple[int, ...]:
+        return self.counts
+
+    @property
     def num_tokens(self) -> tuple[int, ...]:
         return self.counts
 

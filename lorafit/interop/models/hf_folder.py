@@ -14,7 +14,7 @@ from lorafit.errors import AdapterError, LorafitError
 from lorafit.files import JsonObject
 from lorafit.interop.models.safetensors_stream import Outgoing, Streamed, Whole, write_file
 from lorafit.interop.models.source import MergeSource
-from lorafit.models import Stored
+from lorafit.models import Stored, load_tokenizer
 
 # Weights in any format, and their indices: what a merge writes anew.
 _WEIGHT_FILES = ("*.safetensors", "*.bin", "*.index.json", "*.h5", "*.msgpack", "*.ot", "*.pt", "*.gguf")
@@ -35,6 +35,8 @@ def write_folder(
     for file in others:
         shutil.copyfile(file, folder / file.name)
     _write_config(source, folder, dtype)
+    if source.shape.head.reads == "last":
+        _let_tokenizer_pad(folder, _pad_id(source))
     return [folder / name for name in files]
 
 
@@ -134,12 +136,28 @@ def _write_config(source: MergeSource, folder: Path, dtype: torch.dtype | None) 
         config.pop("torch_dtype", None)
         config["dtype"] = str(dtype).removeprefix("torch.")
     if source.shape.head.reads == "last":  # it looks for the last token that is not padding
-        text_config = source.shape.family.text_config(source.config)
-        config.get("text_config", config)["pad_token_id"] = text_config.pad_token_id
+        config.get("text_config", config)["pad_token_id"] = _pad_id(source)
     task = task_of(source.adapter)
     if task.labels:
         config["id2label"] = {str(i): label for i, label in enumerate(task.labels)}
         config["label2id"] = {label: i for i, label in enumerate(task.labels)}
+        kind = "multi_label" if task.output == "labels" else "single_label"
+        config["problem_type"] = f"{kind}_classification"
     elif task.output == "score":
         config |= {"id2label": {"0": "score"}, "label2id": {"score": 0}, "problem_type": "regression"}
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def _pad_id(source: MergeSource) -> int:
+    return int(source.shape.family.text_config(source.config).pad_token_id)
+
+
+def _let_tokenizer_pad(folder: Path, pad_id: int) -> None:
+    """A tokenizer without a pad token, as GPT-2 has it, cannot make batches: it gets the one that the model knows."""
+    tokenizer = load_tokenizer(str(folder))
+    if tokenizer.pad_token_id == pad_id:
+        return
+    path = folder / "tokenizer_config.json"
+    settings: JsonObject = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    settings["pad_token"] = tokenizer.convert_ids_to_tokens(pad_id)
+    path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")

@@ -38,7 +38,7 @@ class RougeL(TextMetric):
 def _segment(prediction: str, references: Sequence[str]) -> float:
     hypothesis = _words(prediction)
     groups = [_words(reference) for reference in references]
-    common = [_longest_common_subsequence(hypothesis, words) for words in groups]
+    common = [longest_common_subsequence(hypothesis, words) for words in groups]
     precision = max(length / len(hypothesis) for length in common)
     recall = max(length / len(words) for length, words in zip(common, groups, strict=True))
     if not precision or not recall:
@@ -51,7 +51,8 @@ def _words(text: str) -> list[str]:
     return ptb.ptb_tokens(text) or [""]
 
 
-def _longest_common_subsequence(a: Sequence[str], b: Sequence[str]) -> int:
+def longest_common_subsequence(a: Sequence[str], b: Sequence[str]) -> int:
+    """How many words two texts have in common, in the same order."""
     row = [0] * (len(b) + 1)
     for word in a:
         diagonal = 0

@@ -78,8 +78,8 @@ TEXT = Head("every", output="lm_head", auto_class=AutoModelForCausalLM, trains=F
 
 
 def label_heads(head: Head) -> dict[Kind, Head]:
-    """Classes and scores come from one head."""
-    return {"label": head, "score": head}
+    """Classes, one of them or several, and scores come from one head."""
+    return {"label": head, "labels": head, "score": head}
 
 
 def decoder_heads() -> dict[Kind, Head]:
