@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig
 
 from lorafit.metrics import Kind
-from lorafit.models.families import Family, is_proven
+from lorafit.models.families import Family, is_proven, token_ids
 from lorafit.models.model import Model, accepted
 from lorafit.models.packing import PackedRow, take_packed_rows
 from lorafit.models.shrink import small_configs
@@ -86,10 +86,18 @@ def agree(found: Tensor, expected: Tensor, share: float = _OUTPUTS_AGREE) -> boo
 
 
 def random_texts(copy: Model, lengths: Sequence[int]) -> list[Tensor]:
-    """Token ids [length] each, from the middle of the vocabulary: special tokens stand at its ends."""
+    """Token ids [length] each, from the middle of the vocabulary: special tokens stand at its ends.
+
+    A text that gets a label ends with end-of-text: some heads look for it.
+    """
     generator, margin = torch.Generator().manual_seed(0), copy.vocab_size // 6
     tokens = (margin, copy.vocab_size - margin)
-    return [torch.randint(*tokens, (length,), generator=generator) for length in lengths]
+    texts = [torch.randint(*tokens, (length,), generator=generator) for length in lengths]
+    text_config = copy.family.text_config(copy.net.config)
+    ends = [token for token in token_ids(text_config.eos_token_id) if token != text_config.pad_token_id]
+    for text in texts if copy.output != "text" and ends else ():
+        text[-1] = ends[0]
+    return texts
 
 
 @dataclass(frozen=True)

@@ -233,7 +233,7 @@ def save_base(folder: Path, model_type: str, output: Output) -> None:
     """
     tokenizer = word_tokenizer()
     net = bare_net(model_type, output, tokenizer)
-    base = net if output == "text" else net.base_model
+    base: PreTrainedModel = net if output == "text" else getattr(net, net.base_model_prefix)
     base.save_pretrained(folder / "base")
     save_tokenizer(folder / "base")
     check_trains_bare(net, output, tokenizer)
