@@ -116,7 +116,7 @@ class _Shrinking:
             return 1
         if _has(key, ("topk", "top_k", "per_tok")):
             return min(value, 2)
-        if _has(key, (*_WIDTHS, *_MORE_WIDTHS)) and not _has(key, _NO_WIDTHS):
+        if key == "dim" or (_has(key, (*_WIDTHS, *_MORE_WIDTHS)) and not _has(key, _NO_WIDTHS)):
             return value if self.width == 1 else math.ceil(value * self.width / 8) * 8
         if "expert" in key:
             return min(value, _EXPERTS)

@@ -29,7 +29,10 @@ SOME = {
 
 
 def script() -> ModuleType:
-    path = ROOT / "scripts" / "stress" / "architectures.py"
+    folder = ROOT / "scripts" / "stress"
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))  # as if it were started there
+    path = folder / "architectures.py"
     spec = importlib.util.spec_from_file_location("architectures", path)
     assert spec is not None
     assert spec.loader is not None

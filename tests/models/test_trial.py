@@ -45,18 +45,13 @@ EXPERTS = {"num_experts": 4, "num_local_experts": 4, "num_experts_per_tok": 2, "
 # What each differs in from SIZES, and the fastest ways that are right: to read several texts, and to decode.
 UNKNOWN: dict[str, tuple[dict[str, Any], str, str]] = {
     "gpt_neo": ({"attention_types": [[["global", "local"], 2]], "window_size": 4}, "padded", "reorder"),
-    "gemma2": ({**GROUPS, "sliding_window": 4, "attn_logit_softcapping": 1.0}, "packed", "tree"),
-    "gemma3_text": ({**GROUPS, "sliding_window": 4, "layer_types": MIXED}, "packed", "tree"),
     "qwen3_moe": ({**GROUPS, **EXPERTS, "sliding_window": 4, "use_sliding_window": True}, "packed", "tree"),
-    "phi3": ({"sliding_window": 4, "num_key_value_heads": 2}, "packed", "tree"),
     "starcoder2": ({"sliding_window": 4, "num_key_value_heads": 2}, "packed", "tree"),
     "cohere2": ({**GROUPS, "sliding_window": 4, "layer_types": MIXED}, "packed", "tree"),
-    "olmo2": ({"num_key_value_heads": 2}, "packed", "tree"),
     "mixtral": ({**GROUPS, **EXPERTS, "sliding_window": 4}, "packed", "tree"),
     "gpt_oss": ({**GROUPS, **EXPERTS, "sliding_window": 4, "layer_types": MIXED}, "packed", "tree"),
     "bloom": ({}, "padded", "reorder"),
     "opt": ({"ffn_dim": 48, "word_embed_proj_dim": 32}, "packed", "reorder"),
-    "gpt_neox": ({}, "packed", "tree"),
     "gptj": ({"rotary_dim": 4}, "padded", "reorder"),
     "falcon": ({}, "padded", "reorder"),
     "mamba": ({"num_attention_heads": 0, "state_size": 4}, "padded", "reread"),
@@ -179,7 +174,7 @@ def test_a_trial_leaves_the_random_numbers_as_they_were(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(verdicts, "_found", {})
-    config = config_of("olmo2")
+    config = config_of("starcoder2")
     family = family_of(config)
     before = torch.get_rng_state()
     way_to_read(family, config, "text")
