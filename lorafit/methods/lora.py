@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt
 from typing_extensions import override
 
 from lorafit.methods.base import Method, train_only
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from lorafit.models import Model, TrainedSet
+
+_OneOrSeveral = BeforeValidator(
+    lambda value: (value,) if isinstance(value, str) else value, json_schema_input_type=str | tuple[str, ...]
+)
 
 
 class LoRA(Method):
@@ -31,9 +35,9 @@ class LoRA(Method):
     """Scale of the update: B A is multiplied by alpha / r."""
     dropout: Probability = 0.0
     """Dropout on the input of A, as a probability."""
-    targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("query", "value")
+    targets: Annotated[tuple[str, ...], Field(min_length=1), _OneOrSeveral] = ("query", "value")
     """Which matrices get an adapter: query, key, value, output, up, down, or patterns of module names such as
-    "attn.c_*". Each must match."""
+    "attn.c_*"; "all-linear" stands for every linear layer of the blocks. Each must match."""
     init: Literal["loralib", "paper-gpt2", "gaussian"] = "loralib"
     """Initial values. loralib: A kaiming-uniform, B zero; gaussian: A from N(0, 0.02), B zero; paper-gpt2: A and B from
     N(0, 0.02), as the archived code of the paper's GPT-2 runs does, so that training does not start at the base."""
