@@ -21,6 +21,7 @@ from lorafit.objectives.restored import RestoredAdapter
 from lorafit.recipe import EvalSection, assignment
 from lorafit.run.events import Event, Note, Report
 from lorafit.run.options import Resume, TrainOptions
+from lorafit.run.pins import pins
 from lorafit.run.plan import load_plan
 from lorafit.run.stop import StopRequest
 from lorafit.run.train import TrainResult
@@ -158,6 +159,7 @@ def train(
     name_or_path = recipe if isinstance(recipe, str) else Path(recipe)
     chosen = [assignment(name, value) for name, value in (overrides or {}).items()]
     with StopRequest() as stop, open_process_group(stop) as group:
+        chosen += group.leader_first(lambda: pins(name_or_path, chosen, _path(output)))
         plan = group.leader_first(lambda: load_plan(name_or_path, chosen))
         options = TrainOptions(resume)
         return train_plan(plan, _path(output), report or log_notes, options, group)

@@ -91,6 +91,8 @@ def train(
     chosen += [parse_length("--extend", extend)] if extend is not None else []
     options = TrainOptions(resume, extend is not None)
     with stoppable(time_limit, distributed=True) as group:
+        if not dry_run:
+            chosen += group.leader_first(lambda: _pins(recipe, chosen, seed, seeds, output))
         plans = group.leader_first(lambda: _plans(recipe, chosen, seed, seeds))
         plan = next(iter(plans.values()))
         display = Display(json=json, log_every=plan.recipe.train.log_every, quiet=not group.is_leader)
@@ -113,6 +115,16 @@ def train(
         missing = any(missing_by_name(plan.recipe.eval.metrics, each.scores) for each in results)
         if group.on_leader(lambda: missing):
             raise typer.Exit(3)
+
+
+def _pins(
+    recipe: str, overrides: list[str], seed: int | None, seeds: str | None, output: Path | None
+) -> list[str]:
+    """What pins the data on the hub. A dry run fetches nothing, and so it has none."""
+    from lorafit.run.pins import pins
+
+    with_seed = [*overrides, *([f"train.seed={seed}"] if seed is not None else [])]
+    return pins(recipe, with_seed, output, parse_seeds("--seeds", seeds) if seeds is not None else ())
 
 
 def _plans(recipe: str, overrides: list[str], seed: int | None, seeds: str | None) -> dict[int, Plan]:

@@ -143,7 +143,9 @@ class CachedSet:
             try:
                 table = datasets.Dataset.from_file(str(path))
             except (OSError, ValueError) as error:
-                raise DataError(f"{path}: cannot be read: {error}", Advice("delete it and fetch again")) from None
+                raise DataError(
+                    f"{path}: cannot be read: {error}", Advice("delete it and fetch again")
+                ) from None
             classes = {
                 name: feature
                 for name, feature in table.features.items()
@@ -151,7 +153,9 @@ class CachedSet:
             }
             for fields in table:
                 number += 1
-                yield RawRow(number, {name: _cell(value, classes.get(name)) for name, value in fields.items()})
+                yield RawRow(
+                    number, {name: _cell(value, classes.get(name)) for name, value in fields.items()}
+                )
         if number != self.splits[split]:
             fault = f"{self.folder}: {number:,} rows of the {split} split, expected {self.splits[split]:,}"
             raise DataError(fault, Advice("delete it and fetch again"))
@@ -243,8 +247,11 @@ def hub_splits(data: DataSection) -> dict[Split, RowSource]:
         )
         for split, names in known.files().items()
     }
-    none = Missing(f"{data.hub}: has no split 'train'", (SetKey("data.train", note="to a split that it has"),))
-    return {"train": none} | sources
+    none = Missing(
+        f"{data.hub}: has no split 'train'", (SetKey("data.train", note="to a split that it has"),)
+    )
+    sources.setdefault("train", none)
+    return sources
 
 
 def _folders(hub_id: str, commit: str) -> dict[str, CachedSet]:

@@ -19,6 +19,7 @@ from lorafit.errors import DataError, SetKey
 from lorafit.files import local_path
 from lorafit.recipe import SPLITS, DataSection, Split
 
+
 class Layout(Protocol):
     """How the splits of a data set lie in a folder, and where they are if a recipe names no place."""
 
@@ -61,8 +62,8 @@ def own_files(root: Path) -> dict[Split, Path]:
 def row_sources(data: DataSection, layout: Layout, key: Callable[[RawRow], str]) -> dict[Split, RowSource]:
     """The source of every split that `data` has a place for; `key` tells which rows a share keeps together.
 
-    Raises DataError for a folder in which two files could be meant, and for a file that is named twice. A folder or file that is not there is an error when
-    its rows are asked for.
+    Raises DataError for a folder in which two files could be meant, and for a file that is named twice. A folder or
+    file that is not there is an error when its rows are asked for.
     """
     sources = _places(data, layout)
     if data.rename:

@@ -77,7 +77,8 @@ class DataSection(Section):
     split there, or several; without it, the split of that name."""
     valid: str | Names | Share | None = None
     """File or files of the validation rows, as for `train`. A number between 0 and 1: that share of the training rows,
-    chosen by a hash of the prompt or text, so that rows with one prompt stay together and further rows move no other."""
+    chosen by a hash of the prompt or text, so that rows with one prompt stay together and further rows move no
+    other."""
     test: str | Names | Share | None = None
     """File or files of the test rows, or another share of the training rows, as for `valid`."""
     weights: tuple[Weight, ...] | None = None
@@ -119,7 +120,9 @@ class DataSection(Section):
     def _places_go_together(self) -> DataSection:
         for split, names in self.files().items():
             if len(set(names)) < len(names):
-                raise ValueError(f"'{split}' names the same twice; 'weights' say how often the rows of a file come")
+                raise ValueError(
+                    f"'{split}' names the same twice; 'weights' say how often the rows of a file come"
+                )
         num_files = len(self.files().get("train", ()))
         if self.weights is not None and (not self.weights or len(self.weights) != num_files):
             raise ValueError(f"'weights' has {len(self.weights)} numbers, and 'train' {num_files} files")
@@ -159,8 +162,8 @@ class TrainSection(Section):
     batch_size: PositiveInt | None = 8
     """Examples per optimizer step, over all processes and micro-batches together."""
     batch_tokens: PositiveInt | None = None
-    """Tokens per optimizer step in place of `batch_size`: as many examples as have no more together, in the order of the
-    epoch; a longer one has a step of its own. The number of steps follows from the lengths of the rows."""
+    """Tokens per optimizer step in place of `batch_size`: as many examples as have no more together, in the order of
+    the epoch; a longer one has a step of its own. The number of steps follows from the lengths of the rows."""
     micro_batch_size: PositiveInt | None = None
     """Examples held in memory at once; the result does not depend on it. Without it: all of a step."""
     learning_rate: PositiveFloat
@@ -225,7 +228,9 @@ class TrainSection(Section):
         if self.batch_tokens is None and self.batch_size is None:
             raise ValueError("needs 'batch_size' or 'batch_tokens'")
         if self.batch_tokens is not None and self.last_batch != "short":
-            raise ValueError("'last_batch' is about a number of examples, and 'batch_tokens' counts tokens; drop one")
+            raise ValueError(
+                "'last_batch' is about a number of examples, and 'batch_tokens' counts tokens; drop one"
+            )
         if self.micro_batch_size and self.batch_size and self.micro_batch_size > self.batch_size:
             raise ValueError(
                 f"'micro_batch_size' ({self.micro_batch_size}) is larger than 'batch_size' ({self.batch_size})"

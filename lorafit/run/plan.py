@@ -11,15 +11,17 @@ from pathlib import Path
 from transformers import PretrainedConfig
 
 from lorafit.data import Split
-from lorafit.data.batches import num_batches
+from lorafit.data.hub import pinned
+from lorafit.data.order import Order
 from lorafit.errors import Advice, RecipeError, SetKey
 from lorafit.methods import Method
 from lorafit.models import FAMILIES, Family, Model, family_of, load_config, skeleton
 from lorafit.objectives import AnyObjective, BaseFacts, Settings, objective_for
 from lorafit.recipe import TrainSection
+from lorafit.run.order import plan_order
 from lorafit.run.recipes import Recipe, open_recipe
 from lorafit.run.warm_start import plan_warm_start
-from lorafit.tasks import PRESETS, Rows, Task, load_rows
+from lorafit.tasks import Rows, Task, load_rows
 from lorafit.training import Schedule, check_shardable, count_steps, count_warmup
 
 
@@ -51,8 +53,10 @@ class Plan:
     num_head: int
     num_total: int
     num_train_rows: int
+    rows_per_epoch: int  # as data.weights say
     rows_known: bool  # counted in the file; else the size of the original data
     schedule: Schedule
+    steps_known: bool  # else estimated, since they depend on lengths in tokens, and the tokenizer is not here
     notes: tuple[str, ...] = ()
 
 
@@ -67,9 +71,10 @@ def make_plan(recipe: Recipe) -> Plan:
     Raises RecipeError where parts of the recipe do not fit each other, NotFoundError where the base's config or
     a file of training rows is missing, DataError where rows are malformed.
     """
-    rows, method = load_rows(recipe.task, recipe.data), recipe.method
+    data = pinned(recipe.data) or recipe.data
+    rows, method = load_rows(recipe.task, data), recipe.method
     task = rows.task
-    recipe = recipe.model_copy(update={"task": task})
+    recipe = recipe.model_copy(update={"task": task, "data": data})
     task.find_metrics(recipe.eval.metrics)  # an unknown name is an error before anything begins
     config = load_config(
         recipe.model.base,
@@ -93,8 +98,7 @@ def make_plan(recipe: Recipe) -> Plan:
     method.finish(shape)
     saved = shape.trained()
     num_head = sum(p.numel() for name, p in saved.items() if name in head)
-    counted = rows.num_train_rows()
-    num_rows = PRESETS[task.name].size.num_train_rows if counted is None else counted
+    order, steps_known = plan_order(recipe, rows, objective)
     return Plan(
         recipe=recipe,
         method=method,
@@ -108,23 +112,28 @@ def make_plan(recipe: Recipe) -> Plan:
         num_dropped=sum(p.numel() for name, p in training.items() if name not in saved),
         num_head=num_head,
         num_total=num_base,
-        num_train_rows=num_rows,
-        rows_known=counted is not None,
-        schedule=make_schedule(recipe.train, num_rows),
+        num_train_rows=order.mix.num_examples,
+        rows_per_epoch=order.mix.epoch_size,
+        rows_known=rows.num_train_rows() is not None,
+        schedule=make_schedule(recipe.train, order),
+        steps_known=steps_known,
         notes=(*rows.notes, *([start] if start else [])),
     )
 
 
-def make_schedule(train: TrainSection, num_train_rows: int) -> Schedule:
-    """Steps, warm-up and peak for a number of training rows."""
-    steps_per_epoch = num_batches(num_train_rows, train.batch_size, train.last_batch)
+def make_schedule(train: TrainSection, order: Order) -> Schedule:
+    """Steps, warm-up and peak for the order of the training rows."""
+    steps_per_epoch = order.steps_per_epoch
     if steps_per_epoch == 0:
         raise RecipeError(
-            f"[train] batch_size: {train.batch_size} is more than the {num_train_rows} training rows, and last_batch "
-            f"is 'drop', so there is no batch",
+            f"[train] batch_size: {train.batch_size} is more than the {order.mix.epoch_size} training rows, and "
+            f"last_batch is 'drop', so there is no batch",
             SetKey("train.batch_size", note="lower"),
         )
-    num_steps = count_steps(steps_per_epoch, train.epochs, train.max_steps)
+    if steps_per_epoch is not None or train.epochs is None:
+        num_steps = count_steps(steps_per_epoch or 1, train.epochs, train.max_steps)
+    else:
+        num_steps = order.num_steps(train.epochs, train.max_steps)
     return Schedule(
         num_steps, count_warmup(num_steps, train.warmup_steps, train.warmup_ratio), train.learning_rate
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from lorafit.adapters import AdapterCard, read_adapter
 from lorafit.adapters.fingerprint import NUM_INPUTS, answers
 from lorafit.adapters.restore import load_tensors
 from lorafit.data import Split
-from lorafit.data.batches import epoch_order
+from lorafit.data.order import Order
 from lorafit.errors import DataError, LorafitError, NotFoundError, SetKey
 from lorafit.files import local_path
 from lorafit.lora import Draws, draw_from
@@ -23,6 +23,7 @@ from lorafit.models.placement import Placement
 from lorafit.objectives import AnyObjective
 from lorafit.recipe import Recipe, TrainSection
 from lorafit.run.events import Note, Report
+from lorafit.run.order import make_order
 from lorafit.run.plan import Plan
 from lorafit.run.provenance import adapter_card
 from lorafit.run.warm_start import warm_start
@@ -57,6 +58,7 @@ class LoadedBase:
     objective: AnyObjective
     rows: Mapping[Split, Sequence[Any]]
     train: Sequence[Any]
+    order: Order
     valid_rows: Sequence[Any]
     valid: Sequence[Any]
     card: AdapterCard  # of the adapter that will be trained
@@ -103,6 +105,7 @@ def load(plan: Plan, report: Report) -> LoadedBase:
         objective,
         rows,
         train.examples,
+        make_order(recipe, plan.rows, objective, encoder, train.examples),
         valid_rows,
         valid,
         adapter_card(recipe, plan.method, plan.task, plan.rows.identities()),
@@ -131,33 +134,13 @@ def attach(
         trained,
         AdamW(groups, lr=section.learning_rate, betas=betas, eps=section.adam_epsilon),
         schedule,
-        Steps(_order(base, section), base.train, schedule.num_steps),
+        Steps(base.order.batches, base.train, schedule.num_steps),
         Position(micro_batch_size=section.micro_batch_size, oom_retries=section.max_oom_retries),
         section.max_grad_norm,
         section.label_smoothing,
         draws,
     )
     return Session(base, method, member, group)
-
-
-def _order(base: LoadedBase, section: TrainSection) -> Callable[[int], list[list[int]]]:
-    """Epoch -> the example indices of each of its steps."""
-    lengths = None
-    if section.batch_order == "bucketed":
-        lengths = [base.objective.length(example) for example in base.train]
-
-    def order(epoch: int) -> list[list[int]]:
-        return epoch_order(
-            len(base.train),
-            section.batch_size,
-            seed=section.seed,
-            epoch=epoch,
-            shuffle=section.shuffle,
-            last_batch=section.last_batch,
-            lengths=lengths,
-        )
-
-    return order
 
 
 def take_start(session: Session, section: TrainSection) -> list[str]:

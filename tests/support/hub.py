@@ -8,8 +8,11 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+import pytest
 
 Files = Mapping[str, bytes]
 """The files of one commit, by their paths."""
@@ -47,46 +50,41 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        self._answer_by_path(b"")
+        self._answer_by_path()
 
     def do_HEAD(self) -> None:
-        self._answer_by_path(b"")
+        self._answer_by_path()
 
-    def do_POST(self) -> None:
-        self._answer_by_path(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
-
-    def _answer_by_path(self, body: bytes) -> None:
+    def _answer_by_path(self) -> None:
         path = unquote(urlsplit(self.path).path)
         self.server.requests.append(f"{self.command} {path}")
         parts = path.strip("/").split("/")
         is_api = parts[0] == "api"
         if parts[is_api] != "datasets":
-            return self._missing("EntryNotFound")
+            self._missing("EntryNotFound")
+            return
         hub_id, rest = "/".join(parts[1 + is_api : 3 + is_api]), parts[3 + is_api :]
         what, revision = (rest[0], rest[1]) if rest else ("revision", "main")
         if hub_id not in self.server.commits:
-            return self._missing("RepoNotFound")
+            self._missing("RepoNotFound")
+            return
         found = self.server.resolve(hub_id, revision)
         if found is None:
-            return self._missing("RevisionNotFound")
+            self._missing("RevisionNotFound")
+            return
         commit, files = found
         if what == "resolve":
-            return self._file(commit, files.get("/".join(rest[2:])))
-        if what == "revision":
+            self._file(commit, files.get("/".join(rest[2:])))
+        elif what == "revision":
             siblings = [{"rfilename": name} for name in files]
-            return self._json({"id": hub_id, "sha": commit, "siblings": siblings, "private": False, "tags": []})
-        entries = [{"type": "file", "path": n, "size": len(d), "oid": _oid(d)} for n, d in files.items()]
-        folders = {name.rpartition("/")[0] for name in files if "/" in name}
-        entries += [{"type": "directory", "path": folder, "oid": _oid(folder.encode())} for folder in folders]
-        if what == "paths-info":
-            asked = _paths(body)
-            return self._json([entry for entry in entries if entry["path"] in asked])
-        prefix = "/".join(rest[2:])
-        return self._json([e for e in entries if str(e["path"]).startswith(f"{prefix}/" if prefix else "")])
+            self._json({"id": hub_id, "sha": commit, "siblings": siblings, "private": False, "tags": []})
+        else:
+            self._json(_entries(files, "/".join(rest[2:])))
 
     def _file(self, commit: str, data: bytes | None) -> None:
         if data is None:
-            return self._missing("EntryNotFound", commit)
+            self._missing("EntryNotFound", commit)
+            return
         self._send(200, data, {"X-Repo-Commit": commit, "ETag": f'"{_oid(data)}"'})
 
     def _missing(self, code: str, commit: str = "") -> None:
@@ -112,13 +110,12 @@ def _oid(data: bytes) -> str:
     return hashlib.sha1(data).hexdigest()
 
 
-def _paths(body: bytes) -> list[str]:
-    try:
-        return list(json.loads(body)["paths"])
-    except ValueError:
-        from urllib.parse import parse_qs
-
-        return parse_qs(body.decode())["paths"]
+def _entries(files: Files, folder: str) -> list[dict[str, Any]]:
+    """Files and folders in a folder."""
+    found = [{"type": "file", "path": n, "size": len(data), "oid": _oid(data)} for n, data in files.items()]
+    folders = {name.rpartition("/")[0] for name in files if "/" in name}
+    found += [{"type": "directory", "path": name, "oid": _oid(name.encode())} for name in folders]
+    return [entry for entry in found if str(entry["path"]).startswith(f"{folder}/" if folder else "")]
 
 
 @contextmanager
@@ -133,3 +130,32 @@ def open_hub() -> Iterator[Hub]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def use_hub(hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process reach the hub, with a cache of its own."""
+    import datasets.config
+    from huggingface_hub import constants
+
+    template = hub.address + "/{repo_id}/resolve/{revision}/{filename}"
+    go_offline(monkeypatch, offline=False)
+    for name, value in {
+        "ENDPOINT": hub.address,
+        "HUGGINGFACE_CO_URL_TEMPLATE": template,
+        "HF_HOME": str(cache),
+        "HF_HUB_CACHE": str(cache / "hub"),
+        "HF_HUB_DISABLE_XET": True,
+    }.items():
+        monkeypatch.setattr(constants, name, value)
+    for name, value in {"HF_ENDPOINT": hub.address, "HF_DATASETS_CACHE": str(cache / "datasets")}.items():
+        monkeypatch.setattr(datasets.config, name, value)
+        monkeypatch.setenv(name, value)
+
+
+def go_offline(monkeypatch: pytest.MonkeyPatch, *, offline: bool = True) -> None:
+    """Let this process know that there is no network, or that there is."""
+    import datasets.config
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", offline)
