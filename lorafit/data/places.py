@@ -92,12 +92,12 @@ def _places(data: DataSection, layout: Layout) -> dict[Split, RowSource]:
 
 def _named(split: Split, names: Sequence[str], file_format: FileFormat) -> RowSource:
     paths = [local_path(name) for name in names]
-    if missing := [str(path) for path in paths if not path.is_file()]:
-        return Missing(f"{', '.join(missing)}: no such file (data.{split})")
     if len(set(paths)) < len(paths):
         twice = next(path for path in paths if paths.count(path) > 1)
         weights = SetKey("data.weights", note="how often the rows of each file come")
         raise DataError(f"[data] {split}: {twice} is named twice", weights)
+    if missing := [str(path) for path in paths if not path.is_file()]:
+        return Missing(f"{', '.join(missing)}: no such file (data.{split})")
     return Files(dict.fromkeys(paths, ""), file_format)
 
 

@@ -95,7 +95,9 @@ def test_splits_by_name(hub: Hub) -> None:
     assert (known.train, known.valid, known.test) == (("train", "validation"), 0.2, "test")
     files = [file.where for file in hub_splits(known)["train"].open()]
     assert files == ["me/splits/default/train", "me/splits/default/validation"]
-    with pytest.raises(RecipeError, match=r"\[data\] train: me/splits: no split 'trian'; did you mean 'train'"):
+    with pytest.raises(
+        RecipeError, match=r"\[data\] train: me/splits: no split 'trian'; did you mean 'train'"
+    ):
         pinned(asked.model_copy(update={"train": "trian"}))
 
 
@@ -115,7 +117,11 @@ configs:
   data_files: [{split: train, path: large.jsonl}]
 ---
 """
-    files = {"README.md": card.encode(), "small.jsonl": jsonl({"a": 1}), "large.jsonl": jsonl({"a": 1}, {"a": 2})}
+    files = {
+        "README.md": card.encode(),
+        "small.jsonl": jsonl({"a": 1}),
+        "large.jsonl": jsonl({"a": 1}, {"a": 2}),
+    }
     hub.commit("me/configs", files)
     with pytest.raises(DataError, match=r"me/configs: .*'small', 'large'.*data\.hub_config"):
         fetched(DataSection(hub="me/configs"))
