@@ -14,13 +14,14 @@ from lorafit.data import Split
 from lorafit.data.hub import pinned
 from lorafit.data.order import Order
 from lorafit.errors import Advice, RecipeError, SetKey
+from lorafit.files import local_path
 from lorafit.methods import Method
 from lorafit.models import FAMILIES, Family, Model, family_of, load_config, skeleton
 from lorafit.objectives import AnyObjective, BaseFacts, Settings, objective_for
 from lorafit.recipe import TrainSection
 from lorafit.run.order import plan_order
 from lorafit.run.recipes import Recipe, open_recipe
-from lorafit.run.warm_start import plan_warm_start
+from lorafit.run.warm_start import plan_warm_start, read_start
 from lorafit.tasks import Rows, Task, load_rows
 from lorafit.training import Schedule, check_shardable, count_steps, count_warmup
 
@@ -92,6 +93,8 @@ def make_plan(recipe: Recipe) -> Plan:
     head = {name for name, _ in shape.head_parameters()}
     method.attach(shape)
     start = plan_warm_start(method, shape)
+    if recipe.train.init_from is not None and local_path(recipe.train.init_from).is_dir():
+        read_start(recipe.train.init_from, method)
     if recipe.train.parallel == "fsdp":
         check_shardable(shape.net)
     parameters, training = _groups(shape), shape.trained()

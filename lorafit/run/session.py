@@ -9,13 +9,12 @@ from typing import Any
 import torch
 from huggingface_hub import constants
 
-from lorafit.adapters import AdapterCard, read_adapter
+from lorafit.adapters import AdapterCard
 from lorafit.adapters.fingerprint import NUM_INPUTS, answers
 from lorafit.adapters.restore import load_tensors
 from lorafit.data import Split
 from lorafit.data.order import Order
 from lorafit.errors import DataError, LorafitError, NotFoundError, SetKey
-from lorafit.files import local_path
 from lorafit.lora import Draws, draw_from
 from lorafit.methods import Method
 from lorafit.models import Model, load_base, load_config, missing_files
@@ -26,7 +25,7 @@ from lorafit.run.events import Note, Report
 from lorafit.run.order import make_order
 from lorafit.run.plan import Plan
 from lorafit.run.provenance import adapter_card
-from lorafit.run.warm_start import warm_start
+from lorafit.run.warm_start import read_start, warm_start
 from lorafit.tasks import Rows, Task
 from lorafit.training import (
     AdamW,
@@ -150,7 +149,7 @@ def take_start(session: Session, section: TrainSection) -> list[str]:
     """
     model, group = session.base.model, session.group
     if section.init_from is not None:
-        load_tensors(read_adapter(local_path(section.init_from)), model)
+        load_tensors(read_start(section.init_from, session.method), model)
     notes = warm_start(session.method, model, session.base.card.base)
     group.broadcast_tensors(session.member.parameters)
     return notes

@@ -10,14 +10,16 @@ from typing import Any
 
 import pytest
 
-from lorafit.errors import InterruptedRunError, RecipeError
-from lorafit.run.plan import load_plan
+from lorafit.data import TextRow
+from lorafit.errors import InterruptedRunError, LorafitError, RecipeError
+from lorafit.run.options import TrainOptions
+from lorafit.run.plan import Plan, load_plan
+from lorafit.run.train import train
 from lorafit.training import ProcessGroup
 from tests.conftest import CONTEXTS, e2e_sentence
 from tests.run.conftest import Runner, assert_equal_runs
 from tests.support.stops import StopAt
 
-MakeRunner = Callable[..., Runner]
 RESULTS = ("step", "validation", "score", "finished")
 
 
@@ -59,14 +61,11 @@ class Mixed(Runner):
         super().__init__(path, path, folder, {})
         self.path = path
 
-    def plan(self) -> Any:
+    def plan(self) -> Plan:
         return load_plan(self.path, [])
 
-    def __call__(self, options: Any = None, group: ProcessGroup | None = None, **more: Any) -> Any:
-        from lorafit.run.options import TrainOptions
-        from lorafit.run.train import train
-
-        return train(self.plan(), self.folder, self.note, options or TrainOptions(), group or ProcessGroup())
+    def train(self, group: ProcessGroup | None = None) -> None:
+        train(self.plan(), self.folder, self.note, TrainOptions(), group or ProcessGroup())
 
 
 SHARE = "test = 0.2\n"
@@ -86,11 +85,11 @@ def test_a_run_that_was_cut_off_ends_the_same_and_as_it_was_planned(
 ) -> None:
     path = recipe(tmp_path, gpt2_base, files, data, keys)
     whole, cut = Mixed(path, tmp_path / "whole"), Mixed(path, tmp_path / "cut")
-    whole()
+    whole.train()
     for looks in (3, 6):
         with pytest.raises(InterruptedRunError):
-            cut(group=ProcessGroup(StopAt(looks)))
-    cut()
+            cut.train(ProcessGroup(StopAt(looks)))
+    cut.train()
     assert_equal_runs(cut, whole, RESULTS)
     steps = whole.events("step")
     plan = whole.plan()
@@ -109,7 +108,7 @@ def test_files_count_one_after_the_other_and_shares_are_taken_of_all(
     plan = load_plan(recipe(tmp_path, gpt2_base, files), [])
     assert (plan.rows.sizes("train"), plan.num_train_rows, plan.rows_per_epoch) == ([10, 4], 14, 14)
     shared = load_plan(recipe(tmp_path, gpt2_base, files, "valid = 0.4"), [])
-    valid = [row.prompt for row in shared.rows.rows("valid")]
+    valid = [row.prompt for row in shared.rows.rows("valid") if isinstance(row, TextRow)]
     assert set(valid) & set(CONTEXTS[10:14])
     assert set(valid) & set(CONTEXTS[:10])
     assert len(valid) + shared.num_train_rows == 14
@@ -117,10 +116,10 @@ def test_files_count_one_after_the_other_and_shares_are_taken_of_all(
 
 def test_identity_covers_files_and_weights(gpt2_base: Path, files: list[str], tmp_path: Path) -> None:
     run = Mixed(recipe(tmp_path, gpt2_base, files, WEIGHTS), tmp_path / "run")
-    run()
+    run.train()
     recipe(tmp_path, gpt2_base, files, SHARE + "weights = [3, 0.5]")
     with pytest.raises(RecipeError, match=r"data\.weights: \(2\.0, 0\.5\) -> \(3\.0, 0\.5\)"):
-        run()
+        run.train()
     plans = [load_plan(recipe(tmp_path, gpt2_base, order), []) for order in (files, files[::-1])]
     assert plans[0].rows.identity("train") != plans[1].rows.identity("train")
 
@@ -157,7 +156,5 @@ def test_without_the_tokenizer_steps_are_estimated_and_it_is_said(
 def test_what_does_not_go_together(
     gpt2_base: Path, tmp_path: Path, files: list[str], data: str, train: str, message: str
 ) -> None:
-    from lorafit.errors import LorafitError
-
     with pytest.raises(LorafitError, match=message):
         load_plan(recipe(tmp_path, gpt2_base, files, data, train), [])

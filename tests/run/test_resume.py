@@ -164,7 +164,7 @@ def test_training_goes_on_from_an_imported_adapter_where_that_one_stands(
         target_modules=["c_attn"], r=4, lora_alpha=12, fan_in_fan_out=True, init_lora_weights=False
     )
     theirs = get_peft_model(AutoModelForCausalLM.from_pretrained(gpt2_base), config).eval()
-    theirs.save_pretrained(folder)
+    theirs.save_pretrained(str(folder))
     import_adapter(folder, tmp_path / "adapter", "peft", str(gpt2_base), ImportOptions())
     rows = [{"text": "name : Zizzi", "more": f"Zizzi serves {food} food"} for food in ("French", "Italian")]
     data = tmp_path / "rows.jsonl"
@@ -172,11 +172,13 @@ def test_training_goes_on_from_an_imported_adapter_where_that_one_stands(
     recipe = tmp_path / "mine.toml"
     recipe.write_text(f"""
 model = {{ base = "{gpt2_base}", dropout = 0.0 }}
-method = {{ name = "lora", r = 4, alpha = 12, targets = ["query", "key", "value"] }}
+method = {{ name = "lora", r = 4, alpha = 12, targets = "c_attn" }}
 task = {{ name = "generation", prompt = "text", completion = "more" }}
 data = {{ train = "{data}" }}
 train = {{ max_steps = 1, batch_size = 2, learning_rate = 1e-9, log_every = 1, init_from = "{tmp_path}/adapter" }}
 """)
+    with pytest.raises(RecipeError, match=r"\[train\] init_from: .* has alpha = 12, and this recipe 16"):
+        load_plan(recipe, ["method.alpha=16"])
     plan = load_plan(recipe, [])
     train(plan, tmp_path / "run", lambda _: None, TrainOptions(), ProcessGroup())
     events = map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
