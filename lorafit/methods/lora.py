@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
     from lorafit.models import Model, TrainedSet
 
+_Patterns = Annotated[tuple[str, ...], Field(min_length=1)]
 _OneOrSeveral = BeforeValidator(
-    lambda value: (value,) if isinstance(value, str) else value, json_schema_input_type=str | tuple[str, ...]
+    lambda value: (value,) if isinstance(value, str) else value, json_schema_input_type=str | _Patterns
 )
 
 
@@ -35,7 +36,7 @@ class LoRA(Method):
     """Scale of the update: B A is multiplied by alpha / r."""
     dropout: Probability = 0.0
     """Dropout on the input of A, as a probability."""
-    targets: Annotated[tuple[str, ...], Field(min_length=1), _OneOrSeveral] = ("query", "value")
+    targets: Annotated[_Patterns, _OneOrSeveral] = ("query", "value")
     """Which matrices get an adapter: query, key, value, output, up, down, or patterns of module names such as
     "attn.c_*"; "all-linear" stands for every linear layer of the blocks. Each must match."""
     init: Literal["loralib", "paper-gpt2", "gaussian"] = "loralib"
