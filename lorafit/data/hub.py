@@ -16,7 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from huggingface_hub import constants
-from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HFValidationError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 
 from lorafit.data.rows import RawRow
 from lorafit.data.sources import Missing, RowFile, RowSource
@@ -66,7 +71,8 @@ class HubSet:
         datasets.disable_progress_bars()
         try:
             commit = str(HfApi().dataset_info(self.hub_id, revision=self.revision).sha)
-            builder = datasets.load_dataset_builder(self.hub_id, self.config, revision=commit)
+            name = f"hf://datasets/{self.hub_id}"  # and not a folder that happens to be called so
+            builder = datasets.load_dataset_builder(name, self.config, revision=commit)
             if builder.hash == commit:  # and not another copy, which it takes when the hub is lost on the way
                 builder.download_and_prepare()
         except ValueError as error:
@@ -90,14 +96,16 @@ class HubSet:
         why = type(error).__name__
         if constants.HF_HUB_OFFLINE:
             why = "HF_HUB_OFFLINE is set"
+        elif isinstance(error, GatedRepoError):
+            why = "access must be asked for on its page"
         elif isinstance(error, RepositoryNotFoundError | RevisionNotFoundError):
-            why = "there is none of that name"
+            why = "there is none of that name, or it is private"
         at = f" at {self.revision}" if self.revision and not _COMMIT.fullmatch(self.revision) else ""
         return NotFoundError(
             f"{self.hub_id}{f'/{self.config}' if self.config else ''}{at}: not in the Hugging Face cache, and the hub "
             f"gave none ({why})",
             Advice("check the name and the network"),
-            *_LOCAL,
+            RunCommand("lorafit fetch RECIPE", "fills the cache, where there is a network"),
         )
 
     def _commit(self) -> str | None:
@@ -191,7 +199,10 @@ class HubRows:
 
     def _rows(self, split: str) -> Iterator[RawRow]:
         """Raises NotFoundError when neither the hub nor its cache has them."""
-        found = self._set.cached() or self._set.fetch()
+        try:
+            found = self._set.cached() or self._set.fetch()
+        except NotFoundError as error:
+            raise NotFoundError(error.message, *error.remedies, *_LOCAL) from error
         yield from found.rows(split, names_of_classes=self.names_of_classes)
 
 
@@ -238,7 +249,7 @@ def hub_splits(data: DataSection) -> dict[Split, RowSource]:
             ("train", *data.files()),
             Missing(
                 f"{data.hub}: not in the Hugging Face cache (data.hub)",
-                (RunCommand("lorafit fetch RECIPE", "needs the network"), *_LOCAL),
+                (RunCommand("lorafit fetch RECIPE", "needs the network"),),
             ),
         )
     sources: dict[Split, RowSource] = {

@@ -79,6 +79,16 @@ class Order:
         return section.batch_size is None or section.batch_order == "bucketed"
 
     @property
+    def notes(self) -> list[str]:
+        """What is to be said of steps that hold more than they should."""
+        budget = self.section.batch_tokens
+        num_longer = sum(length > budget for length in self.lengths) if budget is not None else 0
+        if not num_longer:
+            return []
+        what = f"{num_longer:,} of {len(self.lengths):,} training examples have more than {budget:,} tokens"
+        return [f"{what} (train.batch_tokens); each is a step of its own"]
+
+    @property
     def steps_per_epoch(self) -> int | None:
         """Where it is the same in each; None where batches are counted in tokens."""
         if self.section.batch_size is None:

@@ -48,6 +48,11 @@ SYNONYMS = {
     "label_column": "label",
     "target": "completion",
     "response": "completion",
+    "dataset": "hub",
+    "dataset_name": "hub",
+    "dataset_config": "hub_config",
+    "revision": "hub_revision",
+    "max_tokens": "batch_tokens",
 }
 
 # Keys that say how the work is done and not what comes out: a run may be resumed with other values of these.

@@ -120,7 +120,7 @@ def make_plan(recipe: Recipe) -> Plan:
         rows_known=rows.num_train_rows() is not None,
         schedule=make_schedule(recipe.train, order),
         steps_known=steps_known,
-        notes=(*rows.notes, *([start] if start else [])),
+        notes=(*rows.notes, *order.notes, *([start] if start else [])),
     )
 
 

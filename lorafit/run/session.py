@@ -98,13 +98,16 @@ def load(plan: Plan, report: Report) -> LoadedBase:
         )
     valid_rows = objective.validation_rows(rows.get("valid", []))
     valid = encoder.encode(valid_rows).examples
+    order = make_order(recipe, plan.rows, objective, encoder, train.examples)
+    for note in order.notes:
+        report(Note(note))
     inputs = [objective.inputs(example) for example in (valid or train.examples)[:NUM_INPUTS]]
     return LoadedBase(
         model,
         objective,
         rows,
         train.examples,
-        make_order(recipe, plan.rows, objective, encoder, train.examples),
+        order,
         valid_rows,
         valid,
         adapter_card(recipe, plan.method, plan.task, plan.rows.identities()),

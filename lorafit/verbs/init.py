@@ -16,7 +16,7 @@ from lorafit.data.places import own_files
 from lorafit.data.readers import known_suffixes
 from lorafit.data.rows import Row
 from lorafit.data.sample import Sample, hub_sample, sample_rows
-from lorafit.errors import ChangeArgument, DataError, NotFoundError, RecipeError
+from lorafit.errors import Advice, ChangeArgument, DataError, NotFoundError, RecipeError
 from lorafit.files import local_path, write_text
 from lorafit.recipe import DataSection, DecodeSection, EvalSection
 from lorafit.run.recipes import Recipe, open_recipe
@@ -169,7 +169,11 @@ def _hub_place(data: Path) -> Place:
     looks_like_file = data.parent.is_dir() or hub_id.lower().endswith(tuple(known_suffixes()))
     if looks_like_file or not _HUB_ID.fullmatch(hub_id):
         raise NotFoundError(f"{data}: no such file or folder")
-    found = HubSet(hub_id).cached() or HubSet(hub_id).fetch()
+    try:
+        found = HubSet(hub_id).cached() or HubSet(hub_id).fetch()
+    except NotFoundError as error:
+        what = f"{data}: no such file or folder; as a data set of the hub: {error.what}"
+        raise NotFoundError(what, Advice("check the name and the network")) from None
     known = pinned(DataSection(hub=hub_id, hub_config=found.config, hub_revision=found.commit))
     splits = {} if known is None else {split: names[0] for split, names in known.files().items()}
     if "train" not in splits:

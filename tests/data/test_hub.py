@@ -149,8 +149,12 @@ dataset_info:
 @pytest.mark.parametrize(
     ("name", "revision", "message"),
     [
-        ("me/none", None, r"me/none: .*\(there is none of that name\); check the name and the network"),
-        ("me/there", "v9", r"me/there at v9: .*\(there is none of that name\)"),
+        (
+            "me/none",
+            None,
+            r"me/none: .*\(there is none of that name, or it is private\); check the name and the network",
+        ),
+        ("me/there", "v9", r"me/there at v9: .*\(there is none of that name, or it is private\)"),
         ("a b/c", None, "a b/c: no name of a data set on the hub"),
     ],
 )

@@ -102,6 +102,16 @@ def test_a_run_that_was_cut_off_ends_the_same_and_as_it_was_planned(
         assert plan.schedule.num_steps == 2 * -(-plan.rows_per_epoch // 4)
 
 
+def test_an_example_of_more_tokens_than_a_step_is_said(
+    gpt2_base: Path, files: list[str], tmp_path: Path
+) -> None:
+    plan = load_plan(recipe(tmp_path, gpt2_base, files, train="batch_tokens = 20"), [])
+    assert plan.schedule.num_steps == 2 * 14
+    assert plan.notes == (
+        "14 of 14 training examples have more than 20 tokens (train.batch_tokens); each is a step of its own",
+    )
+
+
 def test_files_count_one_after_the_other_and_shares_are_taken_of_all(
     gpt2_base: Path, files: list[str], tmp_path: Path
 ) -> None:
