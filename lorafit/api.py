@@ -21,8 +21,7 @@ from lorafit.objectives.restored import RestoredAdapter
 from lorafit.recipe import EvalSection, assignment
 from lorafit.run.events import Event, Note, Report
 from lorafit.run.options import Resume, TrainOptions
-from lorafit.run.pins import pins
-from lorafit.run.plan import load_plan
+from lorafit.run.plan import load_plan, pins
 from lorafit.run.stop import StopRequest
 from lorafit.run.train import TrainResult
 from lorafit.run.train import train as train_plan

@@ -121,7 +121,7 @@ def _pins(
     recipe: str, overrides: list[str], seed: int | None, seeds: str | None, output: Path | None
 ) -> list[str]:
     """What pins the data on the hub. A dry run fetches nothing, and so it has none."""
-    from lorafit.run.pins import pins
+    from lorafit.run.plan import pins
 
     with_seed = [*overrides, *([f"train.seed={seed}"] if seed is not None else [])]
     return pins(recipe, with_seed, output, parse_seeds("--seeds", seeds) if seeds is not None else ())

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from huggingface_hub import constants
 from transformers import PretrainedConfig
 
 from lorafit.data import Split
-from lorafit.data.hub import pinned
+from lorafit.data.hub import fetched, pinned
 from lorafit.data.order import Order
-from lorafit.errors import Advice, RecipeError, SetKey
+from lorafit.errors import Advice, LorafitError, NotFoundError, RecipeError, SetKey
 from lorafit.files import local_path
 from lorafit.methods import Method
 from lorafit.models import FAMILIES, Family, Model, family_of, load_config, skeleton
 from lorafit.objectives import AnyObjective, BaseFacts, Settings, objective_for
-from lorafit.recipe import TrainSection
-from lorafit.run.order import plan_order
+from lorafit.objectives.order import Ordering
+from lorafit.recipe import DataSection, TrainSection, assignment
+from lorafit.run.folder import RunFolder
 from lorafit.run.recipes import Recipe, open_recipe
 from lorafit.run.warm_start import plan_warm_start, read_start
 from lorafit.tasks import Rows, Task, load_rows
 from lorafit.training import Schedule, check_shardable, count_steps, count_warmup
+
+_MAIN = (None, constants.DEFAULT_REVISION)  # what a revision may be that a run has made a commit of
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,46 @@ class Plan:
     schedule: Schedule
     steps_known: bool  # else estimated, since they depend on lengths in tokens, and the tokenizer is not here
     notes: tuple[str, ...] = ()
+
+
+def pins(
+    name_or_path: str | Path, overrides: Sequence[str], output: Path | None, seeds: Sequence[int] = ()
+) -> list[str]:
+    """Overrides that say commit and configuration of `data.hub`, which is fetched where it is not here; mostly none.
+
+    With `seeds`, the runs of all of them read the same. Raises NotFoundError where the hub gives none.
+    """
+    recipe = open_recipe(name_or_path, overrides)
+    data = recipe.data
+    if data.hub is None:
+        return []
+    alone = RunFolder.of(recipe, output)
+    of_seeds = [(output or alone.path.parent) / f"seed-{seed}" for seed in seeds]
+    begun = _begun_with(data, map(RunFolder, of_seeds) if seeds else [alone])
+    try:
+        known = pinned(begun or data) or fetched(begun or data)
+    except NotFoundError:
+        if begun is None:
+            raise
+        known = begun  # a finished run can be shown without its rows
+    return [
+        assignment("data.hub_revision", known.hub_revision),
+        assignment("data.hub_config", known.hub_config),
+    ]
+
+
+def _begun_with(data: DataSection, folders: Iterable[RunFolder]) -> DataSection | None:
+    """`[data]` with the commit that the first of the runs began with; None where it means another data set."""
+    for folder in folders:
+        try:
+            kept = open_recipe(folder.recipe).data if folder.recipe.is_file() else None
+        except LorafitError:
+            continue  # whoever opens the folder says what is wrong with it
+        if kept is None or kept.hub != data.hub or data.hub_revision not in _MAIN:
+            continue
+        if data.hub_config in (None, kept.hub_config):
+            return data.model_copy(update={"hub_revision": kept.hub_revision, "hub_config": kept.hub_config})
+    return None
 
 
 def load_plan(name_or_path: str | Path, overrides: Sequence[str]) -> Plan:
@@ -101,7 +145,7 @@ def make_plan(recipe: Recipe) -> Plan:
     method.finish(shape)
     saved = shape.trained()
     num_head = sum(p.numel() for name, p in saved.items() if name in head)
-    order, steps_known = plan_order(recipe, rows, objective)
+    order, steps_known = Ordering(recipe.train, data, rows, objective).planned(recipe.model)
     return Plan(
         recipe=recipe,
         method=method,

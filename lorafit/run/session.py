@@ -20,9 +20,9 @@ from lorafit.methods import Method
 from lorafit.models import Model, load_base, load_config, missing_files
 from lorafit.models.placement import Placement
 from lorafit.objectives import AnyObjective
+from lorafit.objectives.order import Ordering
 from lorafit.recipe import Recipe, TrainSection
 from lorafit.run.events import Note, Report
-from lorafit.run.order import make_order
 from lorafit.run.plan import Plan
 from lorafit.run.provenance import adapter_card
 from lorafit.run.warm_start import read_start, warm_start
@@ -98,7 +98,7 @@ def load(plan: Plan, report: Report) -> LoadedBase:
         )
     valid_rows = objective.validation_rows(rows.get("valid", []))
     valid = encoder.encode(valid_rows).examples
-    order = make_order(recipe, plan.rows, objective, encoder, train.examples)
+    order = Ordering(recipe.train, recipe.data, plan.rows, objective).of(encoder, train.examples)
     for note in order.notes:
         report(Note(note))
     inputs = [objective.inputs(example) for example in (valid or train.examples)[:NUM_INPUTS]]
