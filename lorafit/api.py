@@ -14,7 +14,7 @@ from typing import Any
 
 from lorafit.adapters import BaseChoice
 from lorafit.data import Split
-from lorafit.errors import RecipeError
+from lorafit.errors import NotFoundError, RecipeError
 from lorafit.interop.writers import WRITERS
 from lorafit.models import Model
 from lorafit.objectives.restored import RestoredAdapter
@@ -22,8 +22,9 @@ from lorafit.recipe import EvalSection, assignment
 from lorafit.run.events import Event, Note, Report
 from lorafit.run.options import Resume, TrainOptions
 from lorafit.run.plan import load_plan, pins
+from lorafit.run.recipes import open_recipe
 from lorafit.run.stop import StopRequest
-from lorafit.run.train import TrainResult
+from lorafit.run.train import TrainResult, finished_without
 from lorafit.run.train import train as train_plan
 from lorafit.tasks import Task
 from lorafit.training import ProcessGroup, open_process_group
@@ -32,7 +33,7 @@ from lorafit.verbs.export import ExportResult
 from lorafit.verbs.export import export as export_adapter
 from lorafit.verbs.merge import MergeResult
 from lorafit.verbs.merge import merge as merge_adapter
-from lorafit.verbs.predict import Input, Sampling, predict_restored
+from lorafit.verbs.predict import Input, Sampling, predict_restored, report_notes
 
 __all__ = [
     "ExportResult",
@@ -97,9 +98,8 @@ class Predictor:
         """
         if isinstance(inputs, str | Mapping):
             raise RecipeError("inputs: must be a list of inputs, and this is one; put it into a list")
-        answers = dict(
-            predict_restored(self.restored, inputs, sampling or Sampling(), batch_size, ProcessGroup())
-        )
+        chosen, group = sampling or Sampling(), ProcessGroup()
+        answers = dict(predict_restored(self.restored, inputs, chosen, batch_size, self.report, group))
         return [answers[index] for index in range(len(inputs))]
 
     def evaluate(
@@ -132,7 +132,7 @@ def load(
     NotFoundError where the folder or the base is missing.
     """
     restored = RestoredAdapter.of(Path(folder), BaseChoice(base, force))
-    _ = restored.model  # loaded now, so that what is wrong is raised here
+    report_notes(restored, report or log_notes)  # loads it, so that what is wrong is raised here
     return Predictor(restored, report or log_notes)
 
 
@@ -142,25 +142,33 @@ def train(
     output: StrPath | None = None,
     report: Report | None = None,
     resume: Resume = "auto",
+    extend: bool = False,
+    show_anyway: bool = False,
 ) -> TrainResult:
     """Train a recipe file or shipped recipe, score it, and leave an adapter folder.
 
         run = lorafit.train("quickstart", {"train.seed": 2, "train.epochs": 1})
         run.scores["scores"], run.adapter
 
-    `overrides` sets keys of the recipe by "section.key"; None takes a key away, so that it has its default. `output`
-    is the run folder, by default runs/<recipe>/seed-<n>. `report` is told of every step, validation and note. The same
+    `overrides` sets keys of the recipe by "section.key"; None takes a key away, so that it has its default. `output` is
+    the run folder, by default runs/<recipe>/seed-<n>. `report` is told of every step, validation and note. The same
     call continues a run that was interrupted, and returns the result of a finished one; `resume` changes that ("must",
-    "never"). As with the command, a signal (Ctrl+C, too) saves a checkpoint and raises InterruptedRunError; started by
-    torchrun, all processes train one run. Raises RecipeError with a line for every fault of the recipe, NotFoundError
-    and DataError for data or a base that is missing or malformed, DivergedError where training goes wrong.
+    "never"), and `extend` allows more epochs or steps than the run had. A run whose data, base or start have changed
+    since is refused with a RecipeError, unless it is finished and `show_anyway` is set. As with the command, a signal
+    (Ctrl+C, too) saves a checkpoint and raises InterruptedRunError; started by torchrun, all processes train one run.
+    Raises RecipeError with a line for every fault of the recipe, NotFoundError and DataError for data or a base that is
+    missing or malformed, DivergedError where training goes wrong.
     """
     name_or_path = recipe if isinstance(recipe, str) else Path(recipe)
     chosen = [assignment(name, value) for name, value in (overrides or {}).items()]
     with StopRequest() as stop, open_process_group(stop) as group:
-        chosen += group.leader_first(lambda: pins(name_or_path, chosen, _path(output)))
-        plan = group.leader_first(lambda: load_plan(name_or_path, chosen))
-        options = TrainOptions(resume)
+        options = TrainOptions(resume, extend, show_anyway)
+        try:
+            chosen += group.leader_first(lambda: pins(name_or_path, chosen, _path(output)))
+            plan = group.leader_first(lambda: load_plan(name_or_path, chosen))
+        except NotFoundError as missing:
+            wanted = open_recipe(name_or_path, chosen)
+            return finished_without(missing, wanted, _path(output), options, report or log_notes)
         return train_plan(plan, _path(output), report or log_notes, options, group)
 
 
@@ -171,12 +179,13 @@ def evaluate(
     metrics: Sequence[str] | None = None,
     output: StrPath | None = None,
     base: str | None = None,
+    force: bool = False,
 ) -> dict[str, Any]:
     """The scores of an adapter folder on a split; the adapter is loaded for this alone. See `Predictor.evaluate`.
 
     lorafit.evaluate("runs/quickstart/seed-1/adapter", metrics=["bleu"])["scores"]
     """
-    restored = RestoredAdapter.of(Path(folder), BaseChoice(base))
+    restored = RestoredAdapter.of(Path(folder), BaseChoice(base, force))
     return _scores(restored, split, data, metrics, output, log_notes)
 
 

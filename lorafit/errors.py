@@ -23,6 +23,7 @@ command line puts them into its own options.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self, TypeVar
@@ -234,6 +235,26 @@ def with_remedies(message: str, remedies: Sequence[str]) -> str:
         return message
     joint = "\n" if "\n" in message else "; "
     return message + joint + ", or ".join(remedies)
+
+
+_ADVICE = re.compile(
+    r"https?://|\b(weights_only|trust_remote_code|install(ed|ing)?|log ?in|tokens?|re-?run(ning)?|upgrade|update|please"
+    r"|make sure|consider|try|you (can|could|need|should|may|might|have|must|want))\b|=\s*(True|False)\b",
+    re.IGNORECASE,
+)
+_SHOWN_CHARACTERS = 200
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a library gave up, in one line: in its own words, unless they give advice; then only the kind of the error.
+
+    Libraries advise what this program does not do: to run the code in a file, to install something, to log in.
+    """
+    words = re.sub(r":\s*\n\s*", ": ", str(error).strip())
+    line = next(iter(words.splitlines()), "")
+    if not line or _ADVICE.search(line):
+        return type(error).__name__
+    return line if len(line) <= _SHOWN_CHARACTERS else f"{line[:_SHOWN_CHARACTERS]}…"
 
 
 def noted(note: str) -> str:

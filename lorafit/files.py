@@ -26,6 +26,13 @@ def local_path(name: str) -> Path:
     return Path(name).expanduser()
 
 
+def absolute_path(name: str) -> str | None:
+    """Where a relative path leads now; None for one that is absolute, lies in the package or leads nowhere."""
+    path = local_path(name)
+    is_relative = not name.startswith(ASSET_PREFIX) and not Path(name).is_absolute()
+    return str(path.resolve()) if is_relative and name and path.exists() else None
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a whole file at once; the old content stays until the new one is on disk."""
     write_bytes(path, text.encode("utf-8"))

@@ -1,7 +1,7 @@
 """The adapter folder: what training leaves, and all that `eval`, `merge` and `export` need."""
 
 from lorafit.adapters.base_choice import BaseChoice
-from lorafit.adapters.card import AdapterCard, BaseCard, FileCard, Provenance
+from lorafit.adapters.card import AdapterCard, ArithmeticCard, BaseCard, FileCard, Provenance
 from lorafit.adapters.check import Agreement, check_answers
 from lorafit.adapters.fingerprint import Fingerprint, take_fingerprint
 from lorafit.adapters.folder import Adapter, read_adapter, record_scores, write_adapter
@@ -18,6 +18,7 @@ __all__ = [
     "Adapter",
     "AdapterCard",
     "Agreement",
+    "ArithmeticCard",
     "BaseCard",
     "BaseChoice",
     "FileCard",

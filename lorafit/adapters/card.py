@@ -37,6 +37,14 @@ class FileCard(Card):
     num_bytes: int
 
 
+class ArithmeticCard(Card):
+    """In which number format the base's weights were held, and how many texts were decoded at a time, when the adapter
+    was scored. With the same ones the same scores come out."""
+
+    dtype: Literal["float32", "bfloat16"]
+    batch_size: int
+
+
 class Provenance(Card):
     """Where the adapter comes from."""
 
@@ -50,6 +58,7 @@ class Provenance(Card):
     seed: int | None = None
     step: int | None = None
     data: dict[str, str] = {}  # split -> sha256 over the files that its rows come from
+    inputs: dict[str, str] = {}  # sha256 of the tokenizer, and of the adapter that training started from
     imported_from: str | None = None  # another format's file
 
 
@@ -62,6 +71,10 @@ class AdapterCard(Card):
     task: JsonObject  # the whole [task] section, as Task.options() gives it
     data: DataSection = DataSection()
     decode: DecodeSection = DecodeSection()
+    arithmetic: ArithmeticCard | None = (
+        None  # None: an adapter that was imported, or is of an earlier lorafit
+    )
+    paths: dict[str, str] = {}  # relative path in `base` or `data` -> the absolute one, when this was written
     scores: JsonObject = {}
     provenance: Provenance
     files: dict[str, FileCard] = {}  # filled when the folder is written

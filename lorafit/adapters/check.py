@@ -50,7 +50,10 @@ def _fault(adapter: Adapter, model: Model, recorded: Fingerprint, now: Tensor) -
     """The error that explains answers other than the recorded ones."""
     allowed, where = recorded.tolerance, adapter.folder
     layers = list(lora.lora_layers(model.net))
-    if layers:
+    of_base = {name for name in model.trained() if not model.is_head(name)} - lora.adapter_parameters(
+        model.net
+    ).keys()
+    if layers and not of_base:  # else there is no base without what was trained of it
         with lora.scaled(model.net, 0.0):
             without = _answers(model, recorded)
         if recorded.base.numel() and _distance(without, recorded.base) > allowed:

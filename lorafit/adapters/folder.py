@@ -14,12 +14,12 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from lorafit.adapters import version1
-from lorafit.adapters.card import FORMAT_VERSION, AdapterCard, FileCard
+from lorafit.adapters.card import FORMAT_VERSION, AdapterCard, ArithmeticCard, FileCard
 from lorafit.adapters.fingerprint import FINGERPRINT_FILE, Fingerprint
 from lorafit.adapters.model_card import model_card
 from lorafit.adapters.seal import changed_function, document_seal, function_seal
 from lorafit.errors import AdapterError, Advice, DamagedError, NotFoundError, SetArgument, did_you_mean
-from lorafit.files import JsonObject, new_folder, write_text
+from lorafit.files import JsonObject, absolute_path, new_folder, write_text
 
 CARD_FILE = "adapter.json"
 TENSOR_FILE = "adapter.safetensors"
@@ -34,6 +34,13 @@ class Adapter:
     tensors: dict[str, Tensor]
     fingerprint: Fingerprint | None
 
+    @property
+    def arithmetic(self) -> ArithmeticCard:
+        """How it is computed where that stands in the card; else in the format of the fingerprint, if it has one."""
+        was_bfloat16 = self.fingerprint is not None and self.fingerprint.precision == "bfloat16"
+        guessed = ArithmeticCard(dtype="bfloat16" if was_bfloat16 else "float32", batch_size=16)
+        return self.card.arithmetic or guessed
+
     def on(self, base: str, revision: str | None) -> Adapter:
         """The same adapter, whose card names its base by another path or id."""
         card = self.card.base.model_copy(update={"id": base, "revision": revision})
@@ -43,7 +50,13 @@ class Adapter:
 def write_adapter(
     folder: Path, card: AdapterCard, tensors: dict[str, Tensor], fingerprint: Fingerprint | None = None
 ) -> AdapterCard:
-    """Write the folder at once (temporary name, fsync, rename). Returns the card with the files' hashes in it."""
+    """Write the folder at once (temporary name, fsync, rename).
+
+    Returns the card with the files' hashes in it, and with the absolute form of its relative paths.
+    """
+    names = [card.base.id, *card.data.paths()]
+    found = {name: path for name in names if (path := absolute_path(name)) is not None}
+    card = card.model_copy(update={"paths": {**found, **card.paths}})
     contents = {
         TENSOR_FILE: safetensors.torch.save(
             tensors, metadata={"lorafit": function_seal(card.model_dump(mode="json"))}
@@ -61,13 +74,16 @@ def write_adapter(
     return card
 
 
-def record_scores(folder: Path, scores: JsonObject) -> AdapterCard:
-    """Put scores into adapter.json and the model card of a folder; tensors and fingerprint stay untouched.
+def record_scores(folder: Path, scores: JsonObject, arithmetic: ArithmeticCard | None = None) -> AdapterCard:
+    """Put scores, and how they were computed, into adapter.json and the model card of a folder; tensors and fingerprint
+    stay untouched.
 
     A folder of an older format version becomes one of this version.
     """
     adapter = read_adapter(folder)
-    card = adapter.card.model_copy(update={"scores": scores})
+    card = adapter.card.model_copy(
+        update={"scores": scores, "arithmetic": arithmetic or adapter.card.arithmetic}
+    )
     if _read_document(folder)["format_version"] != FORMAT_VERSION:
         return write_adapter(folder, card, adapter.tensors, adapter.fingerprint)
     card = _sealed(card)

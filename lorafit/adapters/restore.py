@@ -11,8 +11,18 @@ from torch import Tensor
 from transformers import PretrainedConfig
 
 from lorafit import lora
+from lorafit.adapters.card import BaseCard
 from lorafit.adapters.folder import TENSOR_FILE, Adapter
-from lorafit.errors import AdapterError, DamagedError, SetArgument, WrongBaseError, WrongScaleError
+from lorafit.data.places import row_sources
+from lorafit.errors import (
+    AdapterError,
+    DamagedError,
+    NotFoundError,
+    SetArgument,
+    WrongBaseError,
+    WrongScaleError,
+)
+from lorafit.files import absolute_path, local_path
 from lorafit.methods import METHODS, Method
 from lorafit.models import (
     Model,
@@ -24,7 +34,9 @@ from lorafit.models import (
     needs_pad_token,
     set_pad_token,
 )
+from lorafit.recipe import DataSection
 from lorafit.tasks import Task, read_task
+from lorafit.tasks.registry import layout_of
 
 
 def trained_tensors(model: Model) -> dict[str, Tensor]:
@@ -57,9 +69,49 @@ def restore(adapter: Adapter, *, base: str | None = None, force: bool = False) -
 
 
 def where_base(adapter: Adapter, base: str | None) -> tuple[str, str | None]:
-    """Path or id, and revision, of the base: the one asked for, else the one trained on."""
+    """Path or id, and revision, of the base: the one asked for, else the one trained on.
+
+    A relative path that leads nowhere from here leads from where it was written; of two folders the one with the
+    recorded hashes is the base. Raises NotFoundError where it is in neither place.
+    """
     known = adapter.card.base
-    return (base, None) if base is not None else (known.id, known.revision)
+    if base is not None:
+        return base, None
+    there = adapter.card.paths.get(known.id)
+    if there is None or absolute_path(known.id) == there:
+        return known.id, known.revision
+    folders = [path for path in (known.id, there) if local_path(path).is_dir()]
+    if not folders:
+        raise NotFoundError(
+            f"{adapter.folder}: its base {known.id} is neither here nor where it was ({there})",
+            SetArgument("base", note="where it is now"),
+        )
+    same = [path for path in folders if not _differing(known, path, None)]
+    return (same or folders)[0], None
+
+
+def data_of(adapter: Adapter) -> DataSection:
+    """Its [data]; a relative path that leads nowhere from here leads from where it was written.
+
+    Where both lead to rows, those with the recorded hashes are meant.
+    """
+    card = adapter.card
+    known = {name: card.paths[name] for name in card.data.paths() if name in card.paths}
+    there = card.data.moved(known)
+    here = card.data.moved({name: path for name, path in known.items() if not local_path(name).exists()})
+    if all(absolute_path(name) == path for name, path in known.items()):
+        return card.data
+    return here if _has_recorded_rows(adapter, here) or not _has_recorded_rows(adapter, there) else there
+
+
+def _has_recorded_rows(adapter: Adapter, data: DataSection) -> bool:
+    """Whether the rows of every split that is there are those that the adapter was trained with."""
+    task, recorded = task_of(adapter), adapter.card.provenance.data
+    sources = row_sources(data, layout_of(task.name), task.key)
+    at_hand = {split: source for split, source in sources.items() if source.at_hand()}
+    return all(
+        source.identity() == recorded.get(split, source.identity()) for split, source in at_hand.items()
+    )
 
 
 def load_tensors(adapter: Adapter, model: Model) -> None:
@@ -155,15 +207,7 @@ def check_base(adapter: Adapter, *, base: str | None = None, force: bool = False
         return
     known = adapter.card.base
     where, revision = where_base(adapter, base)
-    if known.config_hash is None and known.weights_hash is None:
-        return
-    found = base_identity(where, revision, base_folder(where, revision))
-    hashes = {
-        "config": (found.config_hash, known.config_hash),
-        "weights": (found.weights_hash, known.weights_hash),
-    }
-    differing = [what for what, (now, then) in hashes.items() if now and then and now != then]
-    if differing:
+    if differing := _differing(known, where, revision):
         raise WrongBaseError(
             f"{adapter.folder}: wrong base: the {' and '.join(differing)} of {where} "
             f"{'is' if differing == ['config'] else 'are'} not what the adapter was trained on "
@@ -171,3 +215,15 @@ def check_base(adapter: Adapter, *, base: str | None = None, force: bool = False
             SetArgument("base", note="the right one"),
             SetArgument("force", True, "uses this one nevertheless"),
         )
+
+
+def _differing(known: BaseCard, where: str, revision: str | None) -> list[str]:
+    """In what a base is not the one that is known. A hash that is not known, on either side, differs from none."""
+    if known.config_hash is None and known.weights_hash is None:
+        return []
+    found = base_identity(where, revision, base_folder(where, revision))
+    hashes = {
+        "config": (found.config_hash, known.config_hash),
+        "weights": (found.weights_hash, known.weights_hash),
+    }
+    return [what for what, (now, then) in hashes.items() if now and then and now != then]

@@ -11,8 +11,11 @@ import typer
 from lorafit.cli.command import advise
 from lorafit.cli.options import AdapterArgument, Base, Force, Json, Split
 from lorafit.cli.stopping import stoppable
+from lorafit.recipe.bounds import BATCH
 
-BatchSize = Annotated[int, typer.Option(min=1, help="Examples at a time; the result does not depend on it.")]
+BatchSize = Annotated[
+    int, typer.Option(min=1, max=BATCH.limit, help="Examples at a time; the result does not depend on it.")
+]
 
 
 def evaluate(
@@ -64,17 +67,15 @@ def predict(
     ] = None,
     strategy: Annotated[str, typer.Option(help="beam (as trained), greedy or sample.")] = "beam",
     temperature: Annotated[
-        float, typer.Option(min=0.0, help="For sampling; below 1 it prefers likely tokens.")
+        float, typer.Option(help="For sampling, greater than 0; below 1 it prefers likely tokens.")
     ] = 1.0,
     top_p: Annotated[
         float,
-        typer.Option(
-            min=0.0, max=1.0, help="For sampling; the likeliest tokens that together are this probable."
-        ),
+        typer.Option(help="For sampling; the likeliest tokens that together are this probable, at most 1."),
     ] = 1.0,
     max_new_tokens: Annotated[
         int | None,
-        typer.Option(min=1, help="Longest text, in tokens.", show_default="as trained"),
+        typer.Option(help="Longest text, in tokens.", show_default="as trained"),
     ] = None,
     seed: Annotated[int, typer.Option(help="For sampling.")] = 0,
     batch_size: BatchSize = 16,
@@ -91,8 +92,8 @@ def predict(
     inputs = contexts if contexts is not None else [line.rstrip("\n") for line in sys.stdin if line.strip()]
     sampling = verb.Sampling(strategy, temperature, top_p, max_new_tokens, seed)
     choice = BaseChoice(base, force)
-    with stoppable() as group:
-        answers = dict(verb.predict(adapter, choice, inputs, sampling, batch_size, group))
+    with Display(json=True) as notes, stoppable() as group:  # on stdout stand the answers alone
+        answers = dict(verb.predict(adapter, choice, inputs, sampling, batch_size, notes.report, group))
     show_predictions(Display(json=json), [(given, answers[i]) for i, given in enumerate(inputs)])
 
 

@@ -5,27 +5,36 @@ from __future__ import annotations
 import re
 
 from lorafit.errors import RecipeError
+from lorafit.recipe.bounds import SEED
 
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_LONGEST_S = 10 * 365 * 86400
+_MOST_BYTES = 10**15
 _BYTES = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
 def parse_duration(option: str, text: str) -> float:
     """Seconds: '90', '90s', '15m', '1.5h', '2d', '30:00' (minutes), '1:30:00'."""
-    if match := re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text.strip()):
-        return float(match[1]) * _SECONDS[match[2]]
-    if match := re.fullmatch(r"(?:(\d+):)?(\d+):(\d\d)", text.strip()):
-        hours, minutes, seconds = (int(part or 0) for part in match.groups())
-        return float(hours * 3600 + minutes * 60 + seconds)
-    raise RecipeError(f"{option} {text}: must be a time such as 90s, 15m, 1.5h or 1:30:00")
+    seconds = None
+    if match := re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text.strip(), re.ASCII):
+        seconds = float(match[1]) * _SECONDS[match[2]]
+    elif match := re.fullmatch(r"(?:(\d{1,6}):([0-5]\d)|(\d{1,6})):([0-5]\d)", text.strip(), re.ASCII):
+        hours, minutes = int(match[1] or 0), int(match[2] or match[3])
+        seconds = float(hours * 3600 + minutes * 60 + int(match[4]))
+    if seconds is None:
+        raise RecipeError(f"{option} {text}: must be a time such as 90s, 15m, 1.5h or 1:30:00")
+    if seconds > _LONGEST_S:
+        raise RecipeError(f"{option} {text[:40]}: must be at most ten years")
+    return seconds
 
 
 def parse_size(option: str, text: str) -> int:
     """'5GB' -> 5000000000."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", text.strip())
-    if not match or match[2].upper() not in _BYTES or float(match[1]) == 0:
-        raise RecipeError(f"{option} {text}: must be a size such as 500MB or 5GB")
-    return int(float(match[1]) * _BYTES[match[2].upper()])
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", text.strip(), re.ASCII)
+    size = float(match[1]) * _BYTES.get(match[2].upper(), 0) if match else 0.0
+    if not 1 <= size <= _MOST_BYTES:
+        raise RecipeError(f"{option} {text[:40]}: must be a size such as 500MB or 5GB, at most 1,000,000GB")
+    return int(size)
 
 
 def parse_names(text: str | None) -> tuple[str, ...]:
@@ -38,6 +47,8 @@ def parse_seeds(option: str, text: str) -> tuple[int, ...]:
     words = [word.strip() for word in text.split(",")]
     if not all(word.isascii() and word.isdigit() for word in words):
         raise RecipeError(f"{option} {text}: must be whole numbers with commas between, such as 0,1,2")
+    if too_long := [word for word in words if len(word) > len(str(SEED.limit))]:
+        raise RecipeError(f"{option} {too_long[0][:40]}: must be at most {SEED.limit} ({SEED.why})")
     seeds = tuple(int(word) for word in words)
     if len(set(seeds)) < len(seeds):
         raise RecipeError(f"{option} {text}: names a seed twice")

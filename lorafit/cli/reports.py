@@ -54,7 +54,7 @@ def compare(
     examples: Annotated[
         int, typer.Option("-n", "--examples", min=0, help="How many differing examples to show.")
     ] = 5,
-    samples: Annotated[int, typer.Option(min=100, help="Number of bootstrap samples.")] = 1000,
+    samples: Annotated[int, typer.Option(min=100, max=10**6, help="Number of bootstrap samples.")] = 1000,
     json: Json = False,
 ) -> None:
     """Compare two runs example by example, with a test of significance."""

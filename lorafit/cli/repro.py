@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lorafit.cli.command import advise
 from lorafit.cli.options import Json, Overrides, Unset, all_overrides
 from lorafit.cli.parsing import parse_names, parse_seeds, parse_table
 from lorafit.cli.stopping import stoppable
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 
 def repro(
+    ctx: typer.Context,
     table: Annotated[
         str,
         typer.Argument(
@@ -39,7 +42,7 @@ def repro(
         str | None,
         typer.Option(help="Such as 0,1,2.", show_default="as many as the paper has"),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="How many runs at a time.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, max=1024, help="How many runs at a time.")] = 1,
     quick: Annotated[
         bool,
         typer.Option(
@@ -54,6 +57,13 @@ def repro(
         Path | None,
         typer.Option(help="Folder of the run folders.", show_default="runs, or runs-quick"),
     ] = None,
+    show_anyway: Annotated[
+        bool,
+        typer.Option(
+            "--show-anyway",
+            help="Take finished runs although their data, their base or what they started from have changed since.",
+        ),
+    ] = False,
     overrides: Overrides = None,
     unset: Unset = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show everything that the runs write.")] = False,
@@ -84,7 +94,7 @@ def repro(
 
         show_estimates(display, estimate(planned))
         return
-    outcomes = _run(display, planned, jobs, verbose)
+    outcomes = _run(ctx, display, planned, jobs, verbose=verbose, show_anyway=show_anyway)
     _conclude(display, number, runs_dir, outcomes, quick)
 
 
@@ -94,16 +104,24 @@ def train_command(job: Job) -> list[str]:
     return [sys.executable, "-m", "lorafit", "train", job.recipe, "--output", str(job.output), *settings]
 
 
-def _run(display: Display, planned: list[Job], num_slots: int, verbose: bool) -> list[Outcome]:
+def _run(
+    ctx: typer.Context,
+    display: Display,
+    planned: list[Job],
+    num_slots: int,
+    *,
+    verbose: bool,
+    show_anyway: bool,
+) -> list[Outcome]:
     from lorafit.display.repro import show_runs
     from lorafit.paper.repro import run_jobs
 
     with (
         display,
         stoppable() as group,
-        closing(run_jobs(planned, train_command, num_slots, group.stop)) as events,
+        closing(run_jobs(planned, train_command, num_slots, group.stop, show_anyway=show_anyway)) as events,
     ):
-        return show_runs(display, events, planned, verbose=verbose)
+        return show_runs(display, events, planned, partial(advise, ctx), verbose=verbose)
 
 
 def _conclude(display: Display, number: str, runs_dir: Path, outcomes: list[Outcome], quick: bool) -> None:
@@ -115,6 +133,8 @@ def _conclude(display: Display, number: str, runs_dir: Path, outcomes: list[Outc
     show_summary(display, outcomes)
     if quick:
         display.print("quick: tiny random bases and a few made-up rows, so the figures below mean nothing\n")
-    show_table(display, build(number, runs_dir, include_changed=quick), "rich")
-    if failed := [outcome.exit_code for outcome in outcomes if outcome.exit_code]:
-        raise typer.Exit(failed[0])
+    failed = {outcome.job.output: outcome.error for outcome in outcomes if outcome.status == "failed"}
+    report = build(number, runs_dir, include_changed=quick, left_out=failed)
+    show_table(display, report, "rich")
+    if codes := [outcome.exit_code for outcome in outcomes if outcome.exit_code]:
+        raise typer.Exit(codes[0])

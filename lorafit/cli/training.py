@@ -10,7 +10,7 @@ import typer
 from lorafit.cli.options import Json, Overrides, RecipeArgument, Unset, all_overrides
 from lorafit.cli.parsing import parse_length, parse_seeds
 from lorafit.cli.stopping import stoppable
-from lorafit.errors import RecipeError
+from lorafit.errors import NotFoundError, RecipeError
 from lorafit.run.options import Resume, TrainOptions
 
 if TYPE_CHECKING:
@@ -51,6 +51,14 @@ def train(
             show_default=False,
         ),
     ] = None,
+    show_anyway: Annotated[
+        bool,
+        typer.Option(
+            "--show-anyway",
+            help="Show the result of a finished run although its data, its base or the adapter that it started from "
+            "have changed since.",
+        ),
+    ] = False,
     extend: Annotated[
         str | None,
         typer.Option(
@@ -76,28 +84,41 @@ def train(
 ) -> None:
     """Train a recipe, score the result and leave an adapter folder.
 
-    The same command again continues an interrupted run, and shows the result of a finished one. SIGTERM, SIGINT,
+    The same command again continues an interrupted run, and shows the result of a finished one; if its data, its base
+    or the adapter that it started from have changed since, that is said instead. SIGTERM, SIGINT,
     SIGUSR1 and SIGUSR2 save a checkpoint and end with exit code 75. `adapter` is the best epoch: the one with the
     lowest validation loss (for tasks with labels, the best headline score).
     """
     from lorafit.display import Display
     from lorafit.display.training import show_plan, show_seeds, show_train_result
+    from lorafit.run.plan import planned_notes
+    from lorafit.run.recipes import open_recipe
     from lorafit.run.seeds import train_seeds
-    from lorafit.run.train import TrainResult, missing_by_name
+    from lorafit.run.train import TrainResult, finished_without, missing_by_name
     from lorafit.run.train import train as train_plan
 
     chosen = all_overrides(overrides, unset)
     chosen += [f"train.init_from={init_from}"] if init_from is not None else []
     chosen += [parse_length("--extend", extend)] if extend is not None else []
-    options = TrainOptions(resume, extend is not None)
+    options = TrainOptions(resume, extend is not None, show_anyway)
     with stoppable(time_limit, distributed=True) as group:
-        if not dry_run:
-            chosen += group.leader_first(lambda: _pins(recipe, chosen, seed, seeds, output))
-        plans = group.leader_first(lambda: _plans(recipe, chosen, seed, seeds))
+        try:
+            if not dry_run:
+                chosen += group.leader_first(lambda: _pins(recipe, chosen, seed, seeds, output))
+            plans = group.leader_first(lambda: _plans(recipe, chosen, seed, seeds))
+        except NotFoundError as error:
+            if dry_run or seeds is not None:
+                raise
+            display = Display(json=json, quiet=not group.is_leader)
+            wanted = open_recipe(recipe, _with_seed(chosen, seed))
+            show_train_result(
+                display, wanted, finished_without(error, wanted, output, options, display.report)
+            )
+            return
         plan = next(iter(plans.values()))
         display = Display(json=json, log_every=plan.recipe.train.log_every, quiet=not group.is_leader)
         if dry_run:
-            show_plan(display, plan)
+            show_plan(display, plan, planned_notes(plan))
             return
 
         def run(plan: Plan, folder: Path | None) -> TrainResult:
@@ -111,7 +132,7 @@ def train(
         else:
             with display:
                 results = [run(plan, output)]
-            show_train_result(display, plan, results[0])
+            show_train_result(display, plan.recipe, results[0])
         missing = any(missing_by_name(plan.recipe.eval.metrics, each.scores) for each in results)
         if group.on_leader(lambda: missing):
             raise typer.Exit(3)
@@ -123,8 +144,8 @@ def _pins(
     """What pins the data on the hub. A dry run fetches nothing, and so it has none."""
     from lorafit.run.plan import pins
 
-    with_seed = [*overrides, *([f"train.seed={seed}"] if seed is not None else [])]
-    return pins(recipe, with_seed, output, parse_seeds("--seeds", seeds) if seeds is not None else ())
+    several = parse_seeds("--seeds", seeds) if seeds is not None else ()
+    return pins(recipe, _with_seed(overrides, seed), output, several)
 
 
 def _plans(recipe: str, overrides: list[str], seed: int | None, seeds: str | None) -> dict[int, Plan]:
@@ -136,5 +157,9 @@ def _plans(recipe: str, overrides: list[str], seed: int | None, seeds: str | Non
         raise RecipeError("--seed and --seeds exclude each other; keep one")
     if seeds is not None:
         return load_plans(recipe, overrides, parse_seeds("--seeds", seeds))
-    plan = load_plan(recipe, [*overrides, *([f"train.seed={seed}"] if seed is not None else [])])
+    plan = load_plan(recipe, _with_seed(overrides, seed))
     return {plan.recipe.train.seed: plan}
+
+
+def _with_seed(overrides: list[str], seed: int | None) -> list[str]:
+    return [*overrides, *([f"train.seed={seed}"] if seed is not None else [])]

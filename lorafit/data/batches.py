@@ -94,8 +94,9 @@ class SequenceBatch:
     """Examples of one or more members, either end to end in one row [1, T] or padded on the right [n, longest].
 
     `input_ids`; `position_ids` [1, T] restart with every example and are there in a packed batch only,
-    `attention_mask` [n, longest] in a padded one; `lengths` of the examples; `target_places` [N] indices into the
-    flattened input; `targets` [N] the tokens to predict there; `num_targets` and `num_tokens` by member.
+    `attention_mask` [n, longest] in a padded one; without either every row is read on its own. `lengths` of the
+    examples; `target_places` [N] indices into the flattened input; `targets` [N] the tokens to predict there;
+    `num_targets` and `num_tokens` by member.
     """
 
     input_ids: Tensor

@@ -54,13 +54,22 @@ class EncodedPair:
     completion_ids: tuple[int, ...]
 
     @property
+    def ids(self) -> tuple[int, ...]:
+        """Of both, one after the other."""
+        return (*self.prompt_ids, *self.completion_ids)
+
+    @property
     def length(self) -> int:
         """Tokens of both."""
         return len(self.prompt_ids) + len(self.completion_ids)
 
+    def num_targets(self, max_length: int) -> int:
+        """Of what `max_length` leaves: places of `target_mask` that are true."""
+        return max(self._num_inputs(max_length) + 1 - max(len(self.prompt_ids), 1), 0)
+
     def inputs(self, max_length: int) -> list[int]:
         """What the model reads: everything but the last token of what `max_length` leaves."""
-        return [*self.prompt_ids, *self.completion_ids][: self._num_inputs(max_length)]
+        return list(self.ids[: self._num_inputs(max_length)])
 
     def target_mask(self, max_length: int) -> list[bool]:
         """For each input, whether the token after it is a target: those of the completion and its end-of-text."""
@@ -69,8 +78,7 @@ class EncodedPair:
 
     def targets(self, max_length: int) -> list[int]:
         """The tokens to be predicted, one for each true place of `target_mask`."""
-        ids = [*self.prompt_ids, *self.completion_ids]
-        return ids[max(len(self.prompt_ids), 1) : self._num_inputs(max_length) + 1]
+        return list(self.ids[max(len(self.prompt_ids), 1) : self._num_inputs(max_length) + 1])
 
     def _num_inputs(self, max_length: int) -> int:
         return min(self.length, max_length) - 1

@@ -182,13 +182,17 @@ class HubRows:
     def open(self) -> Iterator[RowFile]:
         """Each split; from the cache where it is there."""
         for split, part in self.splits.items():
-            where = f"{self.hub_id}/{self.config}/{split}"
-            yield RowFile(where, self._rows(split), ("row", "rows"), has_header=True).of_part(part)
+            yield RowFile(self._where(split), self._rows(split), ("row", "rows"), has_header=True).of_part(
+                part
+            )
+
+    def hashes(self) -> dict[str, str]:
+        """Of each split."""
+        return {self._where(split): self._hash(split) for split in self.splits}
 
     def identity(self) -> str:
         """Over id, revision, config and splits: the revision pins the rows."""
-        text = " ".join([self.hub_id, self.revision, self.config, *self.splits])
-        return hashlib.sha256(text.encode()).hexdigest()
+        return self._hash(*self.splits)
 
     def at_hand(self) -> bool:
         return self._set.cached() is not None
@@ -196,6 +200,13 @@ class HubRows:
     @property
     def _set(self) -> HubSet:
         return HubSet(self.hub_id, self.config, self.revision)
+
+    def _where(self, split: str) -> str:
+        return f"{self.hub_id}/{self.config}/{split}"
+
+    def _hash(self, *splits: str) -> str:
+        text = " ".join([self.hub_id, self.revision, self.config, *splits])
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def _rows(self, split: str) -> Iterator[RawRow]:
         """Raises NotFoundError when neither the hub nor its cache has them."""

@@ -50,8 +50,8 @@ class LabelBatch:
     """n examples, either end to end in one row [1, T] or padded [n, longest].
 
     `position_ids` [1, T] restart with every example and are there in a packed batch only, `attention_mask`
-    [n, longest] in a padded one; `token_type_ids` as `input_ids`; `labels` [n], NaN where there is none; `num_targets`
-    (examples) and `num_tokens` by member.
+    [n, longest] in a padded one; without either every row is read on its own. `token_type_ids` as `input_ids`;
+    `labels` [n], NaN where there is none; `num_targets` (examples) and `num_tokens` by member.
     """
 
     input_ids: Tensor

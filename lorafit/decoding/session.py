@@ -1,27 +1,31 @@
 """One batch on its way through the model: each prompt is read once, then a token per beam and step.
 
-Two ways with the same logits. `TreeSession` puts the beams of an example side by side into one row; the
+Four ways with the same logits. `TreeSession` puts the beams of an example side by side into one row; the
 attention mask tells each which slots of the KV cache are its prompt and its ancestors. Nothing is copied
 per beam or reordered: the prompt is there once, beams that fork share their past, and slots without
 descendants are dropped from time to time. `ReorderSession` gives every beam a row and a cache of its own,
-reordered after every step. It is slower, and right for every architecture.
+reordered after every step, as transformers does. `SeparateSession` does so for each example on its own, without
+padding. `RereadSession` keeps nothing and reads every text again: the slowest, and right for every architecture.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, cast
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 from transformers.cache_utils import Cache, DynamicCache
 
 from lorafit.decoding.cache import SlotLayer
-from lorafit.models import accepted, family_of
-from lorafit.models.packing import PACKED_ATTENTION
+from lorafit.decoding.trial import first_right
+from lorafit.models import accepted, family_of, is_proven, take_packed_rows
+from lorafit.models.masks import Pattern
 
-_OBEY_MASKS = ("sdpa", "eager", PACKED_ATTENTION)
+Way = Literal["tree", "reorder", "separate", "reread"]
+WAYS: tuple[Way, ...] = ("tree", "reorder", "separate", "reread")
 
 
 class DecodingSession(Protocol):
@@ -37,22 +41,58 @@ class DecodingSession(Protocol):
 
 
 def open_session(net: PreTrainedModel) -> DecodingSession:
-    """The faster way where the architecture allows it, else the one that always works."""
-    return TreeSession(net) if beams_can_share_a_row(net) else ReorderSession(net)
+    """The fastest way that is right for the architecture."""
+    if beams_can_share_a_row(net):
+        return TreeSession(net)
+    return _SLOWER.get(way_to_decode(net.config), ReorderSession)(net)
 
 
 def beams_can_share_a_row(net: PreTrainedModel) -> bool:
-    """Whether `TreeSession` is right for `net`: its architecture allows it, and its attention obeys masks."""
-    config = net.config
-    return config._attn_implementation in _OBEY_MASKS and family_of(config).can_share_cache(config)
+    """Whether `TreeSession` is right for `net`."""
+    return way_to_decode(net.config) == "tree"
+
+
+def way_to_decode(config: PretrainedConfig) -> Way:
+    """The fastest way, by what the contract tests have proven or by a trial; that of transformers without one."""
+    family = family_of(config)
+    if is_proven(family):
+        return "tree" if family.positions_and_masks else "reorder"
+    found = first_right(family, config, {"tree": TreeSession, **_SLOWER})
+    return next((way for way in WAYS if way == found), "reorder")
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The texts of a batch that share rows: what a net that takes packed rows is told besides the tokens.
+
+    `visible` [n, width, slots]: what a token attends to. `positions` [n, width] of the tokens, `slot_positions`
+    [n, slots] of what the cache will hold; no text is longer than `longest`.
+    """
+
+    visible: Tensor
+    positions: Tensor
+    slot_positions: Tensor
+    longest: int
+    dtype: torch.dtype
+
+    def mask_of(self, pattern: Pattern) -> Tensor:
+        """[n, 1, width, slots], to be added to the scores."""
+        visible = self.visible.unsqueeze(1)
+        if not pattern.is_plain(self.longest):
+            rows = torch.arange(len(visible), device=visible.device)
+            visible = visible & pattern.at(rows, self.positions, self.slot_positions)
+        mask = torch.zeros(visible.shape, dtype=self.dtype, device=visible.device)
+        return mask.masked_fill_(~visible, -torch.inf)
 
 
 class TreeSession:
     """The beams of an example share a row: [n, width] tokens a step, all at the same position."""
 
     def __init__(self, net: PreTrainedModel) -> None:
+        take_packed_rows(net)
         self.net = net
-        self.layers = [SlotLayer() for _ in range(net.config.num_hidden_layers)]
+        text = family_of(net.config).text_config(net.config)
+        self.layers = [SlotLayer() for _ in range(text.num_hidden_layers)]
         self.cache = Cache(layers=[*self.layers])
 
     def read(self, prompts: Sequence[Sequence[int]]) -> Tensor:
@@ -61,10 +101,12 @@ class TreeSession:
         num_slots = ids.shape[1]
         self.visible = real.unsqueeze(1)  # [n, width, slots]: what a beam attends to
         self.length = real.sum(dim=1, keepdim=True)  # [n, 1]: the position of the next token
+        self.slot_positions = _positions(real)
+        self.longest = num_slots
         itself = torch.eye(num_slots, dtype=torch.bool, device=ids.device)
         causal = itself.new_ones(num_slots, num_slots).tril()
         visible = (causal & self.visible) | itself  # padding sees itself, for a softmax over nothing is NaN
-        return self._forward(ids, visible, _positions(real), logits_to_keep=1)
+        return self._forward(ids, visible, self.slot_positions, logits_to_keep=1)
 
     def step(self, parents: Tensor, tokens: Tensor, rows: Tensor | None) -> Tensor:
         """See `DecodingSession`."""
@@ -77,19 +119,21 @@ class TreeSession:
             len(tokens), -1, -1
         )
         self.visible = torch.cat([self.visible, itself], dim=-1)
-        logits = self._forward(tokens, self.visible, self.length.expand_as(tokens))
+        positions = self.length.expand_as(tokens)
+        self.slot_positions = torch.cat([self.slot_positions, positions], dim=1)
+        self.longest += 1
+        logits = self._forward(tokens, self.visible, positions)
         self.length = self.length + 1
         return logits
 
     def _forward(self, ids: Tensor, visible: Tensor, positions: Tensor, **options: Any) -> Tensor:
-        mask = torch.zeros(visible.shape, dtype=self.net.dtype, device=visible.device)
-        mask.masked_fill_(~visible, -torch.inf)
+        tree = Tree(visible, positions, self.slot_positions, self.longest, self.net.dtype)
         logits: Tensor = self.net(
             input_ids=ids,
-            attention_mask=mask.unsqueeze(1),
             position_ids=positions,
             past_key_values=self.cache,
             use_cache=True,
+            layout=tree,
             **options,
         ).logits
         return logits
@@ -103,6 +147,7 @@ class TreeSession:
             rows = torch.arange(len(slots), device=slots.device)
         for layer in self.layers:
             layer.select(rows, slots)
+        self.slot_positions = self.slot_positions[rows.unsqueeze(1), slots]
         self.visible = self.visible.gather(2, slots.unsqueeze(1).expand(-1, self.visible.shape[1], -1))
 
 
@@ -142,6 +187,59 @@ class ReorderSession:
             **options,
         ).logits
         return logits[:, -1:]
+
+
+class SeparateSession:
+    """Every example has a `ReorderSession` of its own."""
+
+    def __init__(self, net: PreTrainedModel) -> None:
+        self.net = net
+
+    def read(self, prompts: Sequence[Sequence[int]]) -> Tensor:
+        """See `DecodingSession`."""
+        self.sessions = [ReorderSession(self.net) for _ in prompts]
+        logits = [session.read([prompt]) for session, prompt in zip(self.sessions, prompts, strict=True)]
+        return torch.cat(logits)
+
+    def step(self, parents: Tensor, tokens: Tensor, rows: Tensor | None) -> Tensor:
+        """See `DecodingSession`."""
+        if rows is not None:
+            self.sessions = [self.sessions[row] for row in rows.tolist()]
+        moves = zip(self.sessions, parents.split(1), tokens.split(1), strict=True)
+        return torch.cat([session.step(parent, token, None) for session, parent, token in moves])
+
+
+class RereadSession:
+    """Every text is read again at every step, those of an example together: they are of one length."""
+
+    def __init__(self, net: PreTrainedModel) -> None:
+        self.net = net
+        self.options = accepted(net, use_cache=False, logits_to_keep=1)
+
+    def read(self, prompts: Sequence[Sequence[int]]) -> Tensor:
+        """See `DecodingSession`."""
+        self.texts = [torch.tensor([list(prompt)], device=self.net.device) for prompt in prompts]
+        return self._forward()
+
+    def step(self, parents: Tensor, tokens: Tensor, rows: Tensor | None) -> Tensor:
+        """See `DecodingSession`."""
+        kept = self.texts if rows is None else [self.texts[row] for row in rows.tolist()]
+        self.texts = [
+            torch.cat([beams[chosen], new[:, None]], dim=1)
+            for beams, chosen, new in zip(kept, parents, tokens, strict=True)
+        ]
+        return self._forward()
+
+    def _forward(self) -> Tensor:
+        logits = [self.net(input_ids=beams, **self.options).logits[:, -1] for beams in self.texts]
+        return torch.stack(logits)
+
+
+_SLOWER: dict[str, Callable[[PreTrainedModel], DecodingSession]] = {
+    "reorder": ReorderSession,
+    "separate": SeparateSession,
+    "reread": RereadSession,
+}
 
 
 def _left_pad(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:

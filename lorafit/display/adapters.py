@@ -61,7 +61,7 @@ def show_merge(display: Display, result: MergeResult) -> None:
         value = {"max_logit_difference": proof.max_difference, "allowed_difference": proof.allowed}
         value |= {"least_survived": proof.least_survived}
         folder = {"folder": str(result.folder), "bytes": result.num_bytes}
-        display.print_json({**folder, **value, "compared_with": proof.reference})
+        display.print_json({**folder, **value, "compared_with": proof.reference, "notes": result.notes})
         return
     display.print(f"wrote {escape(str(result.folder))} ({size(result.num_bytes)})")
     display.print(
@@ -69,6 +69,8 @@ def show_merge(display: Display, result: MergeResult) -> None:
         f"{proof.max_difference:.2g} (allowed {proof.allowed:.2g}); at least {proof.least_survived:.2%} of every "
         f"layer's update survived rounding"
     )
+    for note in result.notes:
+        display.print(f"note: {escape(note)}")
 
 
 def show_export(display: Display, result: ExportResult) -> None:

@@ -59,17 +59,12 @@ def show_rows(display: Display, result: ShowResult) -> None:
         table.add_row(
             escape(lengths.what), f"{lengths.mean:.1f}", f"{lengths.median:g}", str(lengths.longest)
         )
+    num_rows = f"{result.num_rows:,} row{'s' * (result.num_rows != 1)}"
     different = f", {result.num_items:,} different prompts" if result.num_items < result.num_rows else ""
-    without = (
-        f", {result.num_without_target:,} of them without a target left" if result.num_without_target else ""
-    )
-    display.print(
-        f"{result.split}: {result.num_rows:,} rows{different}; {result.num_cut:,} rows are cut to "
-        f"{result.max_length} tokens{without}"
-    )
-    display.print(table)
+    display.print(f"{result.split}: {num_rows}{different}")
     for note in result.notes:
         display.print(escape(note))
+    display.print(table)
 
 
 def show_row(display: Display, number: int, row: Mapping[str, Any]) -> None:

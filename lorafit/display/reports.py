@@ -125,6 +125,8 @@ def _show_rich(display: Display, report: TableReport) -> None:
     )
     for entry in report.left_out:
         display.print(f"left out: {escape(str(entry.run.path))}: {escape(entry.why)}", style="yellow")
+    for note in report.notes:
+        display.print(f"note: {escape(note)}", style="yellow")
     _show_missing(display, report)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -11,6 +11,7 @@ from rich.table import Table
 
 from lorafit.display.display import Display
 from lorafit.display.format import duration
+from lorafit.errors import Remedy, with_remedies
 from lorafit.paper.repro import JobEvent, JobOutput, JobStarted, Outcome, log_path
 
 if TYPE_CHECKING:
@@ -19,11 +20,17 @@ if TYPE_CHECKING:
 
 
 def show_runs(
-    display: Display, events: Iterable[JobEvent], jobs: Sequence[Job], *, verbose: bool
+    display: Display,
+    events: Iterable[JobEvent],
+    jobs: Sequence[Job],
+    advise: Callable[[Sequence[Remedy]], list[str]],
+    *,
+    verbose: bool,
 ) -> list[Outcome]:
     """What happens while a table is run; returns how every job ended.
 
     On a terminal each running job has a line that shows the last it wrote; `verbose` shows all that it writes.
+    `advise` puts remedies into words.
     """
     outcomes = []
     for event in events:
@@ -37,12 +44,12 @@ def show_runs(
                 display.show_status(event.job.title, event.line)
             case Outcome():
                 display.show_status(event.job.title, None)
-                _show_outcome(display, event)
+                _show_outcome(display, event, advise(event.remedies))
                 outcomes.append(event)
     return outcomes
 
 
-def _show_outcome(display: Display, outcome: Outcome) -> None:
+def _show_outcome(display: Display, outcome: Outcome, advice: Sequence[str]) -> None:
     title = escape(outcome.job.title)
     match outcome.status:
         case "done":
@@ -51,8 +58,10 @@ def _show_outcome(display: Display, outcome: Outcome) -> None:
             needs = f", since {escape(outcome.job.needs.title)} failed" if outcome.job.needs else ""
             display.print(f"  {title}: not tried{needs}", style="yellow")
         case "failed":
-            log = escape(str(log_path(outcome.job)))
-            display.print(f"  {title}: failed: {escape(outcome.error)} (log: {log})", style="red")
+            log = log_path(outcome.job)
+            where = f" (log: {log})" if log.is_file() else ""
+            error = with_remedies(outcome.error, advice)
+            display.print(f"  {title}: failed: {escape(error + where)}", style="red")
         case _:
             display.print(f"  {title}: {outcome.status}")
 

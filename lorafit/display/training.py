@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -12,7 +13,7 @@ from lorafit.display.format import number
 from lorafit.display.scores import show_samples, show_scores
 from lorafit.files import JsonObject
 from lorafit.metrics.score import flat
-from lorafit.recipe import to_toml
+from lorafit.recipe import Recipe, to_toml
 
 if TYPE_CHECKING:
     from lorafit.run.plan import Plan
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
     from lorafit.run.train import TrainResult
 
 
-def show_plan(display: Display, plan: Plan) -> None:
-    """The resolved recipe, parameters by module, and steps."""
+def show_plan(display: Display, plan: Plan, notes: Sequence[str]) -> None:
+    """The resolved recipe, parameters by module, and steps; the plan's notes and others."""
+    notes = [*plan.notes, *plan.warnings, *notes]
     if display.json:
-        display.print_json(_plan_json(plan))
+        display.print_json({**_plan_json(plan), "notes": notes})
         return
     display.print(escape(to_toml(plan.recipe)))
     table = Table("parameters", "count", "shape", "values", "trained", box=None, header_style="bold")
@@ -50,18 +52,18 @@ def show_plan(display: Display, plan: Plan) -> None:
     display.print(
         f"optimizer steps: {about}{schedule.num_steps:,}, {schedule.num_warmup:,} of them warm-up{why}"
     )
-    for note in plan.notes:
+    for note in notes:
         display.print(escape(note))
 
 
-def show_train_result(display: Display, plan: Plan, result: TrainResult) -> None:
+def show_train_result(display: Display, recipe: Recipe, result: TrainResult) -> None:
     """Scores beside the paper's, a few predictions, and the folders."""
     if display.json:
         display.print_json(_run_json(result))
         return
     if result.already_finished:
         display.print(f"{escape(str(result.run))}: this run is finished already; its result:")
-    show_scores(display, result.scores, plan.recipe.paper.scores)
+    show_scores(display, result.scores, recipe.paper.scores)
     show_samples(display, result.samples)
     display.print(f"\nrun folder: {escape(str(result.run))}\nadapter:    {escape(str(result.adapter))}")
 
@@ -123,5 +125,4 @@ def _plan_json(plan: Plan) -> JsonObject:
         "steps": plan.schedule.num_steps,
         "steps_counted": plan.steps_known,
         "warmup_steps": plan.schedule.num_warmup,
-        "notes": list(plan.notes),
     }

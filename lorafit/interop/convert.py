@@ -2,42 +2,48 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
-from torch import Tensor, nn
-from transformers import PretrainedConfig
+from pydantic import ValidationError
+from torch import Tensor
 
 from lorafit import lora
-from lorafit.errors import AdapterError, DropArgument, RecipeError, SetArgument
+from lorafit.errors import AdapterError, Advice, DropArgument, RecipeError, SetArgument
+from lorafit.interop.base_tensors import BaseTensors
 from lorafit.interop.foreign import Factors, Foreign, Slices
 from lorafit.interop.readers import Reader
+from lorafit.interop.targets import exact_parameters, exact_targets
 from lorafit.methods import LoRA
 from lorafit.metrics import Kind
-from lorafit.models import Family, Model, family_of
+from lorafit.models import Family, Model
 
 
 @dataclass(frozen=True)
 class Converted:
-    """The method, the tensors by lorafit's names, and the names of tensors that belong to the base alone."""
+    """The method, the tensors by lorafit's names, and the names of tensors that only repeat the base's."""
 
     method: LoRA
     tensors: dict[str, Tensor]
-    left_out: list[str]
+    repeated: list[str]
 
 
-def output_of(foreign: Foreign, family: Family) -> tuple[Kind, int | None]:
-    """What the adapter is for, by its head: text where there is none; else one score, or as many labels as rows.
+def output_of(foreign: Foreign, base: BaseTensors) -> tuple[Kind, int | None]:
+    """What the adapter is for, by its head or, where it has none, the base's: text where there is none either; else one
+    score, or as many labels as rows.
 
     Raises AdapterError for an encoder without a head.
     """
+    family = base.shape.family
     head = family.heads.get("label")
     weight = foreign.others.get(f"{head.output}.weight") if head is not None else None
     if weight is None and "text" not in family.heads:
-        raise AdapterError(
-            f"{foreign.path}: holds no classification head, without which a {family.model_type} is no use"
-        )
+        weight = base.find(f"{head.output}.weight") if head is not None else None
+        if weight is None:
+            raise AdapterError(
+                f"{foreign.path}: holds no classification head, without which a {family.model_type} is no use"
+            )
     if weight is None:
         return "text", None
     rows = weight.shape[0]
@@ -45,113 +51,182 @@ def output_of(foreign: Foreign, family: Family) -> tuple[Kind, int | None]:
 
 
 def convert(
-    foreign: Foreign, reader: Reader, shape: Model, alpha: float | None, targets: tuple[str, ...] | None
+    foreign: Foreign, reader: Reader, base: BaseTensors, alpha: float | None, targets: tuple[str, ...] | None
 ) -> Converted:
-    """Fit the foreign tensors to the base's `shape`.
+    """Fit the foreign tensors to the base.
 
-    Raises RecipeError where alpha must be given, AdapterError where something has no place or lorafit's LoRA cannot
-    express it.
+    Raises RecipeError where alpha must be given, AdapterError where something has no place, lorafit's LoRA cannot
+    express it, or it is not the base's.
     """
-    modules = dict(shape.net.named_modules())
+    foreign = reader.on_base(foreign, base)
+    shape = base.shape
+    modules, adaptable = dict(shape.net.named_modules()), lora.adaptable(shape.net)
     layers = {}
     for given in foreign.layers:
-        name = _module_name(given, shape, modules)
+        name = _name(given, shape, modules)
         if name is None:
             raise AdapterError(f"{foreign.path}: adapts {given!r}, which this base does not have; wrong base")
+        if name not in adaptable:
+            kind = type(modules[name]).__name__
+            raise AdapterError(f"{foreign.path}: adapts {given!r}, a {kind}, of which there is no LoRA layer")
         slices = Slices.of(shape.family, name, targets)
         layers[name] = reader.factors(foreign, given, modules[name], slices)
-    method = _method(foreign, reader, shape, layers, alpha)
-    tensors, left_out = _others(foreign, shape)
+    alpha = _levelled(foreign, layers, _alpha(foreign, reader, shape.family, alpha))
+    tensors, repeated = _head(foreign, base), _repeated(foreign, base)
+    _into_head(foreign, layers, tensors)
+    whole = _trained_whole(foreign, base)
+    try:
+        method = LoRA(
+            r=next(iter(layers.values())).r,
+            alpha=alpha,
+            dropout=float(foreign.dropout),
+            targets=_targets(foreign, shape, layers),
+            also_train=exact_parameters(whole.keys(), shape) or None,
+        )
+    except ValidationError as error:
+        detail = error.errors()[0]
+        fault = f"{foreign.path}: {detail['loc'][0]} {detail['input']!r} is none that LoRA can have"
+        raise AdapterError(fault) from None
+    tensors |= whole
     for name, factors in layers.items():
         tensors |= {f"{name}.{key}": tensor.contiguous() for key, tensor in factors.tensors.items()}
-    return Converted(method, tensors, left_out)
+    _check_finite(foreign, tensors)
+    return Converted(method, tensors, repeated)
 
 
-def _module_name(given: str, shape: Model, modules: Mapping[str, nn.Module]) -> str | None:
-    """Checkpoints of bare backbones lack the backbone's name."""
+def _name(given: str, shape: Model, known: Container[str]) -> str | None:
+    """A name as the net has it: checkpoints of bare backbones lack the backbone's."""
     candidates = (given, f"{shape.family.backbone}.{given}", given.removeprefix(f"{shape.family.backbone}."))
-    return next((name for name in candidates if name in modules), None)
+    return next((name for name in candidates if name in known), None)
 
 
-def _others(foreign: Foreign, shape: Model) -> tuple[dict[str, Tensor], list[str]]:
-    """The head's tensors by name; what belongs to the base is left out, for the base has it."""
-    head = {name for name, _ in shape.head_parameters()}
-    base = set(shape.net.state_dict())
-    tensors, left_out = {}, []
-    for name, tensor in foreign.others.items():
-        if name in head:
-            tensors[name] = tensor
-        elif name in base or f"{shape.family.backbone}.{name}" in base or shape.family.is_left_over(name):
-            left_out.append(name)
-        else:
+def _head(foreign: Foreign, base: BaseTensors) -> dict[str, Tensor]:
+    """The head's tensors by name: the file's, else the base's own.
+
+    Raises AdapterError where neither has one.
+    """
+    tensors = {}
+    for name, _ in base.shape.head_parameters():
+        tensor = foreign.others.get(name)
+        tensor = base.find(name) if tensor is None else tensor
+        if tensor is None:
+            module = name.rpartition(".")[0]
             raise AdapterError(
-                f"{foreign.path}: {name!r} has no place in the model; wrong base, or not plain LoRA"
+                f"{foreign.path}: does not hold {name!r}, which leads to the labels, and neither do the base's files: "
+                f"it was drawn at random when the adapter was trained, and not saved",
+                Advice(f"train again, and save it too (PEFT: modules_to_save = [{module!r}, …])"),
             )
-    return tensors, left_out
+        tensors[name] = tensor.float()
+    return tensors
 
 
-def _method(
-    foreign: Foreign, reader: Reader, shape: Model, layers: Mapping[str, Factors], alpha: float | None
-) -> LoRA:
-    ranks = {factors.r for factors in layers.values()}
-    if len(ranks) != 1:
+def _into_head(foreign: Foreign, layers: dict[str, Factors], head: dict[str, Tensor]) -> None:
+    """Move adapters of the head's own matrices, which train whole, into these: W + scale B A."""
+    for name in [name for name in layers if f"{name}.weight" in head]:
+        factors = layers.pop(name)
+        a, b = factors.tensors["lora_A"], factors.tensors["lora_B"]
+        head[f"{name}.weight"] = head[f"{name}.weight"] + (factors.scale or 0.0) * b @ a
+    if not layers:
         raise AdapterError(
-            f"{foreign.path}: has layers of ranks {sorted(ranks)}; lorafit's LoRA has one rank"
+            f"{foreign.path}: adapts nothing but the head, which trains whole here; merge it with PEFT"
         )
-    r = ranks.pop()
-    alpha = _alpha(foreign, reader, shape.net.config, r, layers, alpha)
-    if r < 1 or not alpha > 0:
-        raise AdapterError(f"{foreign.path}: r {r} and alpha {alpha:g} must both be positive")
-    return LoRA(
-        r=r, alpha=float(alpha), dropout=float(foreign.dropout), targets=_targets(foreign, shape, layers)
+
+
+def _trained_whole(foreign: Foreign, base: BaseTensors) -> dict[str, Tensor]:
+    """What was trained of the base itself, by parameter name."""
+    shape, tensors = base.shape, {}
+    parameters = dict(shape.net.named_parameters(remove_duplicate=False))
+    for given in sorted(foreign.trained):
+        tensor = foreign.others[given]
+        name = _name(given, shape, parameters)
+        if name is None:
+            raise AdapterError(f"{foreign.path}: {given!r} is no parameter of this base; wrong base")
+        if shape.is_head(name):
+            continue
+        if tensor.shape != parameters[name].shape:
+            raise _misfit(foreign, given, tensor, parameters[name])
+        tensors[name] = tensor.float()
+    return tensors
+
+
+def _repeated(foreign: Foreign, base: BaseTensors) -> list[str]:
+    """The names of all other tensors, each of which equals the base's."""
+    head = {name for name, _ in base.shape.head_parameters()}
+    repeated = {n: t for n, t in foreign.others.items() if n not in head and n not in foreign.trained}
+    parameters = dict(base.shape.net.named_parameters(remove_duplicate=False))
+    for given, tensor in repeated.items():
+        name = _name(given, base.shape, parameters)
+        if name is not None and _is_resized(tensor, parameters[name], base.shape):
+            raise _misfit(foreign, given, tensor, parameters[name])
+    base.check(foreign.path, repeated)
+    return list(repeated)
+
+
+def _is_resized(tensor: Tensor, parameter: Tensor, shape: Model) -> bool:
+    """Whether it is a table of tokens, of another vocabulary."""
+    same_width = tensor.ndim == 2 and tensor.shape[1:] == parameter.shape[1:]
+    return same_width and len(parameter) == shape.vocab_size != len(tensor)
+
+
+def _misfit(foreign: Foreign, name: str, tensor: Tensor, parameter: Tensor) -> AdapterError:
+    if len(tensor) == len(parameter) or tensor.shape[1:] != parameter.shape[1:]:
+        return AdapterError(
+            f"{foreign.path}: {name!r} is {list(tensor.shape)}, but this base has {list(parameter.shape)}; wrong base"
+        )
+    return AdapterError(
+        f"{foreign.path}: {name!r} has a vocabulary of {len(tensor)} tokens, and the base one of {len(parameter)}: it "
+        f"was trained on a base that was resized",
+        Advice(
+            f"resize the base as then (resize_token_embeddings({len(tensor)})), save it with its tokenizer"
+        ),
+        SetArgument("base", note="that one"),
     )
 
 
-def _alpha(
-    foreign: Foreign,
-    reader: Reader,
-    config: PretrainedConfig,
-    r: int,
-    layers: Mapping[str, Factors],
-    given: float | None,
-) -> float:
-    """What the file says, or what was given where it says nothing."""
-    if not reader.holds_alpha:
+def _check_finite(foreign: Foreign, tensors: Mapping[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise AdapterError(f"{foreign.path}: {name!r} holds values that are NaN or infinite")
+
+
+def _levelled(foreign: Foreign, layers: dict[str, Factors], alpha: float | None) -> float:
+    """Bring all layers to one rank, the largest, and to one scale, the most frequent; returns alpha for these.
+
+    `alpha`: for layers that do not know their scale.
+    """
+    if any(factors.r < 1 for factors in layers.values()):
+        raise AdapterError(f"{foreign.path}: has a layer of rank 0")
+    scales = {
+        name: factors.scale if factors.scale is not None else (alpha or 0.0) / factors.r
+        for name, factors in layers.items()
+    }
+    r = max(factors.r for factors in layers.values())
+    (scale, count) = Counter(scales.values()).most_common(1)[0]
+    if not scale > 0:
+        raise AdapterError(f"{foreign.path}: alpha {scale * r:g} must be positive")
+    for name, factors in layers.items():
+        layers[name] = factors.levelled(r, scale, scales[name])
+    return alpha if alpha is not None and count == len(layers) else scale * r
+
+
+def _alpha(foreign: Foreign, reader: Reader, family: Family, given: float | None) -> float | None:
+    """What was given where the file says nothing, which it must; None where the file has its own scales."""
+    if reader.holds_alpha:
         if given is not None:
-            return given
-        known = family_of(config).loralib_alpha
-        hint = f"{known:g} for the paper's {config.model_type} checkpoints" if known else ""
+            raise RecipeError(
+                f"alpha {given:g}: {reader.name} files hold their own alpha", DropArgument("alpha")
+            )
+        return None
+    if given is None:
+        known = family.loralib_alpha
+        hint = f"{known:g} for the paper's {family.model_type} checkpoints" if known else ""
         fault = f"{foreign.path}: a {reader.name} file does not hold alpha"
         raise RecipeError(fault, SetArgument("alpha", note=hint))
-    if given is not None:
-        raise RecipeError(f"alpha {given:g}: {reader.name} files hold their own alpha", DropArgument("alpha"))
-    scales = {factors.scale for factors in layers.values() if factors.scale is not None}
-    if len(scales) != 1:
-        raise AdapterError(f"{foreign.path}: has layers of several scales alpha / r; lorafit's LoRA has one")
-    return scales.pop() * r
+    return float(given)
 
 
 def _targets(foreign: Foreign, shape: Model, layers: Mapping[str, Factors]) -> tuple[str, ...]:
-    """Logical targets where they say it all, else patterns of names: such as mean exactly these modules and slices."""
-    wanted = {name: factors.enabled for name, factors in layers.items()}
-    family, net = shape.family, shape.net
-    targets, covered = [], set()
-    for target, place in family.places.items():
-        sites = [site.name for site in family.sites(net, [target])]
-        if all(name in wanted and _has(wanted[name], place.slice, place.num_slices) for name in sites):
-            targets.append(target)
-            covered |= set(sites)
-    rest = [name for name in wanted if name not in covered]
-    patterns = dict.fromkeys(re.sub(r"\d+", "*", name) for name in rest)
-    whole = all(set(lora.find(net, [pattern])) <= set(rest) for pattern in patterns)
-    chosen = (*targets, *(patterns if whole else rest))
-    found = {site.name: site.enabled for site in family.sites(net, chosen)}
-    if found != wanted:
-        raise AdapterError(
-            f"{foreign.path}: adapts other slices in some blocks than in others, which has no name here"
-        )
-    return chosen
-
-
-def _has(enabled: tuple[bool, ...], index: int, num_slices: int) -> bool:
-    return len(enabled) == num_slices and enabled[index if num_slices > 1 else 0]
+    targets = exact_targets({name: factors.enabled for name, factors in layers.items()}, shape)
+    if targets is None:
+        raise AdapterError(f"{foreign.path}: adapts parts of modules that have no name here")
+    return targets

@@ -24,6 +24,8 @@ def upload_folder(folder: Path, upload: Upload) -> str:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
+    from lorafit.models.hub import why_no_hub
+
     # Of the client that this huggingface_hub speaks through: httpx, or its successor.
     transport = (
         kind
@@ -36,15 +38,11 @@ def upload_folder(folder: Path, upload: Upload) -> str:
         api.create_repo(upload.repo, private=upload.private, exist_ok=True)
         done = api.upload_folder(repo_id=upload.repo, folder_path=folder, commit_message="Adapter by lorafit")
     except HFValidationError as error:
-        raise RecipeError(f"{upload.repo}: {_first_line(error)}") from None
+        raise RecipeError(f"{upload.repo}: {why_no_hub(error)}") from None
     except HfHubHTTPError as error:
-        fault = f"{upload.repo}: the hub refuses: {_first_line(error)}; the export itself is done: {folder}"
+        fault = f"{upload.repo}: the hub refuses: {why_no_hub(error)}; the export itself is done: {folder}"
         raise LorafitError(fault, RunCommand("hf auth login")) from None
     except out_of_reach as error:
-        fault = f"{upload.repo}: the hub is out of reach ({_first_line(error)}); the export itself is done: {folder}"
+        fault = f"{upload.repo}: the hub is out of reach ({why_no_hub(error)}); the export itself is done: {folder}"
         raise LorafitError(fault, RunCommand(f"hf upload {upload.repo} {folder}", "later")) from None
     return str(done.commit_url)
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -19,10 +19,8 @@ from torch import Tensor, nn
 from lorafit import lora
 from lorafit.interop.foreign import Factors
 
-CONFIG_FILE = "adapter_config.json"
 TENSOR_FILE = "adapter_model.safetensors"
 PICKLE_FILE = "adapter_model.bin"
-PREFIX = "base_model.model."  # of every tensor's name
 
 
 @singledispatch
@@ -82,6 +80,8 @@ def from_peft(a: Tensor, b: Tensor, module: nn.Module, num_slices: int, scale: f
     if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
         r = a.shape[0] // module.groups
         return Factors({"lora_A": _within_groups(a, module), "lora_B": b.flatten(1)}, r, scale=scale)
+    if isinstance(module, nn.Embedding) and module.padding_idx is not None and a[:, module.padding_idx].any():
+        raise ValueError("its update changes the row of the padding token, which lorafit's leaves as it is")
     if num_slices > 1 and a.ndim == 2 and b.any() and b.shape[0] % num_slices == 0:
         parts = (b.shape[0] // num_slices,) * num_slices
         for enabled in sorted(product((True, False), repeat=num_slices), key=sum, reverse=True):

@@ -27,7 +27,7 @@ from lorafit.lora.layer import (
 )
 from lorafit.lora.linear import Linear, MergedLinear
 from lorafit.lora.state import a_factors, lora_state_dict, mark_only_lora_as_trainable, require_input_grad
-from lorafit.lora.surgery import Site, attach, detach, find, replace
+from lorafit.lora.surgery import Site, adaptable, attach, detach, find, matches, replace, untie
 
 __all__ = [
     "INITS",
@@ -44,6 +44,7 @@ __all__ = [
     "MergedLinear",
     "Site",
     "a_factors",
+    "adaptable",
     "adapted_layers",
     "adapter_parameters",
     "attach",
@@ -54,10 +55,12 @@ __all__ = [
     "lora_layers",
     "lora_state_dict",
     "mark_only_lora_as_trainable",
+    "matches",
     "merge",
     "merged",
     "replace",
     "require_input_grad",
     "scaled",
     "unmerge",
+    "untie",
 ]

@@ -99,6 +99,12 @@ class LoRALayer(nn.Module):
         """The shapes of lora_A and lora_B."""
         raise NotImplementedError
 
+    @property
+    def full_rank(self) -> int:
+        """The greatest r that any update needs: one of a greater r is also one of this."""
+        (_, num_inputs), (num_outputs, rank) = self._adapter_shapes(1)
+        return min(num_inputs, num_outputs) // rank
+
     def delta_weight(self) -> Tensor:
         """ΔW = scaling * B A in the layout of `weight`, at least in float32. For merging only."""
         raise NotImplementedError

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from lorafit.lora.fused import Geometry, base_linear, lora_linear
 from lorafit.lora.layer import LoRALayer
@@ -80,6 +81,13 @@ class _LoraLinear(LoRALayer, nn.Linear):
     def _adapter_shapes(self, r: int) -> tuple[tuple[int, int], tuple[int, int]]:
         widths = [width for width, on in zip(self.parts, self.enable_lora, strict=True) if on]
         return (len(widths) * r, self.in_features), (sum(widths), r)
+
+    @property
+    @override
+    def full_rank(self) -> int:
+        """Every adapted part has an update of its own; here that of the widest."""
+        widths = [width for width, on in zip(self.parts, self.enable_lora, strict=True) if on]
+        return min(self.in_features, max(widths))
 
     def reset_parameters(self) -> None:
         """Draw the base weight and bias as nn.Linear does, and the adapter as loralib does."""

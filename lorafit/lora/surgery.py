@@ -47,15 +47,20 @@ def find(model: nn.Module, patterns: Sequence[str]) -> dict[str, nn.Module]:
     modules = adaptable(model)
     found: set[str] = set()
     for pattern in patterns:
-        matches = {n for n in modules if fnmatchcase(n, pattern) or fnmatchcase(n, f"*.{pattern}")}
-        if not matches:
+        matching = {name for name in modules if matches(name, pattern)}
+        if not matching:
             leaves = {name.rpartition(".")[2] for name in modules}
             raise RecipeError(
                 f"target {pattern!r} matches no module that can be adapted"
                 f"{did_you_mean(pattern, leaves)}; there are {_summary(modules)}"
             )
-        found |= matches
+        found |= matching
     return {name: module for name, module in modules.items() if name in found}
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether a glob means a dotted name, or its end."""
+    return fnmatchcase(name, pattern) or fnmatchcase(name, f"*.{pattern}")
 
 
 def adaptable(model: nn.Module) -> dict[str, nn.Module]:
@@ -149,6 +154,17 @@ def detach(model: nn.Module, *, merge: bool = False) -> list[str]:
             layer.write_merged_weight()
         replace(model, name, layer.to_base())
     return list(layers)
+
+
+def untie(model: nn.Module, names: Iterable[str]) -> None:
+    """Give each parameter of these names storage of its own where it has other names too; the values stay."""
+    for name in names:
+        parameter = model.get_parameter(name)
+        sharing = [n for n, p in model.named_parameters(remove_duplicate=False) if p is parameter]
+        if len(sharing) > 1:
+            module, _, leaf = name.rpartition(".")
+            own = nn.Parameter(parameter.detach().clone(), requires_grad=parameter.requires_grad)
+            model.get_submodule(module).register_parameter(leaf, own)
 
 
 def _check_not_tied(model: nn.Module, name: str, layer: LoRALayer) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NoReturn
 
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import NonNegativeInt, PositiveFloat, model_validator
 from typing_extensions import override
 
 from lorafit.errors import RecipeError
 from lorafit.methods.base import Method, train_only
+from lorafit.recipe.bounds import LAYERS, AtMost, Width
 
 if TYPE_CHECKING:
     import torch
@@ -40,13 +41,15 @@ class AdapterTuning(Method):
 
     variant: Literal["houlsby", "pfeiffer", "lin", "adapterdrop"] = "houlsby"
     """Where the adapters are, as listed above."""
-    size: PositiveInt = 64
+    size: Width = 64
     """Values in the bottleneck (r in the paper)."""
     activation: Literal["relu", "swish", "gelu", "tanh"] | None = None
     """Between the two layers of an adapter. Without it: swish for houlsby, else relu."""
-    init_std: PositiveFloat = 0.02
+    init_std: Annotated[PositiveFloat, AtMost(100.0, "nothing is left of the base beside such weights")] = (
+        0.02
+    )
     """Standard deviation of the initial weights."""
-    drop_layers: NonNegativeInt = 0
+    drop_layers: Annotated[NonNegativeInt, LAYERS] = 0
     """adapterdrop: how many of the lowest layers have no adapter, in training and afterwards."""
     drop_at_random: bool = False
     """adapterdrop: in every training pass, a random number of further lower layers goes without adapter."""

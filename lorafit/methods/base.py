@@ -55,6 +55,20 @@ class Method(MethodSection, ABC):
         Raises RecipeError where the architecture does not have what is asked for.
         """
 
+    def shortfalls(self, model: Model) -> list[str]:
+        """Notes on what the options promise by their words and the bare base `model` has no place for.
+
+        Raises RecipeError where that cannot be meant.
+        """
+        del model
+        return []
+
+    def check(self, model: Model) -> None:
+        """Before training, with the method attached to `model`, which may be a shape: whether its options can be meant.
+
+        Raises RecipeError for those with which a smaller number would do the same. Adapters that have them stay usable.
+        """
+
     def always_reached(self, model: Model) -> dict[str, nn.Parameter]:
         """What a gradient reaches in every step, by parameter name: mostly all that trains."""
         unreached = set(model.without_gradient())

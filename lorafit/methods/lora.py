@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt
+from pydantic import BeforeValidator, Field, PositiveFloat
 from typing_extensions import override
 
+from lorafit.errors import RecipeError, SetKey, did_you_mean
 from lorafit.methods.base import Method, train_only
 from lorafit.methods.change import Added, Change, replaced
+from lorafit.recipe.bounds import AtMost, Width
 from lorafit.recipe.sections import Probability
 
 if TYPE_CHECKING:
@@ -18,10 +20,11 @@ if TYPE_CHECKING:
 
     from lorafit.models import Model, TrainedSet
 
-_Patterns = Annotated[tuple[str, ...], Field(min_length=1)]
-_OneOrSeveral = BeforeValidator(
-    lambda value: (value,) if isinstance(value, str) else value, json_schema_input_type=str | _Patterns
+_Several = Annotated[tuple[str, ...], Field(min_length=1)]
+_one_or_several = BeforeValidator(
+    lambda value: (value,) if isinstance(value, str) else value, json_schema_input_type=str | _Several
 )
+_Patterns = Annotated[_Several, _one_or_several]
 
 
 class LoRA(Method):
@@ -30,15 +33,19 @@ class LoRA(Method):
     name: ClassVar[str] = "lora"
     low_rank: ClassVar[bool] = True
 
-    r: PositiveInt = 8
+    r: Width = 8
     """The rank: rows of A and columns of B."""
-    alpha: PositiveFloat = 16.0
+    alpha: Annotated[PositiveFloat, AtMost(1e6, "the update is multiplied by alpha / r")] = 16.0
     """Scale of the update: B A is multiplied by alpha / r."""
     dropout: Probability = 0.0
     """Dropout on the input of A, as a probability."""
-    targets: Annotated[_Patterns, _OneOrSeveral] = ("query", "value")
-    """Which matrices get an adapter: query, key, value, output, up, down, or patterns of module names such as
-    "attn.c_*"; "all-linear" stands for every linear layer of the blocks. Each must match."""
+    targets: _Patterns = ("query", "value")
+    """Which matrices get an adapter: query, key, value, output, up, down, all-linear, or patterns of module names such
+    as "attn.c_*"; "h.3.query" is a slice in one block. Each must match, and what it leaves out of what it says is
+    said."""
+    also_train: _Patterns | None = None
+    """What trains whole beside the adapters: patterns of names of modules or parameters, such as "lm_head", "ln_f" or
+    "*.bias". Each must match. A module that shares its weight with another, as a tied lm_head does, gets its own."""
     init: Literal["loralib", "paper-gpt2", "gaussian"] = "loralib"
     """Initial values. loralib: A kaiming-uniform, B zero; gaussian: A from N(0, 0.02), B zero; paper-gpt2: A and B from
     N(0, 0.02), as the archived code of the paper's GPT-2 runs does, so that training does not start at the base."""
@@ -63,8 +70,14 @@ class LoRA(Method):
         return f"has {key} = {there[key]:g}, and this recipe {here[key]:g}; they must be equal"
 
     @override
+    def shortfalls(self, model: Model) -> list[str]:
+        """What the targets leave out."""
+        return model.family.shortfalls(model.net, self.targets)
+
+    @override
     def attach(self, model: Model, generator: torch.Generator | None = None) -> TrainedSet:
-        """Swap every targeted module for its LoRA layer; the base weights stay where they are, frozen."""
+        """Swap every targeted module for its LoRA layer; the base weights stay where they are, frozen but for those
+        of `also_train`."""
         from lorafit import lora
 
         sites = model.family.sites(model.net, self.targets)
@@ -77,14 +90,64 @@ class LoRA(Method):
             init=self.init,
             generator=generator,
         )
-        return train_only(model, lora.adapter_parameters(model.net).keys())
+        whole = self._whole(model)
+        lora.untie(model.net, whole)
+        return train_only(model, {*lora.adapter_parameters(model.net), *whole})
+
+    def _whole(self, model: Model) -> list[str]:
+        """The parameters outside the head that `also_train` means, by each of their names.
+
+        Raises RecipeError for a pattern that matches none, and for a weight that has an adapter.
+        """
+        from lorafit import lora
+
+        every = {name for name, _ in model.net.named_parameters(remove_duplicate=False)}
+        adapted = lora.adapted_layers(model.net)
+        found: set[str] = set()
+        for pattern in self.also_train or ():
+            matching = {name for name in every if _means(pattern, name)} - lora.adapter_parameters(
+                model.net
+            ).keys()
+            if not matching:
+                modules = {name.rpartition(".")[0].rpartition(".")[2] for name in every}
+                raise RecipeError(
+                    f"[method] also_train: {pattern!r} matches no parameter of this {model.family.model_type}"
+                    f"{did_you_mean(pattern, modules)}"
+                )
+            found |= matching
+        if both := sorted(name for name in found if name.removesuffix(".weight") in adapted):
+            raise RecipeError(
+                f"[method] also_train: {both[0]!r} would train whole beside its own adapter; choose one of the two"
+            )
+        return sorted(name for name in found if not model.is_head(name))
+
+    @override
+    def check(self, model: Model) -> None:
+        """An update has no greater rank than the matrix that it is added to."""
+        from lorafit import lora
+
+        for name, layer in lora.adapted_layers(model.net).items():
+            if self.r > layer.full_rank:
+                raise RecipeError(
+                    f"[method] r: {self.r:,} is more than an update of {name} can have; its full rank is "
+                    f"{layer.full_rank:,}",
+                    SetKey("method.r", note="lower"),
+                )
 
     @override
     def changed_weights(self, model: Model, tensors: Mapping[str, Tensor]) -> dict[str, Change]:
-        """W + (alpha / r) B A in every adapted module; the head is replaced."""
+        """W + (alpha / r) B A in every adapted module; the head, and what else trained whole, is replaced."""
         from lorafit import lora
 
         factors = lora.adapter_parameters(model.net)
         layers = lora.filled_layers(model.net, tensors)
         added: dict[str, Change] = {f"{name}.weight": Added(layer) for name, layer in layers.items()}
         return {**replaced({n: t for n, t in tensors.items() if n not in factors}), **added}
+
+
+def _means(pattern: str, name: str) -> bool:
+    """Whether a pattern means the parameter of that name, or a module that it lies in."""
+    from lorafit import lora
+
+    parts = name.split(".")
+    return any(lora.matches(".".join(parts[:length]), pattern) for length in range(1, len(parts) + 1))

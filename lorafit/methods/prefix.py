@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import NonNegativeInt
 from typing_extensions import override
 
 from lorafit.errors import RecipeError
 from lorafit.methods.base import Method, train_only
+from lorafit.recipe.bounds import WIDTH, Length
 
 if TYPE_CHECKING:
     import torch
@@ -37,9 +38,9 @@ class Prefix(Method):
 
     variant: Literal["layer", "embedding"] = "layer"
     """What a virtual token is made of, as listed above."""
-    length: PositiveInt = 5
+    length: Length = 5
     """Number of virtual tokens."""
-    hidden: NonNegativeInt = 512
+    hidden: Annotated[NonNegativeInt, WIDTH] = 512
     """Width of the network that the prefix trains through. 0 trains the prefix itself."""
 
     @property
@@ -87,10 +88,16 @@ class Prefix(Method):
         reader_of(model.net).finish()
 
     def _check_architecture(self, model: Model) -> None:
-        if not model.family.can_pack(model.net.config):
+        family = model.family
+        if not family.pluggable_attention:
             raise RecipeError(
-                f"[method] name: a prefix has no way into the attention of this {model.family.model_type!r}; "
+                f"[method] name: a prefix has no way into the attention of this {family.model_type!r}; "
                 f"choose another method"
+            )
+        if family.has_window(model.net.config):
+            raise RecipeError(
+                f"[method] name: some layers of this {family.model_type!r} attend to a window of tokens, which leaves "
+                f"a prefix behind; choose another method"
             )
 
     def _check(self, model: Model, *, is_causal: bool) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import PositiveInt
 from typing_extensions import override
 
 from lorafit.errors import RecipeError
 from lorafit.methods.base import Method, train_only
 from lorafit.methods.change import Change, replaced
+from lorafit.recipe.bounds import Layers
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +27,7 @@ class Top2(Method):
 
     name: ClassVar[str] = "top2"
 
-    num_layers: PositiveInt = 2
+    num_layers: Layers = 2
     """How many of the last blocks are trained."""
 
     @override

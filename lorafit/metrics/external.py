@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
 from typing import Any, Protocol
 
-from lorafit.errors import NotFoundError
+from lorafit.errors import NotFoundError, reason_of
 from lorafit.metrics.score import Metric, Score, present
 
 _PREFIX = "evaluate:"
@@ -70,7 +71,7 @@ class External(Metric[Any, Any]):
             options = _OPTIONS.get(self.short_name, {})
             results = module.compute(predictions=list(predictions), references=list(targets), **options)
         except Exception as fault:  # a stranger's script may raise anything
-            reason = f"{self.name} failed: {type(fault).__name__}: {_first_line(fault)}"
+            reason = f"{self.name} failed: {_reason(fault)}"
             return [Score(self.short_name, None, signature, reason)]
         return [
             Score(name, value, signature)
@@ -94,8 +95,7 @@ class External(Metric[Any, Any]):
             module: EvaluateModule = evaluate.load(path, keep_in_memory=True)
         except Exception as fault:  # offline, misspelt, a script's missing import, a broken script
             hint = "" if self._is_script else "; without a network, give the path of a local script (.py)"
-            what = f"{type(fault).__name__}: {_first_line(fault)}"
-            raise NotFoundError(f"metric {self.name!r} cannot be loaded ({what}){hint}") from fault
+            raise NotFoundError(f"metric {self.name!r} cannot be loaded ({_reason(fault)}){hint}") from fault
         return module
 
     def _figures(self, results: Mapping[str, Any]) -> dict[str, float]:
@@ -119,5 +119,9 @@ def _takes_groups(module: EvaluateModule) -> bool:
     return any(not isinstance(option["references"], Value) for option in options)
 
 
-def _first_line(fault: Exception) -> str:
-    return next(iter(str(fault).strip().splitlines()), "")
+def _reason(fault: Exception) -> str:
+    """Its kind and its reason, or the packages that are not there."""
+    if packages := re.search(r"pip install ((?:[\w.-]+ ?)+)", str(fault)):
+        return f"it needs packages that are not here: {packages[1].strip()}"
+    kind, reason = type(fault).__name__, reason_of(fault)
+    return kind if reason == kind else f"{kind}: {reason}"

@@ -12,12 +12,13 @@ from pathlib import Path
 import torch
 
 from lorafit.errors import NotFoundError
+from lorafit.hashes import file_hash, joint_hash, remembered
 from lorafit.models.stored import DTYPE_NAMES, Stored, stored_tensors, weight_files
 
 _BLOCK_BYTES = 4 << 20
 
 # Keys of config.json that say where it came from or how it is run, not what it computes.
-_INCIDENTAL = {
+INCIDENTAL = {
     "_name_or_path",
     "transformers_version",
     "torch_dtype",
@@ -28,10 +29,28 @@ _INCIDENTAL = {
     "label2id",
 }
 
+# What tokenizers of transformers are read from.
+TOKENIZER_FILES = (
+    "*token*",
+    "*vocab*",
+    "*merges*",
+    "*.model",
+    "*.spm",
+    "*.bpe",
+    "bpe.codes",
+    "*.tiktoken",
+    "*.jinja",
+    "dict.txt",
+    "emoji.json",
+    "normalizer.json",
+    "byte_maps.json",
+    "word_*.json",
+)
+
 
 @dataclass(frozen=True)
 class BaseIdentity:
-    """What an adapter remembers of its base. Hashes are sha256 in hex; None where the folder lacks the file."""
+    """Which base it is. Hashes are sha256 in hex; None where the folder lacks the file."""
 
     id: str
     revision: str | None
@@ -40,34 +59,37 @@ class BaseIdentity:
 
 
 def base_identity(base: str, revision: str | None, folder: Path) -> BaseIdentity:
-    """The identity of the base in `folder`. A big base is hashed once: cached by path, size and mtime."""
-    return BaseIdentity(base, revision, _config_hash(folder), _weights_hash(folder))
+    """The identity of the base in `folder`. A big base is hashed once, as long as its files stay the same."""
+    return BaseIdentity(base, revision, config_hash(folder), weights_hash(folder))
 
 
-def _config_hash(folder: Path) -> str | None:
+def config_hash(folder: Path) -> str | None:
+    """Over the keys of config.json that decide what is computed."""
     path = folder / "config.json"
     if not path.is_file():
         return None
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-        kept = {key: value for key, value in config.items() if key not in _INCIDENTAL}
+        kept = {key: value for key, value in config.items() if key not in INCIDENTAL}
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise NotFoundError(f"{path}: not readable as JSON: {error}") from None
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
-def _weights_hash(folder: Path) -> str | None:
+def weights_hash(folder: Path) -> str | None:
+    """Over all tensors, however they are spread over files."""
     try:
         files = weight_files(folder)
     except NotFoundError:
         return None
-    key = json.dumps([[str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns] for f in files])
-    cache = _HashCache()
-    known = cache.get(key)
-    if known is None:
-        known = _hash_tensors(files)
-        cache.put(key, known)
-    return known
+    return remembered(files, "tensors", lambda: _hash_tensors(files))
+
+
+def tokenizer_hash(folder: Path) -> str | None:
+    """sha256 over the names and bytes of the tokenizer's files; how the folder holds them matters."""
+    found = {path for pattern in TOKENIZER_FILES for path in folder.glob(pattern) if path.is_file()}
+    hashes = [f"{path.name} {file_hash(path)}" for path in sorted(found)]
+    return joint_hash(hashes) if hashes else None
 
 
 def _hash_tensors(files: list[Path]) -> str:
@@ -86,29 +108,3 @@ def _digest(stored: Stored) -> str:
         rows = stored.read_rows(start, min(start + step, stored.num_rows))
         digest.update(rows.flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-class _HashCache:
-    """{files -> hash} in the user's cache folder; a cache that cannot be read or written is done without."""
-
-    def __init__(self) -> None:
-        root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        self.path = Path(root) / "lorafit" / "base_hashes.json"
-
-    def get(self, key: str) -> str | None:
-        return self._read().get(key)
-
-    def put(self, key: str, value: str) -> None:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
-            temporary.write_text(json.dumps(self._read() | {key: value}, indent=0))
-            temporary.replace(self.path)
-        except OSError:
-            pass
-
-    def _read(self) -> dict[str, str]:
-        try:
-            return dict(json.loads(self.path.read_text()))
-        except (OSError, ValueError):
-            return {}

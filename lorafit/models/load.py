@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterable, Iterator
+import math
+import pickle
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled
-from torch import nn
 from transformers import (
     AutoConfig,
     AutoTokenizer,
@@ -21,13 +24,17 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from lorafit.errors import Advice, NotFoundError, RecipeError, SetKey
+from lorafit.errors import Advice, DataError, NotFoundError, RecipeError, SetKey, reason_of
 from lorafit.files import ASSET_PREFIX, local_path
 from lorafit.metrics import Kind
 from lorafit.models.activations import fuse_activations
+from lorafit.models.contradictions import surplus, tied_and_different, untie
 from lorafit.models.families import family_of
 from lorafit.models.model import Model
+from lorafit.models.pickled import why_unreadable
 from lorafit.models.shapes import KNOWN_SHAPES
+
+Shape = tuple[int, ...]
 
 
 def load_config(
@@ -39,25 +46,68 @@ def load_config(
     num_labels: int | None = None,
     local_only: bool = False,
 ) -> PretrainedConfig:
-    """The base's config with the recipe's dropouts. With `local_only` nothing is fetched: the Hugging Face cache is
-    asked, then the shapes of the paper's bases that lorafit knows by heart.
+    """The base's config with the recipe's dropouts; what its files contradict is as transformers takes it.
 
-    Raises NotFoundError when there is no such base, RecipeError for a dropout that the architecture does not have.
+    With `local_only` nothing is fetched: the Hugging Face cache is asked, then the shapes of the paper's bases that
+    lorafit knows by heart. Raises NotFoundError when there is no such base, RecipeError for a dropout that the
+    architecture does not have.
     """
+    config = _own_config(base, revision, local_only=local_only)
+    if _tied_and_different(config, base, revision) is not None:
+        untie(config)
+    _set_dropouts(config, dropout, head_dropout)
+    if num_labels is not None:
+        config.num_labels = num_labels
+    return config
+
+
+def tie_note(base: str, revision: str | None = None) -> str | None:
+    """What to say of a base whose config ties weights that its files hold with different values; mostly None."""
+    names = _tied_and_different(_own_config(base, revision, local_only=True), base, revision)
+    if names is None:
+        return None
+    return (
+        f"{base}: config.json ties {names[0]} and {names[1]} (tie_word_embeddings), and the files hold two different "
+        f"ones; both are used, each in its place, as transformers does"
+    )
+
+
+def _own_config(base: str, revision: str | None, *, local_only: bool) -> PretrainedConfig:
+    """As the base's files have it."""
     _check_folder(base)
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(
             _hub_id_or_path(base), revision=revision, local_files_only=local_only, trust_remote_code=False
         )
-    except (OSError, ValueError) as error:
+    except (
+        Exception
+    ) as error:  # of a config.json that is none, transformers raises what its classes stumble over
         if base not in KNOWN_SHAPES:
             raise _not_found("base model", base, revision, error) from error
         shape = dict(KNOWN_SHAPES[base])
         config = AutoConfig.for_model(shape.pop("model_type"), **shape)
-    _set_dropouts(config, dropout, head_dropout)
-    if num_labels is not None:
-        config.num_labels = num_labels
+    _check_pad_token(config, base)
     return config
+
+
+def _check_pad_token(config: PretrainedConfig, base: str) -> None:
+    """The pad token must be a row of the embedding; below 0, as in the first Llama's config, there is none."""
+    text = family_of(config).text_config(config)
+    pad, size = getattr(text, "pad_token_id", None), getattr(text, "vocab_size", None)
+    if pad is not None and pad < 0:
+        text.pad_token_id = None
+    elif pad is not None and size is not None and pad >= size:
+        raise DataError(
+            f"{base}: its config.json says pad_token_id {pad}, and its embedding has {size:,} rows, counted from 0",
+            Advice("correct the file"),
+        )
+
+
+def _tied_and_different(config: PretrainedConfig, base: str, revision: str | None) -> tuple[str, str] | None:
+    try:
+        return tied_and_different(config, base_folder(base, revision))
+    except NotFoundError:  # not downloaded yet
+        return None
 
 
 def _set_dropouts(config: PretrainedConfig, dropout: float | None, head_dropout: float | None) -> None:
@@ -91,7 +141,7 @@ def load_tokenizer(base: str, revision: str | None = None) -> PreTrainedTokenize
             tokenizer: PreTrainedTokenizerBase = kind.from_pretrained(
                 source, revision=revision, trust_remote_code=False
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except Exception as error:  # tokenizers raise a bare Exception; a package may be missing
             raise _not_found("tokenizer", base, revision, error) from error
     if len(tokenizer) <= len(tokenizer.all_special_ids):
         raise NotFoundError(
@@ -128,15 +178,44 @@ def load_base(
         ) as error:  # transformers raises OSError, ValueError, RuntimeError, SafetensorError, pickle errors…
             raise _not_found("weights", base, revision, error) from error
     unread = sorted(report["missing_keys"])
-    mismatched = sorted(str(entry[0]) for entry in report["mismatched_keys"])
-    if bad := [name for name in unread + mismatched if not family.is_head(name, output)]:
-        raise NotFoundError(
-            f"{base}: {len(bad)} tensors of the base are missing or of another shape, such as {bad[0]!r}; "
-            f"these are not the weights of this {config.model_type} config"
-        )
+    mismatched = {str(name): (tuple(held), tuple(asked)) for name, held, asked in report["mismatched_keys"]}
+    if bad := [name for name in (*unread, *sorted(mismatched)) if not family.is_head(name, output)]:
+        raise _misfit(base, net, bad, mismatched)
     draw_head(net, [*unread, *mismatched], torch.Generator().manual_seed(head_seed))
     fuse_activations(net)
-    return Model(net.eval(), tokenizer, family, output)
+    model = Model(net.eval(), tokenizer, family, output)
+    notes = (tie_note(base, revision), _surplus_note(base, model, sorted(report["unexpected_keys"])))
+    return replace(model, notes=tuple(note for note in notes if note is not None))
+
+
+def _misfit(
+    base: str, net: PreTrainedModel, bad: Sequence[str], mismatched: Mapping[str, tuple[Shape, Shape]]
+) -> NotFoundError:
+    """Tensors of the base that its files lack, or hold in another shape."""
+    output = net.get_output_embeddings()
+    lacks_output = output is not None and net.get_parameter(bad[0]) is output.get_parameter("weight")
+    if lacks_output and len(bad) == 1 and bad[0] not in mismatched:
+        return NotFoundError(
+            f"{base}: config.json makes the output embedding a weight of its own (tie_word_embeddings is false), "
+            f"and the files have no {bad[0]!r}: transformers would draw it at random",
+            Advice("put it there, or let tie_word_embeddings be true where it is the input embedding"),
+        )
+    shapes = mismatched.get(bad[0])
+    detail = f"{bad[0]!r}" + (f", {list(shapes[0])} instead of {list(shapes[1])}" if shapes else "")
+    return NotFoundError(
+        f"{base}: {len(bad)} tensors of the base are missing or of another shape, such as {detail}; "
+        f"these are not the weights of this {net.config.model_type} config"
+    )
+
+
+def _surplus_note(base: str, model: Model, unexpected: Sequence[str]) -> str | None:
+    names = surplus(model, unexpected)
+    if not names:
+        return None
+    return (
+        f"{base}: {len(names)} tensors of its files have no place in the model of its config.json, such as "
+        f"{names[0]!r}; they are left out, as transformers does"
+    )
 
 
 def needs_pad_token(config: PretrainedConfig, output: Kind) -> bool:
@@ -146,11 +225,20 @@ def needs_pad_token(config: PretrainedConfig, output: Kind) -> bool:
 
 
 def set_pad_token(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Let padding be what the tokenizer pads with, else its end of text. Raises NotFoundError where it has neither."""
+    """Let padding be what the tokenizer pads with, else its end of text.
+
+    Raises NotFoundError where it has neither of them, or the base's embedding no row for them.
+    """
+    text = family_of(config).text_config(config)
     ids = [token for token in (tokenizer.pad_token_id, tokenizer.eos_token_id) if token is not None]
+    with_row = [token for token in ids if token < getattr(text, "vocab_size", math.inf)]
     if not ids:
         raise NotFoundError(f"{tokenizer.name_or_path}: its tokenizer has neither pad_token nor eos_token")
-    family_of(config).text_config(config).pad_token_id = ids[0]
+    if not with_row:
+        raise NotFoundError(
+            f"{tokenizer.name_or_path}: neither pad_token nor eos_token of its tokenizer has a row in the embedding"
+        )
+    text.pad_token_id = with_row[0]
 
 
 @torch.no_grad()
@@ -166,35 +254,6 @@ def draw_head(net: PreTrainedModel, names: Iterable[str], generator: torch.Gener
             parameter.copy_(drawn)
         else:
             parameter.fill_(0.0 if name.endswith("bias") else 1.0)
-
-
-def skeleton(config: PretrainedConfig, output: Kind, *, with_buffers: bool = False) -> Model:
-    """The model's shape alone, on the meta device: for counting and for checking targets.
-
-    `with_buffers`: what is computed and not stored is real, so that the net runs once it has weights.
-    """
-    family = family_of(config)
-    with _parameters_on_meta() if with_buffers else torch.device("meta"):
-        net: PreTrainedModel = family.heads[output].auto_class.from_config(
-            config, dtype=torch.float32, trust_remote_code=False
-        )
-    return Model(net.eval(), None, family, output)
-
-
-@contextlib.contextmanager
-def _parameters_on_meta() -> Iterator[None]:
-    register = nn.Module.register_parameter
-
-    def without_storage(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
-        if parameter is not None and not parameter.is_meta:  # a tied one stays the same object
-            parameter = nn.Parameter(parameter.to("meta"), requires_grad=parameter.requires_grad)
-        register(module, name, parameter)
-
-    nn.Module.register_parameter = without_storage  # type: ignore
-    try:
-        yield
-    finally:
-        nn.Module.register_parameter = register  # type: ignore[method-assign]
 
 
 def base_folder(base: str, revision: str | None = None) -> Path:
@@ -229,9 +288,17 @@ def _check_folder(base: str) -> None:
 
 def _not_found(what: str, base: str, revision: str | None, error: Exception) -> NotFoundError:
     where = f"{base}@{revision}" if revision else base
+    if "trust_remote_code" in str(error):
+        return NotFoundError(
+            f"{where}: its {what} contains custom code, which lorafit does not run",
+            Advice("take a base of one of transformers' own architectures"),
+        )
+    if package := re.search(r"requires the (\S+) library", str(error)):
+        return NotFoundError(f"{where}: its {what} needs {package[1]}, which is not here")
     if local_path(base).is_dir():
-        first_line = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        return NotFoundError(f"{where}: its {what} cannot be read: {first_line.strip()}")
+        is_pickled = isinstance(error, pickle.UnpicklingError) or "weights_only" in str(error)
+        why = why_unreadable(error) if is_pickled else reason_of(error)
+        return NotFoundError(f"{where}: its {what} cannot be read: {why}")
     return NotFoundError(
         f"{where}: {what} not found in the Hugging Face cache, and the hub gave none",
         Advice("check the id and the network"),

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from lorafit.metrics import Kind
 from lorafit.models.families import Family, Head
 from lorafit.models.packing import PackedRow
+from lorafit.models.placement import LOADED, Placement
 
 TrainedSet = Mapping[str, nn.Parameter]
 """What trains, by parameter name."""
@@ -20,12 +21,18 @@ TrainedSet = Mapping[str, nn.Parameter]
 
 @dataclass(frozen=True)
 class Model:
-    """A base model with whatever a method has attached to it."""
+    """A base model with whatever a method has attached to it.
+
+    `placement` is where it computes and in which number format: whoever asks it for answers does so within
+    `placement.autocast()`, so that training, `eval` and `predict` give the same ones.
+    """
 
     net: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase | None  # None where only the shape matters
     family: Family
     output: Kind
+    notes: tuple[str, ...] = ()  # where its config and its files say different things
+    placement: Placement = LOADED
 
     @property
     def head(self) -> Head:
@@ -47,14 +54,27 @@ class Model:
 
         The texts lie end to end [1, T], with `position_ids` that begin anew for each (the net must
         `take_packed_rows`), or one below the other [n, longest], with an `attention_mask` that leaves out the padding
-        on the right. Raises NotFoundError for a text without a token.
+        on the right; without it each is read on its own. Raises NotFoundError for a text without a token.
         """
         given = {name: tensor for name, tensor in inputs.items() if tensor is not None}
-        pad_id: int | None = self.family.text_config(self.net.config).pad_token_id
+        if given.keys() & {"position_ids", "attention_mask"}:
+            return self._head_outputs(input_ids, lengths, given)
+        texts = [(slice(row, row + 1), slice(length)) for row, length in enumerate(lengths)]
+        alone = [
+            self._head_outputs(
+                input_ids[text], lengths[text[0]], {name: x[text] for name, x in given.items()}
+            )
+            for text in texts
+        ]
+        return torch.cat(alone)
+
+    def _head_outputs(self, input_ids: Tensor, lengths: Sequence[int], given: dict[str, Tensor]) -> Tensor:
+        pad_id: int | None = getattr(self.family.text_config(self.net.config), "pad_token_id", None)
         if not self.head.modules:
-            mask = given["attention_mask"]
-            ids = input_ids if pad_id is None else input_ids.masked_fill(mask == 0, pad_id)
-            outputs: Tensor = self.net(input_ids=ids, **given).logits
+            mask = given.get("attention_mask")
+            if mask is not None and pad_id is not None:
+                input_ids = input_ids.masked_fill(mask == 0, pad_id)
+            outputs: Tensor = self.net(input_ids=input_ids, **given).logits
             return outputs
         places = self.head.places(input_ids, lengths, pad_id)
         hidden = self._hidden_states(input_ids, lengths, given)

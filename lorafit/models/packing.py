@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
 
 from lorafit.lora.dropout import dropout as drop
+from lorafit.models.masks import Pattern, follow_layouts, packed_mask
 
 PACKED_ATTENTION = "lorafit_packed"
 
@@ -31,7 +31,7 @@ class PackedRow:
 
     scatter: Tensor
     mask: Tensor | None
-    num_examples: int
+    lengths: tuple[int, ...]
     longest: int
 
     @staticmethod
@@ -43,7 +43,24 @@ class PackedRow:
         if min(lengths) < longest:
             real = torch.arange(longest)[None, :] < torch.tensor(lengths)[:, None]
             mask = real[:, None, None, :].to(device)
-        return PackedRow(torch.tensor(place, device=device), mask, len(lengths), longest)
+        return PackedRow(torch.tensor(place, device=device), mask, tuple(lengths), longest)
+
+    @property
+    def num_examples(self) -> int:
+        return len(self.lengths)
+
+    def mask_of(self, pattern: Pattern) -> Tensor | None:
+        """Which keys a query sees, [num_examples, 1, longest, longest]; None where that is all, or all up to itself.
+
+        What stands behind an example's end sees what its last token sees: a softmax over nothing is NaN.
+        """
+        if pattern.is_plain(self.longest):
+            return None
+        lengths = torch.tensor(self.lengths, device=self.scatter.device)[:, None]
+        starts = lengths.cumsum(0) - lengths
+        places = starts + torch.arange(self.longest, device=lengths.device).minimum(lengths - 1)
+        seen = pattern.at(torch.zeros_like(lengths[:, 0]), places, places)
+        return seen if self.mask is None else seen & self.mask
 
     def unpack(self, x: Tensor) -> Tensor:
         """[1, heads, T, d] -> [num_examples, heads, longest, d], zeros where there is no token."""
@@ -80,26 +97,31 @@ def packed_attention(
     scaling: float | None = None,
     dropout: float = 0.0,
     is_causal: bool | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
     """Block-diagonal attention for transformers' AttentionInterface: [1, heads, T, d] -> ([1, T, heads, d], None).
 
-    Causal models need no key mask: a real token never sees the padding behind it. Without `packed_row` this is
-    transformers' own SDPA attention, so a net that can take packed rows still takes ordinary batches. In either case
-    a module's AttentionPrefix is seen by every token, and the KV cache, where there is one, knows nothing of it.
-    Dropout is drawn from the module's `draws` (`lora.draw_from`), which torch's SDPA cannot do.
+    `attention_mask` is what `packed_mask` gave. Plainly causal models need none: a real token never sees the padding
+    behind it. Without `packed_row` this is transformers' own SDPA attention, so a net that can take packed rows still
+    takes ordinary batches. In either case a module's AttentionPrefix is seen by every token, and the KV cache, where
+    there is one, knows nothing of it. Dropout is drawn from the module's `draws` (`lora.draw_from`). That, scores that
+    are capped at `softcap`, and sinks [heads] (`s_aux`) are what torch's SDPA cannot do.
     """
-    causal = bool(getattr(module, "is_causal", False)) if is_causal is None else is_causal
+    causal = bool(getattr(module, "is_causal", True)) if is_causal is None else is_causal
     prefix: Tensor | None = module.prefix() if hasattr(module, "prefix") else None  # type: ignore[operator]
     mask = attention_mask
     if packed_row is not None:
         query, key, value = (packed_row.unpack(x) for x in (query, key, value))
-        mask = None if causal else packed_row.mask
+        mask = packed_row.mask if mask is None and not causal else mask
     if prefix is not None:
         key, value, mask = _after_prefix(prefix, query, key, value, mask, causal)
-    if dropout:
-        weights = _attention_weights(query, key, mask, scaling, causal and prefix is None)
-        weights = drop(weights, dropout, getattr(module, "draws", None))
+    causal = causal and mask is None and prefix is None
+    if dropout or softcap is not None or s_aux is not None:
+        weights = _attention_weights(query, key, mask, scaling, causal, softcap, s_aux)
+        if dropout:
+            weights = drop(weights, dropout, getattr(module, "draws", None))
         out = weights @ _for_heads(value, query.shape[1])
     elif packed_row is None:
         return sdpa_attention_forward(
@@ -111,7 +133,7 @@ def packed_attention(
             key,
             value,
             attn_mask=mask,
-            is_causal=causal and prefix is None,
+            is_causal=causal,
             scale=scaling,
             enable_gqa=key.shape[1] != query.shape[1],
         )
@@ -119,20 +141,34 @@ def packed_attention(
 
 
 def _attention_weights(
-    query: Tensor, key: Tensor, mask: Tensor | None, scaling: float | None, causal: bool
+    query: Tensor,
+    key: Tensor,
+    mask: Tensor | None,
+    scaling: float | None,
+    causal: bool,
+    softcap: float | None,
+    sinks: Tensor | None,
 ) -> Tensor:
-    """softmax(q k^T s) [n, heads, queries, keys], zero where `mask` is false or, without one, where a key comes later.
+    """softmax(q k^T s) [n, heads, queries, keys], zero where `mask` is false or, if `causal`, where a key comes later.
 
-    A `mask` of numbers is added to the scores. A query that sees no key at all gets some finite weights.
+    A `mask` of numbers is added to the scores. A query that sees no key at all gets some finite weights. With `softcap`
+    c the scores are c tanh(q k^T s / c); `sinks` [heads] are scores of a key without a value.
     """
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     scores = (query * scale) @ _for_heads(key, query.shape[1]).transpose(-1, -2)
-    if mask is None and causal and query.shape[2] > 1:
+    if softcap is not None:
+        scores = (scores / softcap).tanh() * softcap
+    if causal and query.shape[2] > 1:
         mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
     if mask is not None and mask.dtype == torch.bool:
         unseen = torch.finfo(scores.dtype).min
         mask = torch.zeros(mask.shape, dtype=scores.dtype, device=mask.device).masked_fill_(~mask, unseen)
-    return (scores if mask is None else scores + mask).softmax(dim=-1)
+    if mask is not None:
+        scores = scores + mask
+    if sinks is None:
+        return scores.softmax(dim=-1)
+    sunk = sinks.to(scores.dtype).view(1, -1, 1, 1).expand(*scores.shape[:-1], 1)
+    return torch.cat([scores, sunk], dim=-1).softmax(dim=-1)[..., :-1]
 
 
 def _for_heads(x: Tensor, num_heads: int) -> Tensor:
@@ -156,19 +192,12 @@ def _after_prefix(
     return torch.cat([prefix_key, key], dim=2), torch.cat([prefix_value, value], dim=2), mask
 
 
-def packed_mask(
-    q_length: int, kv_length: int, attention_mask: Tensor | None = None, **kwargs: Any
-) -> Tensor | None:
-    """No mask where none is needed: a packed row brings its layout along; rows without padding are plainly causal."""
-    if attention_mask is None and q_length == kv_length:
-        return None
-    return sdpa_mask(q_length=q_length, kv_length=kv_length, attention_mask=attention_mask, **kwargs)
-
-
 AttentionInterface.register(PACKED_ATTENTION, packed_attention)
 AttentionMaskInterface.register(PACKED_ATTENTION, packed_mask)
 
 
 def take_packed_rows(net: PreTrainedModel) -> None:
     """Let `net` be called with `packed_row=` and restarted `position_ids`, besides ordinary batches."""
-    net.set_attn_implementation(PACKED_ATTENTION)
+    if net.config._attn_implementation != PACKED_ATTENTION:
+        net.set_attn_implementation(PACKED_ATTENTION)
+    follow_layouts(net.base_model)

@@ -11,7 +11,9 @@ import torch
 from torch import nn
 
 from lorafit.errors import OutOfMemoryError, SetKey
-from lorafit.models.model import Model
+
+Dtype = Literal["float32", "bfloat16"]
+"""A number format of frozen weights."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Placement:
     dtype: torch.dtype
 
     @staticmethod
-    def of(dtype: Literal["auto", "float32", "bfloat16"]) -> Placement:
+    def of(dtype: Literal["auto"] | Dtype) -> Placement:
         """The GPU where there is one. "auto" is bfloat16 on a GPU that has it, float32 elsewhere: on most CPUs
         bfloat16 is slower than float32."""
         has_gpu = torch.cuda.is_available()
@@ -32,17 +34,22 @@ class Placement:
             return Placement(device, torch.bfloat16 if has_bf16 else torch.float32)
         return Placement(device, getattr(torch, dtype))
 
-    def move(self, model: Model) -> None:
-        """Move the net there as it is."""
-        nn.Module.to(model.net, self.device)
+    @property
+    def dtype_name(self) -> Dtype:
+        """As recipes spell it."""
+        return "bfloat16" if self.dtype == torch.bfloat16 else "float32"
 
-    def place(self, model: Model) -> None:
+    def move(self, net: nn.Module) -> None:
+        """Move the net there as it is."""
+        nn.Module.to(net, self.device)
+
+    def place(self, net: nn.Module) -> None:
         """Move the net there and cast its frozen parameters.
 
         A LayerNorm of which a part trains, as with BitFit, stays whole: it cannot compute in two formats at once.
         """
-        self.move(model)
-        for module in model.net.modules():
+        self.move(net)
+        for module in net.modules():
             own = list(module.parameters(recurse=False))
             if isinstance(module, nn.LayerNorm) and any(p.requires_grad for p in own):
                 continue
@@ -55,6 +62,10 @@ class Placement:
         if self.dtype == torch.float32:
             return nullcontext()
         return torch.autocast(self.device.type, self.dtype)
+
+
+LOADED = Placement(torch.device("cpu"), torch.float32)
+"""That of a model which was loaded and not yet moved."""
 
 
 @contextmanager

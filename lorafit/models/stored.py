@@ -10,7 +10,7 @@ import json
 import math
 import mmap
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from lorafit.errors import NotFoundError
+from lorafit.models.pickled import read_pickled
 
 DTYPES = {
     "F64": torch.float64,
@@ -156,11 +157,9 @@ def _entry(file: Path, size: int, start: int, name: str, entry: dict[str, list[i
 
 
 def _from_pickle(file: Path) -> Iterator[Stored]:
-    try:
-        tensors = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # torch raises pickle, zip and runtime errors alike
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise NotFoundError(f"{file}: cannot be read with weights_only: {first_line}") from None
+    tensors = read_pickled(file, NotFoundError, mapped=True)
+    if not isinstance(tensors, Mapping):
+        raise NotFoundError(f"{file}: is not a state dict")
     for name, tensor in tensors.items():
         if isinstance(tensor, Tensor):
             yield Stored(name, tensor.dtype, tuple(tensor.shape), file, mapped=tensor.detach())

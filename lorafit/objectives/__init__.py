@@ -6,17 +6,17 @@ from functools import singledispatch
 from transformers import GPT2Config, PretrainedConfig
 
 from lorafit.errors import NotFoundError, RecipeError, SetKey
-from lorafit.models import FAMILIES, Family, family_of, load_config
+from lorafit.models import FAMILIES, Family, family_of, load_config, way_to_read
 from lorafit.objectives.base import (
     AnswerOptions,
     AnyObjective,
-    Encoded,
     Encoder,
     Objective,
     Prediction,
     Validation,
 )
 from lorafit.objectives.classification import Classification
+from lorafit.objectives.encoded import Encoded, Limit
 from lorafit.objectives.generation import Generation
 from lorafit.recipe import DataSection, DecodeSection, EvalSection
 from lorafit.tasks import Generation as GenerationTask
@@ -30,6 +30,7 @@ __all__ = [
     "Encoded",
     "Encoder",
     "Generation",
+    "Limit",
     "Objective",
     "Prediction",
     "Settings",
@@ -54,6 +55,12 @@ class BaseFacts:
         return None if positions is None else positions - self.num_positions_taken
 
     @property
+    def vocab_size(self) -> int | None:
+        """Rows of the embedding; None where the config does not say."""
+        size: int | None = getattr(self.family.text_config(self.config), "vocab_size", None)
+        return size
+
+    @property
     def pad_id(self) -> int:
         """What fills up a padded row; attention does not see it."""
         return int(getattr(self.family.text_config(self.config), "pad_token_id", None) or 0)
@@ -64,7 +71,7 @@ def facts_at_hand(base: str, revision: str | None = None) -> BaseFacts:
     try:
         config = load_config(base, revision, local_only=True)
     except NotFoundError:
-        return BaseFacts(GPT2Config(n_positions=2**31), FAMILIES["gpt2"])
+        return BaseFacts(GPT2Config(n_positions=2**31, vocab_size=2**31), FAMILIES["gpt2"])
     return BaseFacts(config, family_of(config))
 
 
@@ -93,9 +100,12 @@ def _(task: GenerationTask, facts: BaseFacts, settings: Settings) -> Generation:
             f"{facts.config.name_or_path or facts.config.model_type}",
             SetKey("decode.max_new_tokens", note="lower"),
         )
-    max_length = asked if room is None else min(asked, room)
-    packs = facts.family.can_pack(facts.config)
-    return Generation(task, max_length, settings.decode, settings.evaluation, packs, facts.pad_id)
+    _check_decode(settings.decode, facts)
+    limit = Limit.of(asked, room, ("has no target", "have no target"))
+    reading = way_to_read(facts.family, facts.config, task.output)
+    return Generation(
+        task, limit, settings.decode, settings.evaluation, reading, facts.pad_id, room, facts.vocab_size
+    )
 
 
 @objective_for.register
@@ -103,10 +113,22 @@ def _(task: LabelTask, facts: BaseFacts, settings: Settings) -> Classification:
     room, asked = facts.num_positions, settings.data.max_length
     return Classification(
         task,
-        asked if room is None else min(asked, room),
+        Limit.of(asked, room, ("loses a whole text", "lose a whole text")),
         settings.evaluation,
-        facts.family.can_pack(facts.config),
+        way_to_read(facts.family, facts.config, task.output),
         facts.pad_id,
         facts.family.first_position(facts.config),
         int(getattr(facts.config, "type_vocab_size", 0) or 0),
+        facts.vocab_size,
     )
+
+
+def _check_decode(decode: DecodeSection, facts: BaseFacts) -> None:
+    """Every beam begins with a token of its own. Raises RecipeError where there are not so many."""
+    size = facts.vocab_size
+    if size is not None and decode.num_beams > size:
+        raise RecipeError(
+            f"[decode] num_beams: every one of {decode.num_beams:,} beams begins with a token of its own, and the base "
+            f"has {size:,}",
+            SetKey("decode.num_beams", note="lower"),
+        )

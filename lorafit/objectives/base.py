@@ -16,7 +16,9 @@ from transformers import PreTrainedTokenizerBase
 from lorafit.decoding import BeamSearch, Strategy
 from lorafit.files import JsonObject
 from lorafit.metrics.scoring import Scores
-from lorafit.models import Model, take_packed_rows
+from lorafit.models import Model, Reading, take_packed_rows
+from lorafit.models.vocabulary import Vocabulary
+from lorafit.objectives.encoded import Encoded, Noun
 from lorafit.training import Batch, ProcessGroup
 
 RowT = TypeVar("RowT")
@@ -25,26 +27,17 @@ ExampleT = TypeVar("ExampleT")
 BatchT = TypeVar("BatchT", bound=Batch)
 
 
-@dataclass(frozen=True)
-class Encoded(Generic[ExampleT]):
-    """Rows as token ids: `lengths` before anything is cut; indices of rows that are cut, or have no target left."""
-
-    examples: Sequence[ExampleT]
-    lengths: Sequence[int]
-    cut: Sequence[int] = ()
-    without_target: Sequence[int] = ()
-
-
 class Encoder(Protocol[RowIn, ExampleT]):
     """Needs a tokenizer and no net: planning and `data show` use it too."""
 
     @property
-    def max_length(self) -> int:
-        """Tokens of an example, at most."""
+    def vocabulary(self) -> Vocabulary:
+        """The tokens, and those that the base's embedding has no row for."""
         ...
 
     def encode(self, rows: Sequence[RowIn]) -> Encoded[ExampleT]:
-        """One example a row, in order."""
+        """One example a row, in order. Raises DataError where a token that stands in every row has no row of the
+        embedding."""
         ...
 
     def part_lengths(self, example: ExampleT) -> Mapping[str, int]:
@@ -80,6 +73,7 @@ class AnswerOptions:
 
     strategy: Callable[[BeamSearch], Strategy] | None = None
     batch_size: int = 16  # texts decoded at a time; the result does not depend on it
+    max_new_tokens: int | None = None  # that the strategy writes; None: as many as in training
 
 
 class Objective(ABC, Generic[RowT, ExampleT, BatchT]):
@@ -89,7 +83,8 @@ class Objective(ABC, Generic[RowT, ExampleT, BatchT]):
     """
 
     progress_name: ClassVar[str]  # what predicting is called while it takes a while
-    packs: bool  # whether examples share a row
+    input_noun: ClassVar[Noun]  # what is predicted for
+    reading: Reading  # how the net reads several examples
 
     @abstractmethod
     def encoder(self, tokenizer: PreTrainedTokenizerBase) -> Encoder[RowT, ExampleT]:
@@ -123,6 +118,12 @@ class Objective(ABC, Generic[RowT, ExampleT, BatchT]):
     @abstractmethod
     def inputs(self, example: ExampleT) -> list[int]:
         """The token ids that the model reads of an example."""
+
+    @abstractmethod
+    def encode_inputs(
+        self, tokenizer: PreTrainedTokenizerBase, rows: Sequence[RowT], options: AnswerOptions | None = None
+    ) -> Encoded[Any]:
+        """What the model reads to predict every item; with `options`, to answer every row."""
 
     @abstractmethod
     def num_items(self, rows: Sequence[RowT]) -> int:
@@ -166,13 +167,18 @@ class Objective(ABC, Generic[RowT, ExampleT, BatchT]):
         metric of the evaluate library that cannot be loaded.
         """
 
+    def notes(self, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+        """What of its settings has no effect with this base, and which tokens the base does not know."""
+        note = self.encoder(tokenizer).vocabulary.note()
+        return [] if note is None else [note]
+
     def settings(self) -> Mapping[str, Any]:
         """What besides the weights decides the predictions, as JSON."""
         return {}
 
     def prepare(self, model: Model) -> None:
         """Let the net take packed rows, where it can."""
-        if self.packs:
+        if self.reading == "packed":
             take_packed_rows(model.net)
 
 

@@ -13,13 +13,16 @@ from typing_extensions import override
 
 from lorafit.data import LabelRow
 from lorafit.data.labelled import EncodedText, LabelBatch, encode_labelled, pack_labelled, pad_labelled
-from lorafit.errors import DropArgument, RecipeError
+from lorafit.errors import DropArgument, RecipeError, SetKey
 from lorafit.files import JsonObject
-from lorafit.metrics.scoring import Scores, missing_metrics, score_by
-from lorafit.models import Model
-from lorafit.objectives.base import AnswerOptions, Encoded, Objective, Prediction, Validation
+from lorafit.metrics.scoring import Scores, missing_metrics
+from lorafit.models import Model, Reading
+from lorafit.models.vocabulary import Vocabulary
+from lorafit.objectives.base import AnswerOptions, Objective, Prediction, Validation
+from lorafit.objectives.encoded import Encoded, Limit, Noun
 from lorafit.recipe import EvalSection
 from lorafit.tasks import LabelTask
+from lorafit.tasks.scoring import score_labels
 from lorafit.training import ProcessGroup, label_loss_sum, label_loss_sums
 
 _TOKENS_AT_ONCE = 4096  # padding included
@@ -27,22 +30,41 @@ _TOKENS_AT_ONCE = 4096  # padding included
 
 @dataclass(frozen=True)
 class TextEncoder:
-    """One text, or two of which the longer one loses its end until `max_length` tokens fit (paper's run_glue.py)."""
+    """One text, or two of which the longer one loses its end until `limit` tokens fit (paper's run_glue.py)."""
 
     tokenizer: PreTrainedTokenizerBase
-    max_length: int
+    limit: Limit
     num_types: int  # the model's type_vocab_size
+    vocabulary: Vocabulary
 
     def encode(self, rows: Sequence[LabelRow]) -> Encoded[EncodedText]:
-        """One example a row."""
+        """One example a row. Raises RecipeError where the limit leaves no room for a text."""
+        self.vocabulary.check_around(self.tokenizer("", verbose=False)["input_ids"])
+        most = self.limit.num_tokens
         whole = encode_labelled(self.tokenizer, rows, self.num_types)
         lengths = [len(example.ids) for example in whole]
-        cut = [i for i, length in enumerate(lengths) if length > self.max_length]
-        short = encode_labelled(self.tokenizer, [rows[i] for i in cut], self.num_types, self.max_length)
+        cut = [i for i, length in enumerate(lengths) if length > most]
+        room = self._room([rows[i] for i in cut])
+        short = encode_labelled(self.tokenizer, [rows[i] for i in cut], self.num_types, most)
         examples = list(whole)
         for index, example in zip(cut, short, strict=True):
             examples[index] = example
-        return Encoded(examples, lengths, cut)
+        spelt = (" ".join(row.texts.values()) for row in rows)
+        faults = self.vocabulary.faults(zip((example.ids for example in examples), spelt, strict=True))
+        lost = [i for i in cut if sum(map(bool, rows[i].texts.values())) > room]
+        return Encoded(examples, lengths, self.limit, cut, lost, faults)
+
+    def _room(self, rows: Sequence[LabelRow]) -> int:
+        """Tokens for texts, beside the special ones; each text that is cut keeps one where there are so many."""
+        if not rows:
+            return self.limit.num_tokens
+        num_special = self.tokenizer.num_special_tokens_to_add(pair=len(rows[0].texts) > 1)
+        if self.limit.num_tokens <= num_special:
+            raise RecipeError(
+                f"[data] max_length: no room for a text beside {num_special} special tokens within {self.limit}",
+                SetKey("data.max_length", note="higher"),
+            )
+        return self.limit.num_tokens - num_special
 
     def part_lengths(self, example: EncodedText) -> Mapping[str, int]:
         """Of the text, or of both with what stands between them."""
@@ -60,25 +82,29 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
     """A class, or a score where the task has no labels. An item is a row."""
 
     task: LabelTask
-    max_length: int  # tokens of an example, at most
+    limit: Limit  # of an example
     evaluation: EvalSection
-    packs: bool
+    reading: Reading
     pad_id: int
     first_position: int  # the position id of an example's first token
     num_types: int
+    vocab_size: int | None = None  # rows of the embedding; None: not known
 
     progress_name: ClassVar[str] = "evaluating"
+    input_noun: ClassVar[Noun] = ("row", "rows")
 
     @override
     def encoder(self, tokenizer: PreTrainedTokenizerBase) -> TextEncoder:
-        return TextEncoder(tokenizer, self.max_length, self.num_types)
+        vocabulary = Vocabulary.of(tokenizer, self.vocab_size)
+        return TextEncoder(tokenizer, self.limit, self.num_types, vocabulary)
 
     @override
     def collate(self, parts: Sequence[Sequence[EncodedText]]) -> LabelBatch:
         examples, counts = [example for part in parts for example in part], [len(part) for part in parts]
-        if self.packs:
+        if self.reading == "packed":
             return pack_labelled(examples, self.first_position, counts)
-        return pad_labelled(examples, self.pad_id, counts)
+        batch = pad_labelled(examples, self.pad_id, counts)
+        return batch if self.reading == "padded" else replace(batch, attention_mask=None)
 
     @override
     def loss_sums(self, model: Model, batch: LabelBatch, label_smoothing: Sequence[float]) -> Tensor:
@@ -122,6 +148,15 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
     @override
     def inputs(self, example: EncodedText) -> list[int]:
         return list(example.ids)
+
+    @override
+    def encode_inputs(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        rows: Sequence[LabelRow],
+        options: AnswerOptions | None = None,
+    ) -> Encoded[EncodedText]:
+        return self.encoder(tokenizer).encode(rows)
 
     @override
     def num_items(self, rows: Sequence[LabelRow]) -> int:
@@ -178,22 +213,10 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
     def _score(
         self, rows: Sequence[LabelRow], predictions: Sequence[Prediction], names: Sequence[str] | None
     ) -> Scores:
-        """The task's metrics, or those named, over all rows and over each part. Without labels there are no scores."""
-        labelled = zip(rows, predictions, strict=True)
-        known = [(row.part, row.label, p.value) for row, p in labelled if row.label is not None]
-        if not known:
-            return Scores({"all": {}}, {}, notes=("this split has no labels, so nothing is scored",))
-        as_kind = int if self.task.labels else float
-        scores = score_by(
-            self.task.find_metrics(names),
-            [as_kind(value) for _, _, value in known],
-            [as_kind(label) for _, label, _ in known],
-            splits=[part for part, _, _ in known],
+        answers = [float(prediction.value) for prediction in predictions]
+        return score_labels(
+            self.task, answers, [row.label for row in rows], [row.part for row in rows], names
         )
-        if num_unknown := len(rows) - len(known):
-            note = f"{num_unknown:,} of {len(rows):,} rows have no label, and are not scored"
-            return replace(scores, notes=(*scores.notes, note))
-        return scores
 
     def _outputs(
         self,
@@ -207,7 +230,8 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
         @torch.inference_mode()
         def outputs_of(indices: Sequence[int]) -> list[Tensor]:
             batch = self.collate([[examples[i] for i in indices]]).to(model.device)
-            return list(label_outputs(model, batch).float().cpu())
+            with model.placement.autocast():
+                return list(label_outputs(model, batch).float().cpu())
 
         was_training = model.net.training
         model.net.eval()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,32 +19,56 @@ from lorafit.data.encode import EncodedPair, TextFormat, encode_pairs, encode_pr
 from lorafit.decoding import BeamSearch, Strategy, batches_of, generate
 from lorafit.files import JsonObject
 from lorafit.metrics.scorers import SCORERS
-from lorafit.metrics.scoring import Scores, missing_metrics, score_texts
-from lorafit.models import Model
-from lorafit.objectives.base import AnswerOptions, Encoded, Objective, Prediction, Validation
+from lorafit.metrics.scoring import Scores, missing_metrics
+from lorafit.models import Model, Reading
+from lorafit.models.vocabulary import Vocabulary
+from lorafit.objectives.base import AnswerOptions, Objective, Prediction, Validation
+from lorafit.objectives.encoded import Encoded, Limit, Noun
 from lorafit.recipe import DecodeSection, EvalSection
 from lorafit.tasks import Generation as GenerationTask
-from lorafit.tasks import ReferenceGroup, group_references
+from lorafit.tasks import group_references
+from lorafit.tasks.scoring import score_groups
 from lorafit.training import ProcessGroup, language_model_loss_sums
 
+ItemT = TypeVar("ItemT")
+
 _VALIDATION_TOKENS = 4096  # tokens in a packed row while validating
+_CUT_PROMPT = ("loses its beginning to fit into", "lose their beginning to fit into")
 
 
 @dataclass(frozen=True)
 class PairEncoder:
-    """Prompt and completion -> token ids, cut at `max_length` tokens (paper's gpt2_encode.py and data_utils.py)."""
+    """Prompt and completion -> token ids, cut at `limit` tokens (paper's gpt2_encode.py and data_utils.py)."""
 
     tokenizer: PreTrainedTokenizerBase
     form: TextFormat
-    max_length: int
+    limit: Limit
+    vocabulary: Vocabulary
 
     def encode(self, rows: Sequence[TextRow]) -> Encoded[EncodedPair]:
-        """One example a row. What lies behind `max_length` tokens is dropped when a batch is made."""
+        """One example a row. What lies behind `limit` tokens is dropped when a batch is made."""
+        self.vocabulary.check_around((*self.form.start_ids, *self.form.separator_ids, self.form.end_id))
         examples = encode_pairs(self.tokenizer, rows, self.form)
-        lengths = [example.length for example in examples]
-        cut = [i for i, length in enumerate(lengths) if length > self.max_length]
-        without = [i for i in cut if len(examples[i].prompt_ids) >= self.max_length]
-        return Encoded(examples, lengths, cut, without)
+        lengths, most = [example.length for example in examples], self.limit.num_tokens
+        spelt = (f"{row.prompt} {row.completion}" for row in rows)
+        kept = (example.ids[:most] for example in examples)
+        return Encoded(
+            examples,
+            lengths,
+            self.limit,
+            cut=[i for i, length in enumerate(lengths) if length > most],
+            without_target=[i for i, example in enumerate(examples) if not example.num_targets(most)],
+            faults=self.vocabulary.faults(zip(kept, spelt, strict=True)),
+        )
+
+    def encode_prompts(self, prompts: Sequence[str], limit: Limit) -> Encoded[list[int]]:
+        """What decoding starts from. What is more than `limit` tokens loses its beginning when it is decoded."""
+        self.vocabulary.check_around((*self.form.start_ids, *self.form.separator_ids, self.form.end_id))
+        ids = encode_prompts(self.tokenizer, prompts, self.form)
+        lengths, most = [len(each) for each in ids], limit.num_tokens
+        faults = self.vocabulary.faults(zip((each[-most:] for each in ids), prompts, strict=True))
+        cut = [i for i, length in enumerate(lengths) if length > most]
+        return Encoded(ids, lengths, limit, cut, faults=faults)
 
     def part_lengths(self, example: EncodedPair) -> Mapping[str, int]:
         """Of context and completion."""
@@ -52,7 +76,7 @@ class PairEncoder:
 
     def show(self, row: TextRow, example: EncodedPair) -> Mapping[str, Any]:
         """`target_ids[i]` is the token after `input_ids[i]`; it counts in the loss where `target_mask[i]` is true."""
-        inputs = example.inputs(self.max_length)
+        inputs = example.inputs(self.limit.num_tokens)
         return {
             "context": row.prompt,
             "completion": row.completion,
@@ -60,8 +84,8 @@ class PairEncoder:
             "context_ids": list(example.prompt_ids),
             "completion_ids": list(example.completion_ids),
             "input_ids": inputs,
-            "target_ids": [*example.prompt_ids, *example.completion_ids][1 : len(inputs) + 1],
-            "target_mask": example.target_mask(self.max_length),
+            "target_ids": list(example.ids[1 : len(inputs) + 1]),
+            "target_mask": example.target_mask(self.limit.num_tokens),
         }
 
 
@@ -70,24 +94,29 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
     """A text that follows a prompt. An item is a prompt with all its references."""
 
     task: GenerationTask
-    max_length: int  # tokens of an example, at most
+    limit: Limit  # of an example
     decode: DecodeSection
     evaluation: EvalSection
-    packs: bool
+    reading: Reading
     pad_id: int
+    num_positions: int | None = None  # None: no limit
+    vocab_size: int | None = None  # rows of the embedding; None: not known
 
     progress_name: ClassVar[str] = "decoding"
+    input_noun: ClassVar[Noun] = ("context", "contexts")
 
     @override
     def encoder(self, tokenizer: PreTrainedTokenizerBase) -> PairEncoder:
-        return PairEncoder(tokenizer, self._form(tokenizer), self.max_length)
+        vocabulary = Vocabulary.of(tokenizer, self.vocab_size)
+        return PairEncoder(tokenizer, self._form(tokenizer), self.limit, vocabulary)
 
     @override
     def collate(self, parts: Sequence[Sequence[EncodedPair]]) -> SequenceBatch:
         examples, counts = [example for part in parts for example in part], [len(part) for part in parts]
-        if self.packs:
-            return pack(examples, self.max_length, counts)
-        return pad(examples, self.max_length, self.pad_id, counts)
+        if self.reading == "packed":
+            return pack(examples, self.limit.num_tokens, counts)
+        batch = pad(examples, self.limit.num_tokens, self.pad_id, counts)
+        return batch if self.reading == "padded" else replace(batch, attention_mask=None)
 
     @override
     def loss_sums(self, model: Model, batch: SequenceBatch, label_smoothing: Sequence[float]) -> Tensor:
@@ -106,7 +135,8 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
 
         def loss_of(batch: Sequence[EncodedPair]) -> tuple[float, int]:
             collated = self.collate([batch])
-            return self.loss_sums(model, collated, [0.0]).item(), collated.num_targets[0]
+            with model.placement.autocast():
+                return self.loss_sums(model, collated, [0.0]).item(), collated.num_targets[0]
 
         model.net.eval()
         sums = list(group.map(_validation_batches(examples), loss_of))
@@ -120,7 +150,34 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
 
     @override
     def inputs(self, example: EncodedPair) -> list[int]:
-        return example.inputs(self.max_length)
+        return example.inputs(self.limit.num_tokens)
+
+    @override
+    def encode_inputs(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        rows: Sequence[TextRow],
+        options: AnswerOptions | None = None,
+    ) -> Encoded[list[int]]:
+        """Prompts, which may have as many tokens as the new ones leave positions for."""
+        new = (options and options.max_new_tokens) or self.decode.max_new_tokens
+        room = 2**31 if self.num_positions is None else max(self.num_positions - new, 1)
+        limit = Limit(room, f" before {new:,} new ones", cut=_CUT_PROMPT)
+        prompts = [row.prompt for row in rows]
+        return self.encoder(tokenizer).encode_prompts(
+            prompts if options else list(dict.fromkeys(prompts)), limit
+        )
+
+    @override
+    def notes(self, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+        others = super().notes(tokenizer)
+        ids, size = self.decode.eos_token_ids or (), self.vocab_size
+        outside = [str(id_) for id_ in ids if size is not None and id_ >= size]
+        said = f"of the {size:,} tokens of the base, and end{'s' * (len(outside) == 1)} no text"
+        none = "is none" if len(outside) == 1 else "are none"
+        return (
+            [f"[decode] eos_token_ids: {' and '.join(outside)} {none} {said}", *others] if outside else others
+        )
 
     @override
     def settings(self) -> Mapping[str, Any]:
@@ -148,7 +205,7 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
             texts = self._texts(model, chosen, search, len(batch), group.should_stop_within_item)
             return [Prediction(batch[i], text) for i, text in texts]
 
-        with nullcontext() if group.lockstep else lora.merged(model.net):
+        with nullcontext() if group.lockstep else _merged(model):
             yield from group.map(batches, decode)
 
     @override
@@ -158,7 +215,7 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
         search = self.beam_search(model)
         strategy = search if options.strategy is None else options.strategy(search)
         prompts = [row.prompt for row in rows]
-        with lora.merged(model.net):
+        with _merged(model):
             yield from self._texts(
                 model, prompts, strategy, options.batch_size, group.should_stop_within_item
             )
@@ -176,9 +233,8 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
         end = str(tokenizer.decode([end_of_text(tokenizer)]))
         ids = self._prompt_ids(model, prompts)
         stops = [end, *([self.task.stop_text] if self.task.stop_text else [])]
-        for index, tokens in generate(
-            model.net, ids, strategy, batch_size=batch_size, should_stop=should_stop
-        ):
+        generated = generate(model.net, ids, strategy, batch_size=batch_size, should_stop=should_stop)
+        for index, tokens in _computed(model, generated):
             text = str(tokenizer.decode(tokens, clean_up_tokenization_spaces=False))
             for stop in stops:
                 text = text.split(stop)[0]
@@ -209,26 +265,10 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
 
     @override
     def score(self, rows: Sequence[TextRow], predictions: Sequence[Prediction]) -> Scores:
-        """By the task's scorer, over the whole split and over its parts where it has them.
-
-        A text whose every reference is empty is left out, and a note says so: hours of decoding must not be lost.
-        """
-        answers = list(zip(group_references(rows), predictions, strict=True))
-        scored = [(group, answer) for group, answer in answers if _has_reference(group)]
-        parts = [group.part for group, _ in scored]
-        scores = score_texts(
-            SCORERS[self.task.scorer],
-            [str(answer.value) for _, answer in scored],
-            [group.references for group, _ in scored],
-            metrics=self.task.metrics if self.evaluation.metrics is None else self.evaluation.metrics,
-            splits=parts if any(parts) else None,
-        )
-        if num_left_out := len(answers) - len(scored):
-            note = (
-                f"{num_left_out} of {len(answers)} texts have no reference but empty ones and are not scored"
-            )
-            return replace(scores, notes=(*scores.notes, note))
-        return scores
+        """By the task's scorer."""
+        metrics = self.task.metrics if self.evaluation.metrics is None else self.evaluation.metrics
+        answers = [str(prediction.value) for prediction in predictions]
+        return score_groups(SCORERS[self.task.scorer], answers, group_references(rows), metrics)
 
     @override
     def missing_metrics(self) -> Mapping[str, str]:
@@ -248,8 +288,24 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
         return encode_prompts(tokenizer, prompts, self._form(tokenizer))
 
 
-def _has_reference(group: ReferenceGroup) -> bool:
-    return any(text.strip() for text in group.references)
+@contextmanager
+def _merged(model: Model) -> Iterator[None]:
+    """The LoRA layers are merged inside the block, by products in the model's number format."""
+    with ExitStack() as stack:
+        with model.placement.autocast():
+            stack.enter_context(lora.merged(model.net))
+        yield
+
+
+def _computed(model: Model, generated: Iterator[ItemT]) -> Iterator[ItemT]:
+    """Each item, computed in the model's number format; in between, that of whoever takes it holds."""
+    while True:
+        with model.placement.autocast():
+            try:
+                item = next(generated)
+            except StopIteration:
+                return
+        yield item
 
 
 def _validation_batches(examples: Sequence[EncodedPair]) -> list[list[EncodedPair]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -30,7 +30,8 @@ class RestoredAdapter:
         return RestoredAdapter(adapter, base, task_of(adapter))
 
     def objective(self, evaluation: EvalSection, data: DataSection | None = None) -> AnyObjective:
-        """The objective that the adapter was trained with, with other metrics and data where these are given.
+        """The objective that the adapter was trained with, with other metrics and data where these are given. Texts
+        are decoded as many at a time as then, unless `evaluation` says how many.
 
         Raises RecipeError where they do not fit, NotFoundError where the base's config is missing.
         """
@@ -38,14 +39,17 @@ class RestoredAdapter:
         where, revision = where_base(self.adapter, self.base.base)
         config = model_config(self.adapter, where, revision)
         facts = BaseFacts(config, family_of(config), method_of(self.adapter).num_positions)
-        return objective_for(self.task, facts, Settings(data or card.data, card.decode, evaluation))
+        batch_size = {"batch_size": self.adapter.arithmetic.batch_size}
+        section = EvalSection(**(batch_size | evaluation.model_dump(exclude_unset=True)))
+        return objective_for(self.task, facts, Settings(data or card.data, card.decode, section))
 
     @cached_property
     def model(self) -> Model:
-        """The model as it was trained, on its device; the first use loads it.
+        """The model as it was trained, on its device and in the number format of then; the first use loads it.
 
         Raises AdapterError where it does not fit the base, NotFoundError where the base is missing.
         """
-        model = restore(self.adapter, base=self.base.base, force=self.base.force)
-        Placement.of("float32").place(model)
+        bare = restore(self.adapter, base=self.base.base, force=self.base.force)
+        model = replace(bare, placement=Placement.of(self.adapter.arithmetic.dtype))
+        model.placement.place(model.net)
         return model

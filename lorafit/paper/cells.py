@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from lorafit.paper.published import Column, Figure, PaperTable, Row, Rule
@@ -84,13 +85,15 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class TableReport:
-    """The whole table. `missing` are the recipes of cells without a figure, in order."""
+    """The whole table. `missing` are the recipes of cells without a figure, in order; `notes` say which runs of a task
+    were not scored on the same rows."""
 
     table: PaperTable
     lines: tuple[Line, ...]
     variants: tuple[Line, ...]
     left_out: tuple[LeftOut, ...]
     missing: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def build_report(
@@ -99,19 +102,21 @@ def build_report(
     recipes: Mapping[CellKey, str],
     *,
     include_changed: bool = False,
+    excluded: Mapping[Path, str] | None = None,
 ) -> TableReport:
     """The report on a table.
 
-    `recipes` are the shipped ones by the cell they fill. A run counts when it is finished, it is the first of its seed,
-    and its recipe is the cell's; with `include_changed`, also when its recipe was changed.
+    `recipes` are the shipped ones by the cell they fill; `excluded` says of runs why they do not count. Another run
+    counts when it is finished, it is the first of its seed, and its recipe is the cell's; with `include_changed`, also
+    when its recipe was changed.
     """
-    counted, left_out = _choose(table, runs, include_changed)
+    counted, left_out = _choose(table, runs, include_changed, excluded or {})
     lines = tuple(_line(table, row, table.columns, counted, recipes) for row in table.rows)
     variants = tuple(_line(table, row, table.variant_columns, counted, recipes) for row in table.variants)
     missing = dict.fromkeys(
         cell.recipe for line in lines for cell in line.cells if cell.value is None and cell.recipe
     )
-    return TableReport(table, lines, variants, tuple(left_out), tuple(missing))
+    return TableReport(table, lines, variants, tuple(left_out), tuple(missing), tuple(_notes(counted)))
 
 
 def cell_key(table: PaperTable, label: str, task: str) -> CellKey:
@@ -121,7 +126,7 @@ def cell_key(table: PaperTable, label: str, task: str) -> CellKey:
 
 
 def _choose(
-    table: PaperTable, runs: Sequence[RunRecord], include_changed: bool
+    table: PaperTable, runs: Sequence[RunRecord], include_changed: bool, excluded: Mapping[Path, str]
 ) -> tuple[dict[CellKey, list[RunRecord]], list[LeftOut]]:
     wanted = {cell_key(table, row.label, task) for row in table.rows for task in table.tasks}
     counted: dict[CellKey, list[RunRecord]] = {}
@@ -133,6 +138,8 @@ def _choose(
         twin = next((other for other in same if other.seed == run.seed), None)
         if not run.finished:
             left_out.append(LeftOut(run, "not finished"))
+        elif run.path in excluded:
+            left_out.append(LeftOut(run, excluded[run.path]))
         elif run.changed and not include_changed:
             left_out.append(LeftOut(run, f"not the paper's recipe: {'; '.join(run.changed)}"))
         elif twin is not None:
@@ -140,6 +147,18 @@ def _choose(
         else:
             same.append(run)
     return counted, left_out
+
+
+def _notes(counted: Mapping[CellKey, Sequence[RunRecord]]) -> list[str]:
+    """A line for each task whose figures cannot be compared, since they come from different rows."""
+    by_task: dict[str, dict[str, RunRecord]] = {}
+    for (_, _, task), runs in counted.items():
+        by_task.setdefault(task, {}).update({run.scored_rows: run for run in runs if run.scored_rows})
+    found = [(task, list(runs.values())) for task, runs in by_task.items() if len(runs) > 1]
+    return [
+        f"{task}: the runs were scored on different rows, such as {runs[0].path} and {runs[1].path}"
+        for task, runs in found
+    ]
 
 
 def _line(

@@ -12,12 +12,15 @@ from lorafit.paper.cells import cell_key
 from lorafit.paper.published import PaperTable, Rule
 from lorafit.paper.table import find_table, recipes_by_cell
 from lorafit.recipe import differing_keys
+from lorafit.run.folder import RunFolder
+from lorafit.run.inputs import Inputs
 from lorafit.run.recipes import Recipe, open_recipe
+from lorafit.tasks import load_rows
 
 SEEDS: dict[Rule, tuple[int, ...]] = {"median": (0, 1, 2, 3, 4), "mean": (0, 1, 2)}
 """As many as the paper averages over; it does not say which."""
 
-JobState = Literal["to run", "to resume", "finished"]
+JobState = Literal["to run", "to resume", "changed", "finished"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ class Job:
         return open_recipe(self.recipe, self.settings())
 
     def state(self) -> JobState:
-        """What the run folder holds. A result of another recipe is not this run's: training refuses the folder."""
+        """What the run folder holds. A result of another recipe is not this run's: training refuses the folder. One
+        whose inputs have changed since is not taken either."""
         kept = self.output / "recipe.toml"
         if not kept.is_file():
             return "to run"
@@ -55,7 +59,18 @@ class Job:
             changed = differing_keys(self.open_recipe(), open_recipe(kept))
         except RecipeError:
             return "to resume"
-        return "to resume" if changed else "finished"
+        if changed:
+            return "to resume"
+        return "changed" if self.changed_inputs() else "finished"
+
+    def changed_inputs(self) -> list[str]:
+        """The data, the base and the adapter to start from that are others now than when the run was made."""
+        recorded = RunFolder(self.output).recorded_inputs()
+        if recorded is None:
+            return []
+        recipe = open_recipe(self.output / "recipe.toml")
+        now = Inputs.of(recipe, load_rows(recipe.task, recipe.data))
+        return [*recorded.changed(now), *recorded.added(now)]
 
 
 @dataclass(frozen=True)

@@ -203,6 +203,7 @@ def to_json(report: TableReport) -> dict[str, object]:
         "variants": [_record(line, cell) for line in report.variants for cell in line.cells],
         "left_out": [{"run": str(entry.run.path), "why": entry.why} for entry in report.left_out],
         "missing": [{"recipe": name, "command": fill_command(name)} for name in report.missing],
+        "notes": list(report.notes),
     }
 
 
@@ -245,6 +246,7 @@ def _notes(report: TableReport, form: Callable[[str], str]) -> list[str]:
         else []
     )
     notes += [f"left out: {entry.run.path}: {entry.why}" for entry in report.left_out]
+    notes += report.notes
     return [form(note) for note in notes]
 
 

@@ -51,7 +51,7 @@ def _step_seconds(plan: Plan, num_layers: int, placement: Placement) -> float:
     model = _slice(plan, num_layers)
     draws = Draws(seed=0)
     plan.method.attach(model, draws.init())
-    placement.place(model)
+    placement.place(model.net)
     draw_from(model.net, draws)
     model.net.train()
     shape = _PROBED_EXAMPLES, _example_length(plan)

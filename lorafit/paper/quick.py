@@ -21,6 +21,7 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, PretrainedC
 from lorafit.errors import RecipeError
 from lorafit.files import new_folder, write_json, write_text
 from lorafit.models import family_of, load_config
+from lorafit.models.families.base import SIZES
 from lorafit.recipe import Split
 from lorafit.run.recipes import Recipe
 from lorafit.tasks import PRESETS, Preset, Task
@@ -60,6 +61,8 @@ class QuickInputs:
             values["train.warmup_steps"] = 1
         if recipe.train.micro_batch_size:
             values["train.micro_batch_size"] = 6
+        if recipe.method.options().get("r", 0) > SIZES["hidden_size"]:
+            values["method.r"] = SIZES["hidden_size"]  # no update of the tiny base has a greater rank
         if recipe.task.output == "text":
             values |= {"decode.num_beams": 2, "decode.max_new_tokens": 12, "decode.eos_token_ids": [0]}
         return [f"{key}={json.dumps(value)}" for key, value in values.items()]

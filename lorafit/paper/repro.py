@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from lorafit.errors import RUN_AGAIN, InterruptedRunError
+from lorafit.errors import RUN_AGAIN, Advice, InterruptedRunError, RecipeError, Remedy, SetArgument
 from lorafit.paper.jobs import Job
 
 _POLL_S = 0.2
@@ -42,6 +42,7 @@ class Outcome:
     seconds: float = 0.0
     error: str = ""
     exit_code: int = 0
+    remedies: tuple[Remedy, ...] = ()
 
 
 JobEvent = JobStarted | JobOutput | Outcome
@@ -57,13 +58,16 @@ def run_jobs(
     command: Callable[[Job], Sequence[str]],
     num_slots: int,
     stop: Callable[[], str | None],
+    *,
+    show_anyway: bool = False,
 ) -> Generator[JobEvent, None, None]:
     """Run what is not finished, up to `num_slots` processes at a time; `command` is what trains a job.
 
-    A failed run ends nothing but the runs that need it. When `stop` gives a reason, or one run is interrupted by
-    something else, the running processes are asked to save and stop; then InterruptedRunError is raised.
+    A finished run whose data, base or start have changed since counts as failed, unless `show_anyway`. A failed run
+    ends nothing but the runs that need it. When `stop` gives a reason, or one run is interrupted by something else, the
+    running processes are asked to save and stop; then InterruptedRunError is raised.
     """
-    schedule = _Schedule(list(jobs), command, _slots(num_slots))
+    schedule = _Schedule(list(jobs), command, _slots(num_slots), show_anyway)
     try:
         while schedule.waiting or schedule.running:
             schedule.stop(stop())
@@ -86,6 +90,7 @@ class _Schedule:
     waiting: list[Job]
     command: Callable[[Job], Sequence[str]]
     free: list[dict[str, str]]
+    show_anyway: bool
     running: list[_Process] = field(default_factory=list)
     broken: set[Job] = field(default_factory=set)  # without a result
     stopped_by: str | None = None
@@ -105,11 +110,15 @@ class _Schedule:
             if not self.free:
                 return
             self.waiting.remove(job)
+            state = "to run" if job.needs in self.broken else job.state()
             if job.needs in self.broken:
                 self.broken.add(job)
                 yield Outcome(job, "not tried")
-            elif job.state() == "finished":
+            elif state == "finished" or (state == "changed" and self.show_anyway):
                 yield Outcome(job, "finished before")
+            elif state == "changed":
+                self.broken.add(job)
+                yield _refused(job)
             else:
                 self.running.append(_Process(job, self.command(job), self.free.pop(0)))
                 yield JobStarted(job)
@@ -129,6 +138,14 @@ class _Schedule:
             if outcome.status == "interrupted":
                 self.stop(f"{process.job.title} was interrupted")
             yield outcome
+
+
+def _refused(job: Job) -> Outcome:
+    """The outcome of a finished run that is not this one any more."""
+    changed = ", ".join(job.changed_inputs())
+    remedies = (Advice("delete it"), SetArgument("show_anyway", True, "takes it as it is"))
+    error = f"{job.output}: holds a finished run of other inputs (changed since: {changed})"
+    return Outcome(job, "failed", error=error, exit_code=RecipeError.exit_code, remedies=remedies)
 
 
 class _Process:

@@ -21,7 +21,8 @@ class RunRecord:
     """What a run folder holds. `cell` is the one that its recipe names; None for a recipe that is not the paper's.
 
     `scores` are flattened (`all.bleu`), and empty while the run is not finished. `changed` says how the run's recipe
-    differs from the cell's, one `section.key: theirs -> ours` each.
+    differs from the cell's, one `section.key: theirs -> ours` each; `scored_rows` is the hash of the rows that it was
+    scored on, where the run has recorded it.
     """
 
     path: Path
@@ -33,6 +34,7 @@ class RunRecord:
     recipe_hash: str | None = None
     step: int | None = None
     changed: tuple[str, ...] = ()
+    scored_rows: str | None = None
 
 
 def find_runs(root: Path) -> list[RunRecord]:
@@ -79,9 +81,15 @@ def _read_run(path: Path) -> RunRecord:
             adapter_sha256=card.get("files", {}).get("adapter.safetensors", {}).get("sha256"),
             recipe_hash=provenance.get("recipe_hash"),
             step=provenance.get("step"),
+            scored_rows=_scored_rows(scores or {}),
         )
     except (OSError, ValueError, LookupError, AttributeError, TypeError) as error:
         raise DataError(f"{path}: not readable as a run folder: {error}") from None
+
+
+def _scored_rows(scores: JsonObject) -> str | None:
+    rows = scores.get("inputs", {}).get(f"data.{scores.get('split')}")
+    return None if rows is None else str(rows["sha256"])
 
 
 def _read_object(path: Path) -> JsonObject | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,15 +35,18 @@ class Explanation:
     cells: tuple[Cell, ...]
 
 
-def table(number: str, runs_dir: Path, *, include_changed: bool = False) -> TableReport:
-    """The report on a table of the paper. A runs folder that does not exist yet holds no runs.
+def table(
+    number: str, runs_dir: Path, *, include_changed: bool = False, left_out: Mapping[Path, str] | None = None
+) -> TableReport:
+    """The report on a table of the paper. A runs folder that does not exist yet holds no runs. `left_out` says of runs
+    that shall not count why.
 
     Raises RecipeError for an unknown table, DataError for a run folder that cannot be read.
     """
     paper_table = find_table(number)
     recipes = recipes_by_cell()
     runs = [_compared(run, recipes) for run in find_runs(runs_dir)] if runs_dir.exists() else []
-    return build_report(paper_table, runs, recipes, include_changed=include_changed)
+    return build_report(paper_table, runs, recipes, include_changed=include_changed, excluded=left_out or {})
 
 
 def find_table(number: str) -> PaperTable:

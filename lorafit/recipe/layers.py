@@ -14,13 +14,22 @@ from typing import Any
 import tomli_w
 
 from lorafit.errors import NotFoundError, RecipeError, did_you_mean
-from lorafit.files import JsonObject
+from lorafit.files import JsonObject, local_path
 from lorafit.recipe.library import find_recipe
 
 Document = JsonObject
 Key = tuple[str, str]  # section, key; ("train", "") is the section as a whole
 
-EXTENDS, UNSET = "extends", "unset"
+EXTENDS, UNSET, PATHS_FROM = "extends", "unset", "paths_from"
+PATH_KEYS: tuple[Key, ...] = (
+    ("model", "base"),
+    ("method", "init_from"),
+    ("data", "dir"),
+    ("data", "train"),
+    ("data", "valid"),
+    ("data", "test"),
+    ("train", "init_from"),
+)
 OWN = ("name", "paper")  # what a recipe says of itself alone, so that nobody inherits it
 
 
@@ -128,7 +137,36 @@ def _read_file(path: Path) -> tuple[str | None, list[str], Document]:
         raise RecipeError(
             f"{path} {UNSET}: the recipe extends no other, so there is nothing to unset; remove it"
         )
+    folder = document.pop(PATHS_FROM, None)
+    if not isinstance(folder, str | None):
+        raise RecipeError(
+            f"{path} {PATHS_FROM}: must be a string: the folder from which relative paths start"
+        )
+    if folder is not None:
+        _find_paths(document, Path(folder))
     return extends, unset, document
+
+
+def _find_paths(document: Document, folder: Path) -> None:
+    """Relative paths that lead nowhere from here lead from `folder`, where the recipe was carried out."""
+    for holder, key in path_places(document):
+        there = folder / holder[key]
+        if not local_path(holder[key]).exists() and there.exists():
+            holder[key] = str(there)
+
+
+def path_places(document: Document) -> list[tuple[Any, Any]]:
+    """Where its paths stand: a table and a key, or an array and an index. Splits on the hub are no paths."""
+    data = document.get("data")
+    on_hub = isinstance(data, dict) and "hub" in data
+    places: list[tuple[Any, Any]] = []
+    for section, key in PATH_KEYS:
+        table = document.get(section)
+        if not isinstance(table, dict) or key not in table or (on_hub and section == "data"):
+            continue
+        several = table[key]
+        places += [(several, i) for i in range(len(several))] if isinstance(several, list) else [(table, key)]
+    return [(holder, key) for holder, key in places if isinstance(holder[key], str)]
 
 
 def read_toml(path: Path) -> Document:
@@ -141,6 +179,8 @@ def read_toml(path: Path) -> Document:
         raise RecipeError(f"{path}: not UTF-8 text (byte {error.start})") from None
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError):  # a number of thousands of digits, arrays in arrays in arrays
+        raise RecipeError(f"{path}: holds a value that is too long") from None
 
 
 def parse_assignment(text: str) -> tuple[str, str, Any]:
@@ -151,7 +191,7 @@ def parse_assignment(text: str) -> tuple[str, str, Any]:
         raise RecipeError(f"override {text}: must read section.key=value, such as train.learning_rate=1e-4")
     try:
         parsed = tomllib.loads(f"value = {value.strip()}")["value"]
-    except (tomllib.TOMLDecodeError, KeyError):
+    except (ValueError, KeyError, RecursionError):
         parsed = value.strip()
     if not isinstance(parsed, bool | int | float | str | list | dict):
         parsed = value.strip()  # a date is meant as the name it looks like

@@ -14,7 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from lorafit.errors import RecipeError, did_you_mean
-from lorafit.recipe.layers import UNSET, Document, Key, Layers, read_layers
+from lorafit.files import absolute_path
+from lorafit.recipe.layers import PATHS_FROM, UNSET, Document, Key, Layers, path_places, read_layers
 from lorafit.recipe.sections import Recipe, Section
 
 # What other programs call a key -> what we call it, so that "did you mean" understands people who come from there.
@@ -57,6 +58,7 @@ SYNONYMS = {
 
 # Keys that say how the work is done and not what comes out: a run may be resumed with other values of these.
 INCIDENTAL = {
+    ("data", "on_long_row"),
     ("train", "micro_batch_size"),
     ("train", "log_every"),
     ("train", "checkpoint_every"),
@@ -67,6 +69,8 @@ INCIDENTAL = {
     ("eval", "batch_size"),
 }
 
+
+_SHOWN_CHARACTERS = 200  # of a value that is refused
 
 NamedSections = Mapping[str, Mapping[str, type[Section]]]
 """Sections whose `name` decides which keys they have: section -> name -> class."""
@@ -93,9 +97,16 @@ def read_recipe(
     return recipe
 
 
-def to_toml(recipe: Recipe) -> str:
-    """The resolved recipe as TOML that `read_recipe` reads back to an equal Recipe."""
-    return tomli_w.dumps(_without_none(_document(recipe)))
+def to_toml(recipe: Recipe, *, paths_from: Path | None = None) -> str:
+    """The resolved recipe as TOML that `read_recipe` reads back to an equal Recipe.
+
+    `paths_from`: the folder in which its relative paths, where it has some, can be found from elsewhere.
+    """
+    document = _without_none(_document(recipe))
+    places = path_places(document)
+    if paths_from is not None and any(absolute_path(holder[key]) for holder, key in places):
+        document = {PATHS_FROM: str(paths_from), **document}
+    return tomli_w.dumps(document)
 
 
 def recipe_hash(recipe: Recipe) -> str:
@@ -214,7 +225,10 @@ def _message(detail: ErrorDetails, fields: Iterable[str]) -> str:
             return str(detail["ctx"]["error"])
         case _:
             what = detail["msg"].removeprefix("Input ").replace("should be", "must be")
-            return f"{what}; got {_plain(detail['input'])!r}"
+            given = repr(_plain(detail["input"]))
+            return (
+                f"{what}; got {given if len(given) <= _SHOWN_CHARACTERS else given[:_SHOWN_CHARACTERS] + '…'}"
+            )
 
 
 def _plain(value: Any) -> Any:

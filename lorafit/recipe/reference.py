@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 
 from lorafit.files import JsonObject
-from lorafit.recipe.layers import EXTENDS, UNSET
+from lorafit.recipe.layers import EXTENDS, PATHS_FROM, UNSET
 from lorafit.recipe.read import NamedSections
 from lorafit.recipe.sections import Recipe, Section
 
@@ -39,6 +39,11 @@ _FILE_KEYS: dict[str, JsonSchema] = {
         "type": "array",
         "items": {"type": "string", "pattern": "^[^.]+[.][^.]+$"},
         "description": 'Inherited keys to drop, such as "train.warmup_ratio"; each has its default again.',
+    },
+    PATHS_FROM: {
+        "type": "string",
+        "description": "Folder from which relative paths of this file lead where they lead nowhere from here. A run "
+        "writes it into its recipe.toml.",
     },
 }
 

@@ -6,6 +6,8 @@ is its description in docs/recipe.md and in recipes/schema.json; it says what No
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -22,21 +24,40 @@ from pydantic import (
     model_validator,
 )
 
+from lorafit.recipe.bounds import (
+    NEW_TOKENS,
+    VOCABULARY,
+    AtMost,
+    BatchSize,
+    BatchTokens,
+    Beams,
+    Epochs,
+    Length,
+    LengthPenalty,
+    NewTokens,
+    Seed,
+    Steps,
+    WarmupSteps,
+    Weight,
+)
+
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
 AdamBeta = Annotated[float, Field(ge=0.0, lt=1.0)]
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
-Weight = Annotated[float, Field(gt=0.0, le=1000.0)]
 
 Split = Literal["train", "valid", "test"]
+Place = str | tuple[str, ...] | float | None
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 
 
 class Section(BaseModel):
-    """A frozen table of a recipe; unknown keys and values of the wrong type are refused."""
+    """A frozen table of a recipe; unknown keys, values of the wrong type, infinity and NaN are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class ModelSection(Section):
@@ -98,8 +119,11 @@ class DataSection(Section):
     taken for a header all the same."""
     rename: dict[str, str] = {}
     """Columns that go by another name in files: the name there -> the name that the task uses."""
-    max_length: PositiveInt = 512
+    max_length: Length = 512
     """Longest example, in tokens; longer ones lose their end, as in the original code."""
+    on_long_row: Literal["error", "cut"] = "error"
+    """Training rows of which nothing is left to learn within `max_length`. error: more than a tenth of all are refused,
+    and nothing starts; cut: they are taken as they are. Either way they are counted and said."""
     on_bad_row: Literal["error", "skip"] = "error"
     """Rows that cannot be used. error: they are named, and nothing starts; skip: they are left out and counted."""
 
@@ -140,6 +164,17 @@ class DataSection(Section):
             raise ValueError("'valid' and 'test' take all rows of the training split; lower them")
         return self
 
+    def paths(self) -> tuple[str, ...]:
+        """The files and folders that it names; what it names of a data set on the hub are none."""
+        if self.hub is not None:
+            return ()
+        return (*(() if self.dir is None else (self.dir,)), *itertools.chain(*self.files().values()))
+
+    def moved(self, to: Mapping[str, str]) -> DataSection:
+        """With other places for those of its `paths` that are in `to`."""
+        places = {"dir": self.dir, "train": self.train, "valid": self.valid, "test": self.test}
+        return self.model_copy(update={key: _moved(place, to) for key, place in places.items()})
+
     def files(self) -> dict[Split, tuple[str, ...]]:
         """The files of every split that is named by them; with `hub`, the splits there."""
         named = {"train": self.train, "valid": self.valid, "test": self.test}
@@ -152,23 +187,29 @@ class DataSection(Section):
         return {split: value for split in SPLITS if isinstance(value := given[split], float)}
 
 
+def _moved(place: Place, to: Mapping[str, str]) -> Place:
+    if isinstance(place, tuple):
+        return tuple(to.get(name, name) for name in place)
+    return to.get(place, place) if isinstance(place, str) else place
+
+
 class TrainSection(Section):
     """The optimizer (AdamW), its schedule, and the order of the data."""
 
-    epochs: PositiveFloat | None = None
+    epochs: Epochs | None = None
     """Passes over the training rows, such as 3 or 0.5. Either this or `max_steps` is needed."""
-    max_steps: PositiveInt | None = None
+    max_steps: Steps | None = None
     """Optimizer steps: ends training early, and the schedule is planned for that end."""
-    batch_size: PositiveInt | None = 8
+    batch_size: BatchSize | None = 8
     """Examples per optimizer step, over all processes and micro-batches together."""
-    batch_tokens: PositiveInt | None = None
+    batch_tokens: BatchTokens | None = None
     """Tokens per optimizer step in place of `batch_size`: as many examples as have no more together, in the order of
     the epoch; a longer one has a step of its own. The number of steps follows from the lengths of the rows."""
-    micro_batch_size: PositiveInt | None = None
+    micro_batch_size: BatchSize | None = None
     """Examples held in memory at once; the result does not depend on it. Without it: all of a step."""
     learning_rate: PositiveFloat
     """The peak; it rises linearly over the warm-up and then falls linearly to 0."""
-    warmup_steps: NonNegativeInt | None = None
+    warmup_steps: WarmupSteps | None = None
     """Optimizer steps until the peak. Excludes `warmup_ratio`; without both there is no warm-up."""
     warmup_ratio: Fraction | None = None
     """Warm-up as a share of all optimizer steps, rounded up. Excludes `warmup_steps`."""
@@ -184,9 +225,9 @@ class TrainSection(Section):
     """Decay of AdamW's mean of the gradients."""
     adam_beta2: AdamBeta = 0.999
     """Decay of AdamW's mean of their squares."""
-    adam_epsilon: PositiveFloat = 1e-8
+    adam_epsilon: Annotated[PositiveFloat, AtMost(1.0, "nothing moves with a greater denominator")] = 1e-8
     """Added to AdamW's denominator."""
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Seed of every random draw: initial values, order of the data, dropout."""
     shuffle: bool = True
     """Whether every epoch has an order of its own; else the order is that of the file."""
@@ -195,13 +236,13 @@ class TrainSection(Section):
     paper's code does; drop: it is left out."""
     batch_order: Literal["random", "bucketed"] = "random"
     """bucketed: examples of similar length share a batch, which saves padding but changes the batches."""
-    log_every: PositiveInt = 10
+    log_every: Steps = 10
     """Optimizer steps from one line of progress to the next."""
-    checkpoint_every: PositiveInt = 500
+    checkpoint_every: Steps = 500
     """Optimizer steps from one checkpoint to the next; the end of every epoch has one too."""
-    keep_checkpoints: PositiveInt = 2
+    keep_checkpoints: Annotated[PositiveInt, AtMost(10**6, "each is a folder of its own")] = 2
     """How many checkpoints are kept: the newest ones."""
-    max_oom_retries: NonNegativeInt = 3
+    max_oom_retries: Annotated[NonNegativeInt, AtMost(64, "one example cannot be halved")] = 3
     """How often the micro-batch is halved when memory runs out."""
     parallel: Literal["ddp", "fsdp"] = "ddp"
     """How several processes share the work. ddp: each holds the whole base; fsdp: each holds a shard of it."""
@@ -241,15 +282,15 @@ class TrainSection(Section):
 class DecodeSection(Section):
     """How text is generated. The rules are those of the paper's own beam search."""
 
-    num_beams: PositiveInt = 10
+    num_beams: Beams = 10
     """Width of the beam search. 1 is greedy decoding."""
-    length_penalty: float = 1.0
+    length_penalty: LengthPenalty = 1.0
     """A text's score is its log-probability divided by `length ** length_penalty`: more than 0 favours long texts."""
-    no_repeat_ngram_size: NonNegativeInt = 0
+    no_repeat_ngram_size: Annotated[NonNegativeInt, NEW_TOKENS] = 0
     """No text holds the same n tokens in a row twice, for this n. 0 allows repetition."""
-    max_new_tokens: PositiveInt = 64
+    max_new_tokens: NewTokens = 64
     """Longest text, in tokens."""
-    eos_token_ids: tuple[NonNegativeInt, ...] | None = None
+    eos_token_ids: tuple[Annotated[NonNegativeInt, VOCABULARY], ...] | None = None
     """Ids of the tokens that end a text. Without it: the tokenizer's end-of-text token."""
 
 
@@ -258,7 +299,7 @@ class EvalSection(Section):
 
     metrics: tuple[str, ...] | None = None
     """Metrics by name, such as "bleu". Without it: the task's own."""
-    batch_size: PositiveInt = 16
+    batch_size: BatchSize = 16
     """Examples scored or decoded at once; the result does not depend on it."""
     score_base: bool = False
     """Also score the bare base, before training."""

@@ -13,7 +13,6 @@ import contextlib
 import hashlib
 import json
 import os
-import pickle
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,8 +20,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lorafit.errors import Advice, DataError, LorafitError, RecipeError, SetArgument
+from lorafit.errors import Advice, DataError, LorafitError, RecipeError, SetArgument, reason_of
 from lorafit.files import JsonObject, new_folder
+from lorafit.models.pickled import read_pickled
 from lorafit.training.member import Position
 
 FORMAT_VERSION = 2  # 1 had the states of torch's, Python's and numpy's global generators
@@ -74,11 +74,13 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     """
     _check_files(folder)
     try:
-        tensors = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
+        tensors = read_pickled(folder / STATE_FILE, DataError)
         progress = json.loads((folder / PROGRESS_FILE).read_text(encoding="utf-8"))
         position = Position(**progress.pop("position"))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError) as error:
-        raise DataError(f"{folder}: cannot be read: {error}") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{folder}: cannot be read: {reason_of(error)}") from None
+    if not isinstance(tensors, dict) or tensors.keys() != {"trained", "optimizer", "rng"}:
+        raise DataError(f"{folder / STATE_FILE}: does not hold what a checkpoint has")
     best = folder / BEST_FOLDER
     return Checkpoint(position, **tensors, state=progress, best=best if best.is_dir() else None)
 

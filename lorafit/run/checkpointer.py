@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from lorafit.adapters import finished_tensors, take_fingerprint, trained_tensors, write_adapter
-from lorafit.errors import Advice, ChangeArgument, LorafitError, RecipeError, SetArgument
+from lorafit.errors import Advice, LorafitError
 from lorafit.files import JsonObject
 from lorafit.objectives import Validation
 from lorafit.run.checkpoint import Checkpoint, num_bytes, prune, write_checkpoint
@@ -29,7 +29,7 @@ class RunState:
     validated_step: int = 0  # the end of the last epoch that was validated and saved
     seconds: float = 0.0  # spent so far
     base_scores: JsonObject | None = None
-    weights_hash: str = ""  # of the base
+    inputs: JsonObject = field(default_factory=dict)  # `Inputs` as JSON
     metrics_bytes: int = 0  # of the event log
 
     def is_best(self, validation: Validation | None) -> bool:
@@ -37,9 +37,9 @@ class RunState:
         return validation is None or self.best_quality is None or validation.quality > self.best_quality
 
     def restore(self, saved: Mapping[str, Any]) -> None:
-        """Take over every value of a checkpoint."""
-        for name, value in vars(RunState(**saved)).items():
-            setattr(self, name, value)
+        """Take over the values of a checkpoint; its inputs have been compared with these."""
+        for name in vars(self).keys() & saved.keys() - {"inputs"}:
+            setattr(self, name, saved[name])
 
 
 class Checkpointer:
@@ -94,18 +94,8 @@ class Checkpointer:
         self.report(Saved(folder, member.position.step, size))
 
     def resume(self, found: Found, checkpoint: Checkpoint) -> None:
-        """Restore everything as it was when the checkpoint was written.
-
-        Raises RecipeError when the base is not the one that the run began with.
-        """
-        member, base = self.session.member, self.session.base.card.base
-        if RunState(**checkpoint.state).weights_hash != self.state.weights_hash:
-            raise RecipeError(
-                f"{self.folder.path}: the weights of {base.id} are not the ones that this run began with",
-                Advice("put them back"),
-                ChangeArgument("output"),
-                SetArgument("resume", "never", "starts over"),
-            )
+        """Restore everything as it was when the checkpoint was written."""
+        member = self.session.member
         self.state.restore(checkpoint.state)
         with torch.no_grad():
             for name, parameter in member.trained.items():

@@ -89,23 +89,30 @@ class RunEvaluator:
         """
         name = self.split if who == "adapter" else f"{self.split}-base"
         rows, cache = self.base.rows[self.split], self._cache(who, name)
-        with self.base.placement.autocast():
-            evaluation = self.evaluator.evaluate(self.base.model, rows, cache)
+        evaluation = self.evaluator.evaluate(self.base.model, rows, cache)
         if evaluation is None:
             return {}
         self.folder.write_predictions(name, evaluation.lines)
         cache.drop()
         result = evaluation.scores.to_json()
         self.evaluator.report(Scored(self.split, who, result["scores"], result["signatures"]))
-        return result
+        return {"split": self.split, **result, "inputs": self.base.inputs.to_json()}
 
     def _cache(self, who: str, name: str) -> PredictionCache:
-        """The predictions so far, with these very weights, settings and rows."""
-        weights = [self.base.card.base.weights_hash]
+        """The predictions so far, with these very weights, tokenizer, settings and rows."""
+        inputs = self.base.inputs
+        weights = [
+            inputs.sha256("base.config"),
+            inputs.sha256("base.weights"),
+            inputs.sha256("base.tokenizer"),
+        ]
         if who == "adapter" and self.evaluator.group.is_leader:
             weights.append(read_adapter(self.folder.adapter).card.files[TENSOR_FILE].sha256)
         rows: Sequence[str] = [repr(row) for row in self.base.rows[self.split]]
-        settings = self.evaluator.objective.settings()
+        settings = {
+            "dtype": self.base.model.placement.dtype_name,
+            **self.evaluator.objective.settings(),
+        }
         return PredictionCache(
             self.folder.predicting(name), {"weights": weights, "settings": settings, "rows": rows}
         )

@@ -11,7 +11,9 @@ Resume = Literal["auto", "must", "never"]
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """`extend` allows a recipe that is longer than that of the run in the folder, finished or not."""
+    """`extend` allows a recipe that is longer than that of the run in the folder, finished or not. `show_anyway` shows
+    the result of a finished run although its data, base or start have changed since."""
 
     resume: Resume = "auto"
     extend: bool = False
+    show_anyway: bool = False

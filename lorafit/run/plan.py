@@ -14,13 +14,28 @@ from transformers import PretrainedConfig
 from lorafit.data import Split
 from lorafit.data.hub import fetched, pinned
 from lorafit.data.order import Order
+from lorafit.decoding.session import Way, way_to_decode
 from lorafit.errors import Advice, LorafitError, NotFoundError, RecipeError, SetKey
 from lorafit.files import local_path
 from lorafit.methods import Method
-from lorafit.models import FAMILIES, Family, Model, family_of, load_config, skeleton
+from lorafit.models import (
+    FAMILIES,
+    Family,
+    Model,
+    Reading,
+    base_folder,
+    family_of,
+    is_proven,
+    load_config,
+    load_tokenizer,
+    skeleton,
+    tie_note,
+)
 from lorafit.objectives import AnyObjective, BaseFacts, Settings, objective_for
+from lorafit.objectives.examples import encode_rows
 from lorafit.objectives.order import Ordering
 from lorafit.recipe import DataSection, TrainSection, assignment
+from lorafit.recipe.bounds import MAX_STEPS, STEPS
 from lorafit.run.folder import RunFolder
 from lorafit.run.recipes import Recipe, open_recipe
 from lorafit.run.warm_start import plan_warm_start, read_start
@@ -28,6 +43,17 @@ from lorafit.tasks import Rows, Task, load_rows
 from lorafit.training import Schedule, check_shardable, count_steps, count_warmup
 
 _MAIN = (None, constants.DEFAULT_REVISION)  # what a revision may be that a run has made a commit of
+_READINGS: dict[Reading, str] = {
+    "packed": "",
+    "padded": "examples are padded instead of sharing a row",
+    "single": "examples are read one at a time",
+}
+_DECODINGS: dict[Way, str] = {
+    "tree": "",
+    "reorder": "beams do not share a cache",
+    "separate": "texts are decoded one at a time",
+    "reread": "nothing is cached while decoding",
+}
 
 
 @dataclass(frozen=True)
@@ -63,6 +89,7 @@ class Plan:
     schedule: Schedule
     steps_known: bool  # else estimated, since they depend on lengths in tokens, and the tokenizer is not here
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()  # said again when training starts
 
 
 def pins(
@@ -135,7 +162,10 @@ def make_plan(recipe: Recipe) -> Plan:
     shape = skeleton(copy.deepcopy(config), task.output)  # a method may change what it is given
     num_base = sum(p.numel() for p in shape.net.parameters())
     head = {name for name, _ in shape.head_parameters()}
+    shortfalls = method.shortfalls(shape)
+    tied = tie_note(recipe.model.base, recipe.model.revision)
     method.attach(shape)
+    method.check(shape)
     start = plan_warm_start(method, shape)
     if recipe.train.init_from is not None and local_path(recipe.train.init_from).is_dir():
         read_start(recipe.train.init_from, method)
@@ -165,7 +195,21 @@ def make_plan(recipe: Recipe) -> Plan:
         schedule=make_schedule(recipe.train, order),
         steps_known=steps_known,
         notes=(*rows.notes, *order.notes, *([start] if start else [])),
+        warnings=(*shortfalls, *((tied,) if tied else ()), *_slower_ways(facts, objective, task)),
     )
+
+
+def _slower_ways(facts: BaseFacts, objective: AnyObjective, task: Task) -> tuple[str, ...]:
+    """One note on what is done the slow way, since the fast one is not proven for the architecture; mostly none."""
+    if is_proven(facts.family):
+        return ()
+    if task.output == "text":
+        ways = [_READINGS[objective.reading], _DECODINGS[way_to_decode(facts.config)]]
+    else:  # padded is as fast as it gets where the way to the labels is known to the net alone
+        ways = [_READINGS["single"]] if objective.reading == "single" else []
+    said = " and ".join(way for way in ways if way)
+    why = f"on a small copy of this {facts.family.model_type} nothing faster gave the same numbers, or none was made"
+    return (f"{said}: {why}",) if said else ()
 
 
 def make_schedule(train: TrainSection, order: Order) -> Schedule:
@@ -180,10 +224,29 @@ def make_schedule(train: TrainSection, order: Order) -> Schedule:
     if steps_per_epoch is not None or train.epochs is None:
         num_steps = count_steps(steps_per_epoch or 1, train.epochs, train.max_steps)
     else:
-        num_steps = order.num_steps(train.epochs, train.max_steps)
+        num_steps = order.num_steps(train.epochs, train.max_steps or MAX_STEPS + 1)
+    if num_steps > MAX_STEPS:
+        each = "" if steps_per_epoch is None else f" of {steps_per_epoch:,} steps each"
+        raise RecipeError(
+            f"[train] epochs: {train.epochs:g}{each} are more than {MAX_STEPS:,} steps, and {STEPS.why}",
+            SetKey("train.epochs", note="lower"),
+        )
     return Schedule(
         num_steps, count_warmup(num_steps, train.warmup_steps, train.warmup_ratio), train.learning_rate
     )
+
+
+def planned_notes(plan: Plan) -> Sequence[str]:
+    """The notes of a run, as far as rows and tokenizer are at hand: nothing is fetched. Raises as `encode_rows`."""
+    model, rows = plan.recipe.model, plan.rows
+    try:
+        tokenizer = load_tokenizer(str(base_folder(model.base, model.revision)))
+    except NotFoundError:
+        return ()
+    if not plan.rows_known:
+        return plan.objective.notes(tokenizer)
+    at_hand = {split: rows.rows(split) for split in rows.splits_of_run if rows.sources[split].at_hand()}
+    return encode_rows(plan.objective, tokenizer, at_hand, plan.recipe.data, plan.scored_split).notes
 
 
 def _check_kind(family: Family, task: Task, base: str) -> None:

@@ -4,35 +4,40 @@ from __future__ import annotations
 
 import datetime as dt
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 import transformers
 
-from lorafit.adapters import AdapterCard, BaseCard, Provenance
-from lorafit.methods import Method
-from lorafit.models import base_folder, base_identity
-from lorafit.recipe import Recipe, recipe_hash
-from lorafit.tasks import Task
+from lorafit.adapters import AdapterCard, ArithmeticCard, BaseCard, Provenance
+from lorafit.models.placement import Dtype
+from lorafit.recipe import recipe_hash
+from lorafit.run.inputs import Inputs
+from lorafit.run.recipes import Recipe
 from lorafit.version import __version__
 
 
-def adapter_card(recipe: Recipe, method: Method, task: Task, data: Mapping[str, str]) -> AdapterCard:
-    """The card of an adapter that a recipe trains; `data` has the hash of each split. The base must be here."""
-    base, revision = recipe.model.base, recipe.model.revision
+def adapter_card(recipe: Recipe, inputs: Inputs, dtype: Dtype) -> AdapterCard:
+    """The card of an adapter that a recipe trains on these inputs, with the base's weights in `dtype`."""
     return AdapterCard(
-        base=BaseCard(**vars(base_identity(base, revision, base_folder(base, revision)))),
-        method=method.options(),
-        task=task.options(),
+        base=BaseCard(
+            id=recipe.model.base,
+            revision=recipe.model.revision,
+            config_hash=inputs.sha256("base.config"),
+            weights_hash=inputs.sha256("base.weights"),
+        ),
+        method=recipe.method.options(),
+        task=recipe.task.options(),
         data=recipe.data,
         decode=recipe.decode,
+        arithmetic=ArithmeticCard(dtype=dtype, batch_size=recipe.eval.batch_size),
         provenance=provenance().model_copy(
             update={
                 "recipe": recipe.name,
                 "recipe_hash": recipe_hash(recipe),
                 "seed": recipe.train.seed,
-                "data": dict(data),
+                "data": inputs.data,
+                "inputs": inputs.others,
             }
         ),
     )

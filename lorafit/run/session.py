@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,19 +14,22 @@ from lorafit.adapters.fingerprint import NUM_INPUTS, answers
 from lorafit.adapters.restore import load_tensors
 from lorafit.data import Split
 from lorafit.data.order import Order
-from lorafit.errors import DataError, LorafitError, NotFoundError, SetKey
+from lorafit.errors import DataError, LorafitError, NotFoundError
 from lorafit.lora import Draws, draw_from
 from lorafit.methods import Method
 from lorafit.models import Model, load_base, load_config, missing_files
 from lorafit.models.placement import Placement
 from lorafit.objectives import AnyObjective
+from lorafit.objectives.examples import encode_rows
 from lorafit.objectives.order import Ordering
-from lorafit.recipe import Recipe, TrainSection
+from lorafit.recipe import TrainSection
 from lorafit.run.events import Note, Report
+from lorafit.run.inputs import Inputs
 from lorafit.run.plan import Plan
 from lorafit.run.provenance import adapter_card
+from lorafit.run.recipes import Recipe
 from lorafit.run.warm_start import read_start, warm_start
-from lorafit.tasks import Rows, Task
+from lorafit.tasks import Rows
 from lorafit.training import (
     AdamW,
     Member,
@@ -60,9 +63,9 @@ class LoadedBase:
     order: Order
     valid_rows: Sequence[Any]
     valid: Sequence[Any]
+    inputs: Inputs
     card: AdapterCard  # of the adapter that will be trained
     sample: FingerprintSample
-    placement: Placement
 
 
 @dataclass(frozen=True)
@@ -81,38 +84,38 @@ def load(plan: Plan, report: Report) -> LoadedBase:
     Raises NotFoundError with a line for everything that is missing or malformed.
     """
     recipe = plan.recipe
+    for warning in plan.warnings:
+        report(Note(warning))
     rows, faults = _read_splits(plan.rows, report)
     if constants.HF_HUB_OFFLINE:
         faults += missing_files(recipe.model.base, recipe.model.revision)
     if faults:
         raise NotFoundError.joined(faults)
     seed_all(recipe.train.seed)
-    model, objective = _load_model(plan.task, recipe), plan.objective
+    model, objective = _load_model(recipe), plan.objective
+    for note in model.notes:
+        if note not in plan.warnings:
+            report(Note(note))
     objective.prepare(model)
-    encoder = objective.encoder(model.require_tokenizer())
-    train = encoder.encode(rows["train"])
-    if len(train.without_target) == len(train.examples):
-        raise DataError(
-            f"[data] max_length: {recipe.data.max_length} tokens leave no room for a completion in any training row",
-            SetKey("data.max_length", note="higher"),
-        )
-    valid_rows = objective.validation_rows(rows.get("valid", []))
-    valid = encoder.encode(valid_rows).examples
-    order = Ordering(recipe.train, recipe.data, plan.rows, objective).of(encoder, train.examples)
-    for note in order.notes:
+    tokenizer = model.require_tokenizer()
+    examples = encode_rows(objective, tokenizer, rows, recipe.data, plan.scored_split)
+    ordering = Ordering(recipe.train, recipe.data, plan.rows, objective)
+    order = ordering.of(objective.encoder(tokenizer), examples.train)
+    for note in (*examples.notes, *order.notes):
         report(Note(note))
-    inputs = [objective.inputs(example) for example in (valid or train.examples)[:NUM_INPUTS]]
+    sample = [objective.inputs(example) for example in (examples.valid or examples.train)[:NUM_INPUTS]]
+    inputs = Inputs.of(recipe, plan.rows)
     return LoadedBase(
         model,
         objective,
         rows,
-        train.examples,
+        examples.train,
         order,
-        valid_rows,
-        valid,
-        adapter_card(recipe, plan.method, plan.task, plan.rows.identities()),
-        FingerprintSample(inputs, answers(model, inputs)),
-        Placement.of(recipe.model.dtype),
+        examples.valid_rows,
+        examples.valid,
+        inputs,
+        adapter_card(recipe, inputs, model.placement.dtype_name),
+        FingerprintSample(sample, answers(model, sample)),
     )
 
 
@@ -124,11 +127,11 @@ def attach(
     method.attach(base.model, draws.init())
     if section.gradient_checkpointing:
         recompute_activations(base.model.net, draws)
-    base.placement.place(base.model)
+    base.model.placement.place(base.model.net)
     draw_from(base.model.net, draws)
     if section.parallel == "fsdp" and group.size > 1:
         group = group.in_lockstep()
-        shard_frozen(base.model.net, group.size, base.placement.device)
+        shard_frozen(base.model.net, group.size, base.model.placement.device)
     trained = base.model.trained()
     groups = parameter_groups(trained, base.model.net, section.weight_decay, section.decay_exempt)
     betas = (section.adam_beta1, section.adam_beta2)
@@ -172,8 +175,8 @@ def _read_splits(rows: Rows, report: Report) -> tuple[dict[Split, Sequence[Any]]
     return found, faults
 
 
-def _load_model(task: Task, recipe: Recipe) -> Model:
-    section = recipe.model
+def _load_model(recipe: Recipe) -> Model:
+    section, task = recipe.model, recipe.task
     config = load_config(
         section.base,
         section.revision,
@@ -181,4 +184,5 @@ def _load_model(task: Task, recipe: Recipe) -> Model:
         head_dropout=section.head_dropout,
         num_labels=task.num_outputs,
     )
-    return load_base(config, section.base, section.revision, task.output, head_seed=recipe.train.seed)
+    model = load_base(config, section.base, section.revision, task.output, head_seed=recipe.train.seed)
+    return replace(model, placement=Placement.of(section.dtype))

@@ -9,19 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lorafit.errors import RUN_AGAIN, InterruptedRunError
+from lorafit.errors import RUN_AGAIN, InterruptedRunError, NotFoundError
 from lorafit.files import JsonObject
 from lorafit.models.placement import clear_out_of_memory
-from lorafit.recipe import Recipe
 from lorafit.run.checkpointer import Checkpointer, RunState
 from lorafit.run.evaluator import Evaluator, RunEvaluator, notes_on_metrics
 from lorafit.run.events import Event, EventLog, Note, Report
-from lorafit.run.folder import Found, RunFolder
+from lorafit.run.folder import Found, RunFolder, check_goes_on, finished_result, is_resolved
 from lorafit.run.lock import locked
 from lorafit.run.options import TrainOptions
 from lorafit.run.plan import Plan, make_schedule
+from lorafit.run.recipes import Recipe, open_recipe
 from lorafit.run.session import LoadedBase, attach, load
 from lorafit.run.trainer import Trainer
+from lorafit.tasks import load_rows
 from lorafit.training import ProcessGroup
 
 
@@ -44,7 +45,7 @@ def train(
     Raises the LorafitError of whatever goes wrong. Where data or base are at fault, no files are left behind.
     """
     recipe, folder = plan.recipe, RunFolder.of(plan.recipe, output)
-    finished = group.on_leader(lambda: _result(folder, recipe, options))
+    finished = group.on_leader(lambda: finished_result(folder, recipe, plan.rows, options, report))
     if finished is not None:
         return _train_result(folder, finished, plan.scored_split, already_finished=True)
     for note in group.on_leader(lambda: notes_on_metrics(plan.objective)):
@@ -52,6 +53,7 @@ def train(
     with contextlib.ExitStack() as stack:
         group.on_leader(lambda: stack.enter_context(locked(folder.path)))
         base = group.leader_first(lambda: load(plan, report))
+        group.on_leader(lambda: check_goes_on(folder, base.inputs, options))
         found = group.on_leader(lambda: folder.begin(recipe, options.resume))
         for fault in found.faults:
             report(Note(f"skipped a damaged checkpoint: {fault}"))
@@ -61,17 +63,35 @@ def train(
     return _train_result(folder, scores, plan.scored_split)
 
 
+def finished_without(
+    missing: NotFoundError, recipe: Recipe, output: Path | None, options: TrainOptions, report: Report
+) -> TrainResult:
+    """The result of a finished run that cannot be planned any more, since something of it is `missing`.
+
+    Raises `missing` where the folder does not hold such a run, and RecipeError where what is left of its inputs has
+    changed.
+    """
+    folder = RunFolder.of(recipe, output)
+    kept = open_recipe(folder.recipe) if folder.is_begun() and not options.extend else None
+    if kept is None or not is_resolved(kept, recipe):
+        raise missing
+    scores = finished_result(folder, kept, load_rows(kept.task, kept.data), options, report)
+    if scores is None:
+        raise missing
+    return _train_result(folder, scores, str(scores.get("split")), already_finished=True)
+
+
 def _run(
     plan: Plan, base: LoadedBase, folder: RunFolder, found: Found, reporter: _Reporter, group: ProcessGroup
 ) -> JsonObject:
     """Score the bare base if asked, train, and score the best adapter. Returns the scores."""
     section, schedule = plan.recipe.train, make_schedule(plan.recipe.train, base.order)
-    state = RunState(schedule.num_steps, weights_hash=base.card.base.weights_hash or "")
+    state = RunState(schedule.num_steps, inputs=base.inputs.to_json())
     evaluator = RunEvaluator(Evaluator(base.objective, reporter, group), base, folder, plan.scored_split)
     try:
         group.stop_if_asked()
         if plan.recipe.eval.score_base and evaluator.has_rows and found.checkpoint is None:
-            base.placement.move(base.model)
+            base.model.placement.move(base.model.net)
             state.base_scores = evaluator.score("base").get("scores", {})
     except InterruptedRunError as error:
         reason = group.stop() or error
@@ -99,15 +119,6 @@ class _Reporter:
 def missing_by_name(asked: Sequence[str] | None, scores: Mapping[str, Any]) -> list[str]:
     """The scores that the user named and that could not be computed."""
     return [] if asked is None else list(scores.get("reasons") or {})
-
-
-def _result(folder: RunFolder, recipe: Recipe, options: TrainOptions) -> JsonObject | None:
-    """The scores of a finished run that is not to be trained further.
-
-    Raises RecipeError when the folder holds another run.
-    """
-    longer = folder.check(recipe, extend=options.extend)
-    return None if longer or options.resume == "never" else folder.result()
 
 
 def _open_log(folder: RunFolder, recipe: Recipe, found: Found) -> EventLog:

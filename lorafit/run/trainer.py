@@ -70,7 +70,7 @@ class Trainer:
         movement = Movement(self.session.method.always_reached(base.model))
         self.report(self._start_event())
         base.model.net.train()
-        with base.placement.autocast():
+        with base.model.placement.autocast():
             try:
                 for event in fit(base.model, [member], base.objective, group):
                     self._handle(event, section, movement)
@@ -134,7 +134,7 @@ class Trainer:
         self.report(Finished(self.session.member.position.step, self.checkpointer.seconds()))
         if self.session.group.is_leader:
             if "scores" in scores:
-                record_scores(self.folder.adapter, scores["scores"])
+                record_scores(self.folder.adapter, scores["scores"], self.session.base.card.arithmetic)
             self.folder.write_scores(scores)
         return scores
 
@@ -148,12 +148,13 @@ class Trainer:
 
     def _start_event(self) -> Started:
         base, member = self.session.base, self.session.member
+        placement = base.model.placement
         return Started(
             num_steps=member.schedule.num_steps,
             num_examples=len(base.train),
             num_trained=sum(p.numel() for p in member.parameters),
-            device=str(base.placement.device),
-            dtype=str(base.placement.dtype).removeprefix("torch."),
+            device=str(placement.device),
+            dtype=placement.dtype_name,
             first_step=member.position.step,
         )
 

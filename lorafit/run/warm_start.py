@@ -54,7 +54,7 @@ def warm_start(method: Method, model: Model, base: BaseCard) -> list[str]:
     _check_base(adapter, base)
     _check_tensors(adapter, model)
     trained = model.trained()
-    names = _lora_names(model)
+    names = [name for name in trained if not model.is_head(name) and name in adapter.tensors]
     kept = [name for name in trained if _is_kept(name, model) and name in adapter.tensors]
     with torch.no_grad():
         for name in (*names, *kept):
@@ -105,7 +105,7 @@ def _check_base(adapter: Adapter, base: BaseCard) -> None:
 
 def _check_tensors(adapter: Adapter, model: Model) -> None:
     """Inside the encoder, source and model must have the same tensors."""
-    trained, names = model.trained(), _lora_names(model)
+    trained, names = model.trained(), sorted(lora.adapter_parameters(model.net))
     where = f"[method] init_from: {adapter.folder}"
     for name in names:
         tensor, wanted = adapter.tensors.get(name), list(trained[name].shape)
@@ -113,11 +113,14 @@ def _check_tensors(adapter: Adapter, model: Model) -> None:
             found = "is missing" if tensor is None else f"is {list(tensor.shape)}"
             raise AdapterError(f"{where}: {name!r} {found}, but this base and its targets need {wanted}")
     inside = {name for name in adapter.tensors if not model.is_head(name)}
-    if more := sorted(inside - set(names)):
+    if more := sorted(inside - trained.keys()):
         raise AdapterError(
-            f"{where}: also adapts {more[0]!r}", SetKey("method.targets", note="to the adapter's")
+            f"{where}: also trained {more[0]!r}",
+            SetKey("method.targets", note="to the adapter's, and method.also_train too"),
         )
-
-
-def _lora_names(model: Model) -> list[str]:
-    return sorted(lora.adapter_parameters(model.net))
+    for name in inside - set(names):
+        if adapter.tensors[name].shape != trained[name].shape:
+            raise AdapterError(
+                f"{where}: {name!r} is {list(adapter.tensors[name].shape)}, but this base has "
+                f"{list(trained[name].shape)}"
+            )

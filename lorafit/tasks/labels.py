@@ -57,6 +57,10 @@ class LabelTask(Task):
     def parse_label(self, value: object) -> float:
         """A field -> the index of a class, or a score. Raises ValueError for anything else."""
 
+    def parse_answer(self, value: object) -> float:
+        """A system's answer, which may be a score that no row has. Raises ValueError for anything else."""
+        return self.parse_label(value)
+
     @override
     def columns(self, split: Split) -> tuple[str, ...]:
         label = () if split == "test" else (self.label,)

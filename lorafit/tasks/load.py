@@ -87,9 +87,9 @@ class Rows:
         """A sha256 over what the rows come from. Raises NotFoundError where it is not there."""
         return self._source(split).identity()
 
-    def identities(self) -> dict[str, str]:
-        """The identity of every split that a run reads."""
-        return {split: self.identity(split) for split in self.splits_of_run}
+    def hashes(self, split: Split) -> dict[str, str]:
+        """The sha256 of each file that the rows come from, by its name. Raises as `identity`."""
+        return self._source(split).hashes()
 
     def _source(self, split: Split) -> RowSource:
         return self.sources.get(split, no_place(split))

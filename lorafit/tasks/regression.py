@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
-from pydantic import field_validator
+from pydantic import AllowInfNan, field_validator
 from typing_extensions import override
 
 from lorafit.data.cells import number_of, shown
@@ -15,6 +15,7 @@ from lorafit.metrics import Kind
 from lorafit.tasks.labels import LabelTask
 
 _GREATEST = 3.4028235e38  # that float32 holds
+_Bound = Annotated[float, AllowInfNan()]  # which the validator refuses in its own words
 
 
 class Regression(LabelTask):
@@ -23,7 +24,7 @@ class Regression(LabelTask):
     kind: ClassVar[str] = "regression"
     output: ClassVar[Kind] = "score"
 
-    range: tuple[float, float] | None = None
+    range: tuple[_Bound, _Bound] | None = None
     """The least and the greatest number that a label may be. Without it: any."""
 
     @field_validator("range")
@@ -60,3 +61,8 @@ class Regression(LabelTask):
             bounds = f" from {low:g} to {high:g}" if self.range else ""
             raise ValueError(f"{self.label} {shown(value)} is not a number{bounds}")
         return float(score)
+
+    @override
+    def parse_answer(self, value: object) -> float:
+        """Any number: a system may answer outside the range."""
+        return self.model_copy(update={"range": None}).parse_label(value)

@@ -26,6 +26,7 @@ from lorafit.errors import (
     InterruptedRunError,
     LorafitError,
     OutOfMemoryError,
+    reason_of,
 )
 from lorafit.training.process_group import Item, ProcessGroup, Result, StopCheck
 
@@ -100,7 +101,8 @@ def _join(place: Rank) -> None:
         dist.init_process_group(backend, timeout=_PATIENCE, **options)
     except (RuntimeError, ValueError) as error:
         where = f" at {place.address[0]}:{place.address[1]}" if place.address else ""
-        raise LorafitError(f"process {place.rank} of {place.size} finds no others{where}: {error}") from error
+        fault = f"process {place.rank} of {place.size} finds no others{where}: {reason_of(error)}"
+        raise LorafitError(fault) from error
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,7 @@ class DistributedGroup(ProcessGroup):
         except RuntimeError as error:
             raise LorafitError(
                 f"process {self.rank} of {self.size}: another process of this run has ended, see its message "
-                f"({str(error).splitlines()[0]})",
+                f"({reason_of(error)})",
                 RUN_AGAIN,
             ) from error
 

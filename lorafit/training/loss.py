@@ -26,7 +26,7 @@ def language_model_loss_sums(
     `label_smoothing`: eps of each member. A net that is given packed rows must `take_packed_rows`.
     """
     is_bare = family_of(net.config).has_bare_output(net.config)
-    states = hidden_states(net, batch) if is_bare else net(**_inputs(net, batch)).logits
+    states = _states(net, batch, is_bare=is_bare)
     loss_sum = partial(_loss_sum, net) if is_bare else cross_entropy_sum
     at_targets = states.flatten(0, 1).index_select(0, batch.target_places)
     ends = itertools.accumulate(batch.num_targets)
@@ -39,18 +39,24 @@ def language_model_loss_sums(
     )
 
 
-def hidden_states(net: PreTrainedModel, batch: SequenceBatch) -> Tensor:
-    """What the backbone gives for every token, [1, T, d] or [n, longest, d]."""
-    states: Tensor = net.base_model(**_inputs(net, batch)).last_hidden_state
-    return states
+def _states(net: PreTrainedModel, batch: SequenceBatch, *, is_bare: bool) -> Tensor:
+    """What the backbone gives for every token, or the logits: [1, T, d] or [n, longest, d]."""
 
+    def read(input_ids: Tensor, **inputs: object) -> Tensor:
+        options = accepted(net, use_cache=False)
+        if is_bare:
+            states: Tensor = net.base_model(input_ids=input_ids, **inputs, **options).last_hidden_state
+            return states
+        logits: Tensor = net(input_ids=input_ids, **inputs, **options).logits
+        return logits
 
-def _inputs(net: PreTrainedModel, batch: SequenceBatch) -> dict[str, object]:
-    inputs = {"input_ids": batch.input_ids, **accepted(net, use_cache=False)}
-    if batch.position_ids is None:
-        return inputs | {"attention_mask": batch.attention_mask}
-    row = PackedRow.of(batch.lengths, batch.input_ids.device)
-    return inputs | {"position_ids": batch.position_ids, "packed_row": row}
+    if batch.position_ids is not None:
+        row = PackedRow.of(batch.lengths, batch.input_ids.device)
+        return read(batch.input_ids, position_ids=batch.position_ids, packed_row=row)
+    if batch.attention_mask is not None:
+        return read(batch.input_ids, attention_mask=batch.attention_mask)
+    alone = [read(ids[None, :length])[0] for ids, length in zip(batch.input_ids, batch.lengths, strict=True)]
+    return nn.utils.rnn.pad_sequence(alone, batch_first=True)
 
 
 def _loss_sum(net: PreTrainedModel, hidden: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:

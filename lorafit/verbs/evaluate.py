@@ -7,17 +7,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lorafit.adapters import BaseChoice
+from lorafit.adapters import BaseChoice, where_base
+from lorafit.adapters.restore import data_of
 from lorafit.data import Split
 from lorafit.data.hub import fetched, pinned
 from lorafit.errors import RUN_AGAIN, Advice, DropArgument, InterruptedRunError, RecipeError, SetArgument
 from lorafit.files import JsonObject, write_json, write_jsonl, write_text
 from lorafit.models.placement import clear_out_of_memory
+from lorafit.objectives.encoded import Noun
+from lorafit.objectives.examples import noun_of
 from lorafit.objectives.restored import RestoredAdapter
-from lorafit.recipe import EvalSection
+from lorafit.recipe import EvalSection, ModelSection
 from lorafit.run.evaluator import Evaluation, Evaluator, notes_on_metrics
 from lorafit.run.events import Note, Report, Scored
-from lorafit.tasks import PRESETS, load_rows, submission_files
+from lorafit.run.inputs import Inputs
+from lorafit.tasks import PRESETS, Rows, load_rows, submission_files
 from lorafit.training import ProcessGroup
 
 
@@ -80,7 +84,7 @@ def evaluate_restored(
     if options.glue_submission is not None and split != "test":
         raise RecipeError("a GLUE submission needs the test split", SetArgument("split", "test"))
     task.find_metrics(section.metrics)  # an unknown name is an error before anything begins
-    data = adapter.card.data
+    data = data_of(adapter)
     if options.data is None:
         data = pinned(data) or fetched(data)
     else:
@@ -88,12 +92,18 @@ def evaluate_restored(
     objective = restored.objective(section, data)
     loaded = load_rows(task, data)
     rows = loaded.rows(split)
-    for text in loaded.notes:
+    for text in (*restored.model.notes, *loaded.notes):
         report(Note(text))
     for note in notes_on_metrics(objective):
         report(note)
-    evaluation = _evaluation(restored, Evaluator(objective, report, group), rows)
-    result, lines = evaluation.scores.to_json(), evaluation.lines
+    inputs = _inputs(restored, loaded, split)
+    for changed in Inputs.of_card(adapter.card).changed(inputs):
+        if options.data is None or not changed.startswith("data."):
+            report(Note(f"{changed} has changed since {adapter.folder} was trained and scored"))
+    evaluation = _evaluation(
+        restored, Evaluator(objective, report, group), rows, noun_of(split, objective.input_noun)
+    )
+    result, lines = {**evaluation.scores.to_json(), "inputs": inputs.to_json()}, evaluation.lines
     report(Scored(split, "adapter", result["scores"], result["signatures"]))
     if options.output is not None:
         write_jsonl(options.output / "predictions.jsonl", lines)
@@ -106,9 +116,22 @@ def evaluate_restored(
     return EvaluateResult(adapter.folder, split, result, options.output, lines[:3])
 
 
-def _evaluation(restored: RestoredAdapter, evaluator: Evaluator, rows: Sequence[Any]) -> Evaluation:
+def _inputs(restored: RestoredAdapter, rows: Rows, split: Split) -> Inputs:
+    """What is scored: the rows of the split, and the base."""
+    where, revision = where_base(restored.adapter, restored.base.base)
+    return Inputs.of_evaluation(rows, split, ModelSection(base=where, revision=revision))
+
+
+def _evaluation(
+    restored: RestoredAdapter, evaluator: Evaluator, rows: Sequence[Any], noun: Noun
+) -> Evaluation:
     """Predict and score with the model as it was trained, on its device."""
+    objective = evaluator.objective
     with clear_out_of_memory(restored.adapter.folder):
+        tokenizer = restored.model.require_tokenizer()
+        cut = objective.encode_inputs(tokenizer, rows).checked_note(noun)
+        for note in (*objective.notes(tokenizer), *([cut] if cut else [])):
+            evaluator.report(Note(note))
         try:
             evaluation = evaluator.evaluate(restored.model, rows)
         except InterruptedRunError as error:

@@ -9,7 +9,7 @@ from lorafit.adapters import BaseChoice, check_base, read_adapter, where_base
 from lorafit.adapters.model_card import model_card
 from lorafit.adapters.restore import check_tensors, method_of, model_config, task_of
 from lorafit.errors import AdapterError, lookup
-from lorafit.files import check_new, new_folder
+from lorafit.files import absolute_path, check_new, new_folder
 from lorafit.interop.hub import Upload, upload_folder
 from lorafit.interop.writers import WRITERS
 from lorafit.models import skeleton
@@ -40,7 +40,7 @@ def export(
     shape = skeleton(model_config(adapter, where, revision), task_of(adapter).output)
     method_of(adapter).attach_finished(shape)
     check_tensors(adapter, shape)
-    on_base = adapter.on(where, revision)
+    on_base = adapter.on(absolute_path(where) or where, revision)  # other programs start elsewhere
     if reasons := writer.refusals(on_base, shape):
         raise AdapterError("\n".join(f"{folder}: {reason}" for reason in reasons))
     with new_folder(output) as temporary:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,20 +17,21 @@ from lorafit.adapters import (
 )
 from lorafit.adapters.fingerprint import answers, probe_inputs
 from lorafit.adapters.restore import check_tensors, load_tensors, method_of, model_config, task_of
-from lorafit.errors import NotFoundError, RecipeError, lookup
+from lorafit.errors import AdapterError, ChangeArgument, NotFoundError, RecipeError, lookup
 from lorafit.files import check_new
+from lorafit.interop.base_tensors import BaseTensors
 from lorafit.interop.convert import convert, output_of
 from lorafit.interop.foreign import Foreign
 from lorafit.interop.readers import READERS
 from lorafit.models import (
     BaseIdentity,
-    Family,
     base_folder,
     base_identity,
     family_of,
     load_base,
     load_config,
     skeleton,
+    tie_note,
 )
 from lorafit.run.provenance import provenance
 from lorafit.tasks import SECTIONS, TASKS, Task, make_data, make_task
@@ -63,13 +65,18 @@ def import_adapter(
     Raises RecipeError where alpha or the task is missing or wrong, NotFoundError where file or base are missing,
     AdapterError where they do not fit.
     """
+    if options.alpha is not None and not 0 < options.alpha < math.inf:
+        raise RecipeError(
+            f"alpha: must be a finite number greater than 0; got {options.alpha}", ChangeArgument("alpha")
+        )
     reader = lookup(READERS, format_name, "adapter format")
     check_new(output)
-    foreign = reader.read(file)
     config = load_config(base, local_only=True)
-    task = _task(foreign, family_of(config), options.task)
+    bare = BaseTensors.of(base, skeleton(config, next(iter(family_of(config).heads))))
+    foreign = reader.read(file).unwrapped(bare.shape)
+    task = _task(foreign, bare, options.task)
     shape = skeleton(load_config(base, num_labels=task.num_outputs, local_only=True), task.output)
-    converted = convert(foreign, reader, shape, options.alpha, options.targets)
+    converted = convert(foreign, reader, BaseTensors.of(base, shape), options.alpha, options.targets)
     identity = _identity(base)
     card = AdapterCard(
         base=BaseCard(**vars(identity)),
@@ -83,20 +90,20 @@ def import_adapter(
     check_tensors(adapter, shape)
     fingerprint = _fingerprint(adapter) if identity.weights_hash else None
     card = write_adapter(output, card, converted.tensors, fingerprint)
-    notes = []
-    if converted.left_out:
+    notes = [tied] if (tied := tie_note(base)) else []
+    if converted.repeated:
         notes.append(
-            f"{len(converted.left_out)} tensors belong to the base and not to the adapter, and were left out, such as "
-            f"{converted.left_out[0]}"
+            f"{len(converted.repeated)} tensors belong to the base, equal it, and were left out, such as "
+            f"{converted.repeated[0]}"
         )
     if not identity.weights_hash:
         notes.append(f"{base}: its weights are not here, so neither they nor alpha could be checked")
     return ImportResult(output, card, len(converted.tensors), notes)
 
 
-def _task(foreign: Foreign, family: Family, name: str | None) -> Task:
+def _task(foreign: Foreign, base: BaseTensors, name: str | None) -> Task:
     """The task or preset that was named, or a general one by the shape of the head, whose classes have no names."""
-    output, num_labels = output_of(foreign, family)
+    output, num_labels = output_of(foreign, base)
     name = name or next(kind for kind, task in TASKS.items() if task.output == output)
     section = lookup(SECTIONS, name, "task")
     nameless = name in TASKS and output == section.output == "label"
@@ -124,4 +131,11 @@ def _fingerprint(adapter: Adapter) -> Fingerprint:
     bare = answers(model, inputs)
     method_of(adapter).attach_finished(model)
     load_tensors(adapter, model)
-    return take_fingerprint(model, inputs, bare)
+    fingerprint = take_fingerprint(model, inputs, bare)
+    if not fingerprint.trained.isfinite().all():
+        options = adapter.card.method
+        raise AdapterError(
+            f"{adapter.card.provenance.imported_from}: with it {where} answers with values that are not finite; its "
+            f"lora_alpha / r comes to {options['alpha']:g} / {options['r']}"
+        )
+    return fingerprint

@@ -11,6 +11,7 @@ from lorafit.data import Split
 from lorafit.data.hub import fetched, pinned
 from lorafit.models import load_tokenizer
 from lorafit.objectives import Settings, facts_at_hand, objective_for
+from lorafit.objectives.examples import noun_of
 from lorafit.run.recipes import open_recipe
 from lorafit.tasks import load_rows
 
@@ -32,12 +33,9 @@ class ShowResult:
     split: str
     num_rows: int
     num_items: int  # that get a prediction each: rows, or different prompts
-    num_cut: int  # rows longer than max_length
-    num_without_target: int
-    max_length: int
+    notes: list[str]  # which rows of the files are left out, what is cut, and what the base does not know
     rows: list[Mapping[str, Any]]
     lengths: list[Lengths]
-    notes: list[str]  # which rows of the files are not among them
 
 
 def show(name_or_path: str, overrides: list[str], split: Split, count: int) -> ShowResult:
@@ -50,8 +48,13 @@ def show(name_or_path: str, overrides: list[str], split: Split, count: int) -> S
     facts = facts_at_hand(recipe.model.base, recipe.model.revision)
     objective = objective_for(loaded.task, facts, Settings(recipe.data, recipe.decode, recipe.eval))
     rows = loaded.rows(split)
-    encoder = objective.encoder(load_tokenizer(recipe.model.base, recipe.model.revision))
+    tokenizer = load_tokenizer(recipe.model.base, recipe.model.revision)
+    encoder = objective.encoder(tokenizer)
     encoded = encoder.encode(rows)
+    noun = noun_of(split, ("row", "rows"))
+    cuts = encoded.note(noun) or f"no {noun[0]} has more than {encoded.limit}"
+    on_inputs = objective.encode_inputs(tokenizer, rows).note(noun_of(split, objective.input_noun))
+    notes = [*loaded.notes, *objective.notes(tokenizer), cuts, on_inputs, *encoded.fault_lines(noun)]
     parts = [encoder.part_lengths(example) for example in encoded.examples]
     of_parts = [_lengths(name, [each[name] for each in parts]) for name in parts[0]]
     whole = [_lengths("together", encoded.lengths)] if len(of_parts) > 1 else []
@@ -59,14 +62,11 @@ def show(name_or_path: str, overrides: list[str], split: Split, count: int) -> S
         split=split,
         num_rows=len(rows),
         num_items=objective.num_items(rows),
-        num_cut=len(encoded.cut),
-        num_without_target=len(encoded.without_target),
-        max_length=encoder.max_length,
+        notes=list(dict.fromkeys(note for note in notes if note is not None)),
         rows=[
             encoder.show(row, example) for row, example in zip(rows[:count], encoded.examples, strict=False)
         ],
         lengths=[*of_parts, *whole],
-        notes=loaded.notes,
     )
 
 

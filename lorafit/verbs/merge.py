@@ -10,11 +10,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lorafit.adapters import BaseChoice, check_base, read_adapter, where_base
-from lorafit.errors import lookup
+from lorafit.errors import RecipeError, lookup
 from lorafit.files import JsonObject, check_new, new_folder, write_json
 from lorafit.interop.low_memory import low_memory
 from lorafit.interop.models import MODEL_WRITERS, MergeProof
 from lorafit.interop.models.source import MergeSource
+from lorafit.models import tie_note
 from lorafit.run.provenance import provenance
 
 CERTIFICATE_FILE = "merge.json"
@@ -23,11 +24,12 @@ DEFAULT_FORMAT = next(iter(MODEL_WRITERS))
 
 @dataclass(frozen=True)
 class MergeResult:
-    """The new folder, its size, and the proof."""
+    """The new folder, its size, the proof, and what to know about the base."""
 
     folder: Path
     num_bytes: int
     proof: MergeProof
+    notes: list[str]
 
 
 def merge(
@@ -45,6 +47,8 @@ def merge(
     merged form, RecipeError when `output` exists, LorafitError when the disk is too full.
     """
     check_new(output)
+    if max_shard_bytes is not None and max_shard_bytes < 1:
+        raise RecipeError(f"max_shard_bytes: must be at least 1; got {max_shard_bytes}")
     writer = lookup(MODEL_WRITERS, format_name, "format of merged models")
     if dtype is not None:
         lookup(dict.fromkeys(writer.dtypes), dtype, "number format")
@@ -57,7 +61,9 @@ def merge(
             with _on_its_way_to_disk(weights):
                 proof = writer.prove(source, temporary)
             write_json(temporary / CERTIFICATE_FILE, _certificate(source, proof))
-    return MergeResult(output, sum(file.stat().st_size for file in output.iterdir()), proof)
+    num_bytes = sum(file.stat().st_size for file in output.iterdir())
+    tied = tie_note(*where_base(adapter, base.base))
+    return MergeResult(output, num_bytes, proof, [tied] if tied else [])
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from lorafit.data.rows import Row
 from lorafit.errors import Advice, DataError, LorafitError, NotFoundError
 from lorafit.files import local_path, write_text
 from lorafit.models import base_folder, base_identity, missing_files
+from lorafit.models.hub import why_no_hub
 from lorafit.recipe import ModelSection
 from lorafit.run.events import Downloading, Note, Report
 from lorafit.run.recipes import Recipe, open_recipe
@@ -211,7 +212,7 @@ def _fetch_base(section: ModelSection, report: Report) -> None:
             )
         except Exception as error:  # huggingface_hub and httpx each have errors of their own
             raise NotFoundError(
-                f"{section.base}: cannot be fetched from the hub: {_first_line(error)}"
+                f"{section.base}: cannot be fetched from the hub: {why_no_hub(error)}"
             ) from error
         if any(folder.glob(patterns[0])):
             return
@@ -247,7 +248,3 @@ def _hash(rows: Sequence[Row]) -> str:
 
 def _short(base: LockedBase) -> str:
     return f"{(base.revision or 'a folder')[:12]} with weights {base.weights_hash[:12]}"
-
-
-def _first_line(error: Exception) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

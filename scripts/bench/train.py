@@ -75,7 +75,7 @@ def lorafit_steps(setting: Setting) -> StepTokens:
     draws = Draws(seed=0)
     LoRA(r=RANK, alpha=ALPHA, dropout=DROPOUT).attach(model, draws.init())
     placement = Placement(torch.device(setting.device), getattr(torch, setting.dtype))
-    placement.place(model)
+    placement.place(net)
     draw_from(net, draws)
     examples = objective.encoder(tokenizer).encode(pairs).examples
 

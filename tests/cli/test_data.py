@@ -112,7 +112,9 @@ def test_rows_as_the_model_sees_them(
             token for token, counts in zip(row["target_ids"], row["target_mask"], strict=True) if counts
         ]
         assert tokenizer.decode(counted) == f" {row['completion']}<|endoftext|>"
-    assert "train: 28 rows, 14 different prompts; 0 rows are cut" in done.stderr
+    assert "train: 28 rows, 14 different prompts\n" in done.stderr
+    assert "no training row has more than 128 tokens (the base has no more positions)\n" in done.stderr
+    assert "[decode] eos_token_ids: 50256 and 628 are none of the" in done.stderr
 
 
 def test_rows_that_are_cut(cli: Callable[..., Any], e2e_dir: Path, base_without_weights: Path) -> None:
@@ -120,7 +122,8 @@ def test_rows_that_are_cut(cli: Callable[..., Any], e2e_dir: Path, base_without_
     done = cli("data", "show", "e2e_gpt2m", "--split", "test", "-n", 1, "--json", *cut)
     row = json.loads(done.stdout)
     assert len(row["input_ids"]) == len(row["target_mask"]) == 19
-    assert "test: 6 rows, 3 different prompts; 6 rows are cut to 20 tokens" in done.stderr
+    assert "test: 6 rows, 3 different prompts\n" in done.stderr
+    assert "6 of 6 test rows are cut to 20 tokens; the longest has 29\n" in done.stderr
 
 
 def test_rows_that_are_not_used_are_said(

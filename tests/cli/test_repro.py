@@ -38,6 +38,15 @@ def test_the_plan_the_runs_and_the_table(tmp_path: Path, cli) -> None:
     assert (
         json.loads(cli("table", "3", tmp_path, "--json").stdout)["left_out"] != []
     )  # not the paper's recipe
+    rows = tmp_path / "quick" / "data" / "e2e" / "train.txt"
+    rows.write_text(rows.read_text().replace("Zizzi", "Cotto"))
+    assert json.loads(cli(*options, "--json", "--dry-run").stdout)[0]["state"] == "changed"
+    changed = cli(*options, "--json", code=2)
+    assert f"holds a finished run of other inputs (changed since: data.train ({rows}))" in changed.stderr
+    assert "delete it, or use --show-anyway (takes it as it is)" in changed.stderr
+    assert {cell["ours"] for cell in json.loads(changed.stdout)["cells"]} == {None}
+    taken = json.loads(cli(*options, "--json", "--show-anyway").stdout)
+    assert taken["cells"] == report["cells"]
 
 
 def test_a_failed_run_says_why_and_gives_its_exit_code(tmp_path: Path, cli) -> None:

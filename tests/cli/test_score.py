@@ -101,7 +101,7 @@ def test_without_java_the_rest_is_scored(
 @pytest.mark.parametrize(
     ("task", "more", "code", "message"),
     [
-        ("e2f", [], 2, "no text task 'e2f'; did you mean 'e2e'"),
+        ("e2f", [], 2, "no task 'e2f'; did you mean 'e2e'"),
         ("e2e", ["--metric", "blue"], 2, "no metric 'blue'; did you mean 'bleu'"),
         ("e2e", ["--split-file", "none"], 3, "none: no such file"),
     ],

@@ -38,7 +38,7 @@ LAYER, EMBEDDING = Prefix(length=3, hidden=8), Prefix(variant="embedding", lengt
 
 def can_pack(model_type: str) -> bool:
     """Whether examples may share a row in the tiny model of this architecture."""
-    return FAMILIES[model_type].can_pack(tiny_model(model_type).net.config)
+    return FAMILIES[model_type].pluggable_attention
 
 
 def methods_of(model_type: str) -> list[Method]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
@@ -17,9 +18,11 @@ from lorafit.data.batches import pack, pad
 from lorafit.data.encode import EncodedPair
 from lorafit.data.labelled import EncodedText, pack_labelled, pad_labelled
 from lorafit.decoding import BeamSearch, Greedy, generate_all, session
+from lorafit.lora import Draws, draw_from
 from lorafit.methods import Full, LoRA
 from lorafit.metrics import Kind
 from lorafit.models import FAMILIES, Model, load_base, load_config, take_packed_rows
+from lorafit.models.families import TESTED_TRANSFORMERS
 from lorafit.objectives.classification import label_outputs
 from lorafit.training import label_loss_sum, language_model_loss_sums
 from tests.support.tiny_models import DECODERS, outputs, tiny_model
@@ -142,7 +145,7 @@ def test_padded_and_packed_losses_and_gradients_are_those_of_one_at_a_time(
     model = adapted(tiny_model(model_type, kind))
     alone = torch.stack([loss_of(model, slice(i, i + 1), packed=False) for i in range(3)]).sum()
     expected = gradients(model, alone)
-    ways = [False, True] if model.family.can_pack(model.net.config) else [False]
+    ways = [False, True] if model.family.pluggable_attention else [False]
     for packed in ways:
         if packed:
             take_packed_rows(model.net)
@@ -156,7 +159,7 @@ def test_padded_and_packed_losses_and_gradients_are_those_of_one_at_a_time(
 def test_a_label_head_gives_the_logits_of_transformers(model_type: str) -> None:
     model = tiny_model(model_type, "label")
     plain = [model.net(input_ids=torch.tensor([text.ids])).logits for text in TEXTS]
-    packs = model.family.can_pack(model.net.config)
+    packs = model.family.pluggable_attention
     with torch.no_grad():
         padded = label_outputs(model, pad_labelled(TEXTS, 0))
         if packs:
@@ -199,29 +202,41 @@ def test_windows_are_those_of_transformers(model_type: str, changes: dict[str, A
     windows = [family.window(config, i) for i in range(3)]
     assert windows == [getattr(layer, "sliding_window", None) for layer in layers]
     assert any(windows) == bool(changes)
-    matters = changes.get("sliding_window", 64) < 64
-    assert (family.has_window(config), family.can_pack(config), family.can_share_cache(config)) == (
-        matters,
-        not matters,
-        not matters,
-    )
+    assert family.has_window(config) == (changes.get("sliding_window", 64) < 64)
 
 
+@pytest.mark.parametrize(
+    "dropout", [0.0, 1e-6]
+)  # the second rounds to nothing, and takes the way of the first
 @pytest.mark.parametrize(("model_type", "kind"), [case for case in KINDS if case[0] in WINDOWED])
-def test_a_window_is_kept_while_training(model_type: str, kind: Kind) -> None:
-    model = adapted(tiny_model(model_type, kind, **WINDOW))
+def test_a_window_is_kept_in_packed_rows_and_in_the_batches_after_them(
+    model_type: str, kind: Kind, dropout: float
+) -> None:
+    model = adapted(tiny_model(model_type, kind, **WINDOW, attention_dropout=dropout))
     alone = torch.stack([loss_of(model, slice(i, i + 1), packed=False) for i in range(3)]).sum()
-    together = loss_of(model, slice(None), packed=False)
-    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
-    for name, gradient in gradients(model, together).items():
-        assert torch.isfinite(gradient).all(), name
+    expected = gradients(model, alone)
     wide = adapted(tiny_model(model_type, kind))
-    assert not torch.isclose(loss_of(wide, slice(None), packed=False), together, rtol=1e-4)
+    assert not torch.isclose(loss_of(wide, slice(None), packed=False), alone, rtol=1e-4)
+    model.net.train()
+    draw_from(model.net, Draws(0))
+    for is_plugged, packed in ((False, False), (True, True), (True, False)):
+        if is_plugged:
+            take_packed_rows(model.net)
+        loss = loss_of(model, slice(None), packed=packed)
+        torch.testing.assert_close(loss, alone, rtol=1e-5, atol=1e-5)
+        for name, gradient in gradients(model, loss).items():
+            torch.testing.assert_close(gradient, expected[name], rtol=1e-3, atol=1e-3, msg=name)
 
 
+@pytest.mark.parametrize("is_shared", [True, False])
 @pytest.mark.parametrize("model_type", WINDOWED)
-def test_a_window_is_kept_while_decoding(model_type: str) -> None:
+def test_a_window_is_kept_while_decoding(
+    model_type: str, is_shared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     net = adapted(tiny_model(model_type, **WINDOW)).net
+    assert isinstance(session.open_session(net), session.TreeSession)
+    if not is_shared:
+        monkeypatch.setattr(session, "beams_can_share_a_row", lambda _: False)
     search = Greedy(max_new_tokens=9, eos_token_ids=())
     for prompt, found in zip(PROMPTS, generate_all(net, PROMPTS, search), strict=True):
         ids = list(prompt)
@@ -229,6 +244,11 @@ def test_a_window_is_kept_while_decoding(model_type: str) -> None:
             with torch.no_grad():
                 ids.append(int(net(torch.tensor([ids])).logits[0, -1].argmax()))
         assert found == ids[len(prompt) :]
+
+
+def test_the_families_were_tested_with_this_version_of_transformers() -> None:
+    """A new one is added to TESTED_TRANSFORMERS when all of these tests have passed with it."""
+    assert transformers.__version__.startswith(tuple(f"{version}." for version in TESTED_TRANSFORMERS))
 
 
 @pytest.mark.parametrize("model_type", FAMILIES)

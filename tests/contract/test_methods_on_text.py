@@ -83,7 +83,7 @@ def test_the_base_may_be_in_bfloat16(model_type: str, method: Method) -> None:
     batch = pack(EXAMPLES, 64)
     expected = language_model_loss_sums(model.net, batch, [0.0])[0]
     placement = Placement(torch.device("cpu"), torch.bfloat16)
-    placement.place(model)
+    placement.place(model.net)
     with placement.autocast():
         loss = language_model_loss_sums(model.net, batch, [0.0])[0]
         greedy = generate_all(model.net, PROMPTS[:2], Greedy(max_new_tokens=2, eos_token_ids=()))

@@ -1,4 +1,4 @@
-"""An architecture without a file works too: by module names, padded, with a cache for every beam."""
+"""An architecture without a file works too: by module names, and by those shortcuts that a small copy allows."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from lorafit.methods import AdapterTuning, LoRA, Prefix, Top2
 from lorafit.models import FAMILIES, Model, family_of, load_config
 from lorafit.models.families.tiny import DECODER, ROBERTA, byte_pairs, words
 from lorafit.objectives.classification import label_outputs
+from lorafit.run.plan import load_plan
 from lorafit.training import language_model_loss_sums
 from tests.conftest import CONTEXTS, e2e_rows, recipe_overrides
 from tests.support.glue_recipes import write_recipe
@@ -105,8 +106,6 @@ def test_the_structure_tells_where_things_are(model_type: str) -> None:
     assert family.model_type == model_type
     assert (family.backbone, family.blocks, set(family.places)) == STRUCTURE[model_type]
     assert set(family.heads) == {"label", "score"} | ({"text"} if model_type in DECODERS else set())
-    assert not family.can_pack(config)
-    assert not family.can_share_cache(config)
     assert family.num_positions(config) == (None if model_type == "bloom" else 128)
     model = unknown_model(model_type)
     for target in family.places:
@@ -183,7 +182,8 @@ def test_what_is_adapted_merges_to_the_same_function(model_type: str, target: st
 @pytest.mark.parametrize("model_type", DECODERS)
 def test_decoding_is_the_plain_forward_pass(model_type: str) -> None:
     net = adapted(unknown_model(model_type), "all-linear").net
-    assert isinstance(session.open_session(net), session.ReorderSession)
+    shares_a_cache = model_type in ("gpt_neox", "phi", "gemma2")
+    assert isinstance(session.open_session(net), session.TreeSession) == shares_a_cache
     for prompt, found in zip(
         PROMPTS, generate_all(net, PROMPTS, Greedy(max_new_tokens=8, eos_token_ids=())), strict=True
     ):
@@ -243,6 +243,20 @@ def test_a_label_task_from_the_recipe_to_a_plain_model(
         with torch.no_grad():
             answer = net(**given).logits.argmax().item()
         assert net.config.id2label[answer] == row["prediction"]
+
+
+@pytest.mark.parametrize(
+    ("model_type", "said"),
+    [("opt", "beams do not share a cache"), ("bloom", "examples are padded"), ("gemma2", "")],
+)
+def test_what_is_done_the_slow_way_is_said_in_one_note(
+    model_type: str, said: str, e2e_dir: Path, tmp_path: Path
+) -> None:
+    base = save(tmp_path / "base", model_type)
+    options = recipe_overrides(base, e2e_dir, method__targets=["all-linear"])
+    plan = load_plan("e2e_gpt2m", [option for option in options if option != "--set"])
+    assert len(plan.notes) == bool(said)
+    assert "".join(plan.notes).startswith(said)
 
 
 def test_a_model_type_that_transformers_has_no_net_for() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -11,12 +12,31 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from lorafit.decoding import cache
-from lorafit.decoding.session import DecodingSession, ReorderSession, TreeSession, open_session
+from lorafit.decoding.session import (
+    DecodingSession,
+    ReorderSession,
+    RereadSession,
+    SeparateSession,
+    TreeSession,
+    open_session,
+)
 from lorafit.models import FAMILIES
 
 MakeNet = Callable[..., PreTrainedModel]
 
 PROMPTS = [[5, 1, 7, 2, 9, 4], [3, 8, 6], [2]]
+MIXED = ["sliding_attention", "full_attention", "full_attention", "sliding_attention"]
+WINDOWED: list[tuple[str, dict[str, Any]]] = [
+    ("mistral", {"sliding_window": 4}),
+    ("qwen2", {"sliding_window": 4, "use_sliding_window": True, "layer_types": MIXED}),
+    ("qwen3", {"sliding_window": 4, "use_sliding_window": True, "max_window_layers": 2}),
+    ("phi3", {"sliding_window": 4, "pad_token_id": 0}),
+    ("starcoder2", {"sliding_window": 4}),
+    ("gemma2", {"sliding_window": 4, "attn_logit_softcapping": 1.0}),
+    ("gemma3_text", {"sliding_window": 4, "layer_types": MIXED}),
+    ("cohere2", {"sliding_window": 4, "layer_types": MIXED}),
+    ("gpt_oss", {"sliding_window": 4, "layer_types": MIXED, "num_local_experts": 4}),
+]
 
 
 @torch.no_grad()
@@ -78,13 +98,25 @@ def test_a_row_per_beam(model_type: str, make_net: MakeNet) -> None:
     follows_the_plain_model(net, ReorderSession(net))
 
 
-@pytest.mark.parametrize(
-    ("model_type", "changes"), [("mistral", {"sliding_window": 4}), ("bloom", {}), ("gemma", {})]
-)
-def test_what_cannot_share_a_row_does_not(
-    model_type: str, changes: dict[str, int], make_net: MakeNet
+@pytest.mark.parametrize(("model_type", "changes"), WINDOWED)
+@pytest.mark.parametrize("make", [TreeSession, ReorderSession, SeparateSession, RereadSession])
+def test_a_window_is_obeyed_in_every_session(
+    make: Callable[[PreTrainedModel], DecodingSession],
+    model_type: str,
+    changes: dict[str, Any],
+    make_net: MakeNet,
 ) -> None:
-    assert isinstance(open_session(make_net(model_type, **changes)), ReorderSession)
+    net = make_net(model_type, num_hidden_layers=4, **changes)
+    assert isinstance(open_session(net), TreeSession)
+    follows_the_plain_model(net, make(net))
+
+
+def test_nothing_is_cached_where_a_cache_is_not_right(make_net: MakeNet) -> None:
+    follows_the_plain_model(make_net("gpt2"), RereadSession(make_net("gpt2")))
+    assert isinstance(open_session(make_net("bloom")), ReorderSession)
+    net = make_net("mamba", num_attention_heads=0, state_size=4)
+    assert isinstance(open_session(net), RereadSession)
+    follows_the_plain_model(net, open_session(net))
 
 
 def test_the_tree_forgets_what_no_beam_descends_from(

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 from lorafit.adapters import BaseChoice, read_adapter, restore
 from lorafit.decoding import Greedy, generate_all
 from lorafit.errors import NotMergeableError
-from lorafit.methods import AdapterTuning, BitFit, Full, Method, Prefix, Top2
+from lorafit.methods import AdapterTuning, BitFit, Full, LoRA, Method, Prefix, Top2
 from lorafit.recipe import EvalSection
 from lorafit.run.options import TrainOptions
 from lorafit.run.plan import Plan, make_plan
@@ -27,6 +27,7 @@ CASES: list[Method] = [
     Full(),
     Top2(num_layers=1),
     BitFit(),
+    LoRA(r=2, alpha=4.0, also_train=("lm_head", "ln_f", "*.bias")),
     AdapterTuning(variant="houlsby", size=4),
     AdapterTuning(variant="lin", size=4),
     Prefix(length=5, hidden=16),

@@ -152,3 +152,8 @@ def test_the_prefix_stays_in_float32_under_autocast() -> None:
             assert torch.equal(saved(model, method), before)
             loss = F.cross_entropy(model.net(IDS).logits[:, -1].float(), IDS[:, 0])
     assert torch.isfinite(loss)
+
+
+def test_a_window_that_would_leave_the_prefix_behind_is_refused() -> None:
+    with pytest.raises(RecipeError, match="attend to a window of tokens, which leaves a prefix behind"):
+        Prefix(length=LENGTH).attach(tiny_model("mistral", sliding_window=4))

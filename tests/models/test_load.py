@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +11,11 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+import transformers
 from transformers import AutoModelForCausalLM
 
 from lorafit.errors import NotFoundError
-from lorafit.models import base_folder, base_identity, load_base, load_config
+from lorafit.models import base_folder, base_identity, load_base, load_config, tokenizer_hash
 
 
 @pytest.fixture
@@ -109,3 +111,20 @@ def test_no_code_of_a_base_is_run(base: Path) -> None:
     (base / "own.py").write_text("raise SystemExit('it was run')")
     with pytest.raises(NotFoundError, match="contains custom code"):
         load(base)
+
+
+def test_every_file_that_a_tokenizer_is_read_from_counts(tmp_path: Path) -> None:
+    """All that tokenizers of transformers name, whatever their class."""
+    sources = (Path(transformers.__file__).parent / "models").glob("*/tokenization_*.py")
+    tables = [re.search(r"VOCAB_FILES_NAMES = \{(.*?)\}", path.read_text(), re.DOTALL) for path in sources]
+    named = {name for table in tables if table for name in re.findall(r': "([^"]+)"', table[1])}
+    assert len(named) > 20
+    for name in (*named, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"):
+        (tmp_path / name).write_text("a")
+        before = tokenizer_hash(tmp_path)
+        (tmp_path / name).write_text("b")
+        assert tokenizer_hash(tmp_path) != before, name
+    kept = tokenizer_hash(tmp_path)
+    for name in ("README.md", "config.json", "model.safetensors", "training_args.bin"):
+        (tmp_path / name).write_text("a")
+    assert tokenizer_hash(tmp_path) == kept

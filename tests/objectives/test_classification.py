@@ -67,7 +67,7 @@ def test_outputs_loss_and_gradients_are_those_of_transformers_on_padded_rows(
     loss = label_loss_sum(outputs, batch.labels, 0.0) / len(PAIRS)
     loss.backward()
 
-    assert ((batch.num_places,) == batch.num_tokens) == model.family.can_pack(model.net.config)
+    assert ((batch.num_places,) == batch.num_tokens) == model.family.pluggable_attention
     torch.testing.assert_close(outputs, plain, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-5)
     for name, parameter in model.trained().items():

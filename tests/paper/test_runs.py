@@ -9,6 +9,7 @@ import pytest
 
 from lorafit.errors import DataError, NotFoundError
 from lorafit.paper.runs import find_runs, flatten
+from lorafit.paper.table import table
 from tests.support.run_folders import e2e_scores, write_run
 
 
@@ -65,6 +66,20 @@ def test_a_damaged_run_folder_is_named(name: str, text: str, tmp_path: Path) -> 
 def test_there_must_be_a_folder(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no such folder of runs"):
         find_runs(tmp_path / "runs")
+
+
+def test_runs_of_a_task_that_were_scored_on_other_rows_are_named(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path, "e2e_gpt2m", seed, e2e_scores(70.0)) for seed in range(4)]
+    for run, rows in zip(runs, ("a", "a", "a", None), strict=True):
+        inputs = {"data.test": {"where": "test.txt", "sha256": rows}} if rows else {}
+        scores = json.loads((run / "scores.json").read_text()) | {"split": "test", "inputs": inputs}
+        (run / "scores.json").write_text(json.dumps(scores))
+    assert table("3", tmp_path).notes == ()
+    scores["inputs"] = {"data.test": {"where": "test.txt", "sha256": "b"}}
+    (runs[2] / "scores.json").write_text(json.dumps(scores))
+    (note,) = table("3", tmp_path).notes
+    assert note.startswith("e2e: the runs were scored on different rows, such as ")
+    assert note.endswith(f" and {runs[2]}")
 
 
 def test_scores_in_parts() -> None:

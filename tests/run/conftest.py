@@ -27,7 +27,9 @@ class Runner:
     def __init__(self, base: Path, data: Path, folder: Path, changes: dict[str, Any]) -> None:
         self.base, self.data, self.folder = base, data, folder
         settings = {"train__epochs": 2, "train__checkpoint_every": 3, "train__batch_size": 4}
-        self.changes = settings | {"eval__metrics": ["bleu"], "method__dropout": 0.3} | changes
+        self.changes: dict[str, Any] = (
+            settings | {"eval__metrics": ["bleu"], "method__dropout": 0.3} | changes
+        )
         self.notes: list[str] = []
 
     def __call__(

@@ -179,7 +179,7 @@ class TestWarmStart:
             run("rank", **start, method__r=2)
         with pytest.raises(RecipeError, match="has alpha = 8, and this recipe 16"):
             run("alpha", **start, method__alpha=16)
-        with pytest.raises(AdapterError, match="also adapts"):
+        with pytest.raises(AdapterError, match="also trained"):
             run("fewer", **start, method__targets=["query"])
         with pytest.raises(AdapterError, match="is missing"):
             run("more", **start, method__targets=["query", "key", "value"])

@@ -207,15 +207,3 @@ def test_base_scores_are_made_once(runner: MakeRunner) -> None:
     cut()
     assert_equal_runs(cut, whole, RESULTS)
     assert [line["model"] for line in cut.events("score")] == ["base", "adapter"]
-
-
-def test_another_base_is_noticed(runner: MakeRunner, make_base: Callable[..., Path]) -> None:
-    cut = runner("cut")
-    cut.base = make_base("gpt2")
-    with pytest.raises(InterruptedRunError):
-        cut(group=ProcessGroup(StopAt(9)))
-    (cut.base / "model.safetensors").write_bytes(
-        (make_base("gpt2", seed=1) / "model.safetensors").read_bytes()
-    )
-    with pytest.raises(RecipeError, match="not the ones that this run began with"):
-        cut()

@@ -215,7 +215,7 @@ def test_a_share_of_the_training_rows(tmp_path: Path) -> None:
     assert sorted(itertools.chain(*splits.values())) == sorted(row["prompt"] for row in rows)
     assert found.splits_of_run == ["train", "valid", "test"]
     assert found.num_train_rows() == len(splits["train"])
-    assert len(set(found.identities().values())) == 3
+    assert len({found.identity(split) for split in found.splits}) == 3
 
 
 @pytest.mark.parametrize(

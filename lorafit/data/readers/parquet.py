@@ -12,7 +12,7 @@ from lorafit.data.readers.base import Reader
 from lorafit.data.readers.table import check_unique
 from lorafit.data.readers.text import kind_of
 from lorafit.data.rows import RawRow
-from lorafit.errors import DataError
+from lorafit.errors import DataError, reason_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,8 +58,7 @@ class Parquet(Reader):
                     number += 1
                     yield RawRow(number, fields)
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-            what = (str(error) or type(error).__name__).splitlines()[0]
-            raise DataError(f"{where}: not a readable parquet file: {what}") from None
+            raise DataError(f"{where}: not a readable parquet file: {reason_of(error)}") from None
         if not number:
             raise DataError(f"{where}: is empty")
 

@@ -141,14 +141,14 @@ def _adapted_model(source: MergeSource) -> Model:
 def _give_weights(
     model: Model, names: dict[int, list[str]], stored: list[Stored], trained: Mapping[str, Tensor]
 ) -> None:
-    """Each parameter of a skeleton its trained value, else its stored one, under any of its names."""
-    known = {name for group in names.values() for name in group}
-    in_model = stored_names([tensor.name for tensor in stored], model, known)
-    by_name: dict[str, Weight] = {in_model[tensor.name]: tensor for tensor in stored}
-    by_name |= trained
+    """Each parameter of a skeleton its trained value, else its stored one, under any of its `names` in the base."""
+    aliases = {name: group for group in names.values() for name in group}
+    in_model = stored_names([tensor.name for tensor in stored], model, set(aliases))
+    by_name = {in_model[tensor.name]: tensor for tensor in stored}
     weights: dict[int, Weight] = {}
     for name, parameter in model.net.named_parameters(remove_duplicate=False):
-        for alias in names.get(id(parameter), [name]):
+        for alias in aliases.get(name, [name]):
             if alias in by_name:
                 weights[id(parameter)] = by_name[alias]
+    weights |= {id(p): trained[name] for name, p in model.trained().items() if name in trained}
     map_weights(model, weights)

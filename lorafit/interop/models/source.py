@@ -18,8 +18,8 @@ from lorafit.models import Model, Stored, base_folder, skeleton, stored_tensors,
 class MergeSource:
     """What there is to merge; no weight is read yet.
 
-    `names`: name of a tensor in its file -> its name in the model. `aliases`: every name of a parameter -> all of its
-    names; a tied parameter has several.
+    `names`: name of a tensor in its file -> its name in the model. `aliases`: every name of a parameter of the base ->
+    all of its names; a tied parameter has several. `tied`: the same with the method attached, which may untie some.
     """
 
     adapter: Adapter
@@ -30,6 +30,7 @@ class MergeSource:
     stored: list[Stored]
     names: dict[str, str]
     aliases: dict[str, tuple[str, ...]]
+    tied: dict[str, tuple[str, ...]]
 
     @staticmethod
     def of(adapter: Adapter, base: str, revision: str | None) -> MergeSource:
@@ -37,14 +38,14 @@ class MergeSource:
         folder = base_folder(base, revision)
         config = model_config(adapter, base, revision)
         shape = skeleton(config, task_of(adapter).output)
-        aliases = {name: tuple(group) for group in parameter_names(shape).values() for name in group}
+        aliases = _aliases(shape)
         method = method_of(adapter)
         method.attach_finished(shape)
         check_tensors(adapter, shape)
         changes = method.changed_weights(shape, adapter.tensors)
         stored = list(stored_tensors(weight_files(folder)))
         names = stored_names([tensor.name for tensor in stored], shape, set(aliases))
-        return MergeSource(adapter, folder, config, shape, changes, stored, names, aliases)
+        return MergeSource(adapter, folder, config, shape, changes, stored, names, aliases, _aliases(shape))
 
     @cached_property
     def by_name(self) -> dict[str, Stored]:
@@ -56,21 +57,27 @@ class MergeSource:
         return next((self.by_name[n] for n in self.all_names(name) if n in self.by_name), None)
 
     def all_names(self, name: str) -> tuple[str, ...]:
-        """Every name of the parameter of that name."""
+        """Every name that the parameter of that name has in the base."""
         return self.aliases.get(name, (name,))
+
+    def names_still(self, name: str) -> tuple[str, ...]:
+        """Those of them that it keeps with the method attached."""
+        return self.tied.get(name, (name,))
 
     def change_of(self, name: str) -> Change | None:
         """What becomes of a parameter: the replacement that any of its names has, else the change of this very name."""
-        changes = [self.changes[n] for n in self.all_names(name) if n in self.changes]
+        changes = [self.changes[n] for n in self.names_still(name) if n in self.changes]
         whole = (change for change in changes if change.replacement is not None)
         return next(whole, self.changes.get(name))
 
     def breaks_tie(self, name: str) -> bool:
-        """Whether a tied parameter falls apart. An adapter belongs to a module: of two that share a weight, merging
-        changes the one and not the other."""
-        changes = [self.changes[n] for n in self.all_names(name) if n in self.changes]
-        is_tied = len(self.all_names(name)) > 1
-        return is_tied and bool(changes) and all(change.replacement is None for change in changes)
+        """Whether a tied parameter falls apart. An adapter belongs to a module, as does what a method trains whole: of
+        two that share a weight, merging changes the one and not the other."""
+        names = self.all_names(name)
+        if any(len(self.names_still(n)) < len(names) for n in names):
+            return True
+        changes = [self.changes[n] for n in names if n in self.changes]
+        return len(names) > 1 and bool(changes) and all(change.replacement is None for change in changes)
 
     @cached_property
     def untied(self) -> set[str]:
@@ -85,6 +92,10 @@ def stored_names(names: list[str], shape: Model, known: set[str]) -> dict[str, s
         name: name if name in known or f"{prefix}.{name}" not in known else f"{prefix}.{name}"
         for name in names
     }
+
+
+def _aliases(model: Model) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(group) for group in parameter_names(model).values() for name in group}
 
 
 def parameter_names(model: Model) -> dict[int, list[str]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from torch import nn
 
+    from lorafit.interop.base_tensors import BaseTensors
     from lorafit.interop.foreign import Factors, Foreign, Slices
 
 
@@ -28,6 +29,12 @@ class Reader(ABC):
 
         Raises NotFoundError where there is none, AdapterError where it cannot be read or used.
         """
+
+    def on_base(self, foreign: Foreign, base: BaseTensors) -> Foreign:
+        """The same with what only the base can tell: what of it was trained whole, and what its own weights do to the
+        adapter. Raises AdapterError where they do not fit."""
+        del base
+        return foreign
 
     @abstractmethod
     def factors(self, foreign: Foreign, name: str, module: nn.Module, slices: Slices) -> Factors:

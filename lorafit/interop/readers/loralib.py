@@ -1,23 +1,29 @@
 """The files that `torch.save(lora.lora_state_dict(model))` leaves, and those that the paper's authors released.
 
 RoBERTa and DeBERTa: a plain dict with Hugging Face's names and the head. GPT-2: `{"model_state_dict": {...}}` with
-`module.` before every name. Wrapper and prefixes may be there or not.
+`module.` before every name. Other wrappers and prefixes may be there, such as those of Lightning and torch.compile.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import override
 
-from lorafit.errors import AdapterError, DamagedError, NotFoundError, SetArgument
+from lorafit.errors import AdapterError, DamagedError, SetArgument
 from lorafit.interop.readers.base import Reader
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from lorafit.interop.foreign import Factors, Foreign, Slices
+
+
+_FACTORS = ("lora_A", "lora_B")
+# Query and value of the code that the paper's GPT-2 runs used (its branch snapshot-9-15-2021).
+_ARCHIVED = re.compile(r"(?P<attention>.+)\.(?P<part>[qv])_proj_adapter(?P<number>[12])\.weight")
 
 
 class LoralibReader(Reader):
@@ -31,23 +37,26 @@ class LoralibReader(Reader):
 
     @override
     def read(self, path: Path) -> Foreign:
-        """A `.bin` or `.pt` file, or a folder in which the file has the name that the writer gives it."""
+        """A pickled or safetensors file, or a folder in which the file has the name that the writer gives it."""
+        from lorafit.interop.checkpoint_file import read_checkpoint
         from lorafit.interop.foreign import Foreign
         from lorafit.interop.loralib_layout import FILE
 
         file = path / FILE if path.is_dir() else path
-        tensors = {name.removeprefix("module."): t.float() for name, t in _read_tensors(file).items()}
-        layers, others = {}, {}
-        for name, tensor in tensors.items():
+        layers: dict[str, dict[str, Tensor]] = {}
+        others = {}
+        for name, tensor in read_checkpoint(file).items():
             module, _, leaf = name.rpartition(".")
-            if leaf == "lora_A":
-                lora_b = tensors.get(f"{module}.lora_B", tensor.new_empty(0))
-                layers[module] = {"lora_A": tensor, "lora_B": lora_b}
-            elif leaf != "lora_B" or f"{module}.lora_A" not in tensors:
+            if leaf in _FACTORS:
+                layers.setdefault(module, {})[leaf] = tensor.float()
+            elif archived := _ARCHIVED.fullmatch(name):
+                key = f"{archived['part']}.{_FACTORS[int(archived['number']) - 1]}"
+                layers.setdefault(f"{archived['attention']}.c_attn", {})[key] = tensor.float()
+            else:
                 others[name] = tensor
         if not layers:
             raise AdapterError(f"{file}: holds no lora_A, so it is not a LoRA checkpoint of loralib")
-        return Foreign(file, layers, others)
+        return Foreign(file, {name: _pair(file, name, t) for name, t in layers.items()}, others)
 
     @override
     def factors(self, foreign: Foreign, name: str, module: nn.Module, slices: Slices) -> Factors:
@@ -72,6 +81,21 @@ class LoralibReader(Reader):
         return Factors(tensors, r, _enabled(foreign, name, a.shape[0] // max(r, 1), slices))
 
 
+def _pair(file: Path, name: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """lora_A and lora_B; the archived code's, which lie apart for query and value, one below the other."""
+    import torch
+
+    if tensors.keys() == set(_FACTORS):
+        return tensors
+    apart = {factor: [tensors.get(f"{part}.{factor}") for part in "qv"] for factor in _FACTORS}
+    whole = {factor: [t for t in pair if t is not None] for factor, pair in apart.items()}
+    if len(tensors) != 4 or any(
+        len({t.shape for t in pair}) != 1 or len(pair) != 2 for pair in whole.values()
+    ):
+        raise DamagedError(f"{file}: {name!r} has {', '.join(sorted(tensors))} alone, and not both factors")
+    return {factor: torch.cat(pair) for factor, pair in whole.items()}
+
+
 def _width(module: nn.Module) -> int:
     """Outputs of a linear layer, or of Hugging Face's Conv1D, which calls them nf."""
     facts = vars(module)
@@ -92,22 +116,3 @@ def _enabled(foreign: Foreign, name: str, num_adapted: int, slices: Slices) -> t
             SetArgument("targets", note="the slices that it adapts, such as query"),
         )
     return enabled
-
-
-def _read_tensors(file: Path) -> dict[str, Tensor]:
-    import torch
-
-    from lorafit.interop.loralib_layout import WRAPPER
-
-    if not file.is_file():
-        raise NotFoundError(f"{file}: no such file")
-    try:
-        document = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises pickle, zip and runtime errors alike
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DamagedError(f"{file}: cannot be read with weights_only: {first_line}") from None
-    if isinstance(document, dict) and isinstance(document.get(WRAPPER), dict):
-        document = document[WRAPPER]
-    if not isinstance(document, dict) or not all(isinstance(k, str) for k in document):
-        raise AdapterError(f"{file}: is not a state dict")
-    return {name: tensor for name, tensor in document.items() if isinstance(tensor, torch.Tensor)}

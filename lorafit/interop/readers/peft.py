@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import override
 
-from lorafit.errors import AdapterError, DamagedError, NotFoundError
-from lorafit.files import JsonObject
+from lorafit.errors import AdapterError, DamagedError, NotFoundError, reason_of
 from lorafit.interop.readers.base import Reader
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from lorafit.interop.base_tensors import BaseTensors
     from lorafit.interop.foreign import Factors, Foreign, Slices
 
 _FACTOR = re.compile(r"(.+)\.lora_(embedding_)?([AB])(\.default)?(\.weight)?")
-_SAVED = re.compile(r"\.modules_to_save(\.default)?\.")
-
-# Settings of PEFT's LoraConfig that change the function in a way that LoRA as such cannot express.
-_REFUSED = (
-    "use_dora",
-    "lora_bias",
-    "layer_replication",
-    "trainable_token_indices",
-    "target_parameters",
-    "alora_invocation_tokens",
-)
+_ORIGINAL = ".original_module."
+_WRAPPER = re.compile(r"\.(base_layer|modules_to_save(\.default)?)(?=\.)")
 
 
 class PeftReader(Reader):
@@ -44,22 +33,47 @@ class PeftReader(Reader):
     def read(self, path: Path) -> Foreign:
         """A PEFT folder, or its tensor file with the config beside it."""
         from lorafit.interop.foreign import Foreign
-        from lorafit.interop.peft_layout import CONFIG_FILE, PREFIX
+        from lorafit.interop.peft_config import CONFIG_FILE, PREFIX, PeftConfig
 
         folder = path if path.is_dir() else path.parent
-        config = _read_config(folder / CONFIG_FILE)
+        config = PeftConfig.read(folder / CONFIG_FILE)
         layers: dict[str, dict[str, Tensor]] = {}
         others = {}
-        for key, tensor in _read_tensors(folder).items():
+        tensors = _read_tensors(folder)
+        for key, tensor in tensors.items():
             name = key.removeprefix(PREFIX)
+            if key.replace(_ORIGINAL, ".") != key and key.replace(_ORIGINAL, ".") in tensors:
+                continue  # the trained module stands in its place
             if match := _FACTOR.fullmatch(name):
                 layers.setdefault(match[1], {})[match[3]] = tensor.float()
             else:
-                others[_SAVED.sub(".", name)] = tensor.float()
+                others[_WRAPPER.sub("", name)] = tensor
         if half := sorted(name for name, factors in layers.items() if len(factors) != 2):
             raise DamagedError(f"{folder}: {half[0]!r} has only one of its two factors")
-        scales = {name: _scale(config, name, factors["A"].shape[0]) for name, factors in layers.items()}
-        return Foreign(folder, layers, others, scales, config.get("lora_dropout", 0.0))
+        if not layers:
+            raise AdapterError(f"{folder}: holds no adapter")
+        for name, factors in layers.items():
+            if (rank := len(factors["A"])) != config.rank(name):
+                raise config.refusal(
+                    "r", f"rank_pattern, too, says nothing of {name!r}, which is of rank {rank}"
+                )
+        scales = {name: config.scale(name) for name in layers}
+        return Foreign(folder, layers, others, scales, config.dropout, settings=config.document)
+
+    @override
+    def on_base(self, foreign: Foreign, base: BaseTensors) -> Foreign:
+        """Every module that PEFT would adapt or save is here, and no other; and what PEFT takes out of the base when it
+        loads such an adapter, the adapter takes back."""
+        from dataclasses import replace
+
+        from lorafit.interop.peft_config import CONFIG_FILE, PeftConfig
+        from lorafit.interop.peft_modules import check_adapted, check_task, trained_whole, with_residual
+
+        config = PeftConfig(foreign.path / CONFIG_FILE, foreign.settings)
+        check_task(config, base.shape)
+        check_adapted(config, foreign, base.shape)
+        trained = trained_whole(config, foreign, base.shape)
+        return replace(foreign, layers=with_residual(config, foreign, base), trained=trained)
 
     @override
     def factors(self, foreign: Foreign, name: str, module: nn.Module, slices: Slices) -> Factors:
@@ -73,48 +87,27 @@ class PeftReader(Reader):
             raise AdapterError(f"{foreign.path}: {name!r}: {error}") from None
 
 
-def _scale(config: JsonObject, name: str, rank: int) -> float:
-    """alpha / rank, or alpha / sqrt(rank) where it is rank-stabilised; a pattern matches the end of a module's name."""
-    alpha: float = config["lora_alpha"]
-    for pattern, value in (config.get("alpha_pattern") or {}).items():
-        if re.fullmatch(rf"(.*\.)?({pattern})", name):
-            alpha = value
-            break
-    return float(alpha) / (math.sqrt(rank) if config.get("use_rslora") else rank)
-
-
-def _read_config(path: Path) -> JsonObject:
-    if not path.is_file():
-        raise NotFoundError(f"{path.parent}: no {path.name} there, so it is not a PEFT adapter")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        kind, alpha = config["peft_type"], config["lora_alpha"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DamagedError(f"{path}: not a LoRA configuration of PEFT: {error}") from None
-    if kind != "LORA" or not isinstance(alpha, int | float):
-        raise AdapterError(f"{path}: peft_type {kind!r}, lora_alpha {alpha!r}: only LoRA can be imported")
-    refused = [key for key in _REFUSED if config.get(key)]
-    if config.get("bias", "none") != "none":
-        refused.append("bias")
-    if refused:
-        raise AdapterError(f"{path}: {refused[0]} = {config[refused[0]]!r} has no counterpart in lorafit")
-    return dict(config)
-
-
 def _read_tensors(folder: Path) -> dict[str, Tensor]:
-    import torch
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
+    from torch import Tensor
 
     from lorafit.interop.peft_layout import PICKLE_FILE, TENSOR_FILE
+    from lorafit.models.pickled import read_pickled
 
     path = folder / TENSOR_FILE
     try:
         if path.is_file():
             return load_file(path)
         path = folder / PICKLE_FILE
-        return dict(torch.load(path, map_location="cpu", weights_only=True))
+        document = read_pickled(path, DamagedError)
     except FileNotFoundError:
         raise NotFoundError(f"{folder}: neither {TENSOR_FILE} nor {PICKLE_FILE} is there") from None
-    except Exception as error:  # safetensors, pickle, zip and runtime errors alike
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DamagedError(f"{path}: cannot be read: {first_line}") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise DamagedError(f"{path}: cannot be read: {reason_of(error)}") from None
+    if not isinstance(document, dict):
+        raise DamagedError(f"{path}: is not a state dict")
+    for name, tensor in document.items():
+        if not isinstance(name, str) or not isinstance(tensor, Tensor):
+            raise DamagedError(f"{path}: {name!r} is no tensor")
+    return document

@@ -37,14 +37,19 @@ class Writer(ABC):
 
 
 def refusals_unless_low_rank(adapter: Adapter, shape: Model, format_name: str) -> list[str]:
-    """A reason against every adapter that is more than LoRA layers and a head."""
+    """A reason against every adapter without LoRA layers."""
     from lorafit import lora
 
-    head = {name for name, _ in shape.head_parameters()}
-    if lora.adapted_layers(shape.net) and tensors_beside_layers(adapter, shape).keys() <= head:
+    if lora.adapted_layers(shape.net):
         return []
     method = adapter.card.method["name"]
     return [f"method {method!r} has no counterpart in the {format_name} format; use merge"]
+
+
+def trained_of_base(adapter: Adapter, shape: Model) -> dict[str, Tensor]:
+    """The tensors of the base itself that were trained, but for the head."""
+    beside = tensors_beside_layers(adapter, shape)
+    return {name: tensor for name, tensor in beside.items() if not shape.is_head(name)}
 
 
 def tensors_beside_layers(adapter: Adapter, shape: Model) -> dict[str, Tensor]:

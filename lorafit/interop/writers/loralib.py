@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import override
 
-from lorafit.interop.writers.base import Writer, refusals_unless_low_rank, shown_number
+from lorafit.interop.writers.base import (
+    Writer,
+    refusals_unless_low_rank,
+    shown_number,
+    trained_of_base,
+)
 
 if TYPE_CHECKING:
     from lorafit.adapters import Adapter, AdapterCard
@@ -29,7 +34,11 @@ class LoralibWriter(Writer):
 
         found = {name: refusal(layer) for name, layer in lora.adapted_layers(shape.net).items()}
         of_layers = [f"{name}: {reason}; use merge" for name, reason in found.items() if reason]
-        return [*refusals_unless_low_rank(adapter, shape, self.name), *of_layers]
+        whole = [
+            f"{name}: trained whole, which the {self.name} format has no place for; use merge"
+            for name in trained_of_base(adapter, shape)
+        ]
+        return refusals_unless_low_rank(adapter, shape, self.name) or [*of_layers, *whole]
 
     @override
     def write(self, adapter: Adapter, shape: Model, target: Path) -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import override
 
 from lorafit.files import JsonObject
-from lorafit.interop.writers.base import Writer, refusals_unless_low_rank, tensors_beside_layers
+from lorafit.interop.writers.base import (
+    Writer,
+    refusals_unless_low_rank,
+    tensors_beside_layers,
+    trained_of_base,
+)
 from lorafit.tasks import read_task
 
 if TYPE_CHECKING:
@@ -36,7 +41,13 @@ class PeftWriter(Writer):
 
         found = {name: refusal(layer) for name, layer in lora.adapted_layers(shape.net).items()}
         of_layers = [f"{name}: {reason}; use merge" for name, reason in found.items() if reason]
-        return [*refusals_unless_low_rank(adapter, shape, self.name), *of_layers]
+        whole = trained_of_base(adapter, shape)
+        in_part = [
+            f"{name}: trained, but not the whole of its module, which PEFT would save; use merge"
+            for name in whole
+            if not _is_bias(name) and not _is_whole(name, whole, shape)
+        ]
+        return refusals_unless_low_rank(adapter, shape, self.name) or [*of_layers, *in_part]
 
     @override
     def write(self, adapter: Adapter, shape: Model, target: Path) -> None:
@@ -44,17 +55,24 @@ class PeftWriter(Writer):
         from safetensors.torch import save_file
 
         from lorafit import lora
-        from lorafit.interop.peft_layout import CONFIG_FILE, PREFIX, TENSOR_FILE
+        from lorafit.interop.peft_config import CONFIG_FILE, PREFIX
+        from lorafit.interop.peft_layout import TENSOR_FILE
 
-        tensors, config = peft_adapter(lora.filled_layers(shape.net, adapter.tensors))
-        others = tensors_beside_layers(adapter, shape)
-        tensors |= {PREFIX + name: tensor for name, tensor in others.items()}
+        layers = lora.filled_layers(shape.net, adapter.tensors)
+        tensors, config = peft_adapter(layers)
+        whole = trained_of_base(adapter, shape)
+        modules = {name.rpartition(".")[0] for name in whole if not _is_bias(name)}
+        biases = {name.rpartition(".")[0] for name in whole if _is_bias(name)} - modules
+        inside = {f"{module}.bias": f"{module}.base_layer.bias" for module in biases & layers.keys()}
+        for name, tensor in tensors_beside_layers(adapter, shape).items():
+            tensors[PREFIX + inside.get(name, name)] = tensor
         heads = {shape.family.head_module(name) for name, _ in shape.head_parameters()}
         config |= {
+            "bias": "all" if biases - layers.keys() else "lora_only" if biases else "none",
             "base_model_name_or_path": adapter.card.base.id,
             "revision": adapter.card.base.revision,
             "task_type": "CAUSAL_LM" if shape.output == "text" else "SEQ_CLS",
-            "modules_to_save": sorted(heads) or None,
+            "modules_to_save": sorted(heads | modules) or None,
         }
         save_file(tensors, target / TENSOR_FILE, metadata={"format": "pt"})
         (target / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
@@ -74,12 +92,23 @@ class PeftWriter(Writer):
         )
 
 
+def _is_bias(name: str) -> bool:
+    return name.endswith(".bias")
+
+
+def _is_whole(name: str, trained: Container[str], shape: Model) -> bool:
+    """Whether all parameters of the module that holds this one were trained."""
+    module = name.rpartition(".")[0]
+    return all(f"{module}.{key}" in trained for key, _ in shape.net.get_submodule(module).named_parameters())
+
+
 def peft_adapter(layers: Mapping[str, LoRALayer]) -> tuple[dict[str, Tensor], JsonObject]:
     """The adapters of named layers in PEFT's names and layout, and the LoraConfig that goes with them.
 
     Rank and alpha of the first layer hold for all, patterns say those that differ.
     """
-    from lorafit.interop.peft_layout import PREFIX, to_peft
+    from lorafit.interop.peft_config import PREFIX
+    from lorafit.interop.peft_layout import to_peft
 
     tensors = {
         f"{PREFIX}{name}.{key}": tensor
@@ -95,7 +124,6 @@ def peft_adapter(layers: Mapping[str, LoRALayer]) -> tuple[dict[str, Tensor], Js
         "r": ranks[first],
         "lora_alpha": alphas[first],
         "lora_dropout": layers[first].lora_dropout.p,
-        "bias": "none",
         "fan_in_fan_out": any(getattr(layer, "fan_in_fan_out", False) for layer in layers.values()),
         "rank_pattern": {name: rank for name, rank in ranks.items() if rank != ranks[first]},
         "alpha_pattern": {name: alpha for name, alpha in alphas.items() if alpha != alphas[first]},

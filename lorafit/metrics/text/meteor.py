@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from lorafit.errors import NotFoundError
+from lorafit.errors import NotFoundError, reason_of
 from lorafit.metrics.score import Kind, Score, TextMetric, present
 from lorafit.metrics.text import ptb
 
@@ -85,7 +85,7 @@ class Meteor(TextMetric):
         try:
             return _run_jar(lines, parts)
         except (OSError, ValueError) as fault:
-            raise NotFoundError(f"METEOR 1.5 failed: {fault}") from fault
+            raise NotFoundError(f"METEOR 1.5 failed: {reason_of(fault)}") from fault
 
     def _tokenized(self, text: str) -> str:
         """One line, whatever line ends the text holds, and without the jar's separator."""

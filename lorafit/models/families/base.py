@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from typing import Literal, TypeVar
+from dataclasses import dataclass, field
+from typing import TypeVar
 
-import torch
 from torch import Tensor, nn
 from transformers import (
     CONFIG_MAPPING,
     AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForSequenceClassification,
     GenerationConfig,
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
-from transformers.models.auto.auto_factory import _BaseAutoModelClass
 
 from lorafit import lora
-from lorafit.errors import NotFoundError, RecipeError, did_you_mean
+from lorafit.errors import RecipeError, SetKey, did_you_mean
 from lorafit.metrics import Kind
+from lorafit.models.families.heads import Head
+from lorafit.models.families.reach import Matrices, uneven
 from lorafit.models.families.tiny import DECODER, Specials, byte_pairs, words
-
-LOGICAL_TARGETS = ("query", "key", "value", "output", "up", "down")
-ALL_LINEAR = "all-linear"
-"""A target: every linear layer of the backbone."""
+from lorafit.models.families.words import ALL_LINEAR, LOGICAL_TARGETS
 
 SIZES: Mapping[str, int] = {
     "hidden_size": 32,
@@ -58,61 +52,6 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Head:
-    """What leads from the backbone's hidden states [n, length, d] to the outputs of a kind of task.
-
-    `reads`: the tokens whose hidden states it reads. `modules`: what is applied to them, in order; where there are
-    none, only the net's own forward pass knows the way. `output`: the linear layer with a row for every output.
-    `trains`: it is drawn anew, and trains with every method.
-    """
-
-    reads: Literal["first", "last", "every"]
-    modules: tuple[str, ...] = ()
-    output: str = ""
-    auto_class: type[_BaseAutoModelClass] = AutoModelForSequenceClassification
-    trains: bool = True
-    of_backbone: tuple[str, ...] = ()  # modules inside the backbone that belong to the head all the same
-    kept_by_warm_start: str = ""  # a module that a warm start takes along (paper's _pre_load_hook)
-    dropout_key: str = ""  # config key of the dropout before the output
-
-    def places(self, input_ids: Tensor, lengths: Sequence[int], pad_id: int | None) -> Tensor:
-        """Where in the flattened `input_ids` the one token lies that is read of each example, [n].
-
-        The examples lie end to end [1, T], or one below the other with padding on the right [n, longest]. The last
-        token is the last that is not `pad_id`, as in transformers.
-        Raises NotFoundError for an example without a token.
-        """
-        if min(lengths) < 1:
-            raise NotFoundError("a text without a single token has nothing that could be classified")
-        sizes = torch.tensor(lengths, device=input_ids.device)
-        rows, width = input_ids.shape
-        is_padded = rows == len(lengths)
-        starts = torch.arange(rows, device=sizes.device) * width if is_padded else sizes.cumsum(0) - sizes
-        if self.reads == "first":
-            return starts
-        ends = starts + sizes - 1
-        if pad_id is None:
-            return ends
-        every = torch.arange(input_ids.numel(), device=sizes.device)
-        last_real = torch.where(input_ids.flatten() != pad_id, every, -1).cummax(0).values
-        return torch.maximum(last_real[ends], starts)
-
-
-TEXT = Head("every", output="lm_head", auto_class=AutoModelForCausalLM, trains=False)
-"""The head for words, which belongs to the base."""
-
-
-def label_heads(head: Head) -> dict[Kind, Head]:
-    """Classes and scores come from one head."""
-    return {"label": head, "score": head}
-
-
-def decoder_heads() -> dict[Kind, Head]:
-    """Words, or labels from the last token by a bare matrix (transformers' GenericForSequenceClassification)."""
-    return {"text": TEXT, **label_heads(Head("last", ("score",), "score"))}
-
-
-@dataclass(frozen=True)
 class Tiny:
     """How to make a tiny model of the family: sizes and what else its config needs, and its tokenizer's specials.
 
@@ -137,12 +76,8 @@ class Family:
     tiny: Tiny
 
     # What may be done with it. An architecture of which nothing is known may do nothing but run.
-    pluggable_attention: bool = (
-        False  # attention goes through AttentionInterface and needs no more than q, k, v
-    )
-    positions_and_masks: bool = (
-        False  # position enters by position_ids alone; a mask [n, 1, q, k] is obeyed as given
-    )
+    pluggable_attention: bool = False  # goes through AttentionInterface: examples may share a row
+    positions_and_masks: bool = False  # position enters by position_ids alone: beams may share a cache
     bare_output: bool = False  # logits are the output embedding times the last hidden state, and nothing else
     idle_key_bias: bool = False  # absolute positions: a bias on every key changes no attention
     counts_from_pad: bool = False  # positions begin behind the pad token's id, as fairseq has them
@@ -158,7 +93,10 @@ class Family:
         None  # of the released ones, since no file of loralib's holds it (paper's scripts)
     )
     loralib_wrapped: bool = False  # {"model_state_dict": {"module.…": …}}
-    left_over: tuple[str, ...] = ()  # globs of what the paper's code saves of the base beside the adapter
+    loralib_names: Mapping[str, str] = field(default_factory=dict)  # what the paper's code calls otherwise
+    computed: Mapping[str, Callable[[Tensor], Tensor]] = field(
+        default_factory=dict
+    )  # globs of buffers that older code saved -> their values, in the shape of the given tensor
 
     # ---- parts of a net
 
@@ -188,16 +126,14 @@ class Family:
         parts = parameter.split(".")
         return ".".join(parts[:2] if parts[0] == self.backbone else parts[:1])
 
-    def is_left_over(self, name: str) -> bool:
-        """Whether a foreign checkpoint may hold this tensor of the base without having trained it."""
-        return any(fnmatchcase(name, glob) or fnmatchcase(name, f"*.{glob}") for glob in self.left_over)
-
     # ---- targets
 
     def sites(self, net: PreTrainedModel, targets: Sequence[str]) -> list[lora.Site]:
-        """The modules that `targets` mean, each with its adapted slices: logical names, globs of module names, or
-        "all-linear". What is meant as a whole and by slices is meant as a whole.
+        """The modules that `targets` mean, each with its adapted slices. What is meant as a whole and by slices is
+        meant as a whole.
 
+        Logical names, globs of module names, "all-linear", or a slice in some blocks (`h.3.query`, where one module
+        holds several).
         Raises RecipeError when a target matches nothing, with what there is.
         """
         found: dict[str, set[Place]] = {}
@@ -212,14 +148,54 @@ class Family:
         if target in self.places:
             place, prefix = self.places[target], self.block_prefix(net)
             return [(f"{prefix}.{i}.{place.module}", place) for i in range(self.num_blocks(net))]
-        logical = ", ".join((*self.places, ALL_LINEAR))
-        if target in (*LOGICAL_TARGETS, ALL_LINEAR):
-            raise RecipeError(f"[method] targets: {self.model_type} has no {target!r}; it has {logical}")
+        if sliced := self._slices_in_blocks(net, target):
+            return sliced
+        known = ", ".join((*self.places, ALL_LINEAR))
+        is_word = target in (*LOGICAL_TARGETS, ALL_LINEAR)
         try:
+            if is_word:
+                raise RecipeError(f"{self.model_type} has no {target!r}")
             return [(name, Place(name)) for name in lora.find(net, [target])]
         except RecipeError as error:
+            beside = Matrices.of(net, self.block_prefix(net)).meant_by(target)
+            why = f"; {beside} are no linear layers" if beside else ""
             hint = did_you_mean(target, (*self.places, ALL_LINEAR))
-            raise RecipeError(f"[method] targets: {error}; logical targets are {logical}{hint}") from None
+            offer = f"it has {known}" if is_word else f"logical targets are {known}{hint}"
+            raise RecipeError(f"[method] targets: {error}{why}; {offer}") from None
+
+    def shortfalls(self, net: PreTrainedModel, targets: Sequence[str]) -> list[str]:
+        """A note on everything that the words of `targets` promise and that gets no adapter.
+
+        Raises RecipeError for a logical name that has matrices beside the linear layer that it would adapt.
+        """
+        prefix, modules = self.block_prefix(net), dict(net.named_modules())
+        every = Matrices.of(net, prefix)
+        notes: dict[str, list[str]] = {}
+        for target in targets:
+            beside = every.meant_by(target)
+            if beside and target in self.places:
+                raise RecipeError(
+                    f"[method] targets: {target!r} would adapt {self.places[target].module} alone, and not {beside}, "
+                    f"which are no linear layers",
+                    SetKey("method.targets", note=f'"{self.places[target].module}" means just that'),
+                )
+            if beside:
+                notes.setdefault(str(beside), []).append(repr(target))
+        left_out = [
+            f"targets: {', '.join(words)} adapts nothing of {beside}, which are no linear layers"
+            for beside, words in notes.items()
+        ]
+        matched = {t: [name for name, _ in self._matches(net, t) if name in modules] for t in targets}
+        return [*left_out, *uneven(matched, list(lora.adaptable(net)), prefix, self.num_blocks(net))]
+
+    def _slices_in_blocks(self, net: PreTrainedModel, target: str) -> list[tuple[str, Place]]:
+        """What `h.3.query` means: a slice of a fused projection in the blocks that match, as if it were a module."""
+        pattern, _, logical = target.rpartition(".")
+        place = self.places.get(logical)
+        if not pattern or place is None or place.num_slices == 1:
+            return []
+        blocks = [f"{self.block_prefix(net)}.{i}" for i in range(self.num_blocks(net))]
+        return [(f"{name}.{place.module}", place) for name in blocks if lora.matches(name, pattern)]
 
     def _linear(self, net: PreTrainedModel) -> list[str]:
         """Every linear layer of the backbone but those of the head, and but the output embedding."""
@@ -265,14 +241,6 @@ class Family:
             return False
         windows = (self.window(config, layer) for layer in range(text.num_hidden_layers))
         return any(window is not None and (limit is None or window < limit) for window in windows)
-
-    def can_pack(self, config: PretrainedConfig) -> bool:
-        """Whether examples may share a row (`models.packing`), each attending to itself alone."""
-        return self.pluggable_attention and not self.has_window(config)
-
-    def can_share_cache(self, config: PretrainedConfig) -> bool:
-        """Whether the beams of a prompt may share a row of the KV cache (`decoding.session`)."""
-        return self.positions_and_masks and not self.has_window(config)
 
     def has_bare_output(self, config: PretrainedConfig) -> bool:
         """Whether logits are the output embedding times the last hidden state: no scale, no soft-capping."""

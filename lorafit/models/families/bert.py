@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lorafit.models.families.base import SIZES, Family, Head, Place, Tiny, label_heads
+from lorafit.models.families.base import SIZES, Family, Place, Tiny
+from lorafit.models.families.heads import Head, label_heads
 from lorafit.models.families.tiny import BERT as SPECIALS
 
 PLACES = {
@@ -15,7 +16,6 @@ PLACES = {
 }
 DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob")
 SUBLAYER_ENDS = ("attention.output.dropout", "output.dropout")
-LEFT_OVER = ("pooler.dense.*", "lm_head.*", "position_ids")  # a pooler without use, the language model's head
 
 BERT = Family(
     "bert",
@@ -39,5 +39,4 @@ BERT = Family(
     idle_key_bias=True,
     sublayer_ends=SUBLAYER_ENDS,
     post_norm="output",
-    left_over=LEFT_OVER,
 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from lorafit.models.families.base import SIZES, Family, Head, Place, Tiny, label_heads
-from lorafit.models.families.bert import DROPOUTS, LEFT_OVER, PLACES, SUBLAYER_ENDS
+from lorafit.models.families.base import SIZES, Family, Place, Tiny
+from lorafit.models.families.bert import DROPOUTS, PLACES, SUBLAYER_ENDS
+from lorafit.models.families.heads import Head, label_heads
 from lorafit.models.families.tiny import BERT as SPECIALS
 
 # As DeBERTa-v2-xxlarge has them.
@@ -47,5 +48,4 @@ DEBERTA_V2 = Family(
     sublayer_ends=SUBLAYER_ENDS,
     post_norm="output",
     loralib_alpha=32,
-    left_over=LEFT_OVER,
 )

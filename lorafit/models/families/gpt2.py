@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from lorafit.models.families.base import SIZES, Family, Place, Tiny, decoder_heads
+import torch
+
+from lorafit.models.families.base import SIZES, Family, Place, Tiny
+from lorafit.models.families.heads import decoder_heads
 
 _SIZES = {key: size for key, size in SIZES.items() if key != "intermediate_size"}  # four times the width
 
@@ -29,5 +32,9 @@ GPT2 = Family(
     positions="wpe",
     loralib_alpha=32,
     loralib_wrapped=True,
-    left_over=("lm_head.*", "attn.bias", "attn.masked_bias"),
+    loralib_names={"lm_head.decoder.weight": "lm_head.weight"},
+    computed={
+        "attn.bias": lambda like: torch.ones_like(like).tril(),
+        "attn.masked_bias": lambda like: torch.full_like(like, -1e4),
+    },
 )

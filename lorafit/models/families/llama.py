@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lorafit.models.families.base import SIZES, Family, Place, Tiny, decoder_heads
+from lorafit.models.families.base import SIZES, Family, Place, Tiny
+from lorafit.models.families.heads import decoder_heads
 
 
 def llama_like(model_type: str, **sizes: object) -> Family:
@@ -26,7 +27,6 @@ def llama_like(model_type: str, **sizes: object) -> Family:
         pluggable_attention=True,
         positions_and_masks=True,
         bare_output=True,
-        left_over=("lm_head.*",),
     )
 
 

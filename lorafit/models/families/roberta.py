@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from lorafit.models.families.base import SIZES, Family, Head, Tiny, label_heads
-from lorafit.models.families.bert import DROPOUTS, LEFT_OVER, PLACES, SUBLAYER_ENDS
+from lorafit.models.families.base import SIZES, Family, Tiny
+from lorafit.models.families.bert import DROPOUTS, PLACES, SUBLAYER_ENDS
+from lorafit.models.families.heads import Head, label_heads
 from lorafit.models.families.tiny import ROBERTA as SPECIALS
 
 _TINY = {
@@ -32,7 +33,6 @@ def roberta_like(model_type: str, loralib_alpha: float | None = None) -> Family:
         idle_key_bias=True,
         counts_from_pad=True,
         sublayer_ends=SUBLAYER_ENDS,
-        left_over=LEFT_OVER,
         post_norm="output",
         loralib_alpha=loralib_alpha,
     )

@@ -22,28 +22,10 @@ from transformers.models.auto.auto_factory import _BaseAutoModelClass
 
 from lorafit import lora
 from lorafit.metrics import Kind
-from lorafit.models.families.base import TEXT, Family, Head, Place, Tiny, label_heads
+from lorafit.models.families.base import Family, Place, Tiny
+from lorafit.models.families.heads import TEXT, Head, label_heads
+from lorafit.models.families.words import USUAL_NAMES
 
-# Ends of module names, those that are most often meant first. Query, key and value in one module are not looked for:
-# how they lie in it differs from one architecture to the next.
-_USUAL: dict[str, tuple[str, ...]] = {
-    "query": ("q_proj", "query", "query_proj", "q_lin", "attn.q"),
-    "key": ("k_proj", "key", "key_proj", "k_lin", "attn.k"),
-    "value": ("v_proj", "value", "value_proj", "v_lin", "attn.v"),
-    "output": (
-        "o_proj",
-        "out_proj",
-        "out_lin",
-        "attention.output.dense",
-        "attention.dense",
-        "self_attention.dense",
-        "self_attn.dense",
-        "attn.c_proj",
-        "attn.o",
-    ),
-    "up": ("up_proj", "intermediate.dense", "dense_h_to_4h", "fc1", "fc_in", "lin1", "mlp.c_fc"),
-    "down": ("down_proj", "output.dense", "dense_4h_to_h", "fc2", "fc_out", "lin2", "mlp.c_proj"),
-}
 _DROPOUT_ENDS = ("pdrop", "dropout", "dropout_prob")
 _HEAD_DROPOUTS = ("classifier_dropout", "classifier_dropout_prob", "cls_dropout", "seq_classif_dropout")
 
@@ -155,7 +137,7 @@ def _places(blocks: nn.Module) -> dict[str, Place]:
         if lora.Linear.adapts(module)
     )
     places: dict[str, Place] = {}
-    for target, ends in _USUAL.items():
+    for target, ends in USUAL_NAMES.items():
         taken = {place.module for place in places.values()}
         found = [n for n in linear if n not in taken and any(f".{n}".endswith(f".{end}") for end in ends)]
         if len(found) == 1:

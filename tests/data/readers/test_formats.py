@@ -215,7 +215,7 @@ def test_columns_of_files_without_header() -> None:
         ("e2e", b"<!DOCTYPE html><html></html>", "it is HTML"),
         ("jsonl", pickle.dumps([1]), "it is a pickle"),
         ("tsv", b"PAR1", "it is a parquet file"),
-        ("csv", gzip.compress(b"a"), "it is gzipped twice"),
+        ("csv", gzip.compress(b"a", mtime=0), "it is gzipped twice"),
         ("csv", b"version https://git-lfs.github.com/spec/v1\n", "it is a pointer of Git LFS"),
         ("parquet", b"PK\x03\x04", "x: not a parquet file: it is a zip archive"),
         ("jsonl", b'{\n"a": [1]}', "x: one JSON object, expected an object a line or an array of objects"),

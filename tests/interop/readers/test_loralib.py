@@ -15,16 +15,11 @@ from lorafit.errors import AdapterError, DamagedError, NotFoundError, RecipeErro
 from lorafit.methods import LoRA
 from lorafit.tasks import Classification
 from lorafit.verbs.export import export
-from lorafit.verbs.import_ import ImportOptions, import_adapter
 from lorafit.verbs.verify import verify
 from tests.support.adapter_fixtures import make_adapter, run_here
+from tests.support.loralib_files import FILE, full_checkpoint, import_loralib, same_factors
 
-FILE = "pytorch_model_lora.bin"
 HEAD = Classification(name="classification", labels=("no", "yes", "maybe"))
-
-
-def _import(file: Path, output: Path, base: Path, **given: Any) -> Any:
-    return import_adapter(file, output, "loralib", str(base), ImportOptions(**({"alpha": 8.0} | given)))
 
 
 @pytest.mark.parametrize("wrapped", [True, False])
@@ -35,7 +30,7 @@ def test_wrapper_and_prefixes_are_optional(gpt2_file, gpt2_base, tmp_path, wrapp
         (prefix + name.removeprefix("module.transformer."), t) for name, t in tensors.items()
     )
     torch.save({"model_state_dict": renamed} if wrapped else renamed, tmp_path / "x.pt")
-    result = _import(tmp_path / "x.pt", tmp_path / "adapter", gpt2_base)
+    result = import_loralib(tmp_path / "x.pt", tmp_path / "adapter", gpt2_base)
     original = read_adapter(gpt2_file.parents[1] / "adapter")
     again = read_adapter(tmp_path / "adapter")
     assert all(torch.equal(t, original.tensors[n]) for n, t in again.tensors.items())
@@ -47,18 +42,79 @@ def test_wrapper_and_prefixes_are_optional(gpt2_file, gpt2_base, tmp_path, wrapp
     assert torch.equal(restore(again).net(input_ids=ids).logits, restore(original).net(input_ids=ids).logits)
 
 
-def test_what_the_file_holds_of_the_base_is_left_out(gpt2_file, gpt2_base, tmp_path):
-    document = torch.load(gpt2_file, weights_only=True)
-    more = {
-        "transformer.h.0.ln_1.weight": torch.ones(32),
-        "transformer.h.0.attn.bias": torch.ones(1, 1, 4, 4),
-    }
-    more |= {"lm_head.decoder.weight": torch.ones(9, 32)}
-    document["model_state_dict"] |= {f"module.{name}": tensor for name, tensor in more.items()}
-    torch.save(document, tmp_path / "full.pt")
-    result = _import(tmp_path / "full.pt", tmp_path / "adapter", gpt2_base)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_tensors_of_the_base_are_left_out_because_they_equal_it(gpt2_base, gpt2_file, tmp_path, dtype):
+    tensors = full_checkpoint(gpt2_base, gpt2_file)
+    cast = {n: t if "lora_" in n else t.to(dtype) for n, t in tensors.items()}
+    torch.save({"model_state_dict": cast}, tmp_path / "full.pt")
+    result = import_loralib(tmp_path / "full.pt", tmp_path / "adapter", gpt2_base)
     assert result.num_tensors == 4
-    assert result.notes[0].startswith("3 tensors belong to the base")
+    assert result.notes[0].startswith("30 tensors belong to the base, equal it, and were left out")
+    assert same_factors(tmp_path / "adapter", gpt2_file.parents[1] / "adapter")
+
+
+def test_a_merged_checkpoint_is_refused_with_the_tensor_that_differs(gpt2_base, gpt2_file, tmp_path):
+    tensors = full_checkpoint(gpt2_base, gpt2_file)
+    name = "module.transformer.h.1.attn.c_attn.weight"
+    merged = tensors | {name: tensors[name] + 0.5}
+    torch.save({"model_state_dict": merged}, tmp_path / "full.pt")
+    with pytest.raises(
+        AdapterError, match=r"h\.1\.attn\.c_attn\.weight' differs .* by up to 0\.5; 1 of its 30"
+    ):
+        import_loralib(tmp_path / "full.pt", tmp_path / "adapter", gpt2_base)
+    assert not (tmp_path / "adapter").exists()
+
+
+def test_a_checkpoint_of_another_base_is_refused(gpt2_base, make_base, gpt2_file, tmp_path):
+    torch.save(full_checkpoint(make_base("gpt2", seed=5), gpt2_file), tmp_path / "full.pt")
+    with pytest.raises(AdapterError, match="are not those of"):
+        import_loralib(tmp_path / "full.pt", tmp_path / "adapter", gpt2_base)
+
+
+def test_a_full_checkpoint_needs_the_bases_weights(gpt2_base, gpt2_file, tmp_path):
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "config.json").write_text((gpt2_base / "config.json").read_text())
+    torch.save(full_checkpoint(gpt2_base, gpt2_file), tmp_path / "full.pt")
+    with pytest.raises(AdapterError, match="are not here to compare them with"):
+        import_loralib(tmp_path / "full.pt", tmp_path / "adapter", tmp_path / "base")
+    assert import_loralib(gpt2_file, tmp_path / "adapter", tmp_path / "base").num_tensors == 4
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_a_factor_that_is_not_finite_is_refused_by_name(gpt2_file, gpt2_base, tmp_path, value):
+    def edit(tensors):
+        tensors["module.transformer.h.1.attn.c_attn.lora_B"][3, 1] = value
+
+    with pytest.raises(AdapterError, match=r"'transformer\.h\.1\.attn\.c_attn\.lora_B' .* NaN or infinite"):
+        import_loralib(_edited(gpt2_file, tmp_path, edit), tmp_path / "adapter", gpt2_base)
+    assert not (tmp_path / "adapter").exists()
+
+
+def test_a_head_that_is_not_finite_is_refused_by_name(make_base, tmp_path):
+    make_adapter(make_base("roberta"), tmp_path / "made", LoRA(r=2, alpha=4), HEAD)
+    export(tmp_path / "made", tmp_path / "out", "loralib", BaseChoice())
+    tensors = torch.load(tmp_path / "out" / FILE, weights_only=True)
+    tensors["classifier.out_proj.bias"][0] = torch.nan
+    torch.save(tensors, tmp_path / "x.bin")
+    with pytest.raises(AdapterError, match=r"'classifier\.out_proj\.bias' holds values that are NaN"):
+        import_loralib(tmp_path / "x.bin", tmp_path / "again", make_base("roberta"))
+
+
+def test_the_archived_codes_query_and_value_are_read(gpt2_file, gpt2_base, tmp_path):
+    """q_proj_adapter1 is A, q_proj_adapter2 is B, and v_ likewise."""
+    archived = {}
+    for name, tensor in torch.load(gpt2_file, weights_only=True)["model_state_dict"].items():
+        number = 1 if name.endswith("lora_A") else 2
+        stem = name.removesuffix("c_attn.lora_A").removesuffix("c_attn.lora_B")
+        for part, half in zip("qv", tensor.chunk(2), strict=True):
+            archived[f"{stem}{part}_proj_adapter{number}.weight"] = half.clone()
+    torch.save({"model_state_dict": archived}, tmp_path / "x.pt")
+    import_loralib(tmp_path / "x.pt", tmp_path / "adapter", gpt2_base)
+    assert same_factors(tmp_path / "adapter", gpt2_file.parents[1] / "adapter")
+    del archived["module.transformer.h.0.attn.v_proj_adapter2.weight"]
+    torch.save({"model_state_dict": archived}, tmp_path / "half.pt")
+    with pytest.raises(DamagedError, match="and not both factors"):
+        import_loralib(tmp_path / "half.pt", tmp_path / "again", gpt2_base)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +130,7 @@ def test_what_the_file_holds_of_the_base_is_left_out(gpt2_file, gpt2_base, tmp_p
 def test_every_choice_of_targets_comes_back(gpt2_base, tmp_path, targets, asked):
     make_adapter(gpt2_base, tmp_path / "adapter", LoRA(r=2, alpha=8, targets=targets))
     export(tmp_path / "adapter", tmp_path / "out", "loralib", BaseChoice())
-    _import(tmp_path / "out", tmp_path / "again", gpt2_base, targets=asked)
+    import_loralib(tmp_path / "out", tmp_path / "again", gpt2_base, targets=asked)
     first, second = read_adapter(tmp_path / "adapter"), read_adapter(tmp_path / "again")
     ids = torch.arange(12)[None]
     assert torch.equal(restore(first).net(input_ids=ids).logits, restore(second).net(input_ids=ids).logits)
@@ -85,7 +141,7 @@ def test_one_slice_of_three_has_to_be_named(gpt2_base, tmp_path):
     make_adapter(gpt2_base, tmp_path / "adapter", LoRA(r=2, alpha=8, targets=("key",)))
     export(tmp_path / "adapter", tmp_path / "out", "loralib", BaseChoice())
     with pytest.raises(AdapterError, match=r"adapts 1 of 3 slices of its output; pass `targets`"):
-        _import(tmp_path / "out", tmp_path / "again", gpt2_base)
+        import_loralib(tmp_path / "out", tmp_path / "again", gpt2_base)
 
 
 @pytest.mark.parametrize("model_type", ["roberta", "bert"])
@@ -94,7 +150,7 @@ def test_encoders_bring_their_head(make_base, tmp_path, model_type):
     make_adapter(base, tmp_path / "adapter", LoRA(r=2, alpha=4), HEAD)
     export(tmp_path / "adapter", tmp_path / "out", "loralib", BaseChoice())
     assert "model_state_dict" not in torch.load(tmp_path / "out" / FILE, weights_only=True)
-    _import(tmp_path / "out" / FILE, tmp_path / "again", base, alpha=4)
+    import_loralib(tmp_path / "out" / FILE, tmp_path / "again", base, alpha=4)
     first, second = read_adapter(tmp_path / "adapter"), read_adapter(tmp_path / "again")
     assert all(torch.equal(tensor, second.tensors[name]) for name, tensor in first.tensors.items())
     assert second.card.task["labels"] == ["LABEL_0", "LABEL_1", "LABEL_2"]
@@ -136,7 +192,7 @@ def test_alpha_is_asked_for_with_the_papers_value(gpt2_file, gpt2_base, tmp_path
     with pytest.raises(
         RecipeError, match=r"does not hold alpha; pass `alpha` \(32 for the paper's gpt2 checkpoints\)"
     ):
-        _import(gpt2_file, tmp_path / "adapter", gpt2_base, alpha=None)
+        import_loralib(gpt2_file, tmp_path / "adapter", gpt2_base, alpha=None)
     assert not (tmp_path / "adapter").exists()
 
 
@@ -153,10 +209,14 @@ FIRST = "module.transformer.h.0.attn.c_attn.lora_"
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
-        (lambda t: t.pop(FIRST + "B"), "must be matrices"),
-        (lambda t: t.pop(FIRST + "A"), "adapts other slices"),
+        (lambda t: t.pop(FIRST + "B"), "has lora_A alone, and not both factors"),
+        (lambda t: t.pop(FIRST + "A"), "has lora_B alone, and not both factors"),
+        (lambda t: t.update({FIRST + "A": torch.ones(8)}), "must be matrices"),
         (lambda t: t.update({"module.score.lora_C": torch.ones(1)}), "has no place"),
-        (lambda t: t.update({"module.nowhere.lora_A": torch.ones(2, 2)}), "which this base does not have"),
+        (
+            lambda t: t.update({"nowhere.lora_A": t[FIRST + "A"], "nowhere.lora_B": t[FIRST + "B"]}),
+            "does not have",
+        ),
         (lambda t: t.update({FIRST + "A": torch.ones(8, 31)}), "wrong base"),
         (lambda t: t.update({FIRST + "A": torch.ones(4, 32)}), "adapts 1 of 3 slices"),
         (lambda t: t.update({FIRST + "B": torch.ones(64, 2)}), "adapts 4 of 3 slices"),
@@ -166,18 +226,18 @@ FIRST = "module.transformer.h.0.attn.c_attn.lora_"
 def test_what_does_not_fit_is_named(gpt2_file, gpt2_base, tmp_path, edit, words):
     file = _edited(gpt2_file, tmp_path, edit)
     with pytest.raises(AdapterError, match=words):
-        _import(file, tmp_path / "adapter", gpt2_base)
+        import_loralib(file, tmp_path / "adapter", gpt2_base)
     assert not (tmp_path / "adapter").exists()
 
 
 def test_unreadable_files_and_unknown_tasks_are_named(gpt2_file, gpt2_base, make_base, tmp_path):
     (tmp_path / "x.bin").write_bytes(b"cposix\nsystem\n(S'true'\ntR.")
     with pytest.raises(DamagedError, match="weights_only"):
-        _import(tmp_path / "x.bin", tmp_path / "adapter", gpt2_base)
+        import_loralib(tmp_path / "x.bin", tmp_path / "adapter", gpt2_base)
     with pytest.raises(NotFoundError, match="no such file"):
-        _import(tmp_path / "y.bin", tmp_path / "adapter", gpt2_base)
+        import_loralib(tmp_path / "y.bin", tmp_path / "adapter", gpt2_base)
     with pytest.raises(RecipeError, match=r"no task 'e3e'; did you mean 'e2e'"):
-        _import(gpt2_file, tmp_path / "adapter", gpt2_base, task="e3e")
+        import_loralib(gpt2_file, tmp_path / "adapter", gpt2_base, task="e3e")
     with pytest.raises(AdapterError, match="holds no classification head"):
-        _import(gpt2_file, tmp_path / "adapter", make_base("roberta"))
-    assert _import(gpt2_file, tmp_path / "adapter", gpt2_base, task="e2e").card.task["name"] == "e2e"
+        import_loralib(gpt2_file, tmp_path / "adapter", make_base("roberta"))
+    assert import_loralib(gpt2_file, tmp_path / "adapter", gpt2_base, task="e2e").card.task["name"] == "e2e"

@@ -131,7 +131,7 @@ EVERY_OPTION: dict[str, Recipe] = {
     "paper_init": text(LORA | {"init": "paper-gpt2"}, train__adam_beta1=0.8, train__adam_beta2=0.99),
     "gaussian_init": text(LORA | {"init": "gaussian", "targets": ["key", "*.mlp.c_fc", "transformer.wte"]}),
     "query_and_key": text(LORA | {"targets": ["query", "key"]}),
-    "short_rows": text(LORA, data__max_length=40, train__max_steps=4),
+    "short_rows": text(LORA, data__max_length=40, data__on_long_row="cut", train__max_steps=4),
     "scored_base": text(LORA, eval__score_base=True),
     "bfloat16": text(LORA, model__dtype="bfloat16"),
     "other_beams": text(

@@ -1,0 +1,80 @@
+"""What was found out about an architecture by trying it, kept in the user's cache folder."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import torch
+import transformers
+from transformers import PretrainedConfig
+
+from lorafit.errors import LorafitError
+from lorafit.files import JsonObject, write_json
+from lorafit.models.identity import INCIDENTAL
+
+_found: dict[str, str] = {}
+
+
+def verdict(question: str, config: PretrainedConfig, find_out: Callable[[], str]) -> str:
+    """The answer to `question` about nets of that `config`, found out once with every version of the libraries.
+
+    A cache that cannot be read or written is done without.
+    """
+    key = _key(question, config)
+    if key not in _found:
+        path = _folder() / f"{key}.json"
+        answer = _read(path)
+        if answer is None:
+            answer = find_out()
+            _write(path, {"question": question, "architecture": config.model_type, "answer": answer})
+        _found[key] = answer
+    return _found[key]
+
+
+def _key(question: str, config: PretrainedConfig) -> str:
+    told = [question, torch.__version__, transformers.__version__, _source(), type(config).__name__]
+    document = json.dumps([*told, _computing(config.to_dict())], sort_keys=True, default=str)
+    return hashlib.sha256(document.encode()).hexdigest()[:32]
+
+
+def _computing(values: JsonObject) -> JsonObject:
+    """What decides what a net computes, here and in nested configs."""
+    return {
+        key: _computing(value) if isinstance(value, dict) else value
+        for key, value in values.items()
+        if key not in INCIDENTAL
+    }
+
+
+@cache
+def _source() -> str:
+    """A hash of this program's own part in the answers."""
+    package = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for path in sorted([*package.glob("models/**/*.py"), *package.glob("decoding/*.py")]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _folder() -> Path:
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "lorafit" / "architectures"
+
+
+def _read(path: Path) -> str | None:
+    try:
+        answer = json.loads(path.read_text(encoding="utf-8"))["answer"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return str(answer)
+
+
+def _write(path: Path, entry: JsonObject) -> None:
+    with contextlib.suppress(LorafitError):
+        write_json(path, entry)
