@@ -21,7 +21,7 @@ from lorafit.objectives.restored import RestoredAdapter
 from lorafit.recipe import EvalSection, assignment
 from lorafit.run.events import Event, Note, Report
 from lorafit.run.options import Resume, TrainOptions
-from lorafit.run.plan import load_plan
+from lorafit.run.plan import load_plan, pins
 from lorafit.run.recipes import open_recipe
 from lorafit.run.stop import StopRequest
 from lorafit.run.train import TrainResult, finished_without
@@ -164,6 +164,7 @@ def train(
     with StopRequest() as stop, open_process_group(stop) as group:
         options = TrainOptions(resume, extend, show_anyway)
         try:
+            chosen += group.leader_first(lambda: pins(name_or_path, chosen, _path(output)))
             plan = group.leader_first(lambda: load_plan(name_or_path, chosen))
         except NotFoundError as missing:
             wanted = open_recipe(name_or_path, chosen)

@@ -54,7 +54,7 @@ def write_adapter(
 
     Returns the card with the files' hashes in it, and with the absolute form of its relative paths.
     """
-    names = [card.base.id, *card.data.paths().values()]
+    names = [card.base.id, *card.data.paths()]
     found = {name: path for name in names if (path := absolute_path(name)) is not None}
     card = card.model_copy(update={"paths": {**found, **card.paths}})
     contents = {

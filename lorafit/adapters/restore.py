@@ -96,11 +96,10 @@ def data_of(adapter: Adapter) -> DataSection:
     Where both lead to rows, those with the recorded hashes are meant.
     """
     card = adapter.card
-    named = {key: name for key, name in card.data.paths().items() if name in card.paths}
-    there = card.data.model_copy(update={key: card.paths[name] for key, name in named.items()})
-    missing = {key: card.paths[name] for key, name in named.items() if not local_path(name).exists()}
-    here = card.data.model_copy(update=missing)
-    if all(absolute_path(name) == card.paths[name] for name in named.values()):
+    known = {name: card.paths[name] for name in card.data.paths() if name in card.paths}
+    there = card.data.moved(known)
+    here = card.data.moved({name: path for name, path in known.items() if not local_path(name).exists()})
+    if all(absolute_path(name) == path for name, path in known.items()):
         return card.data
     return here if _has_recorded_rows(adapter, here) or not _has_recorded_rows(adapter, there) else there
 

@@ -16,8 +16,8 @@ def init(
         Path,
         typer.Argument(
             metavar="DATA",
-            help="A file of rows (csv, tsv, json, jsonl, parquet, each also gzipped), or a folder with train, "
-            "valid and test.",
+            help="A file of rows (csv, tsv, json, jsonl, parquet, each also gzipped), a folder with train, valid "
+            "and test, or a data set on the hub, owner/name.",
             show_default=False,
         ),
     ],

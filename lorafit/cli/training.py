@@ -103,6 +103,8 @@ def train(
     options = TrainOptions(resume, extend is not None, show_anyway)
     with stoppable(time_limit, distributed=True) as group:
         try:
+            if not dry_run:
+                chosen += group.leader_first(lambda: _pins(recipe, chosen, seed, seeds, output))
             plans = group.leader_first(lambda: _plans(recipe, chosen, seed, seeds))
         except NotFoundError as error:
             if dry_run or seeds is not None:
@@ -134,6 +136,16 @@ def train(
         missing = any(missing_by_name(plan.recipe.eval.metrics, each.scores) for each in results)
         if group.on_leader(lambda: missing):
             raise typer.Exit(3)
+
+
+def _pins(
+    recipe: str, overrides: list[str], seed: int | None, seeds: str | None, output: Path | None
+) -> list[str]:
+    """What pins the data on the hub. A dry run fetches nothing, and so it has none."""
+    from lorafit.run.plan import pins
+
+    several = parse_seeds("--seeds", seeds) if seeds is not None else ()
+    return pins(recipe, _with_seed(overrides, seed), output, several)
 
 
 def _plans(recipe: str, overrides: list[str], seed: int | None, seeds: str | None) -> dict[int, Plan]:

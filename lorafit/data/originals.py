@@ -12,8 +12,9 @@ from pathlib import Path
 
 from typing_extensions import override
 
-from lorafit.data.places import SPLIT_NAMES, Layout
+from lorafit.data.places import Layout
 from lorafit.data.sources import FileFormat, Files, Missing, RowSource
+from lorafit.data.splits import SPLIT_NAMES
 from lorafit.errors import RunCommand, SetKey
 from lorafit.recipe import SPLITS, Split
 

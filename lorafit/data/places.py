@@ -3,26 +3,21 @@ original data of a preset are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from typing_extensions import override
 
+from lorafit.data.hub import hub_splits
 from lorafit.data.readers import known_suffixes
 from lorafit.data.rows import RawRow
 from lorafit.data.sources import FileFormat, Files, Missing, Renamed, RowSource, shares
+from lorafit.data.splits import SPLIT_NAMES
 from lorafit.errors import DataError, SetKey
 from lorafit.files import local_path
 from lorafit.recipe import SPLITS, DataSection, Split
-
-SPLIT_NAMES: dict[Split, tuple[str, ...]] = {
-    "train": ("train",),
-    "valid": ("valid", "validation", "dev"),
-    "test": ("test",),
-}
-"""What files of a split are called."""
 
 
 class Layout(Protocol):
@@ -67,8 +62,8 @@ def own_files(root: Path) -> dict[Split, Path]:
 def row_sources(data: DataSection, layout: Layout, key: Callable[[RawRow], str]) -> dict[Split, RowSource]:
     """The source of every split that `data` has a place for; `key` tells which rows a share keeps together.
 
-    Raises DataError for a folder in which two files could be meant. A folder or file that is not there is an error when
-    its rows are asked for.
+    Raises DataError for a folder in which two files could be meant, and for a file that is named twice. A folder or
+    file that is not there is an error when its rows are asked for.
     """
     sources = _places(data, layout)
     if data.rename:
@@ -82,14 +77,10 @@ def row_sources(data: DataSection, layout: Layout, key: Callable[[RawRow], str])
 
 def _places(data: DataSection, layout: Layout) -> dict[Split, RowSource]:
     """A file that is named wins over the folder; a recipe that names one file gets no other by default."""
+    if data.hub is not None:
+        return hub_splits(data)
     file_format = FileFormat(data.format, data.columns)
-    named: dict[Split, RowSource] = {}
-    for split, name in data.files().items():
-        path = local_path(name)
-        is_there = path.is_file()
-        named[split] = (
-            Files({path: ""}, file_format) if is_there else Missing(f"{path}: no such file (data.{split})")
-        )
+    named = {split: _named(split, names, file_format) for split, names in data.files().items()}
     if data.dir is None:
         return named or layout.by_default(file_format)
     root = local_path(data.dir)
@@ -97,6 +88,17 @@ def _places(data: DataSection, layout: Layout) -> dict[Split, RowSource]:
         return layout.in_folder(root, file_format) | named
     missing: dict[Split, RowSource] = dict.fromkeys(SPLITS, Missing(f"{root}: no such folder (data.dir)"))
     return missing | named
+
+
+def _named(split: Split, names: Sequence[str], file_format: FileFormat) -> RowSource:
+    paths = [local_path(name) for name in names]
+    if len(set(paths)) < len(paths):
+        twice = next(path for path in paths if paths.count(path) > 1)
+        weights = SetKey("data.weights", note="how often the rows of each file come")
+        raise DataError(f"[data] {split}: {twice} is named twice", weights)
+    if missing := [str(path) for path in paths if not path.is_file()]:
+        return Missing(f"{', '.join(missing)}: no such file (data.{split})")
+    return Files(dict.fromkeys(paths, ""), file_format)
 
 
 def no_place(split: Split) -> Missing:

@@ -1,4 +1,4 @@
-"""The first rows of a file, however large the file is."""
+"""The first rows of a file, however large the file is, or of a data set on the hub."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from lorafit.data.hub import CachedSet
 from lorafit.data.readers import reader_for
 from lorafit.data.rows import RawRow
 from lorafit.data.sources import is_gzipped, readable
@@ -45,6 +46,12 @@ def sample_rows(path: Path) -> Sample:
         share = stream.tell() / path.stat().st_size
         rows = _until_torn(reader.read(io.BytesIO(_whole_lines(head)), str(path)))
     return Sample(rows[:_NUM_ROWS], whole=False, num_rows=round(len(rows) / share))
+
+
+def hub_sample(found: CachedSet, split: str) -> Sample:
+    """At most 2,000 rows of a split of a data set on the hub."""
+    rows = found.rows(split, names_of_classes=True)
+    return _sample(list(itertools.islice(rows, _NUM_ROWS)), found.splits[split])
 
 
 def _sample(rows: list[RawRow], num_rows: int) -> Sample:

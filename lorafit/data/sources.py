@@ -18,7 +18,7 @@ from lorafit.data.cells import shown
 from lorafit.data.readers import Reader, reader_for
 from lorafit.data.rows import RawRow
 from lorafit.errors import DataError, NotFoundError, Remedy
-from lorafit.hashes import file_hash
+from lorafit.hashes import file_hash, joint_hash
 
 _GZIP_MARK = b"\x1f\x8b"
 
@@ -46,6 +46,10 @@ class RowSource(Protocol):
 
     def open(self) -> Iterator[RowFile]:
         """The files of the split, in order. Raises NotFoundError for one that is not there."""
+        ...
+
+    def hashes(self) -> dict[str, str]:
+        """The sha256 of each file by its name, whatever of it are rows of the split. Raises as `open`."""
         ...
 
     def identity(self) -> str:
@@ -78,10 +82,14 @@ class Files:
             reader = reader_for(path, self.format.name, self.format.columns)
             yield RowFile(str(path), _read(path, reader), reader.unit, reader.has_header).of_part(part)
 
+    def hashes(self) -> dict[str, str]:
+        """Of the bytes, as they are on the disk."""
+        return {str(path): _file_hash(path) for path in self.paths}
+
     def identity(self) -> str:
         """sha256 of the file, or over the hashes of the files."""
-        hashes = [_file_hash(path) for path in self.paths]
-        return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+        hashes = list(self.hashes().values())
+        return hashes[0] if len(hashes) == 1 else joint_hash(hashes)
 
     def at_hand(self) -> bool:
         return all(path.is_file() for path in self.paths)
@@ -95,6 +103,9 @@ class Missing:
     remedies: tuple[Remedy, ...] = ()
 
     def open(self) -> Iterator[RowFile]:
+        raise NotFoundError(self.what, *self.remedies)
+
+    def hashes(self) -> dict[str, str]:
         raise NotFoundError(self.what, *self.remedies)
 
     def identity(self) -> str:
@@ -122,6 +133,10 @@ class Share:
         """The files of the whole, with fewer rows."""
         for file in self.whole.open():
             yield replace(file, rows=(row for row in file.rows if self._has(row)))
+
+    def hashes(self) -> dict[str, str]:
+        """Those of the whole."""
+        return self.whole.hashes()
 
     def identity(self) -> str:
         """Over the hash of the whole and the share."""
@@ -154,6 +169,9 @@ class Renamed:
         """The same files."""
         for file in self.source.open():
             yield replace(file, rows=(self._row(row) for row in file.rows))
+
+    def hashes(self) -> dict[str, str]:
+        return self.source.hashes()
 
     def identity(self) -> str:
         """What is renamed stands in the recipe, so it is no part of this."""

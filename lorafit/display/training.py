@@ -39,9 +39,19 @@ def show_plan(display: Display, plan: Plan, notes: Sequence[str]) -> None:
     dropped = f" + {plan.num_dropped:,} that only training needs" if plan.num_dropped else ""
     display.print(f"\ntrainable parameters: {plan.num_trained:,}{head}{dropped} (base: {plan.num_total:,})")
     source = "in the training data" if plan.rows_known else "of the original data, which are not here"
-    display.print(f"training rows: {plan.num_train_rows:,} ({source})")
+    weighted = plan.rows_per_epoch != plan.num_train_rows
+    in_epoch = f", {plan.rows_per_epoch:,} in an epoch by data.weights" if weighted else ""
+    display.print(f"training rows: {plan.num_train_rows:,} ({source}){in_epoch}")
     schedule = plan.schedule
-    display.print(f"optimizer steps: {schedule.num_steps:,}, {schedule.num_warmup:,} of them warm-up")
+    about = "" if plan.steps_known else "about "
+    why = (
+        ""
+        if plan.steps_known
+        else "; they depend on lengths in tokens, and are estimated without the tokenizer"
+    )
+    display.print(
+        f"optimizer steps: {about}{schedule.num_steps:,}, {schedule.num_warmup:,} of them warm-up{why}"
+    )
     for note in notes:
         display.print(escape(note))
 
@@ -111,6 +121,8 @@ def _plan_json(plan: Plan) -> JsonObject:
         "parameters": [vars(group) | {"shape": list(group.shape)} for group in plan.parameters],
         "train_rows": plan.num_train_rows,
         "train_rows_counted": plan.rows_known,
+        "rows_per_epoch": plan.rows_per_epoch,
         "steps": plan.schedule.num_steps,
+        "steps_counted": plan.steps_known,
         "warmup_steps": plan.schedule.num_warmup,
     }

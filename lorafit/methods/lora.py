@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field, PositiveFloat
+from pydantic import BeforeValidator, Field, PositiveFloat
 from typing_extensions import override
 
 from lorafit.errors import RecipeError, SetKey, did_you_mean
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
     from lorafit.models import Model, TrainedSet
 
+_Several = Annotated[tuple[str, ...], Field(min_length=1)]
+_one_or_several = BeforeValidator(
+    lambda value: (value,) if isinstance(value, str) else value, json_schema_input_type=str | _Several
+)
+_Patterns = Annotated[_Several, _one_or_several]
+
 
 class LoRA(Method):
     """h = W x + (alpha / r) B A x, with A [r, in] and B [out, r] trained and W frozen (Hu et al. 2021, eq. 3)."""
@@ -33,11 +39,11 @@ class LoRA(Method):
     """Scale of the update: B A is multiplied by alpha / r."""
     dropout: Probability = 0.0
     """Dropout on the input of A, as a probability."""
-    targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("query", "value")
+    targets: _Patterns = ("query", "value")
     """Which matrices get an adapter: query, key, value, output, up, down, all-linear, or patterns of module names such
     as "attn.c_*"; "h.3.query" is a slice in one block. Each must match, and what it leaves out of what it says is
     said."""
-    also_train: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    also_train: _Patterns | None = None
     """What trains whole beside the adapters: patterns of names of modules or parameters, such as "lm_head", "ln_f" or
     "*.bias". Each must match. A module that shares its weight with another, as a tied lm_head does, gets its own."""
     init: Literal["loralib", "paper-gpt2", "gaussian"] = "loralib"

@@ -32,7 +32,8 @@ class Speed:
 
 def num_tokens(plan: Plan) -> float:
     """Tokens that a run reads in training."""
-    return float(plan.schedule.num_steps * plan.recipe.train.batch_size * _example_length(plan))
+    train, length = plan.recipe.train, _example_length(plan)
+    return float(plan.schedule.num_steps * (train.batch_tokens or (train.batch_size or 1) * length))
 
 
 def measure(plan: Plan) -> Speed:

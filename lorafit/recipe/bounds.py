@@ -43,8 +43,10 @@ class AtMost:
         return value
 
 
-STEPS = AtMost(10**9, "at a thousand steps a second that is eleven days already")
+MAX_STEPS = 10**9
+STEPS = AtMost(MAX_STEPS, "at a thousand steps a second that is eleven days already")
 BATCH = AtMost(10**6, "what is held in memory together is a part of the rows")
+BATCH_TOKENS = AtMost(10**9, "no step reads as much")
 SEED = AtMost(2**63 - 1, "random generators take 64 bits")
 TOKENS = AtMost(10**7, "no base reads longer texts")
 NEW_TOKENS = AtMost(10**6, "no base writes longer texts")
@@ -59,6 +61,7 @@ Epochs = Annotated[
     PositiveFloat, AtMost(1e6, "rows that were read a million times have nothing more to tell")
 ]
 BatchSize = Annotated[PositiveInt, BATCH]
+BatchTokens = Annotated[PositiveInt, BATCH_TOKENS]
 Seed = Annotated[NonNegativeInt, SEED]
 Length = Annotated[PositiveInt, TOKENS]
 NewTokens = Annotated[PositiveInt, NEW_TOKENS]
@@ -68,3 +71,8 @@ LengthPenalty = Annotated[
 ]
 Layers = Annotated[PositiveInt, LAYERS]
 Width = Annotated[PositiveInt, WIDTH]
+Weight = Annotated[
+    float,
+    Field(gt=0.0),
+    AtMost(1000.0, "rows that come a thousand times in an epoch leave none to the others"),
+]

@@ -149,12 +149,24 @@ def _read_file(path: Path) -> tuple[str | None, list[str], Document]:
 
 def _find_paths(document: Document, folder: Path) -> None:
     """Relative paths that lead nowhere from here lead from `folder`, where the recipe was carried out."""
+    for holder, key in path_places(document):
+        there = folder / holder[key]
+        if not local_path(holder[key]).exists() and there.exists():
+            holder[key] = str(there)
+
+
+def path_places(document: Document) -> list[tuple[Any, Any]]:
+    """Where its paths stand: a table and a key, or an array and an index. Splits on the hub are no paths."""
+    data = document.get("data")
+    on_hub = isinstance(data, dict) and "hub" in data
+    places: list[tuple[Any, Any]] = []
     for section, key in PATH_KEYS:
         table = document.get(section)
-        value = table.get(key) if isinstance(table, dict) else None
-        if isinstance(table, dict) and isinstance(value, str) and not local_path(value).exists():
-            there = folder / value
-            table[key] = str(there) if there.exists() else value
+        if not isinstance(table, dict) or key not in table or (on_hub and section == "data"):
+            continue
+        several = table[key]
+        places += [(several, i) for i in range(len(several))] if isinstance(several, list) else [(table, key)]
+    return [(holder, key) for holder, key in places if isinstance(holder[key], str)]
 
 
 def read_toml(path: Path) -> Document:

@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 
 from lorafit.errors import RecipeError, did_you_mean
 from lorafit.files import absolute_path
-from lorafit.recipe.layers import PATH_KEYS, PATHS_FROM, UNSET, Document, Key, Layers, read_layers
+from lorafit.recipe.layers import PATHS_FROM, UNSET, Document, Key, Layers, path_places, read_layers
 from lorafit.recipe.sections import Recipe, Section
 
 # What other programs call a key -> what we call it, so that "did you mean" understands people who come from there.
@@ -49,6 +49,11 @@ SYNONYMS = {
     "label_column": "label",
     "target": "completion",
     "response": "completion",
+    "dataset": "hub",
+    "dataset_name": "hub",
+    "dataset_config": "hub_config",
+    "revision": "hub_revision",
+    "max_tokens": "batch_tokens",
 }
 
 # Keys that say how the work is done and not what comes out: a run may be resumed with other values of these.
@@ -98,8 +103,8 @@ def to_toml(recipe: Recipe, *, paths_from: Path | None = None) -> str:
     `paths_from`: the folder in which its relative paths, where it has some, can be found from elsewhere.
     """
     document = _without_none(_document(recipe))
-    values = (document.get(section, {}).get(key) for section, key in PATH_KEYS)
-    if paths_from is not None and any(isinstance(value, str) and absolute_path(value) for value in values):
+    places = path_places(document)
+    if paths_from is not None and any(absolute_path(holder[key]) for holder, key in places):
         document = {PATHS_FROM: str(paths_from), **document}
     return tomli_w.dumps(document)
 

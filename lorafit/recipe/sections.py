@@ -6,6 +6,8 @@ is its description in docs/recipe.md and in recipes/schema.json; it says what No
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -17,6 +19,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     SerializeAsAny,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -26,6 +29,7 @@ from lorafit.recipe.bounds import (
     VOCABULARY,
     AtMost,
     BatchSize,
+    BatchTokens,
     Beams,
     Epochs,
     Length,
@@ -34,14 +38,17 @@ from lorafit.recipe.bounds import (
     Seed,
     Steps,
     WarmupSteps,
+    Weight,
 )
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
 AdamBeta = Annotated[float, Field(ge=0.0, lt=1.0)]
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
+Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
 Split = Literal["train", "valid", "test"]
+Place = str | tuple[str, ...] | float | None
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 
 
@@ -86,15 +93,26 @@ class DataSection(Section):
     """Folder of the data files: `train.csv`, `valid.csv` and `test.csv` or the like, or a preset's original download.
     Without any place, a preset reads its original data: lorafit's own data folder for E2E, DART and WebNLG, the
     Hugging Face hub for GLUE."""
-    train: str | None = None
-    """File of the training rows; wins over `dir`."""
-    valid: str | Share | None = None
-    """File of the validation rows; wins over `dir`. A number between 0 and 1: that share of the training rows, chosen
-    by a hash of the prompt or text, so that rows with one prompt stay together and further rows move no other."""
-    test: str | Share | None = None
-    """File of the test rows, or another share of the training rows, as for `valid`."""
+    train: str | Names | None = None
+    """File of the training rows, or several, each in a format of its own; wins over `dir`. With `hub`: the name of a
+    split there, or several; without it, the split of that name."""
+    valid: str | Names | Share | None = None
+    """File or files of the validation rows, as for `train`. A number between 0 and 1: that share of the training rows,
+    chosen by a hash of the prompt or text, so that rows with one prompt stay together and further rows move no
+    other."""
+    test: str | Names | Share | None = None
+    """File or files of the test rows, or another share of the training rows, as for `valid`."""
     seed: Seed = 0
     """Chooses other rows for the shares. The order of the rows in training has `train.seed`."""
+    weights: tuple[Weight, ...] | None = None
+    """How often the rows of each file of `train` come in an epoch, such as [3, 0.5]: all of the first three times, and
+    half of the second, other ones in the next epoch. Without it: each row once."""
+    hub: str | None = None
+    """A data set on the Hugging Face hub, "owner/name", in place of files."""
+    hub_config: str | None = None
+    """Its configuration. Without it: the default one. A run records which it was."""
+    hub_revision: str | None = None
+    """Branch, tag or commit of it. Without it: the hub's main branch. A run records the commit, and keeps it."""
     format: str | None = None
     """Format of the files: csv, tsv, json, jsonl, parquet, or a layout of the paper's data: e2e, dart, webnlg. Each may
     be gzipped. Without it: by the file's suffix."""
@@ -111,14 +129,36 @@ class DataSection(Section):
     on_bad_row: Literal["error", "skip"] = "error"
     """Rows that cannot be used. error: they are named, and nothing starts; skip: they are left out and counted."""
 
-    @field_validator("valid", "test", mode="before")
+    @field_validator("train", "valid", "test", mode="before")
     @classmethod
-    def _file_or_share(cls, value: object) -> object:
+    def _files_or_share(cls, value: object, info: ValidationInfo) -> object:
         if value is None or isinstance(value, str):
             return value
+        if isinstance(value, list | tuple) and value and all(isinstance(name, str) for name in value):
+            return tuple(value)
+        if info.field_name == "train":
+            raise ValueError(f"must be a file, or an array of files; got {value!r}")
         if isinstance(value, bool) or not isinstance(value, float) or not 0 < value < 1:
             raise ValueError(f"must be a file, or a share of the training rows such as 0.1; got {value!r}")
         return value
+
+    @model_validator(mode="after")
+    def _places_go_together(self) -> DataSection:
+        for split, names in self.files().items():
+            if len(set(names)) < len(names):
+                raise ValueError(
+                    f"'{split}' names the same twice; 'weights' say how often the rows of a file come"
+                )
+        num_files = len(self.files().get("train", ()))
+        if self.weights is not None and (not self.weights or len(self.weights) != num_files):
+            raise ValueError(f"'weights' has {len(self.weights)} numbers, and 'train' {num_files} files")
+        with_hub = {"dir": self.dir, "format": self.format, "columns": self.columns}
+        if self.hub is not None and (clash := [key for key, value in with_hub.items() if value]):
+            raise ValueError(f"'hub' and '{clash[0]}' exclude each other; keep one")
+        for_hub = {"hub_config": self.hub_config, "hub_revision": self.hub_revision}
+        if self.hub is None and (alone := [key for key, value in for_hub.items() if value is not None]):
+            raise ValueError(f"'{alone[0]}' is of a data set on the hub; say which by 'hub'")
+        return self
 
     @model_validator(mode="after")
     def _leaves_rows_to_train_on(self) -> DataSection:
@@ -126,20 +166,33 @@ class DataSection(Section):
             raise ValueError("'valid' and 'test' take all rows of the training split; lower them")
         return self
 
-    def paths(self) -> dict[str, str]:
-        """The keys that name a file or a folder, with what they say."""
-        named = {"dir": self.dir, "train": self.train, "valid": self.valid, "test": self.test}
-        return {key: value for key, value in named.items() if isinstance(value, str)}
+    def paths(self) -> tuple[str, ...]:
+        """The files and folders that it names; what it names of a data set on the hub are none."""
+        if self.hub is not None:
+            return ()
+        return (*(() if self.dir is None else (self.dir,)), *itertools.chain(*self.files().values()))
 
-    def files(self) -> dict[Split, str]:
-        """The file of every split that is named by one."""
+    def moved(self, to: Mapping[str, str]) -> DataSection:
+        """With other places for those of its `paths` that are in `to`."""
+        places = {"dir": self.dir, "train": self.train, "valid": self.valid, "test": self.test}
+        return self.model_copy(update={key: _moved(place, to) for key, place in places.items()})
+
+    def files(self) -> dict[Split, tuple[str, ...]]:
+        """The files of every split that is named by them; with `hub`, the splits there."""
         named = {"train": self.train, "valid": self.valid, "test": self.test}
-        return {split: value for split in SPLITS if isinstance(value := named[split], str)}
+        listed = {split: (value,) if isinstance(value, str) else value for split, value in named.items()}
+        return {split: value for split in SPLITS if isinstance(value := listed[split], tuple)}
 
     def shares(self) -> dict[Split, float]:
         """The share of every split that is one of the training rows."""
         given = {"train": None, "valid": self.valid, "test": self.test}
         return {split: value for split in SPLITS if isinstance(value := given[split], float)}
+
+
+def _moved(place: Place, to: Mapping[str, str]) -> Place:
+    if isinstance(place, tuple):
+        return tuple(to.get(name, name) for name in place)
+    return to.get(place, place) if isinstance(place, str) else place
 
 
 class TrainSection(Section):
@@ -149,10 +202,13 @@ class TrainSection(Section):
     """Passes over the training rows, such as 3 or 0.5. Either this or `max_steps` is needed."""
     max_steps: Steps | None = None
     """Optimizer steps: ends training early, and the schedule is planned for that end."""
-    batch_size: BatchSize = 8
+    batch_size: BatchSize | None = 8
     """Examples per optimizer step, over all processes and micro-batches together."""
+    batch_tokens: BatchTokens | None = None
+    """Tokens per optimizer step in place of `batch_size`: as many examples as have no more together, in the order of
+    the epoch; a longer one has a step of its own. The number of steps follows from the lengths of the rows."""
     micro_batch_size: BatchSize | None = None
-    """Examples held in memory at once; the result does not depend on it. Without it: `batch_size`."""
+    """Examples held in memory at once; the result does not depend on it. Without it: all of a step."""
     learning_rate: PositiveFloat
     """The peak; it rises linearly over the warm-up and then goes on as `schedule` says."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
@@ -201,13 +257,28 @@ class TrainSection(Section):
     init_from: str | None = None
     """An adapter folder: every trained tensor starts as it is there."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _tokens_in_place_of_examples(cls, keys: object) -> object:
+        if isinstance(keys, dict) and keys.get("batch_tokens") is not None:
+            return {"batch_size": None, **keys}
+        return keys
+
     @model_validator(mode="after")
     def _one_of_each(self) -> TrainSection:
         if self.epochs is None and self.max_steps is None:
             raise ValueError("needs 'epochs' or 'max_steps'")
         if self.warmup_steps is not None and self.warmup_ratio is not None:
             raise ValueError("'warmup_steps' and 'warmup_ratio' exclude each other; keep one")
-        if self.micro_batch_size is not None and self.micro_batch_size > self.batch_size:
+        if self.batch_tokens is not None and self.batch_size is not None:
+            raise ValueError("'batch_tokens' and 'batch_size' exclude each other; keep one")
+        if self.batch_tokens is None and self.batch_size is None:
+            raise ValueError("needs 'batch_size' or 'batch_tokens'")
+        if self.batch_tokens is not None and self.last_batch != "short":
+            raise ValueError(
+                "'last_batch' is about a number of examples, and 'batch_tokens' counts tokens; drop one"
+            )
+        if self.micro_batch_size and self.batch_size and self.micro_batch_size > self.batch_size:
             raise ValueError(
                 f"'micro_batch_size' ({self.micro_batch_size}) is larger than 'batch_size' ({self.batch_size})"
             )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lorafit.adapters import read_adapter
+from lorafit.data.splits import SPLIT_NAMES
 from lorafit.errors import (
     Advice,
     ChangeArgument,
@@ -225,7 +226,12 @@ def finished_result(
 
 
 def is_resolved(kept: Recipe, recipe: Recipe) -> bool:
-    """Whether `kept` is `recipe` with what its task found in the training rows."""
+    """Whether `kept` is `recipe` with what its task found in the training rows, and the splits that the hub has."""
+    given = {"train": recipe.data.train, "valid": recipe.data.valid, "test": recipe.data.test}
+    found = {split: names[0] for split, names in kept.data.files().items() if names[0] in SPLIT_NAMES[split]}
+    unsaid = {str(split): name for split, name in found.items() if given[split] is None}
+    if recipe.data.hub is not None:
+        recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=unsaid)})
     return all(key.startswith("task.") and key.endswith(" -> None") for key in differing_keys(recipe, kept))
 
 

@@ -7,7 +7,7 @@ it is told whether a folder holds this very run.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -27,10 +27,21 @@ _DATA = "data."  # begins the names of splits
 
 @dataclass(frozen=True)
 class Input:
-    """One of them: where it is, in the words of a message, and its sha256."""
+    """One of them: where it is, in the words of a message, and its sha256; where it is several files, that of each."""
 
     where: str
     sha256: str
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def differing(self, now: Input) -> str:
+        """Where `now` is another: its changed files, as far as these are known, else all of it."""
+        known = set(self.files.values())
+        changed = [where for where, sha256 in now.files.items() if known and sha256 not in known]
+        return ", ".join(changed) or now.where
+
+    def to_json(self) -> JsonObject:
+        """`files` where there are several."""
+        return {key: value for key, value in vars(self).items() if value != {}}
 
 
 Look = Callable[[], Input | None]
@@ -87,7 +98,7 @@ class Inputs:
 
     def to_json(self) -> JsonObject:
         """As checkpoints and scores hold them."""
-        return {name: dict(vars(each)) for name, each in self.by_name.items()}
+        return {name: each.to_json() for name, each in self.by_name.items()}
 
     def sha256(self, name: str) -> str | None:
         """None for what the run does not have."""
@@ -105,9 +116,13 @@ class Inputs:
         return {name: each.sha256 for name, each in self.by_name.items() if name not in placed}
 
     def changed(self, now: Inputs) -> list[str]:
-        """`data.train (rows.csv)` for each one that is another now."""
-        common = [name for name in now.by_name if name in self.by_name]
-        return now._named(name for name in common if self.sha256(name) != now.sha256(name))
+        """`data.train (rows.csv)` for each one that is another now; of several files those that changed."""
+        common = {name: each for name, each in self.by_name.items() if name in now.by_name}
+        return [
+            _named(name, each.differing(now.by_name[name]))
+            for name, each in common.items()
+            if each.sha256 != now.sha256(name)
+        ]
 
     def added(self, now: Inputs) -> list[str]:
         """Splits of `now` that the run did not have, where its splits are known."""
@@ -126,7 +141,11 @@ class Inputs:
         return [name for name in self.by_name if name.startswith(_DATA)]
 
     def _named(self, names: Iterable[str]) -> list[str]:
-        return [f"{name} ({where})" if (where := self.by_name[name].where) else name for name in names]
+        return [_named(name, self.by_name[name].where) for name in names]
+
+
+def _named(name: str, where: str) -> str:
+    return f"{name} ({where})" if where else name
 
 
 def _looks_at_base(model: ModelSection) -> dict[str, Look]:
@@ -142,7 +161,8 @@ def _if_there(look: Look) -> Input | None:
 
 
 def _rows(rows: Rows, split: Split) -> Input:
-    return Input(", ".join(rows.places(split)), rows.identity(split))
+    hashes = rows.hashes(split)
+    return Input(", ".join(hashes), rows.identity(split), hashes if len(hashes) > 1 else {})
 
 
 def _base_config(model: ModelSection) -> Input | None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from huggingface_hub import constants
 from transformers import PretrainedConfig
 
 from lorafit.data import Split
-from lorafit.data.batches import num_batches
+from lorafit.data.hub import fetched, pinned
+from lorafit.data.order import Order
 from lorafit.decoding.session import Way, way_to_decode
-from lorafit.errors import Advice, NotFoundError, RecipeError, SetKey
+from lorafit.errors import Advice, LorafitError, NotFoundError, RecipeError, SetKey
+from lorafit.files import local_path
 from lorafit.methods import Method
 from lorafit.models import (
     FAMILIES,
@@ -30,13 +33,16 @@ from lorafit.models import (
 )
 from lorafit.objectives import AnyObjective, BaseFacts, Settings, objective_for
 from lorafit.objectives.examples import encode_rows
-from lorafit.recipe import TrainSection
-from lorafit.recipe.bounds import STEPS
+from lorafit.objectives.order import Ordering
+from lorafit.recipe import DataSection, TrainSection, assignment
+from lorafit.recipe.bounds import MAX_STEPS, STEPS
+from lorafit.run.folder import RunFolder
 from lorafit.run.recipes import Recipe, open_recipe
-from lorafit.run.warm_start import plan_warm_start
-from lorafit.tasks import PRESETS, Rows, Task, load_rows
+from lorafit.run.warm_start import plan_warm_start, read_start
+from lorafit.tasks import Rows, Task, load_rows
 from lorafit.training import Schedule, check_shardable, count_steps, count_warmup
 
+_MAIN = (None, constants.DEFAULT_REVISION)  # what a revision may be that a run has made a commit of
 _READINGS: dict[Reading, str] = {
     "packed": "",
     "padded": "examples are padded instead of sharing a row",
@@ -78,10 +84,52 @@ class Plan:
     num_head: int
     num_total: int
     num_train_rows: int
+    rows_per_epoch: int  # as data.weights say
     rows_known: bool  # counted in the file; else the size of the original data
     schedule: Schedule
+    steps_known: bool  # else estimated, since they depend on lengths in tokens, and the tokenizer is not here
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()  # said again when training starts
+
+
+def pins(
+    name_or_path: str | Path, overrides: Sequence[str], output: Path | None, seeds: Sequence[int] = ()
+) -> list[str]:
+    """Overrides that say commit and configuration of `data.hub`, which is fetched where it is not here; mostly none.
+
+    With `seeds`, the runs of all of them read the same. Raises NotFoundError where the hub gives none.
+    """
+    recipe = open_recipe(name_or_path, overrides)
+    data = recipe.data
+    if data.hub is None:
+        return []
+    alone = RunFolder.of(recipe, output)
+    of_seeds = [(output or alone.path.parent) / f"seed-{seed}" for seed in seeds]
+    begun = _begun_with(data, map(RunFolder, of_seeds) if seeds else [alone])
+    try:
+        known = pinned(begun or data) or fetched(begun or data)
+    except NotFoundError:
+        if begun is None:
+            raise
+        known = begun  # a finished run can be shown without its rows
+    return [
+        assignment("data.hub_revision", known.hub_revision),
+        assignment("data.hub_config", known.hub_config),
+    ]
+
+
+def _begun_with(data: DataSection, folders: Iterable[RunFolder]) -> DataSection | None:
+    """`[data]` with the commit that the first of the runs began with; None where it means another data set."""
+    for folder in folders:
+        try:
+            kept = open_recipe(folder.recipe).data if folder.recipe.is_file() else None
+        except LorafitError:
+            continue  # whoever opens the folder says what is wrong with it
+        if kept is None or kept.hub != data.hub or data.hub_revision not in _MAIN:
+            continue
+        if data.hub_config in (None, kept.hub_config):
+            return data.model_copy(update={"hub_revision": kept.hub_revision, "hub_config": kept.hub_config})
+    return None
 
 
 def load_plan(name_or_path: str | Path, overrides: Sequence[str]) -> Plan:
@@ -95,9 +143,10 @@ def make_plan(recipe: Recipe) -> Plan:
     Raises RecipeError where parts of the recipe do not fit each other, NotFoundError where the base's config or
     a file of training rows is missing, DataError where rows are malformed.
     """
-    rows, method = load_rows(recipe.task, recipe.data), recipe.method
+    data = pinned(recipe.data) or recipe.data
+    rows, method = load_rows(recipe.task, data), recipe.method
     task = rows.task
-    recipe = recipe.model_copy(update={"task": task})
+    recipe = recipe.model_copy(update={"task": task, "data": data})
     _check_patience(recipe.train, rows)
     task.find_metrics(recipe.eval.metrics)  # an unknown name is an error before anything begins
     config = load_config(
@@ -119,14 +168,15 @@ def make_plan(recipe: Recipe) -> Plan:
     method.attach(shape)
     method.check(shape)
     start = plan_warm_start(method, shape)
+    if recipe.train.init_from is not None and local_path(recipe.train.init_from).is_dir():
+        read_start(recipe.train.init_from, method)
     if recipe.train.parallel == "fsdp":
         check_shardable(shape.net)
     parameters, training = _groups(shape), shape.trained()
     method.finish(shape)
     saved = shape.trained()
     num_head = sum(p.numel() for name, p in saved.items() if name in head)
-    counted = rows.num_train_rows()
-    num_rows = PRESETS[task.name].size.num_train_rows if counted is None else counted
+    order, steps_known = Ordering(recipe.train, data, rows, objective).planned(recipe.model)
     return Plan(
         recipe=recipe,
         method=method,
@@ -140,10 +190,12 @@ def make_plan(recipe: Recipe) -> Plan:
         num_dropped=sum(p.numel() for name, p in training.items() if name not in saved),
         num_head=num_head,
         num_total=num_base,
-        num_train_rows=num_rows,
-        rows_known=counted is not None,
-        schedule=make_schedule(recipe.train, num_rows),
-        notes=(*rows.notes, *([start] if start else [])),
+        num_train_rows=order.mix.num_examples,
+        rows_per_epoch=order.mix.epoch_size,
+        rows_known=rows.num_train_rows() is not None,
+        schedule=make_schedule(recipe.train, order),
+        steps_known=steps_known,
+        notes=(*rows.notes, *order.notes, *([start] if start else [])),
         warnings=(*shortfalls, *((tied,) if tied else ()), *_slower_ways(facts, objective, task)),
     )
 
@@ -161,20 +213,23 @@ def _slower_ways(facts: BaseFacts, objective: AnyObjective, task: Task) -> tuple
     return (f"{said}: {why}",) if said else ()
 
 
-def make_schedule(train: TrainSection, num_train_rows: int) -> Schedule:
-    """Steps, warm-up and peak for a number of training rows."""
-    steps_per_epoch = num_batches(num_train_rows, train.batch_size, train.last_batch)
+def make_schedule(train: TrainSection, order: Order) -> Schedule:
+    """Steps, warm-up and peak for the order of the training rows."""
+    steps_per_epoch = order.steps_per_epoch
     if steps_per_epoch == 0:
         raise RecipeError(
-            f"[train] batch_size: {train.batch_size} is more than the {num_train_rows} training rows, and last_batch "
-            f"is 'drop', so there is no batch",
+            f"[train] batch_size: {train.batch_size} is more than the {order.mix.epoch_size} training rows, and "
+            f"last_batch is 'drop', so there is no batch",
             SetKey("train.batch_size", note="lower"),
         )
-    num_steps = count_steps(steps_per_epoch, train.epochs, train.max_steps)
-    if num_steps > STEPS.limit:
+    if steps_per_epoch is not None or train.epochs is None:
+        num_steps = count_steps(steps_per_epoch or 1, train.epochs, train.max_steps)
+    else:
+        num_steps = order.num_steps(train.epochs, train.max_steps or MAX_STEPS + 1)
+    if num_steps > MAX_STEPS:
+        each = "" if steps_per_epoch is None else f" of {steps_per_epoch:,} steps each"
         raise RecipeError(
-            f"[train] epochs: {train.epochs:g} of {steps_per_epoch:,} steps each are more than {STEPS.limit:,} steps, "
-            f"and {STEPS.why}",
+            f"[train] epochs: {train.epochs:g}{each} are more than {MAX_STEPS:,} steps, and {STEPS.why}",
             SetKey("train.epochs", note="lower"),
         )
     num_warmup = count_warmup(num_steps, train.warmup_steps, train.warmup_ratio)

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from huggingface_hub import constants
 
-from lorafit.adapters import AdapterCard, read_adapter
+from lorafit.adapters import AdapterCard
 from lorafit.adapters.fingerprint import NUM_INPUTS, answers
 from lorafit.adapters.restore import load_tensors
 from lorafit.data import Split
-from lorafit.data.batches import epoch_order
+from lorafit.data.order import Order
 from lorafit.errors import DataError, LorafitError, NotFoundError
-from lorafit.files import local_path
 from lorafit.lora import Draws, draw_from
 from lorafit.methods import Method
 from lorafit.models import Model, load_base, load_config, missing_files
 from lorafit.models.placement import Placement
 from lorafit.objectives import AnyObjective
 from lorafit.objectives.examples import encode_rows
+from lorafit.objectives.order import Ordering
 from lorafit.recipe import TrainSection
 from lorafit.run.events import Note, Report
 from lorafit.run.inputs import Inputs
 from lorafit.run.plan import Plan
 from lorafit.run.provenance import adapter_card
 from lorafit.run.recipes import Recipe
-from lorafit.run.warm_start import warm_start
+from lorafit.run.warm_start import read_start, warm_start
 from lorafit.tasks import Rows
 from lorafit.training import (
     AdamW,
@@ -60,6 +60,7 @@ class LoadedBase:
     objective: AnyObjective
     rows: Mapping[Split, Sequence[Any]]
     train: Sequence[Any]
+    order: Order
     valid_rows: Sequence[Any]
     valid: Sequence[Any]
     inputs: Inputs
@@ -96,8 +97,11 @@ def load(plan: Plan, report: Report) -> LoadedBase:
         if note not in plan.warnings:
             report(Note(note))
     objective.prepare(model)
-    examples = encode_rows(objective, model.require_tokenizer(), rows, recipe.data, plan.scored_split)
-    for note in examples.notes:
+    tokenizer = model.require_tokenizer()
+    examples = encode_rows(objective, tokenizer, rows, recipe.data, plan.scored_split)
+    ordering = Ordering(recipe.train, recipe.data, plan.rows, objective)
+    order = ordering.of(objective.encoder(tokenizer), examples.train)
+    for note in (*examples.notes, *order.notes):
         report(Note(note))
     sample = [objective.inputs(example) for example in (examples.valid or examples.train)[:NUM_INPUTS]]
     inputs = Inputs.of(recipe, plan.rows)
@@ -106,6 +110,7 @@ def load(plan: Plan, report: Report) -> LoadedBase:
         objective,
         rows,
         examples.train,
+        order,
         examples.valid_rows,
         examples.valid,
         inputs,
@@ -134,33 +139,13 @@ def attach(
         trained,
         AdamW(groups, lr=section.learning_rate, betas=betas, eps=section.adam_epsilon),
         schedule,
-        Steps(_order(base, section), base.train, schedule.num_steps),
+        Steps(base.order.batches, base.train, schedule.num_steps),
         Position(micro_batch_size=section.micro_batch_size, oom_retries=section.max_oom_retries),
         section.max_grad_norm,
         section.label_smoothing,
         draws,
     )
     return Session(base, method, member, group)
-
-
-def _order(base: LoadedBase, section: TrainSection) -> Callable[[int], list[list[int]]]:
-    """Epoch -> the example indices of each of its steps."""
-    lengths = None
-    if section.batch_order == "bucketed":
-        lengths = [base.objective.length(example) for example in base.train]
-
-    def order(epoch: int) -> list[list[int]]:
-        return epoch_order(
-            len(base.train),
-            section.batch_size,
-            seed=section.seed,
-            epoch=epoch,
-            shuffle=section.shuffle,
-            last_batch=section.last_batch,
-            lengths=lengths,
-        )
-
-    return order
 
 
 def take_start(session: Session, section: TrainSection) -> list[str]:
@@ -170,7 +155,7 @@ def take_start(session: Session, section: TrainSection) -> list[str]:
     """
     model, group = session.base.model, session.group
     if section.init_from is not None:
-        load_tensors(read_adapter(local_path(section.init_from)), model)
+        load_tensors(read_start(section.init_from, session.method), model)
     notes = warm_start(session.method, model, session.base.card.base)
     group.broadcast_tensors(session.member.parameters)
     return notes

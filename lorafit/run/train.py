@@ -85,7 +85,7 @@ def _run(
     plan: Plan, base: LoadedBase, folder: RunFolder, found: Found, reporter: _Reporter, group: ProcessGroup
 ) -> JsonObject:
     """Score the bare base if asked, train, and score the best adapter. Returns the scores."""
-    section, schedule = plan.recipe.train, make_schedule(plan.recipe.train, len(base.train))
+    section, schedule = plan.recipe.train, make_schedule(plan.recipe.train, base.order)
     state = RunState(schedule.num_steps, inputs=base.inputs.to_json())
     evaluator = RunEvaluator(Evaluator(base.objective, reporter, group), base, folder, plan.scored_split)
     try:

@@ -1,4 +1,7 @@
-"""`method.init_from`: LoRA that starts as another adapter's, such as RTE from MNLI. The head stays fresh."""
+"""`method.init_from`: LoRA that starts as another adapter's, such as RTE from MNLI. The head stays fresh.
+
+`train.init_from`: every tensor starts as in another adapter, which may be an imported one.
+"""
 
 from __future__ import annotations
 
@@ -60,6 +63,21 @@ def warm_start(method: Method, model: Model, base: BaseCard) -> list[str]:
     fresh = {model.family.head_module(n) for n, _ in model.head_parameters() if n not in kept}
     head = f", head fresh ({', '.join(sorted(fresh))})" if fresh else ""
     return [f"LoRA{along} from {folder} (task {adapter.card.task['name']}){head}"]
+
+
+def read_start(name: str, method: Method) -> Adapter:
+    """The adapter of `train.init_from`, whose every tensor is the start: it must mean the same with this method.
+
+    Raises NotFoundError for a missing folder, RecipeError for an adapter of another method, rank or scale.
+    """
+    adapter = read_adapter(local_path(name))
+    theirs = method_of(adapter)
+    conflict = method.warm_start_conflict(theirs) if method.low_rank else None
+    if theirs.name != method.name:
+        conflict = f"was trained with {theirs.name}, and this recipe trains {method.name}"
+    if conflict is not None:
+        raise RecipeError(f"[train] init_from: {adapter.folder} {conflict}")
+    return adapter
 
 
 def _is_kept(name: str, model: Model) -> bool:

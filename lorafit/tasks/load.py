@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from lorafit.data.cells import shown, shown_names
-from lorafit.data.places import SPLIT_NAMES, no_place, row_sources
+from lorafit.data.places import no_place, row_sources
 from lorafit.data.rows import RawRow, Row
 from lorafit.data.sources import RowFile, RowSource
+from lorafit.data.splits import SPLIT_NAMES
 from lorafit.errors import Advice, DataError, SetKey, did_you_mean
 from lorafit.recipe import SPLITS, DataSection, Split
 from lorafit.tasks.base import Task
@@ -35,6 +36,7 @@ class Rows:
     sources: Mapping[Split, RowSource]
     notes: list[str] = field(default_factory=list)
     _read: dict[Split, list[Row]] = field(default_factory=dict)
+    _sizes: dict[Split, list[int]] = field(default_factory=dict)
 
     @property
     def splits(self) -> list[Split]:
@@ -58,13 +60,17 @@ class Rows:
         Raises NotFoundError that names the file that is not there, DataError with the lines of malformed rows.
         """
         if split not in self._read:
-            found: list[Row] = []
-            for file in self._source(split).open():
-                found += self._convert(file, split)
-            if not found:
+            files = [self._convert(file, split) for file in self._source(split).open()]
+            if not any(files):
                 raise self._nothing(split)
-            self._read[split] = found
+            self._read[split] = [row for rows in files for row in rows]
+            self._sizes[split] = [len(rows) for rows in files]
         return self._read[split]
+
+    def sizes(self, split: Split) -> list[int]:
+        """How many of the rows each file has. Raises as `rows`."""
+        self.rows(split)
+        return self._sizes[split]
 
     def num_train_rows(self) -> int | None:
         """Training rows where they are at hand; else None, and the preset knows how many the original data have.
@@ -81,9 +87,9 @@ class Rows:
         """A sha256 over what the rows come from. Raises NotFoundError where it is not there."""
         return self._source(split).identity()
 
-    def places(self, split: Split) -> list[str]:
-        """The files that the rows come from, or what else they are called. Raises as `identity`."""
-        return [file.where for file in self._source(split).open()]
+    def hashes(self, split: Split) -> dict[str, str]:
+        """The sha256 of each file that the rows come from, by its name. Raises as `identity`."""
+        return self._source(split).hashes()
 
     def _source(self, split: Split) -> RowSource:
         return self.sources.get(split, no_place(split))

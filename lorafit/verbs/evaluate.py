@@ -10,6 +10,7 @@ from typing import Any
 from lorafit.adapters import BaseChoice, where_base
 from lorafit.adapters.restore import data_of
 from lorafit.data import Split
+from lorafit.data.hub import fetched, pinned
 from lorafit.errors import RUN_AGAIN, Advice, DropArgument, InterruptedRunError, RecipeError, SetArgument
 from lorafit.files import JsonObject, write_json, write_jsonl, write_text
 from lorafit.metrics.function import function_files
@@ -86,8 +87,10 @@ def evaluate_restored(
         raise RecipeError("a GLUE submission needs the test split", SetArgument("split", "test"))
     task.find_metrics(section.metrics)  # an unknown name is an error before anything begins
     data = data_of(adapter)
-    if options.data is not None:
-        data = data.model_copy(update={split: str(options.data)})
+    if options.data is None:
+        data = pinned(data) or fetched(data)
+    else:
+        data = data.model_copy(update={"hub": None, split: str(options.data)})
     objective = restored.objective(section, data)
     loaded = load_rows(task, data)
     rows = loaded.rows(split)

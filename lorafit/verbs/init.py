@@ -1,25 +1,29 @@
-"""A file of rows -> a recipe that fits it, in which every guess is a line with its reason."""
+"""Rows -> a recipe that fits it, in which every guess is a line with its reason."""
 
 from __future__ import annotations
 
 import json
 import math
+import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lorafit.data.hub import HubSet, pinned
 from lorafit.data.places import own_files
+from lorafit.data.readers import known_suffixes
 from lorafit.data.rows import Row
-from lorafit.data.sample import Sample, sample_rows
-from lorafit.errors import ChangeArgument, DataError, NotFoundError, RecipeError
+from lorafit.data.sample import Sample, hub_sample, sample_rows
+from lorafit.errors import Advice, ChangeArgument, DataError, NotFoundError, RecipeError
 from lorafit.files import local_path, write_text
-from lorafit.recipe import DataSection, DecodeSection, EvalSection, Split
+from lorafit.recipe import DataSection, DecodeSection, EvalSection
 from lorafit.run.recipes import Recipe, open_recipe
 from lorafit.tasks import Task, make_task
 from lorafit.tasks.guess import Ask, Guess, columns_of, guess_task, take_the_best
 
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _TOKENS_PER_WORD = 1.4  # of English in the usual vocabularies
 _BATCH_TOKENS = 4096
 _SHOWN_ROWS = 3
@@ -40,7 +44,7 @@ _METHOD = (
     Key("alpha", 32, "scale: the update counts alpha / r times"),
     Key(
         "targets",
-        ["all-linear"],
+        "all-linear",
         "every linear layer of every block gets an adapter (LoRA Without Regret, 2025)",
     ),
 )
@@ -77,6 +81,15 @@ _TEXTS = Usual(
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where the rows are, as lines of `[data]`; the first training rows; whether there are rows to validate on."""
+
+    keys: Sequence[Key]
+    sample: Sample
+    has_valid: bool
+
+
+@dataclass(frozen=True)
 class Preview:
     """Rows of the sample as the model will see them, and lengths in tokens, of answers and of all.
 
@@ -106,7 +119,7 @@ class InitResult:
 
 
 def init(data: Path, output: Path | None, base: str | None, ask: Ask = take_the_best) -> InitResult:
-    """Look at the first rows of a file, or of the training file of a folder, and write a recipe for it.
+    """Look at the first training rows of a file, a folder or a data set on the hub, and write a recipe for it.
 
     Raises RecipeError where the recipe exists, NotFoundError where the data are not there, DataError where they hold
     nothing that can be learned.
@@ -114,12 +127,8 @@ def init(data: Path, output: Path | None, base: str | None, ask: Ask = take_the_
     path = output or Path(f"{data.resolve().name.split('.')[0] or 'recipe'}.toml")
     if path.exists():
         raise RecipeError(f"{path}: already exists", ChangeArgument("output"))
-    if not data.exists():
-        raise NotFoundError(f"{data}: no such file or folder")
-    files: Mapping[Split, Path] = own_files(data) if data.is_dir() else {"train": data}
-    if "train" not in files:
-        raise NotFoundError(f"{data}: no file train.csv or the like there")
-    sample = sample_rows(files["train"])
+    place = _place(data) if data.exists() else _hub_place(data)
+    sample = place.sample
     guess = guess_task(columns_of(sample.rows), ask)
     task, rows, faults = _parsed(guess, sample)
     usual = _LABELS if task.num_outputs else _TEXTS
@@ -129,7 +138,7 @@ def init(data: Path, output: Path | None, base: str | None, ask: Ask = take_the_
         "model": [Key("base", base or usual.base, "as asked for" if base else usual.base_reason)],
         "method": list(_METHOD),
         "task": _task(guess, task),
-        "data": _data(data, files, max_length, preview),
+        "data": _data(place, max_length, preview),
         "train": _train(usual, sample, max_length),
     }
     if not task.num_outputs:
@@ -141,6 +150,41 @@ def init(data: Path, output: Path | None, base: str | None, ask: Ask = take_the_
     return InitResult(
         path, text, recipe, sample, guess, preview, num_cut, len(faults), faults[0] if faults else ""
     )
+
+
+def _place(data: Path) -> Place:
+    """A file, or a folder with one for each split."""
+    files = own_files(data) if data.is_dir() else {"train": data}
+    if "train" not in files:
+        raise NotFoundError(f"{data}: no file train.csv or the like there")
+    keys = [Key("train", str(data))]
+    if data.is_dir():
+        keys = [Key("dir", str(data), f"its {' and '.join(path.name for path in files.values())}")]
+    return Place(keys, sample_rows(files["train"]), "valid" in files)
+
+
+def _hub_place(data: Path) -> Place:
+    """A data set on the hub, by its name; it is fetched where it is not in the cache."""
+    hub_id = str(data)
+    looks_like_file = data.parent.is_dir() or hub_id.lower().endswith(tuple(known_suffixes()))
+    if looks_like_file or not _HUB_ID.fullmatch(hub_id):
+        raise NotFoundError(f"{data}: no such file or folder")
+    try:
+        found = HubSet(hub_id).cached() or HubSet(hub_id).fetch()
+    except NotFoundError as error:
+        what = f"{data}: no such file or folder; as a data set of the hub: {error.what}"
+        raise NotFoundError(what, Advice("check the name and the network")) from None
+    known = pinned(DataSection(hub=hub_id, hub_config=found.config, hub_revision=found.commit))
+    splits = {} if known is None else {split: names[0] for split, names in known.files().items()}
+    if "train" not in splits:
+        raise NotFoundError(f"{hub_id}: has no split 'train'; there are {', '.join(found.splits)}")
+    config = [] if found.config == "default" else [Key("hub_config", found.config, "the configuration")]
+    keys = [
+        Key("hub", hub_id, f"its splits {' and '.join(splits.values())}"),
+        *config,
+        Key("hub_revision", found.commit, "this very state of it; without this line the newest one"),
+    ]
+    return Place(keys, hub_sample(found, splits["train"]), "valid" in splits)
 
 
 def _parsed(guess: Guess, sample: Sample) -> tuple[Task, list[Row], list[str]]:
@@ -213,11 +257,9 @@ def _task(guess: Guess, task: Task) -> list[Key]:
     return keys
 
 
-def _data(data: Path, files: Mapping[Split, Path], max_length: int, preview: Preview) -> list[Key]:
-    keys = [Key("dir", str(data), f"its {' and '.join(path.name for path in files.values())}")]
-    if not data.is_dir():
-        keys = [Key("train", str(data))]
-    if "valid" not in files:
+def _data(place: Place, max_length: int, preview: Preview) -> list[Key]:
+    keys = list(place.keys)
+    if not place.has_valid:
         keys.append(
             Key("valid", 0.1, "a file, or this share of the training rows; it chooses the best epoch")
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lorafit.data import Split
+from lorafit.data.hub import fetched, pinned
 from lorafit.models import load_tokenizer
 from lorafit.objectives import Settings, facts_at_hand, objective_for
 from lorafit.objectives.examples import noun_of
@@ -43,7 +44,7 @@ def show(name_or_path: str, overrides: list[str], split: Split, count: int) -> S
     Raises NotFoundError for missing data or a missing tokenizer, DataError for malformed rows.
     """
     recipe = open_recipe(name_or_path, overrides)
-    loaded = load_rows(recipe.task, recipe.data)
+    loaded = load_rows(recipe.task, pinned(recipe.data) or fetched(recipe.data))
     facts = facts_at_hand(recipe.model.base, recipe.model.revision)
     objective = objective_for(loaded.task, facts, Settings(recipe.data, recipe.decode, recipe.eval))
     rows = loaded.rows(split)

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import ParamSpec
 
 import tomli_w
+from huggingface_hub import constants
 
 from lorafit.data.download import fetch_files
+from lorafit.data.hub import fetched, pinned
 from lorafit.data.originals import data_root
 from lorafit.data.rows import Row
 from lorafit.errors import Advice, DataError, LorafitError, NotFoundError
@@ -55,10 +57,14 @@ class LockedSplit:
 
 @dataclass(frozen=True)
 class Lock:
-    """lorafit.lock: bases by id (`id@revision` where a recipe names one), splits by data set and name."""
+    """lorafit.lock: bases by id (`id@revision` where a recipe names one), splits by data set and name.
+
+    `hub`: the commit of every data set on the hub, by `id`, `id@revision` where a recipe names one.
+    """
 
     bases: dict[str, LockedBase] = field(default_factory=dict)
     data: dict[str, dict[str, LockedSplit]] = field(default_factory=dict)
+    hub: dict[str, str] = field(default_factory=dict)
 
     @staticmethod
     def read(path: Path) -> Lock:
@@ -74,10 +80,11 @@ class Lock:
                 name: {split: LockedSplit(**entry) for split, entry in splits.items()}
                 for name, splits in document["data"].items()
             }
+            hub = {str(name): str(commit) for name, commit in document.get("hub", {}).items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             fault = f"{path}: is not a lock file of this lorafit ({error})"
             raise DataError(fault, Advice("delete it")) from None
-        return Lock(bases, data)
+        return Lock(bases, data, hub)
 
     def write(self, path: Path) -> None:
         """Write it as TOML."""
@@ -94,6 +101,11 @@ class Lock:
             for name, base in found.bases.items()
             if name in self.bases and self.bases[name] != base
         ]
+        lines += [
+            f"{name}: the cache has {commit[:12]}, and the lock says {self.hub[name][:12]}"
+            for name, commit in found.hub.items()
+            if self.hub.get(name, commit) != commit
+        ]
         for name, splits in found.data.items():
             for split, entry in splits.items():
                 locked = self.data.get(name, {}).get(split, entry)
@@ -107,7 +119,7 @@ class Lock:
     def updated(self, found: Lock) -> Lock:
         """The lock with what was found in place of its own entries."""
         data = {name: self.data.get(name, {}) | found.data.get(name, {}) for name in self.data | found.data}
-        return Lock(self.bases | found.bases, data)
+        return Lock(self.bases | found.bases, data, self.hub | found.hub)
 
 
 @dataclass(frozen=True)
@@ -152,10 +164,14 @@ def _look(recipe: Recipe, found: Lock) -> list[LorafitError]:
     if not missing_files(recipe.model.base, recipe.model.revision):
         _look_at_base(recipe.model, found)
     try:
-        rows = load_rows(recipe.task, recipe.data)
+        data = pinned(recipe.data)
+        rows = load_rows(recipe.task, data or recipe.data)
     except (NotFoundError, DataError) as error:
         return [error]
     name = recipe.task.name if recipe.task.name in PRESETS else recipe.name
+    if data is not None and data.hub is not None:
+        asked = recipe.data.hub_revision
+        found.hub[f"{data.hub}@{asked}" if asked else data.hub] = str(data.hub_revision)
     faults: list[LorafitError] = []
     for split in rows.splits_of_run:
         try:
@@ -203,7 +219,12 @@ def _fetch_base(section: ModelSection, report: Report) -> None:
 
 
 def _fetch_data(recipe: Recipe, report: Report) -> None:
-    """Download the original files where the recipe means these. Data on the hub are downloaded when they are read."""
+    """Download the original files where the recipe means these, and the data set on the hub that it names."""
+    if recipe.data.hub is not None:
+        report(Note(f"{recipe.data.hub}: looking for {recipe.data.hub_revision or 'its main branch'}"))
+        if not (constants.HF_HUB_OFFLINE and pinned(recipe.data)):
+            fetched(recipe.data)
+        return
     preset = PRESETS.get(recipe.task.name)
     if preset and preset.original and recipe.data.dir is None and not recipe.data.files():
         fetch_files(preset.original, data_root(), lambda *progress: report(Downloading(*progress)))

@@ -108,7 +108,7 @@ def test_a_folder_of_own_files_needs_one_to_train_on(tmp_path: Path) -> None:
     assert sources(DataSection(), OwnFiles()) == {}
 
 
-@pytest.mark.parametrize("value", [0.0, 1.0, -0.1, 1.5, 1, True, ["a"]])
+@pytest.mark.parametrize("value", [0.0, 1.0, -0.1, 1.5, 1, True, [], ["a", 1]])
 def test_a_share_is_between_0_and_1(value: object) -> None:
     with pytest.raises(ValueError, match="must be a file, or a share of the training rows"):
         DataSection.model_validate({"valid": value})

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import gzip
 import io
 import json
 import re
@@ -64,6 +65,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpt2_base: Path) 
     ]
     write_csv(tmp_path / "reviews.csv", reviews)
     write_csv(tmp_path / "new.csv", [{"review": row["review"]} for row in reviews[:4]])
+    more = [json.dumps(row | {"review": f"really, {row['review']}"}) + "\n" for row in reviews[:20]]
+    (tmp_path / "more.jsonl.gz").write_bytes(gzip.compress("".join(more).encode()))
     header, *lines = (tmp_path / "reviews.csv").read_text(encoding="utf-8").splitlines()
     lines[2] = lines[2].replace(",", " ", 1)
     (tmp_path / "broken.csv").write_text("\n".join([header, *lines]), encoding="utf-8")

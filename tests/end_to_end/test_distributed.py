@@ -66,6 +66,21 @@ def outcomes(gpt2_base: Path, e2e_dir: Path, tmp_path_factory: pytest.TempPathFa
             **signal,
         }
 
+    def mixed(name: str, size: int) -> dict[str, Any]:
+        """Two files with weights, in batches of so many tokens that some have fewer examples than processes."""
+        files = [str(e2e_dir / "train.txt"), str(e2e_dir / "valid.txt")]
+        keys = {
+            "data__train": files,
+            "data__weights": [1, 0.5],
+            "train__batch_tokens": 60,
+            "train__max_steps": 12,
+        }
+        chosen = recipe_overrides(gpt2_base, e2e_dir, method__dropout=0.0, eval__metrics=["bleu"], **keys)
+        left_out = ["--unset", "train.batch_size", "--unset", "train.last_batch", "--unset", "train.epochs"]
+        made = scenario(name, size)
+        chosen = ["train", "e2e_gpt2m", *chosen, *left_out, "--output", str(folder / name)]
+        return {**made, "arguments": chosen}
+
     scenarios = [
         scenario("one", 1),
         scenario("ddp", 2),
@@ -74,6 +89,8 @@ def outcomes(gpt2_base: Path, e2e_dir: Path, tmp_path_factory: pytest.TempPathFa
         scenario("resumed", 2, run="killed"),
         scenario("asked", 2, run="asked", signal="SIGUSR1", to=1, after_step=3),
         scenario("alone", 1, run="asked"),
+        mixed("mixed", 1),
+        mixed("mixed_ddp", 2),
         scenario("mistaken", 2, "--set", "model.base=nowhere/at/all"),
     ]
     done = subprocess.run(
@@ -99,6 +116,15 @@ def test_two_processes_have_the_losses_of_one(outcomes: dict[str, Outcome], name
     assert [line["num_targets"] for line in two.events("step")] == [
         line["num_targets"] for line in one.events("step")
     ]
+
+
+def test_files_with_weights_and_batches_of_tokens_are_the_same_on_two_processes(
+    outcomes: dict[str, Outcome],
+) -> None:
+    one, two = outcomes["mixed"], outcomes["mixed_ddp"]
+    assert (one.codes, two.codes) == ([0], [0, 0]), one.err + two.err
+    assert two.losses() == pytest.approx(one.losses(), rel=1e-5)
+    assert len(two.events("step")) == 12
 
 
 @pytest.mark.parametrize("name", ["ddp", "fsdp"])

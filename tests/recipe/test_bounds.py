@@ -11,6 +11,7 @@ import pytest
 
 import lorafit
 from lorafit import lora
+from lorafit.data.order import Mix, Order
 from lorafit.errors import RecipeError
 from lorafit.methods import METHODS
 from lorafit.recipe import Recipe, Section, TrainSection
@@ -105,10 +106,11 @@ def test_what_the_base_makes_meaningless_is_refused_before_weights(
     assert "[decode] num_beams: every one of 9,999 beams begins with a token of its own" in (
         error(decode__num_beams=9999)
     )
+    section = TrainSection(epochs=1e6, batch_size=1, learning_rate=1.0)
     with pytest.raises(
         RecipeError, match=r"epochs: 1e.06 of 10,000 steps each are more than 1,000,000,000 steps"
     ):
-        make_schedule(TrainSection(epochs=1e6, batch_size=1, learning_rate=1.0), 10_000)
+        make_schedule(section, Order(section, Mix((10_000,))))
     cli("train", "e2e_gpt2m", *recipe_overrides(gpt2_base, e2e_dir, method__r=32), "--dry-run")
 
 

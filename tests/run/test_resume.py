@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM
 
+from lorafit.adapters import read_adapter
 from lorafit.errors import InterruptedRunError, NotFoundError, RecipeError
+from lorafit.models import load_tokenizer
 from lorafit.run.events import Event
 from lorafit.run.options import TrainOptions
+from lorafit.run.plan import load_plan
+from lorafit.run.train import train
 from lorafit.training import ProcessGroup
+from lorafit.verbs.import_ import ImportOptions, import_adapter
 from tests.run.conftest import Runner, assert_equal_runs
 from tests.support.stops import StopAt
 
@@ -140,12 +148,53 @@ def test_extend_plans_the_schedule_anew(whole: Runner) -> None:
 def test_init_from_takes_the_weights_alone(runner: MakeRunner, whole: Runner) -> None:
     heir = runner("heir", train__init_from=whole.folder / "adapter", train__max_steps=1)
     heir(train__learning_rate=1e-9)
-    from lorafit.adapters import read_adapter
-
     theirs = read_adapter(whole.folder / "adapter").tensors
     for name, tensor in read_adapter(heir.folder / "adapter").tensors.items():
         torch.testing.assert_close(tensor, theirs[name], rtol=0, atol=1e-6)
     assert heir.checkpoint.position.step == 1
+
+
+def test_training_goes_on_from_an_imported_adapter_where_that_one_stands(
+    gpt2_base: Path, tmp_path: Path
+) -> None:
+    """The first loss of lorafit is the loss of PEFT's model on the same tokens."""
+    folder = tmp_path / "peft"
+    torch.manual_seed(0)
+    config = LoraConfig(
+        target_modules=["c_attn"], r=4, lora_alpha=12, fan_in_fan_out=True, init_lora_weights=False
+    )
+    theirs = get_peft_model(AutoModelForCausalLM.from_pretrained(gpt2_base), config).eval()
+    theirs.save_pretrained(str(folder))
+    import_adapter(folder, tmp_path / "adapter", "peft", str(gpt2_base), ImportOptions())
+    rows = [{"text": "name : Zizzi", "more": f"Zizzi serves {food} food"} for food in ("French", "Italian")]
+    data = tmp_path / "rows.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(f"""
+model = {{ base = "{gpt2_base}", dropout = 0.0 }}
+method = {{ name = "lora", r = 4, alpha = 12, targets = "c_attn" }}
+task = {{ name = "generation", prompt = "text", completion = "more" }}
+data = {{ train = "{data}" }}
+train = {{ max_steps = 1, batch_size = 2, learning_rate = 1e-9, log_every = 1, init_from = "{tmp_path}/adapter" }}
+""")
+    with pytest.raises(RecipeError, match=r"\[train\] init_from: .* has alpha = 12, and this recipe 16"):
+        load_plan(recipe, ["method.alpha=16"])
+    plan = load_plan(recipe, [])
+    train(plan, tmp_path / "run", lambda _: None, TrainOptions(), ProcessGroup())
+    events = map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+    loss = next(event["loss"] for event in events if event["event"] == "step")
+
+    encoder = plan.objective.encoder(load_tokenizer(str(gpt2_base)))
+    total, count = 0.0, 0
+    for example in encoder.encode(plan.rows.rows("train")).examples:
+        ids, targets = plan.objective.inputs(example), example.completion_ids
+        with torch.no_grad():
+            log_p = theirs(input_ids=torch.tensor([ids])).logits[0].log_softmax(-1)[-len(targets) :]
+        total -= log_p.gather(1, torch.tensor(targets)[:, None]).sum().item()
+        count += len(targets)
+    assert loss == pytest.approx(total / count, rel=1e-5)
+    imported, trained = (read_adapter(tmp_path / name).tensors for name in ("adapter", "run/adapter"))
+    assert imported.keys() == trained.keys()
 
 
 def test_base_scores_are_made_once(runner: MakeRunner) -> None:
