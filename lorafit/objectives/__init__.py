@@ -16,16 +16,21 @@ from lorafit.objectives.base import (
     Prediction,
     Validation,
 )
+from lorafit.objectives.chat import Chat
 from lorafit.objectives.classification import Classification
 from lorafit.objectives.generation import Generation
+from lorafit.objectives.text import Text
 from lorafit.recipe import DataSection, DecodeSection, EvalSection
+from lorafit.tasks import Chat as ChatTask
 from lorafit.tasks import Generation as GenerationTask
 from lorafit.tasks import LabelTask, Task
+from lorafit.tasks import Text as TextTask
 
 __all__ = [
     "AnswerOptions",
     "AnyObjective",
     "BaseFacts",
+    "Chat",
     "Classification",
     "Encoded",
     "Encoder",
@@ -33,6 +38,7 @@ __all__ = [
     "Objective",
     "Prediction",
     "Settings",
+    "Text",
     "Validation",
     "objective_for",
 ]
@@ -75,6 +81,29 @@ def objective_for(task: Task, facts: BaseFacts, settings: Settings) -> AnyObject
 
 @objective_for.register
 def _(task: GenerationTask, facts: BaseFacts, settings: Settings) -> Generation:
+    max_length, packs = _writer_length(facts, settings), facts.family.can_pack(facts.config)
+    return Generation(task, max_length, settings.decode, settings.evaluation, packs, facts.pad_id)
+
+
+@objective_for.register
+def _(task: ChatTask, facts: BaseFacts, settings: Settings) -> Chat:
+    max_length, packs = _writer_length(facts, settings), facts.family.can_pack(facts.config)
+    decode, evaluation = settings.decode, settings.evaluation
+    return Chat(task, max_length, decode, evaluation, packs, facts.pad_id, settings.data)
+
+
+@objective_for.register
+def _(task: TextTask, facts: BaseFacts, settings: Settings) -> Text:
+    max_length, packs = _writer_length(facts, settings), facts.family.can_pack(facts.config)
+    if max_length < 2:
+        raise RecipeError(
+            "[data] max_length: 1 token leaves nothing to learn", SetKey("data.max_length", note="higher")
+        )
+    return Text(task, max_length, settings.decode, settings.evaluation, packs, facts.pad_id)
+
+
+def _writer_length(facts: BaseFacts, settings: Settings) -> int:
+    """Tokens of an example, at most. Raises RecipeError where new tokens leave no room for a prompt."""
     room, asked = facts.num_positions, settings.data.max_length
     max_new_tokens = settings.decode.max_new_tokens
     if room is not None and max_new_tokens >= room:
@@ -83,9 +112,7 @@ def _(task: GenerationTask, facts: BaseFacts, settings: Settings) -> Generation:
             f"{facts.config.name_or_path or facts.config.model_type}",
             SetKey("decode.max_new_tokens", note="lower"),
         )
-    max_length = asked if room is None else min(asked, room)
-    packs = facts.family.can_pack(facts.config)
-    return Generation(task, max_length, settings.decode, settings.evaluation, packs, facts.pad_id)
+    return asked if room is None else min(asked, room)
 
 
 @objective_for.register

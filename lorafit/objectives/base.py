@@ -33,6 +33,7 @@ class Encoded(Generic[ExampleT]):
     lengths: Sequence[int]
     cut: Sequence[int] = ()
     without_target: Sequence[int] = ()
+    notes: Sequence[str] = ()  # what else is to be said of the rows
 
 
 class Encoder(Protocol[RowIn, ExampleT]):
@@ -68,10 +69,16 @@ class Validation:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer to the item of that index: a text, the index of a class, or a score."""
+    """The answer to the item of that index: a text, the index of a class, or a score.
+
+    Where texts are learned as a whole, also how likely the model finds the right one: the sum of the negative
+    log-likelihoods of `num_targets` tokens.
+    """
 
     index: int
     value: str | float
+    loss_sum: float = 0.0
+    num_targets: int = 0
 
 
 @dataclass(frozen=True)

@@ -7,27 +7,23 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-import torch
-from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 from typing_extensions import override
 
 from lorafit import lora
 from lorafit.data import TextRow
-from lorafit.data.batches import SequenceBatch, pack, pad
 from lorafit.data.encode import EncodedPair, TextFormat, encode_pairs, encode_prompts, end_of_text
 from lorafit.decoding import BeamSearch, Strategy, batches_of, generate
 from lorafit.files import JsonObject
 from lorafit.metrics.scorers import SCORERS
 from lorafit.metrics.scoring import Scores, missing_metrics, score_texts
 from lorafit.models import Model
-from lorafit.objectives.base import AnswerOptions, Encoded, Objective, Prediction, Validation
+from lorafit.objectives.base import AnswerOptions, Encoded, Prediction
+from lorafit.objectives.language_model import LanguageModel
 from lorafit.recipe import DecodeSection, EvalSection
 from lorafit.tasks import Generation as GenerationTask
 from lorafit.tasks import ReferenceGroup, group_references
-from lorafit.training import ProcessGroup, language_model_loss_sums
-
-_VALIDATION_TOKENS = 4096  # tokens in a packed row while validating
+from lorafit.training import ProcessGroup
 
 
 @dataclass(frozen=True)
@@ -66,7 +62,7 @@ class PairEncoder:
 
 
 @dataclass(frozen=True)
-class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
+class Generation(LanguageModel[TextRow, EncodedPair]):
     """A text that follows a prompt. An item is a prompt with all its references."""
 
     task: GenerationTask
@@ -81,46 +77,6 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
     @override
     def encoder(self, tokenizer: PreTrainedTokenizerBase) -> PairEncoder:
         return PairEncoder(tokenizer, self._form(tokenizer), self.max_length)
-
-    @override
-    def collate(self, parts: Sequence[Sequence[EncodedPair]]) -> SequenceBatch:
-        examples, counts = [example for part in parts for example in part], [len(part) for part in parts]
-        if self.packs:
-            return pack(examples, self.max_length, counts)
-        return pad(examples, self.max_length, self.pad_id, counts)
-
-    @override
-    def loss_sums(self, model: Model, batch: SequenceBatch, label_smoothing: Sequence[float]) -> Tensor:
-        return language_model_loss_sums(model.net, batch.to(model.device), label_smoothing)
-
-    @override
-    def validation_rows(self, rows: Sequence[TextRow]) -> Sequence[TextRow]:
-        return rows
-
-    @override
-    @torch.inference_mode()
-    def validate(
-        self, model: Model, rows: Sequence[TextRow], examples: Sequence[EncodedPair], group: ProcessGroup
-    ) -> Validation:
-        """Mean negative log-likelihood per target token, without label smoothing."""
-
-        def loss_of(batch: Sequence[EncodedPair]) -> tuple[float, int]:
-            collated = self.collate([batch])
-            return self.loss_sums(model, collated, [0.0]).item(), collated.num_targets[0]
-
-        model.net.eval()
-        sums = list(group.map(_validation_batches(examples), loss_of))
-        model.net.train()
-        loss = sum(loss for loss, _ in sums) / max(sum(num_targets for _, num_targets in sums), 1)
-        return Validation(loss, quality=-loss)
-
-    @override
-    def length(self, example: EncodedPair) -> int:
-        return example.length
-
-    @override
-    def inputs(self, example: EncodedPair) -> list[int]:
-        return example.inputs(self.max_length)
 
     @override
     def settings(self) -> Mapping[str, Any]:
@@ -250,13 +206,3 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
 
 def _has_reference(group: ReferenceGroup) -> bool:
     return any(text.strip() for text in group.references)
-
-
-def _validation_batches(examples: Sequence[EncodedPair]) -> list[list[EncodedPair]]:
-    """Examples of like lengths together, about _VALIDATION_TOKENS in a row."""
-    batches: list[list[EncodedPair]] = [[]]
-    for example in sorted(examples, key=lambda e: e.length):
-        if batches[-1] and example.length * (len(batches[-1]) + 1) > _VALIDATION_TOKENS:
-            batches.append([])
-        batches[-1].append(example)
-    return batches

@@ -90,6 +90,8 @@ def load(plan: Plan, report: Report) -> LoadedBase:
     objective.prepare(model)
     encoder = objective.encoder(model.require_tokenizer())
     train = encoder.encode(rows["train"])
+    for note in train.notes:
+        report(Note(note))
     if len(train.without_target) == len(train.examples):
         raise DataError(
             f"[data] max_length: {recipe.data.max_length} tokens leave no room for a completion in any training row",

@@ -40,6 +40,7 @@ class ShowResult:
     max_length: int
     rows: list[Mapping[str, Any]]
     lengths: list[Lengths]
+    notes: list[str]
 
 
 def show(name_or_path: str, overrides: list[str], split: Split, count: int) -> ShowResult:
@@ -65,8 +66,9 @@ def show(name_or_path: str, overrides: list[str], split: Split, count: int) -> S
         num_without_target=len(encoded.without_target),
         max_length=encoder.max_length,
         rows=[
-            encoder.show(row, example) for row, example in zip(rows[:count], encoded.examples, strict=False)
+            encoder.show(row, example) for row in rows[:count] for example in encoder.encode([row]).examples
         ],
+        notes=list(encoded.notes),
         lengths=[*of_parts, *whole],
     )
 
