@@ -23,11 +23,12 @@ _SPACE_MARKS = ("Ġ", "▁")  # how a token spells the space at its beginning, w
 
 @dataclass(frozen=True)
 class ChatFormat:
-    """How a tokenizer's conversations are written. `source`: another template than its own."""
+    """How a tokenizer's conversations are written. `source`: another template than its own, which needs `tokens`."""
 
     tokenizer: PreTrainedTokenizerBase
     source: str | None = None
     train_on: TrainOn = "assistant"
+    tokens: tuple[str, ...] = ()
 
     def sequences(self, row: ChatRow) -> list[EncodedSequence]:
         """What is learned of a conversation: one example, or more where the template rewrites earlier turns.
@@ -43,23 +44,29 @@ class ChatFormat:
         return [self._encode(template, each) for each in template.sequences(conversation, chosen)]
 
     def last_turn(self, row: ChatRow) -> tuple[list[int], list[int]]:
-        """The ids before the last turn of the assistant, and those of the turn; of a row without one, the prompt.
+        """The ids before the last turn of the assistant, and those of the turn.
 
         Raises ValueError as `sequences`.
         """
         template, conversation = self._template(row), _conversation(row)
-        turns = conversation.turns()
-        if not turns:
-            return self._ids(template.render(conversation, prompt=True)), []
-        rendering = template.sequences(conversation, turns[-1:])[-1]
+        last = conversation.turns()[-1]
+        rendering = template.sequences(conversation, [last])[0]
         start, end = rendering.spans[0][0], rendering.spans[-1][1]
-        before = self._ids(rendering.text[:start])
+        before = self._before(template, conversation.before(last), rendering.text[:start])
         return before, self._plain_ids(rendering.text[start:end])
 
     def prompt(self, row: ChatRow) -> list[int]:
         """The ids from which the assistant's next turn is written. Raises ValueError as `sequences`."""
-        template = self._template(row)
-        return self._ids(template.render(_conversation(row), prompt=True))
+        template, conversation = self._template(row), _conversation(row)
+        return self._before(template, conversation, template.render(conversation, prompt=True))
+
+    def _before(self, template: ChatTemplate, conversation: Conversation, text: str) -> list[int]:
+        """The ids of a text that begins with a conversation, in which earlier turns are as they were learned."""
+        earlier = conversation.turns() if self.train_on == "assistant" else []
+        spans = []
+        for found in template.sequences(conversation, earlier)[-1:]:
+            spans = [span for span in found.spans if text.startswith(found.text[: span[1]])]
+        return [*self._start_ids(text), *(id_ for id_, _ in self._split(text, spans))]
 
     def written(self, ids: Sequence[int], end_ids: Sequence[int]) -> str:
         """What the assistant wrote, up to the end of its turn, without special tokens."""
@@ -79,6 +86,14 @@ class ChatFormat:
     def check(self) -> None:
         """Raises RecipeError where there is no template, or it needs tokens that the tokenizer does not have."""
         self._template(ChatRow(()))
+        known = self.tokenizer.get_vocab()
+        if missing := [token for token in self.tokens if token not in known]:
+            raise RecipeError(
+                f"[task] template: it needs {' and '.join(missing)}, which the tokenizer of "
+                f"{self.tokenizer.name_or_path} does not have",
+                SetKey("task.template", "plain", "which needs no such token"),
+                Advice("take a base that has them"),
+            )
 
     def leaves_out(self, row: ChatRow) -> bool:
         """Whether the template has no place for thinking or calls that a row has."""
@@ -120,20 +135,22 @@ class ChatFormat:
         return ChatTemplate(source, tokenizer.name_or_path, variables, tuple(tokenizer.get_added_vocab()))
 
     def _encode(self, template: ChatTemplate, rendering: Rendering) -> EncodedSequence:
-        """One tokenization of the whole text. A token is a target where all of it lies in a span.
-
-        Where a token would reach over the beginning of a span, the text is split there, as when it is written.
-        """
+        """A token is a target where all of it lies in a span."""
         text, spans = rendering.text, rendering.spans
-        tokens = list(self._tokens(text))
-        if cuts := [start for start, _ in spans if any(a < start < b for _, (a, b) in tokens)]:
-            tokens = list(self._tokens(text, cuts))
+        tokens = self._split(text, spans)
         start_ids = self._start_ids(text)
         ids = [*start_ids, *(id_ for id_, _ in tokens)]
         is_target = [False] * len(start_ids) + [_lies_in(place, spans) for _, place in tokens]
         if spans and spans[-1][1] == len(text) and not template.end.strip():
             ids, is_target = [*ids, self._end_of_text()], [*is_target, True]
         return EncodedSequence(tuple(ids), tuple(is_target))
+
+    def _split(self, text: str, spans: Sequence[Span]) -> list[tuple[int, Span]]:
+        """One tokenization of the whole text, unless a token would reach over the beginning of a span: there the text
+        is split, as when it is written."""
+        tokens = list(self._tokens(text))
+        cuts = [start for start, _ in spans if any(a < start < b for _, (a, b) in tokens)]
+        return list(self._tokens(text, cuts)) if cuts else tokens
 
     def _tokens(self, text: str, cuts: Sequence[int] = ()) -> Iterator[tuple[int, Span]]:
         """Ids with their places in the text, which is tokenized in pieces."""
@@ -155,9 +172,6 @@ class ChatFormat:
 
     def _has_space(self, id_: int) -> bool:
         return str(self.tokenizer.convert_ids_to_tokens(id_)).startswith(_SPACE_MARKS)
-
-    def _ids(self, text: str) -> list[int]:
-        return [*self._start_ids(text), *self._plain_ids(text)]
 
     def _start_ids(self, text: str) -> tuple[int, ...]:
         """The tokenizer's first token, where the template is not its own and does not write it."""

@@ -103,19 +103,11 @@ class ChatTemplate:
         A turn that the template writes in another way once others follow it (thinking is dropped) has a text of its
         own, which ends with it, as when it was written. Raises ValueError where a turn cannot be found.
         """
+        if not wanted:
+            return []
         if self.marks_generation:
             return [self._marked(conversation, wanted)]
-        left, whole, found = sorted(wanted), conversation, []
-        while left:
-            text = self.render(whole)
-            turns = {i: [span] for i in left if (span := self._span(whole, text, i)) is not None}
-            if turns:
-                found.append(Rendering(text, turns))
-            elif len(whole.messages) == left[-1] + 1:
-                raise ValueError(self._unstable(left[-1]))
-            left = [i for i in left if i not in turns]
-            whole = conversation.before(left[-1] + 1) if left else whole
-        return found[::-1]
+        return _Turns(self, conversation).sequences(sorted(wanted))
 
     @cached_property
     def marks_generation(self) -> bool:
@@ -123,7 +115,7 @@ class ChatTemplate:
         return _MARKED.search(self.source) is not None
 
     @cached_property
-    def _switches(self) -> list[dict[str, bool]]:
+    def switches(self) -> list[dict[str, bool]]:
         """What makes a prompt say that nothing is thought, or that something is."""
         try:
             names = meta.find_undeclared_variables(_parsed(self.source))
@@ -149,44 +141,6 @@ class ChatTemplate:
             except ValueError:
                 texts.append("")
         return _SEEN in texts[1] and _SEEN not in texts[0]
-
-    def _span(self, whole: Conversation, text: str, index: int) -> Span | None:
-        """Where a turn lies in `text`, the whole conversation; None where it is not as it was when it was written."""
-        last = index + 1 == len(whole.messages)
-        alone = text if last else self.render(whole.before(index + 1))
-        start, start_alone = (self._start(whole.before(index), each) for each in (text, alone))
-        if start is None or start_alone is None:
-            return None
-        turn = alone[start_alone:]
-        if not text.startswith(turn, start):
-            turn = turn.removesuffix(self.variables.get("eos_token", ""))  # ends a conversation, not a turn
-            if not turn or not text.startswith(turn, start):
-                return None
-        end = start + len(turn)
-        if not self.end.strip() and not last:
-            end += max(
-                (len(token) for token in self.special_tokens if text.startswith(token, end)), default=0
-            )
-        return start, end
-
-    def _start(self, before: Conversation, text: str) -> int | None:
-        """Where the assistant begins to write in a text that begins with these turns; None where the text is another.
-
-        What a prompt supplies is not written by the assistant: of several prompts, the one that says most counts.
-        """
-        prompt = self.render(before, prompt=True)
-        starts = [len(prompt)] if text.startswith(prompt) else []
-        bare = self.render(before)
-        for switch in self._switches:
-            switched = self.render(before, prompt=True, **switch)
-            if text.startswith(switched):
-                starts.append(len(switched))
-            if starts and prompt.startswith(bare):
-                bare_switched = self.render(before, **switch)
-                supplied = switched.removeprefix(bare_switched)
-                if switched.startswith(bare_switched) and text.startswith(supplied, len(bare)):
-                    starts.append(len(bare) + len(supplied))
-        return max(starts, default=None)
 
     def _marked(self, conversation: Conversation, wanted: Collection[int]) -> Rendering:
         """What the template itself marks as generated, by turn: those marks that a turn adds are its own."""
@@ -227,10 +181,79 @@ class ChatTemplate:
         texts, spans = made
         return texts[0], list(spans[0]) if spans else []
 
+
+@dataclass(frozen=True)
+class _Turns:
+    """The turns of a conversation, found by rendering prefixes of it, each once."""
+
+    template: ChatTemplate
+    conversation: Conversation
+    _rendered: dict[tuple[object, ...], str] = field(default_factory=dict)
+
+    def sequences(self, wanted: Sequence[int]) -> list[Rendering]:
+        """See `ChatTemplate.sequences`."""
+        left, count, found = list(wanted), len(self.conversation.messages), []
+        while left:
+            turns = {i: [span] for i in left if (span := self._span(count, i)) is not None}
+            if turns:
+                found.append(Rendering(self._text(count), turns))
+            elif count == left[-1] + 1:
+                raise ValueError(self._unstable(left[-1]))
+            left = [i for i in left if i not in turns]
+            count = left[-1] + 1 if left else count
+        return found[::-1]
+
+    def _text(self, count: int, *, prompt: bool = False, **switch: bool) -> str:
+        """The first `count` messages."""
+        key = (count, prompt, *switch.items())
+        if key not in self._rendered:
+            before = self.conversation.before(count)
+            self._rendered[key] = self.template.render(before, prompt=prompt, **switch)
+        return self._rendered[key]
+
+    def _span(self, count: int, index: int) -> Span | None:
+        """Where a turn lies in the first `count` messages; None where it is not as it was when it was written."""
+        text, alone = self._text(count), self._text(index + 1)
+        start, start_alone = (self._start(index, each) for each in (text, alone))
+        if start is None or start_alone is None:
+            return None
+        turn = alone[start_alone:]
+        if not text.startswith(turn, start):
+            turn = turn.removesuffix(
+                self.template.variables.get("eos_token", "")
+            )  # ends a conversation, not a turn
+            if not turn or not text.startswith(turn, start):
+                return None
+        end = start + len(turn)
+        if not self.template.end.strip() and index + 1 < count:
+            tokens = self.template.special_tokens
+            end += max((len(token) for token in tokens if text.startswith(token, end)), default=0)
+        return start, end
+
+    def _start(self, index: int, text: str) -> int | None:
+        """Where the assistant begins to write the message in a text; None where the text begins in another way.
+
+        What a prompt supplies is not written by the assistant: of several prompts, the one that says most counts.
+        """
+        prompt = self._text(index, prompt=True)
+        starts = [len(prompt)] if text.startswith(prompt) else []
+        said = str(self.conversation.messages[index].get("content") or "").strip()
+        if starts and said and text.startswith(said, starts[0]):
+            return starts[0]
+        for switch in self.template.switches:
+            switched = self._text(index, prompt=True, **switch)
+            if text.startswith(switched):
+                starts.append(len(switched))
+            if starts and prompt.startswith(bare := self._text(index)):
+                supplied = switched.removeprefix(bare_switched := self._text(index, **switch))
+                if switched.startswith(bare_switched) and text.startswith(supplied, len(bare)):
+                    starts.append(len(bare) + len(supplied))
+        return max(starts, default=None)
+
     def _unstable(self, index: int) -> str:
         return (
-            f"message {index + 1}: the chat template of {self.name} writes the assistant's turn in another way than "
-            f"its prompt begins it, so that what the assistant writes cannot be told from what it is given"
+            f"message {index + 1}: the chat template of {self.template.name} writes the assistant's turn in another "
+            f"way than its prompt begins it, so that what the assistant writes cannot be told from what it is given"
         )
 
 

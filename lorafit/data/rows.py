@@ -70,14 +70,15 @@ class ChatRow:
 
 @dataclass(frozen=True)
 class DocumentRow:
-    """A text of any length; `part` is the part of the split."""
+    """A text of any length; `part` is the part of the split. `goes_on`: it is a passage, and the text does not end."""
 
     text: str
     part: str = ""
+    goes_on: bool = False
 
     def to_json(self) -> JsonObject:
         """As files of lorafit spell it."""
-        return {"text": self.text, "part": self.part}
+        return {"text": self.text, "part": self.part, "goes_on": self.goes_on}
 
 
 Row = TextRow | LabelRow | ChatRow | DocumentRow

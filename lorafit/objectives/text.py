@@ -46,7 +46,7 @@ class DocumentEncoder:
     def examples(self, row: DocumentRow) -> list[EncodedSequence]:
         """Those of one text."""
         ids = self.tokenizer(row.text, add_special_tokens=False, verbose=False)["input_ids"]
-        end = self.tokenizer.eos_token_id
+        end = None if row.goes_on else self.tokenizer.eos_token_id
         whole = (*ids, *(() if end is None else (int(end),)))
         return cut_document(whole, start_of_text(self.tokenizer), self.max_length)
 

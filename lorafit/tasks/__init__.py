@@ -5,7 +5,7 @@ To add a task, write its file, and its class into TASKS.
 
 from lorafit.tasks.base import Task
 from lorafit.tasks.chat import Chat
-from lorafit.tasks.chat_templates import TEMPLATES, template_text
+from lorafit.tasks.chat_templates import TEMPLATES, template_text, template_tokens
 from lorafit.tasks.classification import Classification
 from lorafit.tasks.generation import Generation, ReferenceGroup, group_references
 from lorafit.tasks.labels import LabelTask
@@ -40,4 +40,5 @@ __all__ = [
     "read_task",
     "submission_files",
     "template_text",
+    "template_tokens",
 ]

@@ -11,7 +11,7 @@ from pydantic import field_validator
 from typing_extensions import override
 
 from lorafit.data.rows import ChatRow, RawRow
-from lorafit.errors import NotFoundError, SetKey, did_you_mean
+from lorafit.errors import NotFoundError, RecipeError, SetKey, did_you_mean
 from lorafit.files import JsonObject
 from lorafit.metrics import Kind, Metric
 from lorafit.metrics.scorers import SCORERS
@@ -129,7 +129,8 @@ def _read(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise NotFoundError(f"{path}: cannot be read as a chat template: {error}") from None
     if not is_template(text):
-        raise NotFoundError(
-            f"{path}: holds no jinja template", SetKey("task.template", note="to a jinja file")
+        raise RecipeError(
+            f"[task] template: {path} holds no jinja template",
+            SetKey("task.template", note="to a jinja file"),
         )
     return text

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from importlib import resources
 from pathlib import Path
 
-TEMPLATES: dict[str, str] = {
-    "chatml": "as Qwen and many others have it: <|im_start|>user … <|im_end|>",
-    "llama3": "as Llama 3 has it: <|start_header_id|>user<|end_header_id|> … <|eot_id|>",
-    "gemma": "as Gemma has it, a system message in front of the first turn: <start_of_turn>user … <end_of_turn>",
-    "zephyr": "as Zephyr has it: <|user|> …, each turn with the end-of-text token",
-    "plain": "words alone: User: … Assistant: …, the assistant's turns with the end-of-text token",
+TEMPLATES: dict[str, tuple[str, ...]] = {
+    "chatml": ("<|im_start|>", "<|im_end|>"),  # Qwen and many others
+    "llama3": ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"),
+    "gemma": ("<start_of_turn>", "<end_of_turn>"),  # a system message stands in the first turn of the user
+    "zephyr": (),  # <|user|> and the like are words there, and each turn has the end-of-text token
+    "plain": (),  # User: … Assistant: …, the assistant's turns with the end-of-text token
 }
-"""Name -> what it looks like."""
+"""Name -> the tokens that must be in the tokenizer, each by itself."""
+
+_TOKEN = re.compile(r"<\|\w+\|>")  # what a template of one's own may spell of such tokens
 
 
 def is_template(text: str) -> bool:
     """Whether a text is a template itself and no name or path of one."""
     return "{%" in text or "{{" in text
+
+
+def template_tokens(template: str) -> tuple[str, ...]:
+    """The tokens that a name of TEMPLATES, or a template itself, needs by themselves."""
+    return TEMPLATES[template] if template in TEMPLATES else tuple(dict.fromkeys(_TOKEN.findall(template)))
 
 
 def template_text(name: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 
 from typing_extensions import override
 
+from lorafit.data.readers.text import GOES_ON
 from lorafit.data.rows import DocumentRow, RawRow
 from lorafit.metrics import Kind, Metric
 from lorafit.metrics.scoring import find_metric
@@ -57,14 +58,14 @@ class Text(Task):
 
     @override
     def parse(self, row: RawRow, split: Split) -> DocumentRow:
-        return DocumentRow(self.key(row), self.part_of(row))
+        return DocumentRow(self.key(row), self.part_of(row), row.fields.get(GOES_ON) is True)
 
     @override
     def parse_input(self, given: str | Mapping[str, object]) -> DocumentRow:
         """A text is the beginning of one."""
         fields = {self.text: given} if isinstance(given, str) else given
         require_columns(self.input_columns, fields)
-        return DocumentRow(self.key(RawRow(1, fields)))
+        return DocumentRow(self.key(RawRow(1, fields)), goes_on=True)
 
     @override
     def resolve(self, rows: Iterable[RawRow]) -> Self:

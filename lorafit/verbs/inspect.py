@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -66,7 +67,9 @@ def show(name_or_path: str, overrides: list[str], split: Split, count: int) -> S
         num_without_target=len(encoded.without_target),
         max_length=encoder.max_length,
         rows=[
-            encoder.show(row, example) for row in rows[:count] for example in encoder.encode([row]).examples
+            encoder.show(row, example)
+            for row in rows[:count]
+            for example in itertools.islice(encoder.encode([row]).examples, count)
         ],
         notes=list(encoded.notes),
         lengths=[*of_parts, *whole],

@@ -9,6 +9,7 @@ from typing import BinaryIO, ClassVar
 from lorafit.data.readers.base import Reader, read_text
 from lorafit.data.rows import RawRow
 
+GOES_ON = "goes_on"  # column of a passage that does not end its text
 _PASSAGE = 4000  # characters of a passage, at least: some two pages
 
 
@@ -30,7 +31,7 @@ class PlainText(Reader):
         size, first = 0, 1
         for number, line in enumerate(read_text(stream, where).split("\n"), start=1):
             if not line.strip() and size >= _PASSAGE:
-                yield RawRow(first, {column: "\n".join(passage)})
+                yield RawRow(first, {column: "\n".join(passage), GOES_ON: True})
                 passage, size = [], 0
             elif passage or line.strip():
                 first = first if passage else number
