@@ -97,6 +97,7 @@ class Objective(ABC, Generic[RowT, ExampleT, BatchT]):
 
     progress_name: ClassVar[str]  # what predicting is called while it takes a while
     packs: bool  # whether examples share a row
+    splits_rows: ClassVar[bool] = False  # whether a row may become several examples
 
     @abstractmethod
     def encoder(self, tokenizer: PreTrainedTokenizerBase) -> Encoder[RowT, ExampleT]:

@@ -143,6 +143,7 @@ class Chat(LanguageModel[ChatRow, EncodedSequence]):
     pad_id: int
     data: DataSection
 
+    splits_rows: ClassVar[bool] = True
     progress_name: ClassVar[str] = "decoding"
 
     @override

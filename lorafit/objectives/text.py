@@ -73,6 +73,7 @@ class Text(LanguageModel[DocumentRow, EncodedSequence]):
     packs: bool
     pad_id: int
 
+    splits_rows: ClassVar[bool] = True
     progress_name: ClassVar[str] = "evaluating"
 
     @override

@@ -5,16 +5,25 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from transformers import PretrainedConfig
 
 from lorafit.data import Split
 from lorafit.data.batches import num_batches
-from lorafit.errors import Advice, RecipeError, SetKey
+from lorafit.errors import Advice, NotFoundError, RecipeError, SetKey
 from lorafit.methods import Method
-from lorafit.models import FAMILIES, Family, Model, family_of, load_config, skeleton
+from lorafit.models import (
+    FAMILIES,
+    Family,
+    Model,
+    base_folder,
+    family_of,
+    load_config,
+    load_tokenizer,
+    skeleton,
+)
 from lorafit.objectives import AnyObjective, BaseFacts, Settings, objective_for
 from lorafit.recipe import TrainSection
 from lorafit.run.recipes import Recipe, open_recipe
@@ -113,6 +122,25 @@ def make_plan(recipe: Recipe) -> Plan:
         schedule=make_schedule(recipe.train, num_rows),
         notes=(start,) if start else (),
     )
+
+
+def with_examples(plan: Plan) -> Plan:
+    """The plan with the steps that its examples need, where one row may become several: as far as the tokenizer is at
+    hand, since nothing is fetched.
+
+    Raises DataError or RecipeError for rows that cannot be encoded.
+    """
+    if not plan.objective.splits_rows or not plan.rows_known:
+        return plan
+    model = plan.recipe.model
+    try:
+        tokenizer = load_tokenizer(str(base_folder(model.base, model.revision)))
+    except NotFoundError:
+        note = "steps are counted by rows: without the tokenizer it is not known into how many examples these are cut"
+        return replace(plan, notes=(*plan.notes, note))
+    train = plan.objective.encoder(tokenizer).encode(plan.rows.rows("train"))
+    schedule = make_schedule(plan.recipe.train, len(train.examples))
+    return replace(plan, schedule=schedule, notes=(*plan.notes, *train.notes))
 
 
 def make_schedule(train: TrainSection, num_train_rows: int) -> Schedule:
