@@ -33,7 +33,7 @@ class ChatFormat:
     def sequences(self, row: ChatRow) -> list[EncodedSequence]:
         """What is learned of a conversation: one example, or more where the template rewrites earlier turns.
 
-        Raises ValueError where the template does not take it, or a turn cannot be found in it.
+        Raises ValueError where the template does not take it, a turn cannot be found in it, or no token is learned.
         """
         template, conversation = self._template(row), _conversation(row)
         if self.train_on == "all":
@@ -41,7 +41,10 @@ class ChatFormat:
             return [self._encode(template, Rendering(text, {0: [(0, len(text))]}))]
         wanted = [i for i in conversation.turns() if conversation.messages[i].get("weight", 1)]
         chosen = wanted[-1:] if self.train_on == "last" else wanted
-        return [self._encode(template, each) for each in template.sequences(conversation, chosen)]
+        found = [self._encode(template, each) for each in template.sequences(conversation, chosen)]
+        if not any(example.num_targets(example.length) for example in found):
+            raise ValueError(f"the chat template of {template.name} leaves no token to be learned")
+        return found
 
     def last_turn(self, row: ChatRow) -> tuple[list[int], list[int]]:
         """The ids before the last turn of the assistant, and those of the turn.

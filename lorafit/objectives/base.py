@@ -111,6 +111,11 @@ class Objective(ABC, Generic[RowT, ExampleT, BatchT]):
     def loss_sums(self, model: Model, batch: BatchT, label_smoothing: Sequence[float]) -> Tensor:
         """[members]: the loss of each member, summed over its targets."""
 
+    def usable_rows(self, tokenizer: PreTrainedTokenizerBase, rows: Sequence[RowT]) -> Sequence[RowT]:
+        """The rows that can be predicted and scored. Raises DataError for others, unless these are to be skipped."""
+        del tokenizer
+        return rows
+
     @abstractmethod
     def validation_rows(self, rows: Sequence[RowT]) -> Sequence[RowT]:
         """The rows of the valid split by which the best epoch is chosen."""

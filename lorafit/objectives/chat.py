@@ -69,20 +69,36 @@ class ChatEncoder:
 
         Raises DataError for rows that the template does not take, RecipeError where there is no template.
         """
+        taken, faults = self.take(rows)
+        examples = [example for _, found in taken for example in found]
+        lengths = [example.length for example in examples]
+        return Encoded(
+            examples,
+            lengths,
+            [i for i, length in enumerate(lengths) if length > self.max_length],
+            [i for i, example in enumerate(examples) if not example.num_targets(self.max_length)],
+            _notes(
+                len(rows),
+                faults,
+                sum(len(found) > 1 for _, found in taken),
+                sum(self.form.leaves_out(row) for row, _ in taken),
+            ),
+        )
+
+    def take(self, rows: Sequence[ChatRow]) -> tuple[list[tuple[ChatRow, list[EncodedSequence]]], list[str]]:
+        """The rows that the template takes, each with its examples, and what is wrong with the others.
+
+        Raises DataError for these, unless they are skipped.
+        """
         self.form.check()
-        examples: list[EncodedSequence] = []
+        taken: list[tuple[ChatRow, list[EncodedSequence]]] = []
         faults: list[str] = []
-        num_rewritten = num_left_out = 0
         for row in rows:
             try:
-                found = self.form.sequences(row)
+                taken.append((row, self.form.sequences(row)))
             except ValueError as error:
                 faults.append(f"line {row.line}: {error}")
-                continue
-            examples += found
-            num_rewritten += len(found) > 1
-            num_left_out += self.form.leaves_out(row)
-        if faults and (not self.skips or not examples):
+        if faults and (not self.skips or not taken):
             more = [f"{len(faults) - _SHOWN_FAULTS} more such rows"] if len(faults) > _SHOWN_FAULTS else []
             raise DataError(
                 "\n".join([*faults[:_SHOWN_FAULTS], *more]),
@@ -90,14 +106,7 @@ class ChatEncoder:
                 SetKey("task.template", note="to a template that takes them"),
                 SetKey("data.on_bad_row", "skip", "leaves such rows out"),
             )
-        lengths = [example.length for example in examples]
-        return Encoded(
-            examples,
-            lengths,
-            [i for i, length in enumerate(lengths) if length > self.max_length],
-            [i for i, example in enumerate(examples) if not example.num_targets(self.max_length)],
-            _notes(len(rows), faults, num_rewritten, num_left_out),
-        )
+        return taken, faults
 
     def part_lengths(self, example: EncodedSequence) -> Mapping[str, int]:
         """Of what is read alone, and of what is learned."""
@@ -149,6 +158,10 @@ class Chat(LanguageModel[ChatRow, EncodedSequence]):
     @override
     def encoder(self, tokenizer: PreTrainedTokenizerBase) -> ChatEncoder:
         return ChatEncoder(self._form(tokenizer), self.max_length, self.data.on_bad_row == "skip")
+
+    @override
+    def usable_rows(self, tokenizer: PreTrainedTokenizerBase, rows: Sequence[ChatRow]) -> Sequence[ChatRow]:
+        return [row for row, _ in self.encoder(tokenizer).take(rows)[0]] if rows else rows
 
     @override
     def settings(self) -> Mapping[str, Any]:

@@ -88,7 +88,9 @@ def load(plan: Plan, report: Report) -> LoadedBase:
     seed_all(recipe.train.seed)
     model, objective = _load_model(plan.task, recipe), plan.objective
     objective.prepare(model)
-    encoder = objective.encoder(model.require_tokenizer())
+    tokenizer = model.require_tokenizer()
+    encoder = objective.encoder(tokenizer)
+    rows |= {split: objective.usable_rows(tokenizer, rows[split]) for split in rows if split != "train"}
     train = encoder.encode(rows["train"])
     for note in train.notes:
         report(Note(note))

@@ -107,7 +107,12 @@ def _evaluation(restored: RestoredAdapter, evaluator: Evaluator, rows: Sequence[
     """Predict and score with the model as it was trained, on its device."""
     with clear_out_of_memory(restored.adapter.folder):
         try:
-            evaluation = evaluator.evaluate(restored.model, rows)
+            usable = evaluator.objective.usable_rows(restored.model.require_tokenizer(), rows)
+            if num_left_out := len(rows) - len(usable):
+                evaluator.report(
+                    Note(f"{num_left_out} of {len(rows):,} rows cannot be predicted, and are left out")
+                )
+            evaluation = evaluator.evaluate(restored.model, usable)
         except InterruptedRunError as error:
             reason = evaluator.group.stop() or error
             raise InterruptedRunError(

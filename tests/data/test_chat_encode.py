@@ -123,6 +123,12 @@ def test_what_ends_a_turn_is_known_to_the_decoder() -> None:
     assert spelt.written(spelt.last_turn(ROW)[1], (0,)) == "Nobody knows."
 
 
+def test_a_conversation_of_which_no_token_is_learned_is_refused() -> None:
+    unmarked = CHATML + "{% if false %}{% generation %}{% endgeneration %}{% endif %}"
+    with pytest.raises(ValueError, match="leaves no token to be learned"):
+        ChatFormat(tokenizer(unmarked)).sequences(ROW)
+
+
 def test_without_a_template_or_its_tokens_it_is_said() -> None:
     with pytest.raises(RecipeError, match=r"its tokenizer has no chat template; set task\.template=chatml"):
         ChatFormat(tokenizer(None)).check()

@@ -97,11 +97,11 @@ DROPS_A_THOUGHT = PLAIN.replace("m.content", "m.content.split('</think>')[-1]").
 )
 
 
-@pytest.mark.parametrize("source", [OPENS_A_THOUGHT, DROPS_A_THOUGHT])
-@pytest.mark.parametrize("answer", ["b", "<think>hm</think>b"])
+@pytest.mark.parametrize(
+    ("source", "answer"),
+    [(OPENS_A_THOUGHT, "b"), (DROPS_A_THOUGHT, "b"), (DROPS_A_THOUGHT, "<think>hm</think>b")],
+)
 def test_a_template_whose_turns_do_not_begin_as_its_prompt_is_refused(source: str, answer: str) -> None:
-    if source is OPENS_A_THOUGHT and answer != "b":
-        pytest.skip("the answer happens to begin as the prompt does")
     with pytest.raises(
         ValueError, match="message 2: the chat template of x writes the assistant's turn in another"
     ):

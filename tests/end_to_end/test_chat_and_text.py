@@ -129,3 +129,21 @@ def test_what_a_user_gets_wrong(cli: Run, base: Path, gpt2_base: Path, chats: Pa
     refused = cli("train", "own_chat", "--unset", "data.valid", *settings(base, thinks), code=3).stderr
     assert "line 2: the chat template of" in refused
     assert "no place for tools and thinking" in refused
+
+
+def test_conversations_that_the_template_does_not_take_are_left_out_of_every_split(
+    cli: Run, base: Path, tmp_path: Path
+) -> None:
+    """Every second row thinks, for which the template has no place."""
+    path, rows = tmp_path / "mixed.jsonl", conversations()
+    for row in rows[::2]:
+        row["messages"][1]["reasoning_content"] = "hm"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    chosen = settings(base, path, data__valid=path, data__on_bad_row="skip", train__epochs=1)
+    run = tmp_path / "run"
+    done = cli("train", "own_chat", *chosen, "--output", run).stdout
+    assert f"{len(rows) // 2} of {len(rows)} conversations are left out" in done
+    lines = (run / "predictions" / "valid.jsonl").read_text().splitlines()
+    assert len(lines) == len(rows) // 2
+    again = cli("eval", run / "adapter", "--split", "valid", "--output", tmp_path / "eval")
+    assert "rows cannot be predicted, and are left out" in again.stdout + again.stderr
