@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -97,6 +98,14 @@ class ChatFormat:
                 SetKey("task.template", "plain", "which needs no such token"),
                 Advice("take a base that has them"),
             )
+
+    def portable(self) -> str:
+        """The template for programs that put nothing before a conversation: with the tokenizer's first token in it."""
+        template = self._template(ChatRow(()))
+        text = template.render(Conversation([{"role": "user", "content": "a"}]))
+        start = self._start_ids(text)
+        written = str(self.tokenizer.decode(list(start))) if start else ""
+        return f"{{{{- {json.dumps(written)} }}}}{template.source}" if written else template.source
 
     def leaves_out(self, row: ChatRow) -> bool:
         """Whether the template has no place for thinking or calls that a row has."""

@@ -25,7 +25,7 @@ from lorafit.objectives.base import AnswerOptions, Encoded, Prediction
 from lorafit.objectives.language_model import LanguageModel, beam_search, pieces
 from lorafit.recipe import DataSection, DecodeSection, EvalSection
 from lorafit.tasks import Chat as ChatTask
-from lorafit.tasks import template_text, template_tokens
+from lorafit.tasks import template_tokens
 from lorafit.training import ProcessGroup
 
 _SHOWN_FAULTS = 5
@@ -254,9 +254,8 @@ class Chat(LanguageModel[ChatRow, EncodedSequence]):
 
     def _form(self, tokenizer: PreTrainedTokenizerBase) -> ChatFormat:
         template = self.task.template
-        source = None if template is None else template_text(template)
         tokens = () if template is None else template_tokens(template)
-        return ChatFormat(tokenizer, source, self.task.train_on, tokens)
+        return ChatFormat(tokenizer, self.task.chat_template, self.task.train_on, tokens)
 
     def writer(self, model: Model) -> Writer:
         """What writes the assistant's turns, as the adapter was trained."""

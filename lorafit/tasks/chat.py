@@ -18,7 +18,7 @@ from lorafit.metrics.scorers import SCORERS
 from lorafit.metrics.scoring import likelihood_and_text_metrics
 from lorafit.recipe import Split
 from lorafit.tasks.base import Task
-from lorafit.tasks.chat_templates import TEMPLATES, is_template
+from lorafit.tasks.chat_templates import TEMPLATES, is_template, template_text
 from lorafit.tasks.messages import is_written, parse_messages, parse_tools
 
 COLUMNS = ("messages", "conversations")
@@ -60,6 +60,11 @@ class Chat(Task):
     @override
     def num_outputs(self) -> None:
         return
+
+    @property
+    @override
+    def chat_template(self) -> str | None:
+        return None if self.template is None else template_text(self.template)
 
     @override
     def find_metrics(self, names: Sequence[str] | None) -> list[Metric[Any, Any]]:

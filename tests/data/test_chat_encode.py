@@ -100,6 +100,8 @@ def test_a_first_token_stands_there_once(writes: bool, own: bool) -> None:
     assert list(example.ids).count(made.bos_token_id) == count
     assert list(example.ids[:count]) == [made.bos_token_id] * count
     assert form.prompt(ChatRow((ASK,)))[:count] == [made.bos_token_id] * count
+    made.chat_template = form.portable()
+    assert made.apply_chat_template(list(ROW.messages), return_dict=False) == list(example.ids)
 
 
 def test_a_turn_that_nothing_ends_gets_the_end_of_text() -> None:

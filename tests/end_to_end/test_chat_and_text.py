@@ -131,6 +131,18 @@ def test_what_a_user_gets_wrong(cli: Run, base: Path, gpt2_base: Path, chats: Pa
     assert "no place for tools and thinking" in refused
 
 
+def test_a_merged_model_knows_the_template_that_it_was_taught(
+    cli: Run, gpt2_base: Path, chats: Path, tmp_path: Path
+) -> None:
+    chosen = settings(gpt2_base, chats, task__template="plain", train__max_steps=3)
+    cli("train", "own_chat", "--unset", "data.valid", *chosen, "--output", tmp_path / "run")
+    cli("merge", tmp_path / "run" / "adapter", tmp_path / "merged")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "merged")
+    messages = [{"role": "user", "content": "What does Anna eat?"}]
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    assert text == "User: What does Anna eat?\nAssistant:"
+
+
 def test_conversations_that_the_template_does_not_take_are_left_out_of_every_split(
     cli: Run, base: Path, tmp_path: Path
 ) -> None:
