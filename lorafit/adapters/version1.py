@@ -7,7 +7,6 @@ from typing import Literal
 
 from lorafit.adapters.card import AdapterCard, BaseCard, Card, FileCard, Provenance
 from lorafit.files import JsonObject
-from lorafit.metrics import Kind
 from lorafit.recipe import DataSection, DecodeSection
 from lorafit.tasks import PRESETS, Classification, Generation, Regression, Task, make_task
 
@@ -18,7 +17,7 @@ class TaskCardV1(Card):
     """What the adapter was trained for. `labels` in the order of the classifier's outputs; None for text."""
 
     name: str
-    output: Kind
+    output: Literal["text", "label", "score"]
     labels: list[str] | None = None
 
 

@@ -40,6 +40,9 @@ def show_scores(display: Display, result: Mapping[str, Any], paper: Mapping[str,
         display.print(f"note: {escape(str(note))}", style="dim")
 
 
+_SHOWN_CHARACTERS = 600  # of a text
+
+
 def show_samples(display: Display, samples: Sequence[Mapping[str, Any]]) -> None:
     """Inputs, predictions, and references or labels."""
     for sample in samples:
@@ -56,4 +59,12 @@ def show_samples(display: Display, samples: Sequence[Mapping[str, Any]]) -> None
 
 
 def _shown(value: Any) -> str:
-    return number(value) if isinstance(value, float) else str(value)
+    """A number, the end of a conversation, or a text, of which the beginning says enough."""
+    match value:
+        case float():
+            return number(value)
+        case [*_, {"role": role, **message}]:
+            return f"{role}: {_shown(message.get('content', ''))}"
+        case _:
+            text = str(value)
+            return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"

@@ -14,6 +14,7 @@ from lorafit.metrics.labels.correlation import Pearson, Spearman
 from lorafit.metrics.labels.f1 import F1
 from lorafit.metrics.labels.mae import MeanAbsoluteError
 from lorafit.metrics.labels.matthews import Matthews
+from lorafit.metrics.perplexity import Likelihood, Perplexity
 from lorafit.metrics.score import Kind, Metric, Score, TextMetric
 from lorafit.metrics.text.bleu import Bleu
 from lorafit.metrics.text.chrf import ChrF
@@ -49,7 +50,8 @@ METRICS: dict[str, Metric[Any, Any]] = {
         Tercom(),
         ChrF(),
         ExactMatch(),
+        Perplexity(),
     )
 }
 
-__all__ = ["METRICS", "Kind", "Metric", "Score", "TextMetric"]
+__all__ = ["METRICS", "Kind", "Likelihood", "Metric", "Score", "TextMetric"]

@@ -15,8 +15,9 @@ if TYPE_CHECKING:  # both need numpy, which is imported only to compare two syst
 
     from lorafit.metrics.significance import Difference, Statistic
 
-Kind = Literal["text", "label", "score"]
-"""What a model gives for an example: a text that it writes, the number of a label, or a real number."""
+Kind = Literal["text", "label", "score", "likelihood"]
+"""What a model gives for an example: a text that it writes, the number of a label, a real number, or how likely it
+finds the right text."""
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -40,6 +41,7 @@ class Metric(ABC, Generic[P, R]):
         "text"   P is str, R is Sequence[str]; an empty string among the references is a missing one
         "label"  P and R are int
         "score"  P and R are float
+        "likelihood"  P is Likelihood, R is None
     `keys` are the names of the scores it gives, most often one. `measure` says what the value of a single example
     is; without it the metric is one of a whole corpus only. `right_or_wrong`: that value is 1 or 0, and the score
     their mean, so that two systems are told apart by an exact test.

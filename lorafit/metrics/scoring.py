@@ -33,6 +33,15 @@ class Scores:
         """The figures over everything."""
         return self.parts["all"]
 
+    def joined(self, other: Scores) -> Scores:
+        """These scores and then others of the same parts."""
+        return Scores(
+            {part: {**scores, **other.parts.get(part, {})} for part, scores in self.parts.items()},
+            {**self.signatures, **other.signatures},
+            {**self.reasons, **other.reasons},
+            (*self.notes, *other.notes),
+        )
+
     def to_json(self) -> JsonObject:
         """{"scores", "signatures", "reasons", "notes"}; the scores by split where there are splits."""
         scores = self.parts if len(self.parts) > 1 else self.all
@@ -79,6 +88,19 @@ def text_metrics(scorer: Scorer, names: Sequence[str] | None = None) -> list[Tex
         return lookup(known, name, "metric", more=_FURTHER)
 
     return list(dict.fromkeys(named(name) for name in names))
+
+
+def likelihood_and_text_metrics(scorer: Scorer, names: Sequence[str] | None = None) -> list[Metric[Any, Any]]:
+    """Those of what a model writes and of how likely it finds the right text: perplexity first, or as they are named.
+
+    Raises:
+        RecipeError: no such metric.
+    """
+    likelihoods = {name: metric for name, metric in METRICS.items() if metric.kind == "likelihood"}
+    if names is None:
+        return [*likelihoods.values(), *text_metrics(scorer)]
+    found = [[likelihoods[name]] if name in likelihoods else text_metrics(scorer, [name]) for name in names]
+    return list(dict.fromkeys(metric for metrics in found for metric in metrics))
 
 
 def missing_metrics(metrics: Iterable[Metric[Any, Any]]) -> dict[str, str]:

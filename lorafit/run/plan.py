@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from transformers import PretrainedConfig
@@ -82,6 +82,7 @@ class Plan:
     schedule: Schedule
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()  # said again when training starts
+    example_notes: tuple[str, ...] = ()  # on rows as token ids, once these are made
 
 
 def load_plan(name_or_path: str | Path, overrides: Sequence[str]) -> Plan:
@@ -181,17 +182,24 @@ def make_schedule(train: TrainSection, num_train_rows: int) -> Schedule:
     )
 
 
-def planned_notes(plan: Plan) -> Sequence[str]:
-    """The notes of a run, as far as rows and tokenizer are at hand: nothing is fetched. Raises as `encode_rows`."""
-    model, rows = plan.recipe.model, plan.rows
+def with_examples(plan: Plan) -> Plan:
+    """The plan with the steps that its examples need, and the notes on them, as far as rows and tokenizer are at hand:
+    nothing is fetched.
+
+    Raises as `encode_rows`.
+    """
+    recipe, rows, objective = plan.recipe, plan.rows, plan.objective
     try:
-        tokenizer = load_tokenizer(str(base_folder(model.base, model.revision)))
+        tokenizer = load_tokenizer(str(base_folder(recipe.model.base, recipe.model.revision)))
     except NotFoundError:
-        return ()
+        note = "steps are counted by rows: without the tokenizer it is not known into how many examples these are cut"
+        return replace(plan, example_notes=(note,)) if objective.splits_rows else plan
     if not plan.rows_known:
-        return plan.objective.notes(tokenizer)
+        return replace(plan, example_notes=tuple(objective.notes(tokenizer)))
     at_hand = {split: rows.rows(split) for split in rows.splits_of_run if rows.sources[split].at_hand()}
-    return encode_rows(plan.objective, tokenizer, at_hand, plan.recipe.data, plan.scored_split).notes
+    examples = encode_rows(objective, tokenizer, at_hand, recipe.data, plan.scored_split)
+    schedule = make_schedule(recipe.train, len(examples.train))
+    return replace(plan, schedule=schedule, example_notes=tuple(examples.notes))
 
 
 def _check_kind(family: Family, task: Task, base: str) -> None:

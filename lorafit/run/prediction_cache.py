@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from pathlib import Path
 
 from lorafit.errors import LorafitError
@@ -40,7 +41,7 @@ class PredictionCache:
         self.path.unlink(missing_ok=True)
 
     def _line(self, predictions: Sequence[Prediction]) -> str:
-        values = [[prediction.index, prediction.value] for prediction in predictions]
+        values = [list(astuple(prediction)) for prediction in predictions]
         return json.dumps({"key": self.key, "predictions": values}) + "\n"
 
     def _finished(self) -> list[list[Prediction]]:
@@ -51,7 +52,7 @@ class PredictionCache:
                 line = json.loads(text)
                 if line["key"] != self.key:
                     break
-                finished.append([Prediction(index, value) for index, value in line["predictions"]])
+                finished.append([Prediction(*values) for values in line["predictions"]])
         except (OSError, ValueError, KeyError, TypeError):
             pass  # there is no file, or its last line is incomplete
         return finished

@@ -104,7 +104,7 @@ def load(plan: Plan, report: Report) -> LoadedBase:
     return LoadedBase(
         model,
         objective,
-        rows,
+        examples.rows,
         examples.train,
         examples.valid_rows,
         examples.valid,

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lorafit.data import RawRow, TextRow
+from lorafit.data import ChatRow, DocumentRow, RawRow, TextRow
 from lorafit.data.readers import READERS
 from lorafit.metrics import METRICS
 from lorafit.recipe import SPLITS, DataSection
-from lorafit.tasks import PRESETS, SECTIONS, TASKS, Task, load_rows, make_data, make_task, read_task
+from lorafit.tasks import PRESETS, SECTIONS, TASKS, Chat, Task, load_rows, make_data, make_task, read_task
 
 NAMES = list(SECTIONS)
 
@@ -50,7 +50,7 @@ def test_a_task_says_what_a_head_and_a_score_need(name: str) -> None:
     assert (task.num_outputs is None) == (task.output == "text")
     assert task.num_outputs == (1 if task.labels is None else len(task.labels)) or task.output == "text"
     assert all(METRICS[metric].kind == task.output for metric in task.metrics or ())
-    assert task.columns("train")
+    assert task.columns("train") or task.input_columns
     assert set(task.columns("test")) <= set(task.columns("train"))
 
 
@@ -118,12 +118,16 @@ def test_options_of_no_task(options: dict[str, object]) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_an_input_is_a_row_without_its_answer(name: str) -> None:
     task = resolved(name)
-    fields = {column: f"text of {column}" for column in task.columns("test")}
+    fields: dict[str, object] = {column: f"text of {column}" for column in task.columns("test")}
+    if isinstance(task, Chat):
+        fields["messages"] = [{"role": "user", "content": "Hi"}]
     row = task.parse_input(fields)
     assert row == task.parse_input({**fields, "more": object()})
     if isinstance(row, TextRow):
         assert row.completion == ""
         assert task.parse_input(row.prompt) == row
+    elif isinstance(row, ChatRow | DocumentRow):
+        assert row == task.parse_input("Hi" if isinstance(row, ChatRow) else row.text)
     else:
         assert row.label is None
         if len(row.texts) == 1:

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from lorafit.errors import RecipeError
-from lorafit.metrics import METRICS
+from lorafit.metrics import METRICS, Likelihood
 from lorafit.metrics.scoring import find_metric
 
 TEXT = [
     name for name, m in METRICS.items() if m.kind == "text" and "meteor" not in name
 ]  # METEOR: test_meteor.py
-LABEL = [name for name, m in METRICS.items() if m.kind != "text"]
+LABEL = [name for name, m in METRICS.items() if m.kind in ("label", "score")]
+LIKELIHOOD = [name for name, m in METRICS.items() if m.kind == "likelihood"]
 PERFECT = {"bleu": 100.0, "ter": 0.0, "rouge_l": 1.0, "chrf": 1.0, "exact_match": 1.0}
 Corpus = tuple[list[Any], list[Any], list[Any]]
 
@@ -27,6 +28,9 @@ def corpus(name: str, predictions: list[str], references: list[list[str]]) -> Co
     """A good system, a bad one, and what is right."""
     if METRICS[name].kind == "text":
         return [*predictions[:3], references[3][2]], ["nothing of this"] * 3 + [""], references
+    if METRICS[name].kind == "likelihood":
+        good, bad = ([Likelihood(scale * n, n) for n in (3, 1, 4, 2)] for scale in (0.5, 2.0))
+        return good, bad, [None] * 4
     return [0, 1, 1, 1], [1, 1, 0, 0], [0, 1, 1, 0]
 
 
@@ -87,7 +91,19 @@ def test_every_label_metric_knows_perfection(name: str) -> None:
     assert (worse.value < 1) if metric.higher_is_better else (worse.value > 0)
 
 
-@pytest.mark.parametrize("name", [*TEXT, *LABEL])
+@pytest.mark.parametrize("name", LIKELIHOOD)
+def test_a_likelihood_counts_tokens_and_not_examples(name: str) -> None:
+    """One example of three tokens at ln 2 and one of a token at ln 32 are four tokens at ln 4."""
+    examples = [Likelihood(3 * math.log(2), 3), Likelihood(math.log(32), 1)]
+    [score] = METRICS[name].compute(examples, [None] * 2)
+    assert score.value == pytest.approx(4)
+    for unclear in ([Likelihood(0.0, 0)], [Likelihood(math.inf, 1)], [Likelihood(math.nan, 1)]):
+        [score] = METRICS[name].compute(unclear, [None])
+        assert score.value is None
+        assert score.reason
+
+
+@pytest.mark.parametrize("name", [*TEXT, *LABEL, *LIKELIHOOD])
 class TestEveryMetricForTwoSystems:
     """What `lorafit compare` asks of a metric."""
 

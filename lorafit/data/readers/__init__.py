@@ -11,12 +11,13 @@ from lorafit.data.readers.e2e import E2E
 from lorafit.data.readers.json import JsonArray
 from lorafit.data.readers.jsonl import JsonLines
 from lorafit.data.readers.parquet import Parquet
+from lorafit.data.readers.plain_text import PlainText
 from lorafit.data.readers.tsv import Tsv
 from lorafit.data.readers.webnlg import WebNLG
 from lorafit.errors import DataError, SetKey, lookup
 
 READERS: dict[str, type[Reader]] = {
-    reader.name: reader for reader in (Csv, Tsv, JsonArray, JsonLines, Parquet, E2E, Dart, WebNLG)
+    reader.name: reader for reader in (Csv, Tsv, JsonArray, JsonLines, Parquet, PlainText, E2E, Dart, WebNLG)
 }
 
 _GZIP_SUFFIX = ".gz"

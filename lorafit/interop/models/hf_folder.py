@@ -10,15 +10,17 @@ from pathlib import Path
 import torch
 
 from lorafit.adapters.restore import task_of
+from lorafit.data.chat_encode import ChatFormat
 from lorafit.errors import AdapterError, LorafitError
 from lorafit.files import JsonObject
 from lorafit.interop.models.safetensors_stream import Outgoing, Streamed, Whole, write_file
 from lorafit.interop.models.source import MergeSource
-from lorafit.models import Stored
+from lorafit.models import Stored, load_tokenizer
 
 # Weights in any format, and their indices: what a merge writes anew.
 _WEIGHT_FILES = ("*.safetensors", "*.bin", "*.index.json", "*.h5", "*.msgpack", "*.ot", "*.pt", "*.gguf")
 _SINGLE = "model.safetensors"
+_CHAT_TEMPLATE = "chat_template.jinja"  # which transformers reads before tokenizer_config.json
 
 
 def write_folder(
@@ -35,6 +37,7 @@ def write_folder(
     for file in others:
         shutil.copyfile(file, folder / file.name)
     _write_config(source, folder, dtype)
+    _write_chat_template(source, folder)
     return [folder / name for name in files]
 
 
@@ -143,3 +146,11 @@ def _write_config(source: MergeSource, folder: Path, dtype: torch.dtype | None) 
     elif task.output == "score":
         config |= {"id2label": {"0": "score"}, "label2id": {"score": 0}, "problem_type": "regression"}
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def _write_chat_template(source: MergeSource, folder: Path) -> None:
+    """That by which the conversations were written, where it is not the base's own."""
+    template = task_of(source.adapter).chat_template
+    if template is not None:
+        form = ChatFormat(load_tokenizer(str(source.folder)), template)
+        (folder / _CHAT_TEMPLATE).write_text(form.portable(), encoding="utf-8")
