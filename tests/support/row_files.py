@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -127,7 +128,7 @@ def contents(name: str) -> st.SearchStrategy[bytes]:
             whole = st.lists(line | st.just("a||b"), max_size=4).map(lambda lines: encoded("\n".join(lines)))
         case _:
             whole = st.lists(VALUE | st.just("t"), max_size=3).map(lambda texts: as_records(name, texts))
-    spoilt = [
+    spoilt: list[Callable[[bytes], bytes]] = [
         lambda content: b"\xef\xbb\xbf" + content,
         lambda content: content.replace(b"\n", b"\r\n") + b"\r\n\r\n",
         lambda content: content.replace(b"\n", b"\r"),
