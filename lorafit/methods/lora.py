@@ -117,10 +117,17 @@ class LoRA(Method):
 
     @override
     def check(self, model: Model) -> None:
-        """An update has no greater rank than the matrix that it is added to."""
-        from lorafit import lora
+        """An update has no greater rank than the matrix that it is added to.
 
-        for name, layer in lora.adapted_layers(model.net).items():
+        Among all linear layers there may be small ones, such as the gate of an expert: there the largest counts.
+        """
+        from lorafit import lora
+        from lorafit.models.families import ALL_LINEAR
+
+        layers = lora.adapted_layers(model.net)
+        if ALL_LINEAR in self.targets:
+            layers = dict([max(layers.items(), key=lambda item: item[1].full_rank)])
+        for name, layer in layers.items():
             if self.r > layer.full_rank:
                 raise RecipeError(
                     f"[method] r: {self.r:,} is more than an update of {name} can have; its full rank is "

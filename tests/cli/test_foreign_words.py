@@ -103,7 +103,8 @@ def test_a_base_whose_weights_are_damaged(
 
 
 def test_foreign_adapters_with_code(told: Callable[..., str], gpt2_base: Path, tmp_path: Path) -> None:
-    (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 1, "lora_alpha": 1}))
+    config = {"peft_type": "LORA", "r": 1, "lora_alpha": 1, "target_modules": ["x"]}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
     for name, kind, more in (
         ("adapter_model.bin", "peft", ()),
         ("lora.pt", "loralib", ("--alpha", "1")),

@@ -255,8 +255,8 @@ def test_what_is_done_the_slow_way_is_said_in_one_note(
     base = save(tmp_path / "base", model_type)
     options = recipe_overrides(base, e2e_dir, method__targets=["all-linear"])
     plan = load_plan("e2e_gpt2m", [option for option in options if option != "--set"])
-    assert len(plan.notes) == bool(said)
-    assert "".join(plan.notes).startswith(said)
+    assert len(plan.warnings) == bool(said)
+    assert "".join(plan.warnings).startswith(said)
 
 
 def test_a_model_type_that_transformers_has_no_net_for() -> None:
