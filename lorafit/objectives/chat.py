@@ -33,7 +33,8 @@ from lorafit.objectives.language_model import (
     pieces,
 )
 from lorafit.tasks import Chat as ChatTask
-from lorafit.tasks import template_tokens
+from lorafit.tasks import ReferenceGroup, template_tokens
+from lorafit.tasks.scoring import score_groups
 from lorafit.training import ProcessGroup
 
 _SHOWN_FAULTS = 5
@@ -252,28 +253,22 @@ class Chat(LanguageModel[ChatRow, EncodedSequence]):
         """Perplexity over everything that is learned; metrics of texts over the last turns."""
         names = self.task.metrics if self.evaluation.metrics is None else self.evaluation.metrics
         parts = [row.part for row in rows]
-        splits = parts if any(parts) else None
         metrics = self.task.find_metrics(names)
         likely = [Likelihood(each.loss_sum, each.num_targets) for each in predictions]
         scores = score_by(
             [metric for metric in metrics if metric.kind == "likelihood"],
             likely,
             [None] * len(likely),
-            splits=splits,
+            splits=parts if any(parts) else None,
         )
+        likelihoods = [metric.name for metric in metrics if metric.kind == "likelihood"]
+        text_names = None if names is None else [name for name in names if name not in likelihoods]
         # A turn that says nothing, but calls, has no words to compare with.
-        spoken = [i for i, row in enumerate(rows) if _last_said(row).strip()]
-        if not spoken:
+        groups = [ReferenceGroup("", (_last_said(row),), row.part) for row in rows]
+        if text_names == [] or not any(group.references[0] for group in groups):
             return scores
-        scorer = SCORERS["plain"]
-        texts = score_by(
-            [metric for metric in metrics if metric.kind == "text"],
-            [scorer.prepare(str(predictions[i].value)) for i in spoken],
-            scorer.lay_out([[_last_said(rows[i])] for i in spoken]),
-            splits=[parts[i] for i in spoken] if splits else None,
-            names=names,
-        )
-        return scores.joined(texts)
+        texts = [str(prediction.value) for prediction in predictions]
+        return scores.joined(score_groups(SCORERS["plain"], texts, groups, text_names))
 
     @override
     def missing_metrics(self) -> Mapping[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,20 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def with_rowless(base: Path, folder: Path, token: str | None) -> Path:
+    """The base, whose tokenizer gets a token that the embedding has no row for; without one, it lacks <|im_end|>."""
+    shutil.copytree(base, folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    if token is not None:
+        tokenizer.add_tokens([token])
+        tokenizer.save_pretrained(folder)
+        return folder
+    net = AutoModelForCausalLM.from_pretrained(folder)
+    net.resize_token_embeddings(len(tokenizer) - 1)
+    net.save_pretrained(folder)
+    return folder
+
+
 def settings(base: Path, train: Path, **more: Any) -> list[str]:
     values = {"model.base": base, "data.train": train, "train.learning_rate": 0.02, "train.log_every": 1}
     values |= {"data.max_length": 64, "decode.max_new_tokens": 8, "train.epochs": 2}
@@ -87,6 +102,8 @@ def test_conversations_become_a_model_that_answers(cli: Run, base: Path, chats: 
     events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     best = min(event["loss"] for event in events if event["event"] == "validation")
     assert mean == pytest.approx(best, abs=1e-5)
+    again = json.loads(cli("score", "chat", run / "predictions" / "valid.jsonl", "--json").stdout)["scores"]
+    assert again == {name: value for name, value in scores.items() if name != "perplexity"}
     adapter = run / "adapter"
     assert "perplexity" in cli("eval", adapter, "--split", "valid", "--json").stdout
     assert cli("predict", adapter, "What does Anna eat?").stdout.strip() != ""
@@ -159,3 +176,42 @@ def test_conversations_that_the_template_does_not_take_are_left_out_of_every_spl
     assert len(lines) == len(rows) // 2
     again = cli("eval", run / "adapter", "--split", "valid", "--output", tmp_path / "eval")
     assert "rows cannot be predicted, and are left out" in again.stdout + again.stderr
+
+
+def test_what_does_not_fit_is_said_and_steps_count_examples(
+    cli: Run, base: Path, chats: Path, tmp_path: Path
+) -> None:
+    short = settings(base, chats, data__max_length=20, data__valid=0.3, decode__max_new_tokens=120)
+    planned = cli("train", "own_chat", *short, "--dry-run").stdout
+    assert "training examples are cut to 20 tokens; the longest has" in planned
+    assert "perplexity: " in planned
+    assert "lose their beginning to fit into 8 tokens before 120 new ones" in planned
+    book = tmp_path / "book.txt"
+    book.write_text("Anna ate soup. " * 100)
+    chosen = settings(base, book, task__name="text", data__max_length=16, train__epochs=1)
+    unset = ("--unset", "task.train_on", "--unset", "data.valid")
+    planned = cli("train", "own_chat", *unset, *chosen, "--set", "train.batch_size=1", "--dry-run").stdout
+    num_examples = int(planned.split("texts are cut into ")[1].split()[0].replace(",", ""))
+    assert num_examples > 1
+    assert f"optimizer steps: {num_examples}," in planned
+
+
+def test_a_token_without_a_row_is_refused_in_conversations_and_texts(
+    cli: Run, base: Path, chats: Path, tmp_path: Path
+) -> None:
+    lacking = with_rowless(base, tmp_path / "lacking", None)
+    refused = cli("train", "own_chat", *settings(lacking, chats, data__valid=0.3), code=3).stderr
+    assert "the token '<|im_end|>'" in refused
+    assert "it stands in every text" in refused
+    more = with_rowless(base, tmp_path / "more", "<zz>")
+    rows = conversations()
+    rows[1]["messages"][0]["content"] += " <zz>"
+    path, book = tmp_path / "rows.jsonl", tmp_path / "book.txt"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    book.write_text("Anna ate <zz>.")
+    unset = ("--unset", "data.valid")
+    refused = cli("train", "own_chat", *unset, *settings(more, path), code=3).stderr
+    assert "training example 2: the token '<zz>'" in refused
+    chosen = settings(more, book, task__name="text")
+    refused = cli("train", "own_chat", "--unset", "task.train_on", *unset, *chosen, code=3).stderr
+    assert "training example 1: the token '<zz>'" in refused

@@ -33,9 +33,10 @@ def reader_for(path: Path, name: str | None = None, columns: tuple[str, ...] = (
     return reader(columns)
 
 
-def known_suffixes() -> list[str]:
-    """The suffixes by which a format is known, each without and with `.gz`."""
-    plain = [suffix for reader in READERS.values() for suffix in reader.suffixes]
+def known_suffixes(*, with_keys: bool = False) -> list[str]:
+    """The suffixes by which a format is known, each without and with `.gz`; or those of formats `with_keys` alone."""
+    readers = [reader for reader in READERS.values() if reader.has_keys or not with_keys]
+    plain = [suffix for reader in readers for suffix in reader.suffixes]
     return [*plain, *(suffix + _GZIP_SUFFIX for suffix in plain)]
 
 

@@ -24,6 +24,7 @@ class PlainText(Reader):
 
     name: ClassVar[str] = "text"
     suffixes: ClassVar[tuple[str, ...]] = (".txt", ".md")
+    has_keys: ClassVar[bool] = False
 
     def read(self, stream: BinaryIO, where: str) -> Iterator[RawRow]:
         """One row a passage; its line is the one on which it begins."""
