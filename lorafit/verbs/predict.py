@@ -118,7 +118,7 @@ def predict_restored(
     strategy = None if sampling == Sampling() else sampling.of
     options = AnswerOptions(strategy, batch_size, sampling.max_new_tokens)
     encoded = objective.encode_inputs(restored.model.require_tokenizer(), rows, options)
-    if note := encoded.checked_note(("input", "inputs")):
+    for note in encoded.checked_notes(("input", "inputs")):
         report(Note(note))
     with clear_out_of_memory(restored.adapter.folder):
         objective.prepare(restored.model)
