@@ -23,6 +23,7 @@ TASKS = {
     "classes given": make_task("classification", labels=("no", "yes"), label_values="indices", part="part"),
     "scores": make_task("regression", range=(0.0, 5.0)),
     "texts": make_task("generation"),
+    "lists of labels": make_task("multilabel"),
     "conversations": make_task("chat"),
     "documents": make_task("text"),
     **{name: make_task(name) for name in ("e2e", "mnli", "stsb")},
