@@ -1,15 +1,80 @@
-"""The `lorafit` command."""
+"""The `lorafit` command. The module of a command is imported when that command is asked for."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_group
+from typing_extensions import override
 
-from lorafit.cli import adapters, conversion, data, init, prefetch, recipes, reports, repro, scoring, training
-from lorafit.cli.command import add_command
+from lorafit.cli.command import add_command, importing
+
+COMMANDS = {
+    "init": "init.init",
+    "train": "training.train",
+    "eval": "adapters.evaluate",
+    "predict": "adapters.predict",
+    "score": "scoring.score",
+    "verify": "adapters.verify",
+    "merge": "conversion.merge",
+    "export": "conversion.export",
+    "import": "conversion.import_adapter",
+    "recipes": "recipes.recipes",
+    "fetch": "prefetch.fetch",
+    "table": "reports.table",
+    "compare": "reports.compare",
+    "analyze": "reports.analyze",
+    "repro": "repro.repro",
+}
+"""Name of a command -> module and function of this room."""
+
+GROUPS = {"recipe": "recipes.app", "data": "data.app"}
+"""Name of a group of commands -> module and `Typer` of this room."""
+
+
+class Commands(Mapping[str, TyperCommand | TyperGroup]):
+    """Every command and group by name, each made when it is asked for."""
+
+    @override
+    def __getitem__(self, name: str) -> TyperCommand | TyperGroup:
+        one = typer.Typer()
+        if name in GROUPS:
+            one.add_typer(_imported(GROUPS[name]), name=name)
+        else:
+            add_command(one, name, _imported(COMMANDS[name]))
+        made: TyperCommand | TyperGroup = get_group(one).commands[name]
+        return made
+
+    @override
+    def __iter__(self) -> Iterator[str]:
+        return iter((*COMMANDS, *GROUPS))
+
+    @override
+    def __len__(self) -> int:
+        return len(COMMANDS) + len(GROUPS)
+
+
+def _imported(path: str) -> Any:
+    module, _, name = path.partition(".")
+    with importing():
+        return getattr(import_module(f"lorafit.cli.{module}"), name)
+
+
+class LazyGroup(TyperGroup):
+    """A group of `Commands`."""
+
+    @override
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = Commands()
+
 
 app = typer.Typer(
+    cls=LazyGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=True,
@@ -35,25 +100,3 @@ def _main(
     ] = False,
 ) -> None:
     pass
-
-
-for _name, _command in (
-    ("init", init.init),
-    ("train", training.train),
-    ("eval", adapters.evaluate),
-    ("predict", adapters.predict),
-    ("score", scoring.score),
-    ("verify", adapters.verify),
-    ("merge", conversion.merge),
-    ("export", conversion.export),
-    ("import", conversion.import_adapter),
-    ("recipes", recipes.recipes),
-    ("fetch", prefetch.fetch),
-    ("table", reports.table),
-    ("compare", reports.compare),
-    ("analyze", reports.analyze),
-    ("repro", repro.repro),
-):
-    add_command(app, _name, _command)
-app.add_typer(recipes.app, name="recipe")
-app.add_typer(data.app, name="data")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lorafit.cli.command import importing
 from lorafit.cli.options import (
     AdapterArgument,
     Base,
@@ -41,10 +42,11 @@ def merge(
     json: Json = False,
 ) -> None:
     """Write base + adapter as a plain Hugging Face model folder, and prove that it computes the same."""
-    from lorafit.adapters import BaseChoice
-    from lorafit.display import Display
-    from lorafit.display.adapters import show_merge
-    from lorafit.verbs import merge as verb
+    with importing():
+        from lorafit.adapters import BaseChoice
+        from lorafit.display import Display
+        from lorafit.display.adapters import show_merge
+        from lorafit.verbs import merge as verb
 
     shard_bytes = parse_size("--max-shard-size", max_shard_size) if max_shard_size else None
     result = verb.merge(adapter, output, BaseChoice(base, force), dtype, shard_bytes)
@@ -67,11 +69,12 @@ def export(
     json: Json = False,
 ) -> None:
     """Write the adapter in another program's format."""
-    from lorafit.adapters import BaseChoice
-    from lorafit.display import Display
-    from lorafit.display.adapters import show_export
-    from lorafit.interop.hub import Upload
-    from lorafit.verbs import export as verb
+    with importing():
+        from lorafit.adapters import BaseChoice
+        from lorafit.display import Display
+        from lorafit.display.adapters import show_export
+        from lorafit.interop.hub import Upload
+        from lorafit.verbs import export as verb
 
     upload = Upload(push_to_hub, private) if push_to_hub else None
     result = verb.export(adapter, output, format_name, BaseChoice(base, force), upload)
@@ -103,9 +106,10 @@ def import_adapter(
     json: Json = False,
 ) -> None:
     """Turn another program's adapter into an adapter folder."""
-    from lorafit.display import Display
-    from lorafit.display.adapters import show_import
-    from lorafit.verbs import import_ as verb
+    with importing():
+        from lorafit.display import Display
+        from lorafit.display.adapters import show_import
+        from lorafit.verbs import import_ as verb
 
     options = verb.ImportOptions(alpha, task, tuple(targets) if targets else None)
     result = verb.import_adapter(file, output, format_name, base, options)
