@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from lorafit.cli.command import advise, importing
+from lorafit.cli.command import advise
 from lorafit.cli.options import AdapterArgument, Base, Force, Json, Split
 from lorafit.cli.stopping import stoppable
+from lorafit.imports import importing
 from lorafit.recipe.bounds import BATCH
 
 BatchSize = Annotated[

@@ -11,7 +11,8 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 from typing_extensions import override
 
-from lorafit.cli.command import add_command, importing
+from lorafit.cli.command import add_command
+from lorafit.imports import importing
 
 COMMANDS = {
     "init": "init.init",

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import functools
-import gc
 import inspect
 import traceback
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 import typer
@@ -32,22 +30,6 @@ _PARAMETER_OF_KEY = {
     "decode.max_new_tokens": "max_new_tokens",
     **dict.fromkeys(("data.train", "data.valid", "data.test"), "data"),
 }
-
-
-@contextmanager
-def importing() -> Iterator[None]:
-    """For the imports of a command: thousands of modules, among which Python else looks for garbage again and again.
-
-    That is a fifth of their time. What they brought stays, and is not looked through later either.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if was_enabled:
-            gc.enable()
 
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from lorafit.cli.command import importing
 from lorafit.cli.options import (
     AdapterArgument,
     Base,
@@ -18,7 +17,8 @@ from lorafit.cli.options import (
     described,
 )
 from lorafit.cli.parsing import parse_size
-from lorafit.interop.models import MODEL_WRITERS
+from lorafit.imports import importing
+from lorafit.interop.models import MODEL_WRITERS, Proof
 from lorafit.interop.readers import READERS
 from lorafit.interop.writers import WRITERS
 
@@ -37,6 +37,13 @@ def merge(
         str | None,
         typer.Option(help="Largest file, such as 5GB.", show_default="files as the base has them"),
     ] = None,
+    proof: Annotated[
+        Proof | None,
+        typer.Option(
+            help="weights: every tensor against the merge in float64; forward: the answers on a few inputs too.",
+            show_default="forward for a base below 2 GB, else weights",
+        ),
+    ] = None,
     base: Base = None,
     force: Force = False,
     json: Json = False,
@@ -49,7 +56,7 @@ def merge(
         from lorafit.verbs import merge as verb
 
     shard_bytes = parse_size("--max-shard-size", max_shard_size) if max_shard_size else None
-    result = verb.merge(adapter, output, BaseChoice(base, force), dtype, shard_bytes)
+    result = verb.merge(adapter, output, BaseChoice(base, force), dtype, shard_bytes, proof=proof)
     show_merge(Display(json=json), result)
 
 

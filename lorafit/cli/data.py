@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from lorafit.cli.command import add_command, importing
+from lorafit.cli.command import add_command
 from lorafit.cli.options import Json, Overrides, RecipeArgument, Split, Unset, all_overrides
+from lorafit.imports import importing
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from lorafit.cli.command import importing
 from lorafit.cli.options import Json
+from lorafit.imports import importing
 
 
 def init(

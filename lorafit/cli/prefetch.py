@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from lorafit.cli.command import importing
 from lorafit.cli.options import Json, Overrides, Unset, all_overrides
+from lorafit.imports import importing
 
 
 def fetch(

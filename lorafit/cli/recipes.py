@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lorafit.cli.command import add_command, importing
+from lorafit.cli.command import add_command
 from lorafit.cli.options import Json
 from lorafit.cli.parsing import parse_table
+from lorafit.imports import importing
 
 if TYPE_CHECKING:
     from lorafit.recipe.read import NamedSections

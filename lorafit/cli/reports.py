@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from lorafit.cli.command import importing
 from lorafit.cli.options import Base, Force, Json, choice
 from lorafit.cli.parsing import parse_cell, parse_table
 from lorafit.errors import lookup
+from lorafit.imports import importing
 from lorafit.paper.layout import FORMATS
 
 _FORMATS = ("rich", *FORMATS, "json")

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lorafit.cli.command import advise, importing
+from lorafit.cli.command import advise
 from lorafit.cli.options import Json, Overrides, Unset, all_overrides
 from lorafit.cli.parsing import parse_names, parse_seeds, parse_table
 from lorafit.cli.stopping import stoppable
+from lorafit.imports import importing
 
 if TYPE_CHECKING:
     from lorafit.display import Display

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from lorafit.cli.command import importing
 from lorafit.cli.options import Json, choice
+from lorafit.imports import importing
 from lorafit.metrics.scorers import PROTOCOLS_BY_TASK
 
 _PROTOCOLS = tuple(dict.fromkeys(name for protocols in PROTOCOLS_BY_TASK.values() for name in protocols))

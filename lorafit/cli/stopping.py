@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lorafit.cli.command import importing
 from lorafit.cli.parsing import parse_duration
 from lorafit.errors import Advice, RecipeError
+from lorafit.imports import importing
 
 if TYPE_CHECKING:
     from lorafit.training import ProcessGroup

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lorafit.cli.command import importing
 from lorafit.cli.options import Json, Overrides, RecipeArgument, Unset, all_overrides
 from lorafit.cli.parsing import parse_length, parse_seeds
 from lorafit.cli.stopping import stoppable
 from lorafit.errors import NotFoundError, RecipeError
+from lorafit.imports import importing
 from lorafit.run.options import Resume, TrainOptions
 
 if TYPE_CHECKING:

@@ -56,9 +56,7 @@ class Section(BaseModel):
     """A frozen table of a recipe; unknown keys, values of the wrong type, infinity and NaN are refused."""
 
     # Every command defines all sections and validates with few of them: their text is read where it is shown.
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
 
 class ModelSection(Section):
