@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import UserDict
 from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 from typer.main import get_group
 from typing_extensions import override
 
@@ -37,26 +37,17 @@ GROUPS = {"recipe": "recipes.app", "data": "data.app"}
 """Name of a group of commands -> module and `Typer` of this room."""
 
 
-class Commands(Mapping[str, TyperCommand | TyperGroup]):
+class Commands(UserDict[str, Any]):
     """Every command and group by name, each made when it is asked for."""
 
     @override
-    def __getitem__(self, name: str) -> TyperCommand | TyperGroup:
-        one = typer.Typer()
+    def __getitem__(self, name: str) -> Any:
+        found, one = _imported(self.data[name]), typer.Typer()
         if name in GROUPS:
-            one.add_typer(_imported(GROUPS[name]), name=name)
+            one.add_typer(found, name=name)
         else:
-            add_command(one, name, _imported(COMMANDS[name]))
-        made: TyperCommand | TyperGroup = get_group(one).commands[name]
-        return made
-
-    @override
-    def __iter__(self) -> Iterator[str]:
-        return iter((*COMMANDS, *GROUPS))
-
-    @override
-    def __len__(self) -> int:
-        return len(COMMANDS) + len(GROUPS)
+            add_command(one, name, found)
+        return get_group(one).commands[name]
 
 
 def _imported(path: str) -> Any:
@@ -71,7 +62,7 @@ class LazyGroup(TyperGroup):
     @override
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.commands = Commands()
+        self.commands = Commands(COMMANDS | GROUPS)
 
 
 app = typer.Typer(

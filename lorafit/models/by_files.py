@@ -84,7 +84,8 @@ def outline(
         tables = [p for n, p in net.named_parameters() if n.split(".")[-2] in _TOKENS]
         if len(tables) != 1:
             return None
-        tied = nn.Linear(*reversed(tables[0].shape), bias=False, device="meta")
+        rows, width = tables[0].shape
+        tied = nn.Linear(width, rows, bias=False, device="meta")
         tied.weight = tables[0]
         _put(net, head.output, tied)
     return Model(net.eval(), None, family, output)
@@ -139,6 +140,7 @@ def _put(net: nn.Module, name: str, module: nn.Module) -> None:
         if parent not in net._modules:
             net.add_module(parent, nn.Module())
         net = net.get_submodule(parent)
-    for child, inner in net._modules[leaf]._modules.items() if leaf in net._modules else ():
-        module.add_module(child, inner)
+    if leaf in net._modules:  # it came with what lies below it
+        for child, inner in net.get_submodule(leaf).named_children():
+            module.add_module(child, inner)
     net.add_module(leaf, module)

@@ -133,10 +133,12 @@ def _outlined(adapter: Adapter, folder: Path, stored: list[Stored], output: Kind
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         shape = outline(config, stored, adapter.tensors, output)
-        source = shape and MergeSource._with(adapter, folder, stored, shape, translated=False)
+        if shape is None:
+            return None
+        source = MergeSource._with(adapter, folder, stored, shape, translated=False)
     except (LorafitError, OSError, ValueError, AttributeError, TypeError):
         return None  # something does not fit: transformers decides, and says what
-    return source if source is not None and source.has_all else None
+    return source if source.has_all else None
 
 
 def _as_loaded(
