@@ -15,6 +15,7 @@ from typing import Any
 from lorafit.adapters import BaseChoice
 from lorafit.data import Split
 from lorafit.errors import NotFoundError, RecipeError
+from lorafit.interop.models import Proof
 from lorafit.interop.writers import WRITERS
 from lorafit.models import Model
 from lorafit.objectives.restored import RestoredAdapter
@@ -196,16 +197,20 @@ def merge(
     max_shard_bytes: int | None = None,
     base: str | None = None,
     force: bool = False,
+    proof: Proof | None = None,
 ) -> MergeResult:
     """Write base and adapter as one plain Hugging Face model to the new folder `output`, and prove that it is the same.
 
-        lorafit.merge("runs/quickstart/seed-1/adapter", "merged").proof.max_difference
+        lorafit.merge("runs/quickstart/seed-1/adapter", "merged").weights.max_error
 
-    `dtype` is the number format and `max_shard_bytes` the size of the largest file; without them, the base's. Raises
+    `dtype` is the number format and `max_shard_bytes` the size of the largest file; without them, the base's.
+    `proof`: every tensor (weights), or the answers too (forward); without it, forward for a base below 2 GB. Raises
     NotMergeableError for a method without merged form, AdapterError for the wrong base or a merge that cannot be
     proven, RecipeError where `output` exists.
     """
-    return merge_adapter(Path(folder), Path(output), BaseChoice(base, force), dtype, max_shard_bytes)
+    return merge_adapter(
+        Path(folder), Path(output), BaseChoice(base, force), dtype, max_shard_bytes, proof=proof
+    )
 
 
 def export(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from pydantic import ValidationError
 from torch import Tensor
-from transformers import PretrainedConfig
 
 from lorafit import lora
 from lorafit.adapters.card import BaseCard
@@ -24,19 +24,13 @@ from lorafit.errors import (
 )
 from lorafit.files import absolute_path, local_path
 from lorafit.methods import METHODS, Method
-from lorafit.models import (
-    Model,
-    base_folder,
-    base_identity,
-    load_base,
-    load_config,
-    load_tokenizer,
-    reads_last_token,
-    set_pad_token,
-)
+from lorafit.models import Model, base_folder, base_identity
 from lorafit.recipe import DataSection
 from lorafit.tasks import Task, read_task
 from lorafit.tasks.registry import layout_of
+
+if TYPE_CHECKING:  # checking an adapter needs no transformers
+    from transformers import PretrainedConfig
 
 
 def trained_tensors(model: Model) -> dict[str, Tensor]:
@@ -59,6 +53,8 @@ def restore(adapter: Adapter, *, base: str | None = None, force: bool = False) -
     `base` names the base by another path or id; `force` loads it even where it is not the one trained on.
     Raises AdapterError where tensors, names or the base do not fit; NotFoundError where the base is not to be had.
     """
+    from lorafit.models import load_base
+
     where, revision = where_base(adapter, base)
     check_base(adapter, base=base, force=force)
     model = load_base(model_config(adapter, where, revision), where, revision, task_of(adapter).output)
@@ -167,6 +163,8 @@ def _rank_axis(model: Model, name: str) -> int | None:
 
 def model_config(adapter: Adapter, base: str, revision: str | None) -> PretrainedConfig:
     """The base's config with the adapter's task in it."""
+    from lorafit.models import load_config, load_tokenizer, reads_last_token, set_pad_token
+
     task = task_of(adapter)
     config = load_config(base, revision, num_labels=task.num_outputs)
     if reads_last_token(config, task.output):

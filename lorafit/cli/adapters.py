@@ -11,6 +11,7 @@ import typer
 from lorafit.cli.command import advise
 from lorafit.cli.options import AdapterArgument, Base, Force, Json, Split
 from lorafit.cli.stopping import stoppable
+from lorafit.imports import importing
 from lorafit.recipe.bounds import BATCH
 
 BatchSize = Annotated[
@@ -42,12 +43,13 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Predict and score a split of an adapter's task."""
-    from lorafit.adapters import BaseChoice
-    from lorafit.display import Display
-    from lorafit.display.adapters import show_evaluation
-    from lorafit.recipe import EvalSection
-    from lorafit.run.train import missing_by_name
-    from lorafit.verbs import evaluate as verb
+    with importing():
+        from lorafit.adapters import BaseChoice
+        from lorafit.display import Display
+        from lorafit.display.adapters import show_evaluation
+        from lorafit.recipe import EvalSection
+        from lorafit.run.train import missing_by_name
+        from lorafit.verbs import evaluate as verb
 
     section = EvalSection(metrics=tuple(metric) if metric else None, batch_size=batch_size)
     options = verb.EvaluateOptions(split, data, output, glue_submission)
@@ -84,10 +86,11 @@ def predict(
     json: Json = False,
 ) -> None:
     """Predict your own inputs: a text for each context, or the label or score of each text."""
-    from lorafit.adapters import BaseChoice
-    from lorafit.display import Display
-    from lorafit.display.adapters import show_predictions
-    from lorafit.verbs import predict as verb
+    with importing():
+        from lorafit.adapters import BaseChoice
+        from lorafit.display import Display
+        from lorafit.display.adapters import show_predictions
+        from lorafit.verbs import predict as verb
 
     inputs = contexts if contexts is not None else [line.rstrip("\n") for line in sys.stdin if line.strip()]
     sampling = verb.Sampling(strategy, temperature, top_p, max_new_tokens, seed)
@@ -104,10 +107,11 @@ def verify(
     json: Json = False,
 ) -> None:
     """Check an adapter's files and base, and that it still computes what it computed when it was trained."""
-    from lorafit.display import Display
-    from lorafit.display.adapters import show_verification
-    from lorafit.errors import AdapterError
-    from lorafit.verbs import verify as verb
+    with importing():
+        from lorafit.display import Display
+        from lorafit.display.adapters import show_verification
+        from lorafit.errors import AdapterError
+        from lorafit.verbs import verify as verb
 
     result = verb.verify(adapter, base)
     show_verification(Display(json=json), result, advise(ctx, result.remedies))

@@ -57,19 +57,27 @@ def show_verification(display: Display, result: VerifyResult, advice: Sequence[s
 
 def show_merge(display: Display, result: MergeResult) -> None:
     """Where the merged model is, and what was proven of it."""
-    proof = result.proof
+    weights, answers = result.weights, result.answers
     if display.json:
-        value = {"max_logit_difference": proof.max_difference, "allowed_difference": proof.allowed}
-        value |= {"least_survived": proof.least_survived}
-        folder = {"folder": str(result.folder), "bytes": result.num_bytes}
-        display.print_json({**folder, **value, "compared_with": proof.reference, "notes": result.notes})
+        value = {"folder": str(result.folder), "bytes": result.num_bytes, "tensors": weights.num_tensors}
+        value |= {"max_weight_error": weights.max_error, "least_survived": weights.least_survived}
+        value |= {
+            "max_logit_difference": answers and answers.max_difference,
+            "allowed_difference": answers and answers.allowed,
+            "compared_with": answers and answers.reference,
+        }
+        display.print_json({**value, "notes": result.notes})
         return
     display.print(f"wrote {escape(str(result.folder))} ({size(result.num_bytes)})")
     display.print(
-        f"proven: {proof.num_logits:,} logits of {proof.num_inputs} inputs differ from {proof.reference} by at most "
-        f"{proof.max_difference:.2g} (allowed {proof.allowed:.2g}); at least {proof.least_survived:.2%} of every "
-        f"layer's update survived rounding"
+        f"proven: all {weights.num_tensors:,} tensors stand there as merged, at most {weights.max_error:.2g} from the "
+        f"merge in float64; at least {weights.least_survived:.2%} of every layer's update survived rounding"
     )
+    if answers is not None:
+        display.print(
+            f"proven: {answers.num_logits:,} logits of {answers.num_inputs} inputs differ from {answers.reference} by "
+            f"at most {answers.max_difference:.2g} (allowed {answers.allowed:.2g})"
+        )
     for note in result.notes:
         display.print(f"note: {escape(note)}")
 

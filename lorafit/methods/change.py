@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from typing_extensions import override
@@ -35,6 +35,10 @@ class Change(ABC):
         `blocks`: all rows of the base's weight in order, in float32. They are read only where `needs_scan` says so.
         """
         del blocks
+        return self
+
+    def exact(self) -> Self:
+        """The same change, whose rows are computed in float64 where the block is."""
         return self
 
     @abstractmethod
@@ -68,6 +72,12 @@ class Added(Change):
     """W + ΔW of one LoRA layer, of which only the adapter need exist."""
 
     layer: LoRALayer
+
+    @override
+    def exact(self) -> Self:
+        """With the adapter in float64."""
+        adapter = {name: parameter.double() for name, parameter in self.layer.adapter_parameters().items()}
+        return replace(self, layer=self.layer.filled(adapter))
 
     @override
     def rows(self, block: Tensor, start: int) -> Tensor:

@@ -55,9 +55,8 @@ SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 class Section(BaseModel):
     """A frozen table of a recipe; unknown keys, values of the wrong type, infinity and NaN are refused."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
+    # Every command defines all sections and validates with few of them: their text is read where it is shown.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
 
 class ModelSection(Section):

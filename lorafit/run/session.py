@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -92,7 +93,9 @@ def load(plan: Plan, report: Report) -> LoadedBase:
     if faults:
         raise NotFoundError.joined(faults)
     seed_all(recipe.train.seed)
-    model, objective = _load_model(recipe), plan.objective
+    with ThreadPoolExecutor(1) as pool:
+        hashed = pool.submit(Inputs.of, recipe, plan.rows)  # beside loading: hashes need no interpreter
+        model, objective = _load_model(recipe), plan.objective
     for note in model.notes:
         if note not in plan.warnings:
             report(Note(note))
@@ -104,7 +107,7 @@ def load(plan: Plan, report: Report) -> LoadedBase:
     for note in (*examples.notes, *order.notes):
         report(Note(note))
     sample = [objective.inputs(example) for example in (examples.valid or examples.train)[:NUM_INPUTS]]
-    inputs = Inputs.of(recipe, plan.rows)
+    inputs = hashed.result()
     return LoadedBase(
         model,
         objective,

@@ -10,12 +10,11 @@ from pathlib import Path
 import torch
 
 from lorafit.adapters.restore import task_of
-from lorafit.data.chat_encode import ChatFormat
 from lorafit.errors import AdapterError, LorafitError
 from lorafit.files import JsonObject
 from lorafit.interop.models.safetensors_stream import Outgoing, Streamed, Whole, write_file
 from lorafit.interop.models.source import MergeSource
-from lorafit.models import Stored, load_tokenizer
+from lorafit.models import Stored
 
 # Weights in any format, and their indices: what a merge writes anew.
 _WEIGHT_FILES = ("*.safetensors", "*.bin", "*.index.json", "*.h5", "*.msgpack", "*.ot", "*.pt", "*.gguf")
@@ -27,7 +26,7 @@ def write_folder(
     source: MergeSource, folder: Path, *, dtype: torch.dtype | None, max_shard_bytes: int | None
 ) -> list[Path]:
     """Write weights, config, and every other file of the base into an existing empty folder (see ModelWriter.write)."""
-    files = _in_files(list(_outgoing(source, dtype)), max_shard_bytes)
+    files = _in_files(list(outgoing(source, dtype)), max_shard_bytes)
     others = _other_files(source.folder)
     _check_space(folder, sum(t.num_bytes for file in files.values() for t in file), others)
     for name, tensors in files.items():
@@ -43,7 +42,7 @@ def write_folder(
     return [folder / name for name in files]
 
 
-def _outgoing(source: MergeSource, dtype: torch.dtype | None) -> Iterator[tuple[str, Outgoing]]:
+def outgoing(source: MergeSource, dtype: torch.dtype | None) -> Iterator[tuple[str, Outgoing]]:
     """Every tensor of the result with the name of the base's file it is to stand in, in order."""
     written: set[str] = set()
     last = ""
@@ -157,6 +156,8 @@ def _pad_id(source: MergeSource) -> int:
 
 def _let_tokenizer_pad(folder: Path, pad_id: int) -> None:
     """A tokenizer without a pad token, as GPT-2 has it, cannot make batches: it gets the one that the model knows."""
+    from lorafit.models import load_tokenizer
+
     tokenizer = load_tokenizer(str(folder))
     if tokenizer.pad_token_id == pad_id:
         return
@@ -170,5 +171,8 @@ def _write_chat_template(source: MergeSource, folder: Path) -> None:
     """That by which the conversations were written, where it is not the base's own."""
     template = task_of(source.adapter).chat_template
     if template is not None:
+        from lorafit.data.chat_encode import ChatFormat
+        from lorafit.models import load_tokenizer
+
         form = ChatFormat(load_tokenizer(str(source.folder)), template)
         (folder / _CHAT_TEMPLATE).write_text(form.portable(), encoding="utf-8")
