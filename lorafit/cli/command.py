@@ -28,6 +28,7 @@ _PARAMETER_OF_KEY = {
     "model.base": "base",
     "eval.batch_size": "batch_size",
     "decode.max_new_tokens": "max_new_tokens",
+    "decode.num_beams": "num_beams",
     **dict.fromkeys(("data.train", "data.valid", "data.test"), "data"),
 }
 

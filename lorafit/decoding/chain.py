@@ -35,7 +35,8 @@ class Sample:
     """A token at random, in proportion to p ** (1 / temperature), out of the likeliest that make up `top_p`.
 
     The nucleus is the smallest set of likeliest tokens whose probabilities reach `top_p` (Holtzman et al.
-    2020). What is drawn for an example depends on `seed` and the example's index alone, not on its batch.
+    2020). What is drawn for an example depends on `seed` and the example's number alone, not on its batch; `first` is
+    the number of the example with index 0.
     """
 
     temperature: float = 1.0
@@ -44,6 +45,7 @@ class Sample:
     no_repeat_ngram_size: int = 0
     max_new_tokens: int = 64
     eos_token_ids: tuple[int, ...] = (50256,)
+    first: int = 0
 
     def begin(self, examples: Sequence[int], device: torch.device) -> Chains:
         """The search for one batch, of which row i is example `examples[i]`."""
@@ -51,7 +53,7 @@ class Sample:
         return Chains(self, examples, draws.to(device))
 
     def _uniform(self, example: int) -> Tensor:
-        digest = hashlib.blake2b(f"{self.seed} {example}".encode(), digest_size=8).digest()
+        digest = hashlib.blake2b(f"{self.seed} {self.first + example}".encode(), digest_size=8).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest, "big"))
         return torch.rand(self.max_new_tokens, generator=generator)
 

@@ -8,6 +8,7 @@ from transformers import GPT2Config, PretrainedConfig
 from lorafit.errors import NotFoundError, RecipeError, SetKey
 from lorafit.models import FAMILIES, Family, family_of, load_config, way_to_read
 from lorafit.objectives.base import (
+    Answered,
     AnswerOptions,
     AnyObjective,
     Encoder,
@@ -24,6 +25,7 @@ from lorafit.tasks import LabelTask, Task
 
 __all__ = [
     "AnswerOptions",
+    "Answered",
     "AnyObjective",
     "BaseFacts",
     "Classification",

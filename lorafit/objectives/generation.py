@@ -23,11 +23,11 @@ from lorafit.metrics.scorers import SCORERS
 from lorafit.metrics.scoring import Scores, missing_metrics
 from lorafit.models import Model, Reading, special_tokens
 from lorafit.models.vocabulary import Vocabulary
-from lorafit.objectives.base import AnswerOptions, Objective, Prediction, Validation
+from lorafit.objectives.base import Answered, AnswerOptions, Objective, Prediction, Validation
 from lorafit.objectives.encoded import Encoded, Limit, Noun
 from lorafit.recipe import DecodeSection, EvalSection
-from lorafit.tasks import Answer, ReferenceGroup, group_references
 from lorafit.tasks import Generation as GenerationTask
+from lorafit.tasks import ReferenceGroup, group_references
 from lorafit.tasks.scoring import score_groups
 from lorafit.training import ProcessGroup, language_model_loss_sums
 
@@ -161,7 +161,7 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
         options: AnswerOptions | None = None,
     ) -> Encoded[list[int]]:
         """Prompts, which may have as many tokens as the new ones leave positions for."""
-        new = (options and options.max_new_tokens) or self.decode.max_new_tokens
+        new = self.decode.max_new_tokens
         room = 2**31 if self.num_positions is None else max(self.num_positions - new, 1)
         limit = Limit(room, f" before {new:,} new ones", cut=_CUT_PROMPT)
         prompts = [row.prompt for row in rows]
@@ -218,14 +218,12 @@ class Generation(Objective[TextRow, EncodedPair, SequenceBatch]):
     @override
     def answers(
         self, model: Model, rows: Sequence[TextRow], options: AnswerOptions, group: ProcessGroup
-    ) -> Iterator[tuple[int, Answer]]:
-        search = self.beam_search(model)
-        strategy = search if options.strategy is None else options.strategy(search)
-        prompts = [row.prompt for row in rows]
+    ) -> Iterator[tuple[int, Answered]]:
+        strategy = options.strategy(self.beam_search(model))
+        prompts, should_stop = [row.prompt for row in rows], group.should_stop_within_item
         with _merged(model):
-            yield from self._texts(
-                model, prompts, strategy, options.batch_size, group.should_stop_within_item
-            )
+            for index, text in self._texts(model, prompts, strategy, options.batch_size, should_stop):
+                yield index, Answered(text)
 
     def _reads_evidence(self) -> bool:
         return any(m.reads == "evidence" for m in self.task.find_metrics(self.evaluation.metrics))
