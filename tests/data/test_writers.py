@@ -36,7 +36,7 @@ def test_texts_come_out_as_they_went_in(suffix: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
 def test_numbers_lists_and_nothing_keep_their_types(suffix: str, tmp_path: Path) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"a": 1, "b": 0.1, "c": ["x", "y"], "d": None, "e": True, "f": {"bad": 0.25, "good": 0.75}},
         {"a": 2, "b": 1e-9, "c": [], "d": "", "e": False, "f": {"bad": 1.0, "good": 0.0}},
     ]
@@ -48,7 +48,7 @@ def test_numbers_lists_and_nothing_keep_their_types(suffix: str, tmp_path: Path)
 @pytest.mark.parametrize("suffix", [".csv", ".tsv"])
 def test_a_table_spells_in_json_what_is_no_text(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"rows{suffix}"
-    rows = [{"a": 1, "b": ["x"]}, {"a": None, "c": {"good": 0.5}}, {"b": True, "c": 0.1}]
+    rows: list[dict[str, Any]] = [{"a": 1, "b": ["x"]}, {"a": None, "c": {"good": 0.5}}, {"b": True, "c": 0.1}]
     path.write_bytes(write_rows(path, rows))
     assert read(path) == [
         {"a": "1", "b": '["x"]', "c": ""},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from lorafit.errors import RecipeError
 from lorafit.run.partial import PartialFile
 
 JOB = {"rows": "a", "settings": "b"}
-VALUES = [{"prediction": "x\u2028y"}, {"prediction": ["a", "b"]}, {"prediction": 0.1}]
+VALUES: list[dict[str, Any]] = [{"prediction": "x\u2028y"}, {"prediction": ["a", "b"]}, {"prediction": 0.1}]
 
 
 def test_whole_lines_are_kept_wherever_the_file_ends(tmp_path: Path) -> None:
