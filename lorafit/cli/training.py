@@ -91,7 +91,7 @@ def train(
     """
     from lorafit.display import Display
     from lorafit.display.training import show_plan, show_seeds, show_train_result
-    from lorafit.run.plan import planned_notes
+    from lorafit.run.plan import with_examples
     from lorafit.run.recipes import open_recipe
     from lorafit.run.seeds import train_seeds
     from lorafit.run.train import TrainResult, finished_without, missing_by_name
@@ -118,7 +118,7 @@ def train(
         plan = next(iter(plans.values()))
         display = Display(json=json, log_every=plan.recipe.train.log_every, quiet=not group.is_leader)
         if dry_run:
-            show_plan(display, plan, planned_notes(plan))
+            show_plan(display, with_examples(plan))
             return
 
         def run(plan: Plan, folder: Path | None) -> TrainResult:

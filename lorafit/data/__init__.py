@@ -3,7 +3,7 @@
 What needs torch stands in modules of its own: batches, encode, labelled.
 """
 
-from lorafit.data.rows import LabelRow, RawRow, Row, TextRow
+from lorafit.data.rows import ChatRow, DocumentRow, LabelRow, RawRow, Row, TextRow
 from lorafit.recipe import SPLITS, Split
 
-__all__ = ["SPLITS", "LabelRow", "RawRow", "Row", "Split", "TextRow"]
+__all__ = ["SPLITS", "ChatRow", "DocumentRow", "LabelRow", "RawRow", "Row", "Split", "TextRow"]

@@ -72,7 +72,9 @@ def read_answer_rows(path: Path) -> AnswerRows | None:
     """
     if not path.is_file():
         raise NotFoundError(f"{path}: no such file")
-    format_name = None if path.name.lower().endswith(tuple(known_suffixes())) else _format_of(path)
+    format_name = (
+        None if path.name.lower().endswith(tuple(known_suffixes(with_keys=True))) else _format_of(path)
+    )
     if format_name == "text":
         return None
     rows: list[RawRow] = []

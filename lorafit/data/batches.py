@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import torch
 from torch import Tensor
 
-from lorafit.data.encode import EncodedPair
+from lorafit.data.sequences import TokenSequence
 
 LastBatch = Literal["short", "fill", "drop"]
 Item = TypeVar("Item")
@@ -122,7 +122,7 @@ class SequenceBatch:
 
 
 def pack(
-    examples: Sequence[EncodedPair], max_length: int, counts: Sequence[int] | None = None
+    examples: Sequence[TokenSequence], max_length: int, counts: Sequence[int] | None = None
 ) -> SequenceBatch:
     """Lay examples end to end; the last token of each is a target only, never an input.
 
@@ -142,7 +142,7 @@ def pack(
 
 
 def pad(
-    examples: Sequence[EncodedPair], max_length: int, pad_id: int, counts: Sequence[int] | None = None
+    examples: Sequence[TokenSequence], max_length: int, pad_id: int, counts: Sequence[int] | None = None
 ) -> SequenceBatch:
     """The same examples one below the other, as wide as the longest: for models that cannot share a row."""
     inputs, mask, targets, shares = _contents(examples, max_length, counts)
@@ -180,7 +180,7 @@ def to_device(batch: BatchT, device: torch.device) -> BatchT:
 
 
 def _contents(
-    examples: Sequence[EncodedPair], max_length: int, counts: Sequence[int] | None
+    examples: Sequence[TokenSequence], max_length: int, counts: Sequence[int] | None
 ) -> tuple[list[list[int]], list[list[bool]], list[int], tuple[tuple[int, ...], tuple[int, ...]]]:
     """Inputs, which of them have a target, the targets, and the numbers of targets and tokens by member."""
     inputs = [example.inputs(max_length) for example in examples]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lorafit.files import JsonObject
 
@@ -63,4 +63,35 @@ class LabelRow:
         return {"texts": dict(self.texts), "label": self.label, "part": self.part}
 
 
-Row = TextRow | LabelRow
+@dataclass(frozen=True)
+class ChatRow:
+    """A conversation: messages and tools in the OpenAI shape; `part` is the part of the split.
+
+    `line` is where it stands in its file, for messages alone.
+    """
+
+    messages: tuple[JsonObject, ...]
+    tools: tuple[JsonObject, ...] = ()
+    part: str = ""
+    line: int = field(default=0, compare=False, repr=False)
+
+    def to_json(self) -> JsonObject:
+        """As files of lorafit spell it."""
+        tools = {"tools": list(self.tools)} if self.tools else {}
+        return {"messages": list(self.messages), **tools, "part": self.part}
+
+
+@dataclass(frozen=True)
+class DocumentRow:
+    """A text of any length; `part` is the part of the split. `goes_on`: it is a passage, and the text does not end."""
+
+    text: str
+    part: str = ""
+    goes_on: bool = False
+
+    def to_json(self) -> JsonObject:
+        """As files of lorafit spell it."""
+        return {"text": self.text, "part": self.part, "goes_on": self.goes_on}
+
+
+Row = TextRow | LabelRow | ChatRow | DocumentRow

@@ -66,7 +66,9 @@ class Sample:
         falling, order = probabilities.sort(dim=-1, descending=True, stable=True)
         in_nucleus = torch.zeros_like(order, dtype=torch.bool)
         in_nucleus.scatter_(-1, order, falling.cumsum(dim=-1) - falling < self.top_p)
-        mass = (probabilities.double() * in_nucleus).cumsum(dim=-1)  # in which a draw below 1 stays below the whole
+        mass = (probabilities.double() * in_nucleus).cumsum(
+            dim=-1
+        )  # in which a draw below 1 stays below the whole
         return (mass <= draws.unsqueeze(-1) * mass[:, -1:]).sum(dim=-1)
 
 

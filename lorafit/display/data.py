@@ -67,6 +67,13 @@ def show_rows(display: Display, result: ShowResult) -> None:
     display.print(table)
 
 
+def _show_pieces(display: Display, pieces: Sequence[Mapping[str, Any]]) -> None:
+    """A text with what is learned of it in bold, and between bars, for terminals without."""
+    shown = [f"[bold]⟦{escape(p['text'])}⟧[/bold]" if p["learned"] else escape(p["text"]) for p in pieces]
+    display.print("".join(shown))
+    display.print("(bold, between ⟦ and ⟧: what is learned)\n", style="dim")
+
+
 def show_row(display: Display, number: int, row: Mapping[str, Any]) -> None:
     part = f", {escape(row['part'])}" if "part" in row else ""
     head = f"row {number}{part}: {len(row['input_ids'])} input tokens"
@@ -78,6 +85,9 @@ def show_row(display: Display, number: int, row: Mapping[str, Any]) -> None:
         return
     num_targets = sum(row["target_mask"])
     display.print(f"{head}, {num_targets} of the next ones are targets")
+    if "pieces" in row:
+        _show_pieces(display, row["pieces"])
+        return
     display.print(f"  context     {escape(row['context'])}")
     display.print(f"  completion  {escape(row['completion'])}", style="bold")
     first = row["input_ids"][0]

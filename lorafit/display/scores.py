@@ -73,6 +73,9 @@ def _show_classes(display: Display, result: Mapping[str, Any]) -> None:
         display.print(f"{escape(name)} taken for {escape(other)}: {count:,}")
 
 
+_SHOWN_CHARACTERS = 600  # of a text
+
+
 def show_samples(display: Display, samples: Sequence[Mapping[str, Any]]) -> None:
     """Inputs, predictions, and references or labels."""
     for sample in samples:
@@ -89,9 +92,14 @@ def show_samples(display: Display, samples: Sequence[Mapping[str, Any]]) -> None
 
 
 def _shown(value: Any) -> str:
+    """A number, the end of a conversation, a list, or a text, of which the beginning says enough."""
     match value:
         case float():
             return number(value)
+        case [*_, {"role": role, **message}]:
+            return f"{role}: {_shown(message.get('content', ''))}"
         case list():
             return ", ".join(map(str, value)) or "(none)"
-    return str(value)
+        case _:
+            text = str(value)
+            return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -21,9 +20,9 @@ if TYPE_CHECKING:
     from lorafit.run.train import TrainResult
 
 
-def show_plan(display: Display, plan: Plan, notes: Sequence[str]) -> None:
-    """The resolved recipe, parameters by module, and steps; the plan's notes and others."""
-    notes = [*plan.notes, *plan.warnings, *notes]
+def show_plan(display: Display, plan: Plan) -> None:
+    """The resolved recipe, parameters by module, steps and notes."""
+    notes = [*plan.notes, *plan.warnings, *plan.example_notes]
     if display.json:
         display.print_json({**_plan_json(plan), "notes": notes})
         return

@@ -41,6 +41,15 @@ class Scores:
         """The figures over everything."""
         return self.parts["all"]
 
+    def joined(self, other: Scores) -> Scores:
+        """These scores and then others of the same parts."""
+        return Scores(
+            {part: {**scores, **other.parts.get(part, {})} for part, scores in self.parts.items()},
+            {**self.signatures, **other.signatures},
+            {**self.reasons, **other.reasons},
+            (*self.notes, *other.notes),
+        )
+
     def to_json(self) -> JsonObject:
         """{"scores", "signatures", "reasons", "notes"}; the scores by split where there are splits; and the report."""
         scores = self.parts if len(self.parts) > 1 else self.all

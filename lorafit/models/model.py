@@ -106,11 +106,11 @@ class Model:
             raise ValueError("a model's shape has no tokenizer")
         return self.tokenizer
 
-    def end_tokens(self) -> tuple[int, ...]:
+    def end_tokens(self, none_is_fine: bool = False) -> tuple[int, ...]:
         """The tokens that end a text: the tokenizer's, then those of the base's generation_config.json or config.json.
 
         What stands in a config alone may be the default of its class: it counts where the tokenizer knows it as
-        special. Raises NotFoundError where nothing ends a text.
+        special. Raises NotFoundError where nothing ends a text, unless `none_is_fine`.
         """
         tokenizer, generation = self.require_tokenizer(), self.net.generation_config
         sure = special_tokens(tokenizer)
@@ -118,7 +118,7 @@ class Model:
             sure.update(token_ids(generation.eos_token_id))
         said = self.family.stop_tokens(self.net.config, generation)
         ids = [*token_ids(tokenizer.eos_token_id), *(token for token in said if token in sure)]
-        if not ids:
+        if not ids and not none_is_fine:
             raise NotFoundError(
                 f"{tokenizer.name_or_path}: neither its tokenizer nor its configs say which token ends a text"
             )

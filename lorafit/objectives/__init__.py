@@ -6,7 +6,7 @@ from functools import singledispatch
 from transformers import GPT2Config, PretrainedConfig
 
 from lorafit.errors import NotFoundError, RecipeError, SetKey
-from lorafit.models import FAMILIES, Family, family_of, load_config, way_to_read
+from lorafit.models import FAMILIES, Family, Reading, family_of, load_config, way_to_read
 from lorafit.objectives.base import (
     Answered,
     AnswerOptions,
@@ -16,18 +16,23 @@ from lorafit.objectives.base import (
     Prediction,
     Validation,
 )
+from lorafit.objectives.chat import Chat
 from lorafit.objectives.classification import Classification
 from lorafit.objectives.encoded import Encoded, Limit
 from lorafit.objectives.generation import Generation
+from lorafit.objectives.text import Text
 from lorafit.recipe import DataSection, DecodeSection, EvalSection
+from lorafit.tasks import Chat as ChatTask
 from lorafit.tasks import Generation as GenerationTask
 from lorafit.tasks import LabelTask, Task
+from lorafit.tasks import Text as TextTask
 
 __all__ = [
     "AnswerOptions",
     "Answered",
     "AnyObjective",
     "BaseFacts",
+    "Chat",
     "Classification",
     "Encoded",
     "Encoder",
@@ -36,6 +41,7 @@ __all__ = [
     "Objective",
     "Prediction",
     "Settings",
+    "Text",
     "Validation",
     "facts_at_hand",
     "objective_for",
@@ -94,20 +100,17 @@ def objective_for(task: Task, facts: BaseFacts, settings: Settings) -> AnyObject
 
 @objective_for.register
 def _(task: GenerationTask, facts: BaseFacts, settings: Settings) -> Generation:
-    room, asked = facts.num_positions, settings.data.max_length
-    max_new_tokens = settings.decode.max_new_tokens
-    if room is not None and max_new_tokens >= room:
-        raise RecipeError(
-            f"[decode] max_new_tokens: {max_new_tokens} leaves no room for a prompt in the {room} positions of "
-            f"{facts.config.name_or_path or facts.config.model_type}",
-            SetKey("decode.max_new_tokens", note="lower"),
-        )
-    _check_decode(settings.decode, facts)
-    limit = Limit.of(asked, room, ("has no target", "have no target"))
-    reading = way_to_read(facts.family, facts.config, task.output)
-    return Generation(
-        task, limit, settings.decode, settings.evaluation, reading, facts.pad_id, room, facts.vocab_size
-    )
+    return Generation(*_of_writers(facts, settings), task)
+
+
+@objective_for.register
+def _(task: ChatTask, facts: BaseFacts, settings: Settings) -> Chat:
+    return Chat(*_of_writers(facts, settings), task, settings.data.on_bad_row == "skip")
+
+
+@objective_for.register
+def _(task: TextTask, facts: BaseFacts, settings: Settings) -> Text:
+    return Text(*_of_writers(facts, settings), task)
 
 
 @objective_for.register
@@ -123,6 +126,23 @@ def _(task: LabelTask, facts: BaseFacts, settings: Settings) -> Classification:
         int(getattr(facts.config, "type_vocab_size", 0) or 0),
         facts.vocab_size,
     )
+
+
+def _of_writers(
+    facts: BaseFacts, settings: Settings
+) -> tuple[Limit, DecodeSection, EvalSection, Reading, int, int | None, int | None]:
+    """What every LanguageModel needs. Raises RecipeError where the base cannot decode as it is asked to."""
+    room, decode = facts.num_positions, settings.decode
+    if room is not None and decode.max_new_tokens >= room:
+        raise RecipeError(
+            f"[decode] max_new_tokens: {decode.max_new_tokens} leaves no room for a prompt in the {room} positions of "
+            f"{facts.config.name_or_path or facts.config.model_type}",
+            SetKey("decode.max_new_tokens", note="lower"),
+        )
+    _check_decode(decode, facts)
+    limit = Limit.of(settings.data.max_length, room, ("has no target", "have no target"))
+    reading = way_to_read(facts.family, facts.config, "text")
+    return limit, decode, settings.evaluation, reading, facts.pad_id, room, facts.vocab_size
 
 
 def _check_decode(decode: DecodeSection, facts: BaseFacts) -> None:

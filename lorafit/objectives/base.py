@@ -38,8 +38,10 @@ class Encoder(Protocol[RowIn, ExampleT]):
         ...
 
     def encode(self, rows: Sequence[RowIn]) -> Encoded[ExampleT]:
-        """One example a row, in order. Raises DataError where a token that stands in every row has no row of the
-        embedding."""
+        """One example a row, in order, or several where the objective splits rows.
+
+        Raises DataError where a token that stands in every row has no row of the embedding.
+        """
         ...
 
     def part_lengths(self, example: ExampleT) -> Mapping[str, int]:
@@ -119,6 +121,7 @@ class Objective(ABC, Generic[RowT, ExampleT, BatchT]):
     progress_name: ClassVar[str]  # what predicting is called while it takes a while
     input_noun: ClassVar[Noun]  # what is predicted for
     reading: Reading  # how the net reads several examples
+    splits_rows: ClassVar[bool] = False  # whether a row may become several examples
 
     @abstractmethod
     def encoder(self, tokenizer: PreTrainedTokenizerBase) -> Encoder[RowT, ExampleT]:
@@ -131,6 +134,11 @@ class Objective(ABC, Generic[RowT, ExampleT, BatchT]):
     @abstractmethod
     def loss_sums(self, model: Model, batch: BatchT, label_smoothing: Sequence[float]) -> Tensor:
         """[members]: the loss of each member, summed over its targets."""
+
+    def usable_rows(self, tokenizer: PreTrainedTokenizerBase, rows: Sequence[RowT]) -> Sequence[RowT]:
+        """The rows that can be predicted and scored. Raises DataError for others, unless these are to be skipped."""
+        del tokenizer
+        return rows
 
     @abstractmethod
     def validation_rows(self, rows: Sequence[RowT]) -> Sequence[RowT]:

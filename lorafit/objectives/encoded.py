@@ -45,9 +45,11 @@ class Limit:
 
 @dataclass(frozen=True)
 class Encoded(Generic[ExampleT]):
-    """Rows as token ids: `lengths` before anything is cut; indices of rows that are cut, or have nothing left to learn.
+    """Rows as token ids: `lengths` before anything is cut; indices of examples that are cut, or have nothing left to
+    learn.
 
-    `faults`: what is wrong with the row of an index, because of a token that the base has no row for.
+    `faults`: what is wrong with the example of an index, because of a token that the base has no row for. `notes`: what
+    else is to be said of the rows.
     """
 
     examples: Sequence[ExampleT]
@@ -56,6 +58,7 @@ class Encoded(Generic[ExampleT]):
     cut: Sequence[int] = ()
     without_target: Sequence[int] = ()
     faults: Mapping[int, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
     def note(self, noun: Noun) -> str | None:
         """ "2 of 14 training rows have no target within 128 tokens; 5 are cut; the longest has 512", or None."""
@@ -70,10 +73,10 @@ class Encoded(Generic[ExampleT]):
             said = f"{num_cut:,} {of_all} {self.limit.cut[num_cut != 1]} {self.limit}"
         return f"{said}; the longest has {max(self.lengths):,}"
 
-    def checked_note(self, noun: Noun) -> str | None:
-        """The note on rows of which every token is known. Raises DataError for others."""
+    def checked_notes(self, noun: Noun) -> list[str]:
+        """The notes on rows of which every token is known. Raises DataError for others."""
         self.check_tokens(noun)
-        return self.note(noun)
+        return [*self.notes, *([note] if (note := self.note(noun)) else [])]
 
     def check_tokens(self, noun: Noun) -> None:
         """Every token must have a row in the base's embedding. Raises DataError that names rows, texts and tokens."""
@@ -92,15 +95,16 @@ class Encoded(Generic[ExampleT]):
 
         Raises DataError.
         """
-        num_lost = len(self.without_target)
-        if num_lost * _LOST_SHARE <= len(self.examples):
+        num_lost, num_examples = len(self.without_target), len(self.examples)
+        if num_examples and num_lost * _LOST_SHARE <= num_examples:
             return
         longer = (
             Advice("shorten the texts") if self.limit.by_base else SetKey("data.max_length", note="higher")
         )
-        if num_lost == len(self.examples):
-            fault = f"nothing is left to learn of any training row within {self.limit}"
-            raise DataError(f"[data] max_length: {fault}; the longest has {max(self.lengths):,}", longer)
+        if num_lost == num_examples:
+            fault = f"nothing is left to learn of any {noun[0]} within {self.limit}"
+            longest = max(self.lengths, default=1)
+            raise DataError(f"[data] max_length: {fault}; the longest has {longest:,}", longer)
         if data.on_long_row == "error":
             train = SetKey("data.on_long_row", "cut", "trains on what is left")
             raise DataError(f"[data] max_length: {self.note(noun)}", longer, train)

@@ -114,8 +114,8 @@ class DataSection(Section):
     hub_revision: str | None = None
     """Branch, tag or commit of it. Without it: the hub's main branch. A run records the commit, and keeps it."""
     format: str | None = None
-    """Format of the files: csv, tsv, json, jsonl, parquet, or a layout of the paper's data: e2e, dart, webnlg. Each may
-    be gzipped. Without it: by the file's suffix."""
+    """Format of the files: csv, tsv, json, jsonl, parquet, text, or a layout of the paper's data: e2e, dart, webnlg.
+    Each may be gzipped. Without it: by the file's suffix."""
     columns: tuple[str, ...] = ()
     """Names of the columns of csv and tsv files without a header line. A first line that holds one of the names is
     taken for a header all the same."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from huggingface_hub import constants
@@ -90,6 +90,7 @@ class Plan:
     steps_known: bool  # else estimated, since they depend on lengths in tokens, and the tokenizer is not here
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()  # said again when training starts
+    example_notes: tuple[str, ...] = ()  # on rows as token ids, once these are made
 
 
 def pins(
@@ -244,17 +245,29 @@ def _check_patience(train: TrainSection, rows: Rows) -> None:
         )
 
 
-def planned_notes(plan: Plan) -> Sequence[str]:
-    """The notes of a run, as far as rows and tokenizer are at hand: nothing is fetched. Raises as `encode_rows`."""
-    model, rows = plan.recipe.model, plan.rows
+def with_examples(plan: Plan) -> Plan:
+    """The plan with the steps that its examples need, and the notes on them, as far as rows and tokenizer are at hand:
+    nothing is fetched.
+
+    Raises as `encode_rows`.
+    """
+    recipe, rows, objective = plan.recipe, plan.rows, plan.objective
     try:
-        tokenizer = load_tokenizer(str(base_folder(model.base, model.revision)))
+        tokenizer = load_tokenizer(str(base_folder(recipe.model.base, recipe.model.revision)))
     except NotFoundError:
-        return ()
+        note = "steps are counted by rows: without the tokenizer it is not known into how many examples these are cut"
+        return replace(plan, example_notes=(note,)) if objective.splits_rows else plan
     if not plan.rows_known:
-        return plan.objective.notes(tokenizer)
+        return replace(plan, example_notes=tuple(objective.notes(tokenizer)))
     at_hand = {split: rows.rows(split) for split in rows.splits_of_run if rows.sources[split].at_hand()}
-    return encode_rows(plan.objective, tokenizer, at_hand, plan.recipe.data, plan.scored_split).notes
+    examples = encode_rows(objective, tokenizer, at_hand, recipe.data, plan.scored_split)
+    if "train" not in at_hand:
+        return replace(plan, example_notes=tuple(examples.notes))
+    order = Ordering(recipe.train, recipe.data, rows, objective).of(
+        objective.encoder(tokenizer), examples.train
+    )
+    schedule = make_schedule(recipe.train, order)
+    return replace(plan, schedule=schedule, steps_known=True, example_notes=tuple(examples.notes))
 
 
 def _check_kind(family: Family, task: Task, base: str) -> None:

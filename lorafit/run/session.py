@@ -108,7 +108,7 @@ def load(plan: Plan, report: Report) -> LoadedBase:
     return LoadedBase(
         model,
         objective,
-        rows,
+        examples.rows,
         examples.train,
         order,
         examples.valid_rows,

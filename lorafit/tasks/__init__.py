@@ -4,6 +4,8 @@ To add a task, write its file, and its class into TASKS.
 """
 
 from lorafit.tasks.base import Answer, Task
+from lorafit.tasks.chat import Chat
+from lorafit.tasks.chat_templates import TEMPLATES, template_text, template_tokens
 from lorafit.tasks.classes import ClassTask
 from lorafit.tasks.classification import Classification
 from lorafit.tasks.generation import Generation, ReferenceGroup, group_references
@@ -14,13 +16,16 @@ from lorafit.tasks.presets import PRESETS, Preset, Submission
 from lorafit.tasks.registry import DEFAULTS, SECTIONS, TASKS, make_data, make_task, read_task
 from lorafit.tasks.regression import Regression
 from lorafit.tasks.submission import submission_files
+from lorafit.tasks.text import Text
 
 __all__ = [
     "DEFAULTS",
     "PRESETS",
     "SECTIONS",
     "TASKS",
+    "TEMPLATES",
     "Answer",
+    "Chat",
     "ClassTask",
     "Classification",
     "Generation",
@@ -32,6 +37,7 @@ __all__ = [
     "Rows",
     "Submission",
     "Task",
+    "Text",
     "group_references",
     "input_rows",
     "load_rows",
@@ -39,4 +45,6 @@ __all__ = [
     "make_task",
     "read_task",
     "submission_files",
+    "template_text",
+    "template_tokens",
 ]

@@ -101,6 +101,11 @@ class Task(TaskSection, ABC):
         Raises DataError for rows from which nothing can be learned.
         """
 
+    @property
+    def chat_template(self) -> str | None:
+        """The jinja source by which conversations are written; None: the tokenizer's own, or there are none."""
+        return None
+
     def scored_split(self, available: Sequence[Split]) -> Split:
         """The split on which a run is scored in the end, of those for which there is a place."""
         return self.score_on or ("test" if "test" in available else "valid")

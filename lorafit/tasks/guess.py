@@ -11,9 +11,11 @@ from functools import cached_property
 from lorafit.data.cells import name_of, number_of, shown_names
 from lorafit.data.rows import RawRow
 from lorafit.errors import Advice, DataError
+from lorafit.tasks.messages import parse_messages
 
 _MAX_CLASSES = 50
 _CLASS_WORDS = 4  # words of a class's name, on average at most
+_LOOKED_AT = 50  # cells that tell whether a column holds conversations
 _LABEL_NAMES = (
     "label", "labels", "class", "classes", "category", "stars", "rating", "score", "sentiment", "intent", "topic",
     "target", "y", "gold_label", "grade", "emotion", "polarity", "answer", "similarity",
@@ -109,6 +111,12 @@ class Column:
         """Whether it holds numbers that measure something."""
         return len(set(self.numbers)) > 1 and not self.is_index
 
+    @cached_property
+    def is_conversations(self) -> bool:
+        """Whether most cells are conversations."""
+        looked_at = self.values[:_LOOKED_AT]
+        return 2 * sum(map(_is_conversation, looked_at)) > len(looked_at)
+
     @property
     def called_label(self) -> bool:
         """Whether its name says that it is what is to be learned."""
@@ -150,8 +158,8 @@ def guess_task(columns: Sequence[Column], ask: Ask = take_the_best) -> Guess:
     possible = _possible(columns)
     if not possible:
         raise DataError(
-            f"nothing to learn is seen in the columns {shown_names(column.name for column in columns)}: neither a text "
-            f"with a label, nor two texts",
+            f"nothing to learn is seen in the columns {shown_names(column.name for column in columns)}: neither texts "
+            f"nor conversations",
             Advice("write the [task] section by hand, from one of the recipes that begin with own_"),
         )
     kind = ask("task", list(possible))
@@ -164,6 +172,9 @@ def _possible(columns: Sequence[Column]) -> dict[str, str]:
     """Kinds of task, the likeliest first, each with the reason."""
     texts = [column for column in columns if column.is_text]
     found: dict[str, str] = {}
+    if talks := [column for column in columns if column.is_conversations]:
+        found["chat"] = f"column {talks[0].name} holds conversations"
+        texts = [column for column in texts if column not in talks]
     if pair := _prompt_and_completion(columns):
         found["generation"] = f"columns {_and(pair[0])} and {pair[1].name} by their names"
     if texts and (labels := _labels(columns)):
@@ -177,6 +188,8 @@ def _possible(columns: Sequence[Column]) -> dict[str, str]:
             found["generation"] = found.pop("generation")  # behind the others
     if len(texts) > 1 and not found:
         found["generation"] = f"columns {texts[0].name} and {texts[1].name} hold texts, and none holds labels"
+    if len(texts) == 1 and not found:
+        found["text"] = f"column {texts[0].name} holds texts, and nothing stands beside them"
     return found
 
 
@@ -231,12 +244,34 @@ def _generation(columns: Sequence[Column], ask: Ask) -> tuple[dict[str, object],
     return {"prompt": prompt, "completion": answer}, reasons, doubts
 
 
+def _chat(columns: Sequence[Column], ask: Ask) -> tuple[dict[str, object], dict[str, str], list[str]]:
+    able = [column for column in columns if column.is_conversations]
+    talk = _chosen("messages", able, ask)
+    reasons = {
+        "messages": "a conversation in each row",
+        "train_on": 'what is learned; "last": the last turn alone',
+    }
+    doubts = [f"messages: {other.name}" for other in able if other is not talk]
+    return {"messages": talk.name, "train_on": "assistant"}, reasons, doubts
+
+
+def _text(columns: Sequence[Column], ask: Ask) -> tuple[dict[str, object], dict[str, str], list[str]]:
+    text = _chosen("text", [column for column in columns if column.is_text], ask)
+    return (
+        {"text": text.name},
+        {"text": f"{text.num_words:.0f} words on average, and every one is learned"},
+        [],
+    )
+
+
 _GUESSES: Mapping[
     str, Callable[[Sequence[Column], Ask], tuple[dict[str, object], dict[str, str], list[str]]]
 ] = {
     "classification": lambda columns, ask: _label_task(columns, ask, "classification"),
     "regression": lambda columns, ask: _label_task(columns, ask, "regression"),
     "generation": _generation,
+    "chat": _chat,
+    "text": _text,
 }
 
 
@@ -267,6 +302,15 @@ def _pair(columns: Sequence[Column], label: Column) -> list[Column]:
         if match := _NUMBERED.fullmatch(name):
             stems.setdefault(match[1], []).append(column)
     return next((pair for pair in stems.values() if len(pair) == 2), [])
+
+
+def _is_conversation(value: object) -> bool:
+    if isinstance(value, str) and not value.lstrip().startswith("["):
+        return False
+    try:
+        return bool(parse_messages("", value))
+    except ValueError:
+        return False
 
 
 def _span(numbers: Sequence[float]) -> str:

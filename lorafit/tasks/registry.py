@@ -11,14 +11,16 @@ from pydantic import ValidationError
 from lorafit.data.places import Layout, OwnFiles
 from lorafit.recipe import DataSection
 from lorafit.tasks.base import Task
+from lorafit.tasks.chat import Chat
 from lorafit.tasks.classification import Classification
 from lorafit.tasks.generation import Generation
 from lorafit.tasks.multilabel import MultiLabel
 from lorafit.tasks.presets import PRESETS
 from lorafit.tasks.regression import Regression
+from lorafit.tasks.text import Text
 
 TASKS: dict[str, type[Task]] = {
-    task.kind: task for task in (Classification, MultiLabel, Regression, Generation)
+    task.kind: task for task in (Classification, MultiLabel, Regression, Generation, Chat, Text)
 }
 
 SECTIONS: dict[str, type[Task]] = TASKS | {name: TASKS[preset.kind] for name, preset in PRESETS.items()}

@@ -15,8 +15,7 @@ from lorafit.errors import RUN_AGAIN, Advice, DropArgument, InterruptedRunError,
 from lorafit.files import JsonObject, write_json, write_jsonl, write_text
 from lorafit.metrics.function import function_files
 from lorafit.models.placement import clear_out_of_memory
-from lorafit.objectives.encoded import Noun
-from lorafit.objectives.examples import noun_of
+from lorafit.objectives.examples import noun_of, usable_rows
 from lorafit.objectives.restored import RestoredAdapter, restored_by_name
 from lorafit.recipe import EvalSection, ModelSection
 from lorafit.run.evaluator import Evaluation, Evaluator, notes_on_metrics
@@ -127,9 +126,7 @@ def evaluate_restored(
     for changed in Inputs.of_card(adapter.card).changed(inputs):
         if options.data is None or not changed.startswith("data."):
             report(Note(f"{changed} has changed since {adapter.folder} was trained and scored"))
-    evaluation = _evaluation(
-        restored, Evaluator(objective, report, group), rows, noun_of(split, objective.input_noun)
-    )
+    evaluation = _evaluation(restored, Evaluator(objective, report, group), rows, split)
     result, lines = {**evaluation.scores.to_json(), "inputs": inputs.to_json()}, evaluation.lines
     report(Scored(split, "adapter", result["scores"], result["signatures"]))
     if options.output is not None:
@@ -159,17 +156,19 @@ def _inputs(restored: RestoredAdapter, rows: Rows, split: Split) -> Inputs:
 
 
 def _evaluation(
-    restored: RestoredAdapter, evaluator: Evaluator, rows: Sequence[Any], noun: Noun
+    restored: RestoredAdapter, evaluator: Evaluator, rows: Sequence[Any], split: Split
 ) -> Evaluation:
     """Predict and score with the model as it was trained, on its device."""
     objective = evaluator.objective
     with clear_out_of_memory(restored.adapter.folder):
         tokenizer = restored.model.require_tokenizer()
-        cut = objective.encode_inputs(tokenizer, rows).checked_note(noun)
-        for note in (*objective.notes(tokenizer), *([cut] if cut else [])):
+        usable, notes = usable_rows(objective, tokenizer, rows, split)
+        inputs = objective.encode_inputs(tokenizer, usable)
+        notes += [*objective.notes(tokenizer), *inputs.checked_notes(noun_of(split, objective.input_noun))]
+        for note in notes:
             evaluator.report(Note(note))
         try:
-            evaluation = evaluator.evaluate(restored.model, rows)
+            evaluation = evaluator.evaluate(restored.model, usable)
         except InterruptedRunError as error:
             reason = evaluator.group.stop() or error
             raise InterruptedRunError(

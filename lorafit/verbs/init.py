@@ -7,7 +7,7 @@ import math
 import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from lorafit.data.sample import Sample, hub_sample, sample_rows
 from lorafit.errors import Advice, ChangeArgument, DataError, NotFoundError, RecipeError
 from lorafit.files import local_path, write_text
 from lorafit.recipe import DataSection, DecodeSection, EvalSection
+from lorafit.recipe.bounds import TOKENS
 from lorafit.run.recipes import Recipe, open_recipe
 from lorafit.tasks import Task, make_task
 from lorafit.tasks.guess import Ask, Guess, columns_of, guess_task, take_the_best
@@ -27,6 +28,9 @@ _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _TOKENS_PER_WORD = 1.4  # of English in the usual vocabularies
 _BATCH_TOKENS = 4096
 _SHOWN_ROWS = 3
+_MAX_ROOM = int(TOKENS.limit)
+_MAX_EXAMPLE = 1024  # tokens of an example of a long text
+_NEW_TOKENS = 256  # of a text that goes on
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,16 @@ _TEXTS = Usual(
 )
 
 
+_CHATS = Usual(
+    "Qwen/Qwen2.5-0.5B-Instruct",
+    "a small model that knows how conversations are written; any other, on the hub or in a folder",
+    _TEXTS.learning_rate,
+    _TEXTS.rate_reason,
+    _TEXTS.warmup_ratio,
+    _TEXTS.epochs,
+)
+
+
 @dataclass(frozen=True)
 class Place:
     """Where the rows are, as lines of `[data]`; the first training rows; whether there are rows to validate on."""
@@ -93,14 +107,16 @@ class Place:
 class Preview:
     """Rows of the sample as the model will see them, and lengths in tokens, of answers and of all.
 
-    They are estimated where `tokenizer` is not here. `room`: what fits into the base, where that is known.
+    They are estimated where `tokenizer` is not here. `room`: what fits into the base, where that is known. `splits`: a
+    longer text is not cut, but learned in several examples.
     """
 
     lengths: Sequence[int]
     answers: Sequence[int]
     rows: Sequence[Mapping[str, Any]] = ()
     tokenizer: bool = False
-    room: int = 2**31
+    room: int = _MAX_ROOM
+    splits: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,9 +147,12 @@ def init(data: Path, output: Path | None, base: str | None, ask: Ask = take_the_
     sample = place.sample
     guess = guess_task(columns_of(sample.rows), ask)
     task, rows, faults = _parsed(guess, sample)
-    usual = _LABELS if task.num_outputs else _TEXTS
+    usual = _CHATS if task.kind == "chat" else _LABELS if task.num_outputs else _TEXTS
+    task, guess = _with_template(task, guess, base or usual.base)
     preview = _preview(task, rows, base or usual.base)
-    max_length = min(_rounded(preview.lengths, 32), preview.room)
+    max_length = min(
+        _rounded(preview.lengths, 32), preview.room, _MAX_EXAMPLE if preview.splits else preview.room
+    )
     sections = {
         "model": [Key("base", base or usual.base, "as asked for" if base else usual.base_reason)],
         "method": list(_METHOD),
@@ -145,7 +164,7 @@ def init(data: Path, output: Path | None, base: str | None, ask: Ask = take_the_
         sections["decode"] = _decode(preview)
     text = _written(_head(data, path, sample, guess), sections)
     recipe = _checked(text, path.stem)
-    num_cut = sum(length > max_length for length in preview.lengths)
+    num_cut = _num_cut(preview, max_length)
     write_text(path, text)
     return InitResult(
         path, text, recipe, sample, guess, preview, num_cut, len(faults), faults[0] if faults else ""
@@ -204,23 +223,43 @@ def _parsed(guess: Guess, sample: Sample) -> tuple[Task, list[Row], list[str]]:
     return task, rows, faults
 
 
+def _with_template(task: Task, guess: Guess, base: str) -> tuple[Task, Guess]:
+    """Where the base does not know how conversations are written, they are written plainly."""
+    if task.kind != "chat" or not _is_here(base):
+        return task, guess
+    from lorafit.models import load_tokenizer
+
+    if load_tokenizer(base).chat_template is not None:
+        return task, guess
+    template, reason = {"template": "plain"}, "the tokenizer of the base has no chat template"
+    plain = replace(guess, task={**guess.task, **template}, reasons={**guess.reasons, "template": reason})
+    return task.model_copy(update=template), plain
+
+
 def _preview(task: Task, rows: Sequence[Row], base: str) -> Preview:
     """By the base's tokenizer where it is here; else by the words."""
     if not _is_here(base):
-        return Preview([_estimate(row) for row in rows], [_estimate(row) // 2 for row in rows])
+        lengths = [_estimate(row) for row in rows]
+        answers = [] if task.kind == "text" else [length // 2 for length in lengths]
+        return Preview(lengths, answers, splits=task.kind == "text")
     from lorafit.models import load_tokenizer
     from lorafit.objectives import Settings, facts_at_hand, objective_for
 
     facts = facts_at_hand(base)
-    room = facts.num_positions or 2**31
-    settings = Settings(DataSection(max_length=room), DecodeSection(max_new_tokens=1), EvalSection())
-    encoder = objective_for(task, facts, settings).encoder(load_tokenizer(base))
-    encoded = encoder.encode(rows)
-    answers = [encoder.part_lengths(example).get("completion", 0) for example in encoded.examples]
+    room, tokenizer = min(facts.num_positions or _MAX_ROOM, _MAX_ROOM), load_tokenizer(base)
+    data = DataSection(max_length=room, on_bad_row="skip")
+    settings = Settings(data, DecodeSection(max_new_tokens=1), EvalSection())
+    objective = objective_for(task, facts, settings)
+    encoder, usable = objective.encoder(tokenizer), objective.usable_rows(tokenizer, rows)
+    encoded = encoder.encode(usable)
+    parts = [encoder.part_lengths(example) for example in encoded.examples]
+    answers = [part[name] for part in parts for name in ("completion", "learned") if name in part]
     shown = [
-        encoder.show(row, example) for row, example in zip(rows[:_SHOWN_ROWS], encoded.examples, strict=False)
+        encoder.show(row, example)
+        for row in usable[:_SHOWN_ROWS]
+        for example in encoder.encode([row]).examples[:1]
     ]
-    return Preview(encoded.lengths, answers, shown, tokenizer=True, room=room)
+    return Preview(encoded.lengths, answers, shown, tokenizer=True, room=room, splits=task.kind == "text")
 
 
 def _is_here(base: str) -> bool:
@@ -263,7 +302,6 @@ def _data(place: Place, max_length: int, preview: Preview) -> list[Key]:
         keys.append(
             Key("valid", 0.1, "a file, or this share of the training rows; it chooses the best epoch")
         )
-    num_cut = sum(length > max_length for length in preview.lengths)
     how = "" if preview.tokenizer else ", estimated by the words"
     longest = max(preview.lengths)
     return [
@@ -271,9 +309,17 @@ def _data(place: Place, max_length: int, preview: Preview) -> list[Key]:
         Key(
             "max_length",
             max_length,
-            f"tokens; {num_cut:,} of {len(preview.lengths):,} rows are cut, the longest has {longest:,}{how}",
+            "tokens of an example; a longer text is learned in several"
+            if preview.splits
+            else f"tokens; {_num_cut(preview, max_length):,} of {len(preview.lengths):,} rows are cut, the longest has "
+            f"{longest:,}{how}",
         ),
     ]
+
+
+def _num_cut(preview: Preview, max_length: int) -> int:
+    """Rows that lose their end."""
+    return 0 if preview.splits else sum(length > max_length for length in preview.lengths)
 
 
 def _train(usual: Usual, sample: Sample, max_length: int) -> list[Key]:
@@ -289,6 +335,10 @@ def _train(usual: Usual, sample: Sample, max_length: int) -> list[Key]:
 
 
 def _decode(preview: Preview) -> list[Key]:
+    if not preview.answers:
+        return [
+            Key("max_new_tokens", min(_NEW_TOKENS, preview.room // 2), "the longest text that is written")
+        ]
     most = min(_rounded(preview.answers, 16), preview.room // 2)
     return [
         Key("num_beams", 1, "greedy; 4 is slower and often a little better"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from lorafit.data import Split
 from lorafit.data.hub import fetched, pinned
 from lorafit.models import load_tokenizer
 from lorafit.objectives import Settings, facts_at_hand, objective_for
-from lorafit.objectives.examples import noun_of
+from lorafit.objectives.examples import example_noun, noun_of, usable_rows
 from lorafit.run.recipes import open_recipe
 from lorafit.tasks import load_rows
 
@@ -47,14 +48,16 @@ def show(name_or_path: str, overrides: list[str], split: Split, count: int) -> S
     loaded = load_rows(recipe.task, pinned(recipe.data) or fetched(recipe.data))
     facts = facts_at_hand(recipe.model.base, recipe.model.revision)
     objective = objective_for(loaded.task, facts, Settings(recipe.data, recipe.decode, recipe.eval))
-    rows = loaded.rows(split)
     tokenizer = load_tokenizer(recipe.model.base, recipe.model.revision)
+    rows, left_out = usable_rows(objective, tokenizer, loaded.rows(split), split)
     encoder = objective.encoder(tokenizer)
     encoded = encoder.encode(rows)
-    noun = noun_of(split, ("row", "rows"))
+    noun = example_noun(objective, split)
     cuts = encoded.note(noun) or f"no {noun[0]} has more than {encoded.limit}"
-    on_inputs = objective.encode_inputs(tokenizer, rows).note(noun_of(split, objective.input_noun))
-    notes = [*loaded.notes, *objective.notes(tokenizer), cuts, on_inputs, *encoded.fault_lines(noun)]
+    inputs = objective.encode_inputs(tokenizer, rows)
+    on_inputs = [*inputs.notes, inputs.note(noun_of(split, objective.input_noun))]
+    of_rows = [*loaded.notes, *left_out, *objective.notes(tokenizer), *encoded.notes]
+    notes = [*of_rows, cuts, *on_inputs, *encoded.fault_lines(noun)]
     parts = [encoder.part_lengths(example) for example in encoded.examples]
     of_parts = [_lengths(name, [each[name] for each in parts]) for name in parts[0]]
     whole = [_lengths("together", encoded.lengths)] if len(of_parts) > 1 else []
@@ -64,7 +67,9 @@ def show(name_or_path: str, overrides: list[str], split: Split, count: int) -> S
         num_items=objective.num_items(rows),
         notes=list(dict.fromkeys(note for note in notes if note is not None)),
         rows=[
-            encoder.show(row, example) for row, example in zip(rows[:count], encoded.examples, strict=False)
+            encoder.show(row, example)
+            for row in rows[:count]
+            for example in itertools.islice(encoder.encode([row]).examples, count)
         ],
         lengths=[*of_parts, *whole],
     )

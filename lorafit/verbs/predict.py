@@ -118,7 +118,7 @@ class Answering:
         for restored in self.adapters.values():
             tokenizer = restored.model.require_tokenizer()
             encoded = self._objective(restored).encode_inputs(tokenizer, self.rows, self._answer_options(0))
-            if note := encoded.checked_note(noun):
+            for note in encoded.checked_notes(noun):
                 self.options.report(Note(note))
 
     def in_order(self, first: int) -> Iterator[JsonObject]:

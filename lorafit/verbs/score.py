@@ -13,12 +13,12 @@ from pathlib import Path
 
 from lorafit.data.answers import AnswerRows, Column, read_answer_rows
 from lorafit.data.rows import RawRow
-from lorafit.errors import DataError, DropArgument, RecipeError, SetArgument, lookup
+from lorafit.errors import Advice, DataError, DropArgument, RecipeError, SetArgument, lookup
 from lorafit.metrics.files import read_predictions, read_references, read_splits
 from lorafit.metrics.scorers import PROTOCOLS_BY_TASK, SCORERS, Scorer, find_scorer
 from lorafit.metrics.scoring import Scores, text_metrics
 from lorafit.run.recipes import Recipe, open_recipe
-from lorafit.tasks import SECTIONS, Generation, LabelTask, ReferenceGroup, Task, make_task
+from lorafit.tasks import SECTIONS, Chat, Generation, LabelTask, ReferenceGroup, Task, Text, make_task
 from lorafit.tasks.scoring import score_groups, score_labels
 
 _RIGHT_ANSWERS = ("references", "label")  # one of them stands beside "prediction" in a file of ours
@@ -136,6 +136,35 @@ def _(task: Generation, files: _Files) -> Scores:
     names = files.metrics
     if names is None and scorer.name == task.scorer and files.options.protocol is None:
         names = task.metrics
+    return _score_texts(scorer, names, files)
+
+
+@_score.register
+def _(task: Chat, files: _Files) -> Scores:
+    """The last turns, as texts."""
+    names = task.metrics if files.metrics is None else files.metrics
+    likely = [metric.name for metric in task.find_metrics(names) if metric.reads == "evidence"]
+    texts = None if names is None else [name for name in names if name not in likely]
+    if texts == []:
+        raise _without_model(files, likely[0])
+    scores = _score_texts(SCORERS["plain"], texts, files)
+    notes = [f"{name} is not computed: it needs the model" for name in likely]
+    return replace(scores, notes=(*scores.notes, *notes))
+
+
+@_score.register
+def _(task: Text, files: _Files) -> Scores:
+    raise _without_model(files, task.find_metrics(files.metrics)[0].name)
+
+
+def _without_model(files: _Files, metric: str) -> RecipeError:
+    return RecipeError(
+        f"{files.name}: {metric} says how likely the model finds a text, which is not seen in answers",
+        Advice("score the adapter itself (eval)"),
+    )
+
+
+def _score_texts(scorer: Scorer, names: Sequence[str] | None, files: _Files) -> Scores:
     text_metrics(scorer, names)
     texts = files.answers().parsed(_text)
     right = files.right_answers()

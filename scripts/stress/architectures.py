@@ -245,9 +245,7 @@ def encoded(model: Model) -> list[Tensor]:
 def loss_faults(restored: RestoredAdapter, output: Output) -> Iterator[str]:
     """The loss of the batch is the sum of those that the net's own logits give, each text on its own."""
     model, objective = restored.model, restored.objective(EvalSection())
-    raw = [
-        json.loads(line) for line in (Path(restored.adapter.card.data.train or "")).read_text().splitlines()
-    ]
+    raw = [json.loads(line) for line in Path(str(restored.adapter.card.data.train)).read_text().splitlines()]
     rows = [restored.task.parse(RawRow(i + 1, row), "train") for i, row in enumerate(raw)]
     examples = list(objective.encoder(model.require_tokenizer()).encode(rows).examples)
     expected = torch.zeros(())

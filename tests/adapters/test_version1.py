@@ -106,7 +106,7 @@ def test_a_task_that_is_no_preset_keeps_what_is_known(task: dict[str, Any], expe
 def test_a_task_of_a_later_version_is_refused_by_name(folder: Path) -> None:
     adapter = read_adapter(folder)
     for change, words in (
-        ({"kind": "chat"}, "'chat' is none of classification"),
+        ({"kind": "poem"}, "'poem' is none of classification"),
         ({"sauce": 1}, r"task\.sauce"),
     ):
         card = adapter.card.model_copy(update={"task": adapter.card.task | change})

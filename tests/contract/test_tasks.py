@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lorafit.data import RawRow, TextRow
+from lorafit.data import ChatRow, DocumentRow, RawRow, TextRow
 from lorafit.data.readers import READERS
 from lorafit.metrics import METRICS
 from lorafit.recipe import SPLITS, DataSection
@@ -16,6 +16,7 @@ from lorafit.tasks import (
     PRESETS,
     SECTIONS,
     TASKS,
+    Chat,
     ClassTask,
     Task,
     load_rows,
@@ -62,7 +63,7 @@ def test_a_task_says_what_a_head_and_a_score_need(name: str) -> None:
     assert task.num_outputs == (1 if task.labels is None else len(task.labels)) or task.output == "text"
     kinds = [(METRICS[metric].kind, *METRICS[metric].also) for metric in task.metrics or ()]
     assert all(task.output in each for each in kinds)
-    assert task.columns("train")
+    assert task.columns("train") or task.input_columns
     assert set(task.columns("test")) <= set(task.columns("train"))
 
 
@@ -130,12 +131,16 @@ def test_options_of_no_task(options: dict[str, object]) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_an_input_is_a_row_without_its_answer(name: str) -> None:
     task = resolved(name)
-    fields = {column: f"text of {column}" for column in task.columns("test")}
+    fields: dict[str, object] = {column: f"text of {column}" for column in task.columns("test")}
+    if isinstance(task, Chat):
+        fields["messages"] = [{"role": "user", "content": "Hi"}]
     row = task.parse_input(fields)
     assert row == task.parse_input({**fields, "more": object()})
     if isinstance(row, TextRow):
         assert row.completion == ""
         assert task.parse_input(row.prompt) == row
+    elif isinstance(row, ChatRow | DocumentRow):
+        assert row == task.parse_input("Hi" if isinstance(row, ChatRow) else row.text)
     else:
         assert row.label is None
         if len(row.texts) == 1:

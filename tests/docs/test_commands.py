@@ -72,6 +72,29 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpt2_base: Path) 
     (tmp_path / "broken.csv").write_text("\n".join([header, *lines]), encoding="utf-8")
     questions = [{"topic": "Food", "question": c, "answer": e2e_sentence(c)} for c in CONTEXTS]
     write_jsonl(tmp_path / "questions.jsonl", questions)
+    talks = [
+        [
+            {"role": "user", "content": f"What does {name} eat?"},
+            {"role": "assistant", "content": f"{name} eats soup."},
+        ]
+        for name in (
+            "Anna",
+            "Bert",
+            "Carl",
+            "Dora",
+            "Emil",
+            "Frida",
+            "Gert",
+            "Hans",
+            "Ida",
+            "Jan",
+            "Karl",
+            "Lena",
+        )
+    ]
+    write_jsonl(tmp_path / "chats.jsonl", [{"messages": each} for each in talks])
+    book = "\n\n".join(f"{e2e_sentence(context)} " * 90 for context in CONTEXTS)
+    (tmp_path / "book.txt").write_text(book, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     return tmp_path

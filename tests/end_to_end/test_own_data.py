@@ -190,7 +190,7 @@ def test_mistakes_in_rows_are_said_before_the_base_is_loaded(
     [
         (
             {"task__name": "clasification"},
-            "task.name: unknown task 'clasification'; one of classification, multilabel, regression, generation, e2e",
+            "unknown task 'clasification'; one of classification, multilabel, regression, generation, chat, text, e2e",
         ),
         ({"task__name": "clasification"}, "did you mean 'classification'?"),
         ({"task__name": "mnlli"}, "did you mean 'mnli'?"),

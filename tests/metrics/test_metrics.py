@@ -91,6 +91,16 @@ def test_every_label_metric_knows_perfection(name: str) -> None:
     assert (worse.value < 1) if metric.higher_is_better else (worse.value > 0)
 
 
+def test_perplexity_counts_tokens_and_not_examples() -> None:
+    """One example of three tokens at ln 2 and one of a token at ln 32 are four tokens at ln 4."""
+    [score] = METRICS["perplexity"].compute([(3 * math.log(2), 3), (math.log(32), 1)], [(), ()])
+    assert score.value == pytest.approx(4)
+    for unclear in ((0.0, 0), (math.inf, 1), (math.nan, 1)):
+        [score] = METRICS["perplexity"].compute([unclear], [()])
+        assert score.value is None
+        assert score.reason
+
+
 @pytest.mark.parametrize("name", [*TEXT, *LABEL])
 class TestEveryMetricForTwoSystems:
     """What `lorafit compare` asks of a metric."""

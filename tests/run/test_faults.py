@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from lorafit.data.batches import SequenceBatch
 from lorafit.errors import DivergedError, InterruptedRunError, LorafitError, RecipeError
 from lorafit.files import tidy, write_text
-from lorafit.objectives import generation
+from lorafit.objectives import language_model
 from lorafit.run.events import Event
 from lorafit.training import ProcessGroup, language_model_loss_sums
 from tests.run.conftest import Runner, assert_equal_runs
@@ -77,7 +77,7 @@ def test_running_out_of_memory_is_told_and_remembered(
             raise torch.OutOfMemoryError("CUDA out of memory")
         return language_model_loss_sums(net, batch, smoothing)
 
-    monkeypatch.setattr(generation, "language_model_loss_sums", loss_with_little_memory)
+    monkeypatch.setattr(language_model, "language_model_loss_sums", loss_with_little_memory)
     with pytest.raises(InterruptedRunError):
         tight(group=ProcessGroup(StopWhen(lambda: "a test" if len(tight.events("step")) == 2 else None)))
     assert sum("out of memory" in note for note in tight.notes) == 2

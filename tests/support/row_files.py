@@ -24,6 +24,7 @@ GOOD = {
     "sentence1": "a",
     "sentence2": "b",
     "score": "1",
+    "messages": '[{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]',
 }
 NAMES = [*GOOD, "gold_label"]
 
@@ -126,6 +127,10 @@ def contents(name: str) -> st.SearchStrategy[bytes]:
         case "e2e":
             line = st.lists(TEXT, max_size=3).map("||".join)
             whole = st.lists(line | st.just("a||b"), max_size=4).map(lambda lines: encoded("\n".join(lines)))
+        case "text":
+            whole = st.lists(TEXT | st.just("a" * 4000), max_size=6).map(
+                lambda lines: encoded("\n".join(lines))
+            )
         case _:
             whole = st.lists(VALUE | st.just("t"), max_size=3).map(lambda texts: as_records(name, texts))
     spoilt: list[Callable[[bytes], bytes]] = [

@@ -14,17 +14,8 @@ from lorafit.data.readers import READERS
 from lorafit.data.sources import FileFormat, Files
 from lorafit.errors import DataError
 from lorafit.recipe import DataSection
-from lorafit.tasks import (
-    PRESETS,
-    Classification,
-    Generation,
-    Regression,
-    Rows,
-    Task,
-    load_rows,
-    make_data,
-    make_task,
-)
+from lorafit.tasks import PRESETS, Rows, Task, load_rows, make_data, make_task
+from lorafit.tasks import TASKS as KINDS
 from tests.support.row_files import contents
 
 TASKS = {
@@ -32,6 +23,9 @@ TASKS = {
     "classes given": make_task("classification", labels=("no", "yes"), label_values="indices", part="part"),
     "scores": make_task("regression", range=(0.0, 5.0)),
     "texts": make_task("generation"),
+    "lists of labels": make_task("multilabel"),
+    "conversations": make_task("chat"),
+    "documents": make_task("text"),
     **{name: make_task(name) for name in ("e2e", "mnli", "stsb")},
 }
 
@@ -83,5 +77,5 @@ def test_every_row_is_used_or_counted_or_the_file_is_refused(
 
 
 def test_every_kind_of_task_is_tried_here() -> None:
-    assert {type(task) for task in TASKS.values()} == {Classification, Generation, Regression}
+    assert {type(task) for task in TASKS.values()} == {*KINDS.values()}
     assert TASKS.keys() & PRESETS.keys()

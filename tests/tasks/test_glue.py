@@ -161,7 +161,8 @@ def test_a_fault_is_said_with_file_and_line(fault: str, end: str, tmp_path: Path
         ("jsonl", ['{"sentence": "a", "label": 2}'], ":1: label 2 is none of negative (0), positive (1)"),
         ("csv", ["sentence,label", "a,b,1"], ":2: 3 fields between commas, expected 2"),
         ("csv", ["sentence;label", "a;1"], ":1: no column 'sentence'"),
-        ("txt", ["x"], "unknown kind of file '.txt'"),
+        ("doc", ["x"], "unknown kind of file '.doc'"),
+        ("txt", ["x"], ":1: no key 'sentence'; it has text"),
         ("parquet", ["x"], "not a readable parquet file"),
     ],
 )

@@ -65,6 +65,11 @@ def table(path: Path, **columns: Sequence[object]) -> Path:
     return path
 
 
+def talk(text: str) -> list[dict[str, str]]:
+    """A conversation about a text."""
+    return [{"role": "user", "content": f"Say: {text}"}, {"role": "assistant", "content": text}]
+
+
 N = 60
 FILES: Mapping[str, tuple[Mapping[str, Sequence[object]], Mapping[str, Any]]] = {
     "stars.csv": (
@@ -100,6 +105,18 @@ FILES: Mapping[str, tuple[Mapping[str, Sequence[object]], Mapping[str, Any]]] = 
         {"english": texts(N, 8), "german": texts(N, 9, seed=1)},
         {"name": "generation", "prompt": "english", "completion": "german"},
     ),
+    "talks.jsonl": (
+        {"id": range(N), "talk": [talk(text) for text in texts(N, 8)]},
+        {"name": "chat", "messages": "talk", "train_on": "assistant", "template": "plain"},
+    ),
+    "talks.csv": (
+        {"conversations": [json.dumps(talk(text)) for text in texts(N, 8)], "source": ["web"] * N},
+        {"name": "chat", "messages": "conversations", "train_on": "assistant", "template": "plain"},
+    ),
+    "corpus.parquet": (
+        {"id": range(N), "body": texts(N, 40)},
+        {"name": "text", "text": "body"},
+    ),
 }  # fmt: skip
 
 
@@ -108,7 +125,7 @@ def test_the_recipe_is_what_the_columns_say_and_runs_as_it_is(
     make_base: Callable[..., Path], tmp_path: Path, name: str
 ) -> None:
     columns, task = FILES[name]
-    base = make_base("gpt2" if task["name"] == "generation" else "roberta")
+    base = make_base("gpt2" if task["name"] in ("generation", "chat", "text") else "roberta")
     result = init(table(tmp_path / name, **columns), tmp_path / "mine.toml", str(base))
     written = tomllib.loads(result.path.read_text())
     assert written["task"] == task
@@ -119,6 +136,16 @@ def test_the_recipe_is_what_the_columns_say_and_runs_as_it_is(
     assert plan.task.headline == result.recipe.task.headline or result.recipe.task.headline is None
     assert len(result.preview.rows) == 3
     assert result.num_cut == sum(length > written["data"]["max_length"] for length in result.preview.lengths)
+
+
+def test_a_plain_file_is_a_text(make_base: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "book.txt").write_text("\n\n".join(" ".join(texts(30, 9, seed)) for seed in range(12)))
+    result = init(tmp_path / "book.txt", tmp_path / "mine.toml", str(make_base("gpt2")))
+    written = tomllib.loads(result.text)
+    assert written["task"] == {"name": "text", "text": "text"}
+    assert "a longer text is learned in several" in result.text
+    assert result.num_cut == 0
+    assert load_plan(result.path, []).num_train_rows > 1
 
 
 def test_every_guess_is_a_line_with_its_reason(make_base: Callable[..., Path], tmp_path: Path) -> None:
@@ -148,6 +175,11 @@ def test_without_the_base_lengths_are_estimated_and_it_is_said(tmp_path: Path) -
     result = init(table(tmp_path / "a.csv", **FILES["stars.csv"][0]), tmp_path / "mine.toml", None)
     assert not result.preview.tokenizer
     assert "estimated by the words" in result.text
+
+
+def test_conversations_get_a_base_that_knows_how_they_are_written(tmp_path: Path) -> None:
+    result = init(table(tmp_path / "a.jsonl", **FILES["talks.jsonl"][0]), tmp_path / "mine.toml", None)
+    assert tomllib.loads(result.text)["model"]["base"].endswith("Instruct")
 
 
 def test_a_folder_with_splits(tmp_path: Path) -> None:

@@ -11,12 +11,13 @@ from lorafit.data.readers.e2e import E2E
 from lorafit.data.readers.json import JsonArray
 from lorafit.data.readers.jsonl import JsonLines
 from lorafit.data.readers.parquet import Parquet
+from lorafit.data.readers.plain_text import PlainText
 from lorafit.data.readers.tsv import Tsv
 from lorafit.data.readers.webnlg import WebNLG
 from lorafit.errors import DataError, SetKey, lookup
 
 READERS: dict[str, type[Reader]] = {
-    reader.name: reader for reader in (Csv, Tsv, JsonArray, JsonLines, Parquet, E2E, Dart, WebNLG)
+    reader.name: reader for reader in (Csv, Tsv, JsonArray, JsonLines, Parquet, PlainText, E2E, Dart, WebNLG)
 }
 
 _GZIP_SUFFIX = ".gz"
@@ -32,9 +33,10 @@ def reader_for(path: Path, name: str | None = None, columns: tuple[str, ...] = (
     return reader(columns)
 
 
-def known_suffixes() -> list[str]:
-    """The suffixes by which a format is known, each without and with `.gz`."""
-    plain = [suffix for reader in READERS.values() for suffix in reader.suffixes]
+def known_suffixes(*, with_keys: bool = False) -> list[str]:
+    """The suffixes by which a format is known, each without and with `.gz`; or those of formats `with_keys` alone."""
+    readers = [reader for reader in READERS.values() if reader.has_keys or not with_keys]
+    plain = [suffix for reader in readers for suffix in reader.suffixes]
     return [*plain, *(suffix + _GZIP_SUFFIX for suffix in plain)]
 
 

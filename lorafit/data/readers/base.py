@@ -17,6 +17,7 @@ class Reader(ABC):
     name: ClassVar[str]
     suffixes: ClassVar[tuple[str, ...]] = ()
     unit: ClassVar[tuple[str, str]] = ("line", "lines")  # what a row's number counts
+    has_keys: ClassVar[bool] = True  # whether a file says what its values are called
     has_header: ClassVar[bool] = False  # whether all rows have the same columns
 
     columns: tuple[str, ...] = ()

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from lorafit.adapters.restore import task_of
+from lorafit.data.chat_encode import ChatFormat
 from lorafit.errors import AdapterError, LorafitError
 from lorafit.files import JsonObject
 from lorafit.interop.models.safetensors_stream import Outgoing, Streamed, Whole, write_file
@@ -19,6 +20,7 @@ from lorafit.models import Stored, load_tokenizer
 # Weights in any format, and their indices: what a merge writes anew.
 _WEIGHT_FILES = ("*.safetensors", "*.bin", "*.index.json", "*.h5", "*.msgpack", "*.ot", "*.pt", "*.gguf")
 _SINGLE = "model.safetensors"
+_CHAT_TEMPLATE = "chat_template.jinja"  # which transformers reads before tokenizer_config.json
 
 
 def write_folder(
@@ -37,6 +39,7 @@ def write_folder(
     _write_config(source, folder, dtype)
     if source.shape.head.reads == "last":
         _let_tokenizer_pad(folder, _pad_id(source))
+    _write_chat_template(source, folder)
     return [folder / name for name in files]
 
 
@@ -161,3 +164,11 @@ def _let_tokenizer_pad(folder: Path, pad_id: int) -> None:
     settings: JsonObject = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     settings["pad_token"] = tokenizer.convert_ids_to_tokens(pad_id)
     path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+def _write_chat_template(source: MergeSource, folder: Path) -> None:
+    """That by which the conversations were written, where it is not the base's own."""
+    template = task_of(source.adapter).chat_template
+    if template is not None:
+        form = ChatFormat(load_tokenizer(str(source.folder)), template)
+        (folder / _CHAT_TEMPLATE).write_text(form.portable(), encoding="utf-8")

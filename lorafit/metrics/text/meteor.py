@@ -6,27 +6,33 @@ complains of, and depends on the locale.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import importlib.util
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import IO
 
 from lorafit.errors import NotFoundError, reason_of
 from lorafit.metrics.score import Kind, Score, TextMetric, present
 from lorafit.metrics.text import ptb
 
 _SEPARATOR = " ||| "
+_IDLE_SECONDS = 60
+_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Meteor(TextMetric):
     """meteor-1.5.jar with `-l en -norm`; the jar comes with pycocoevalcap.
 
-    Starting it takes some 10 s (a paraphrase table of 62 MB), so all parts of a corpus go through one run.
+    Starting it takes some 10 s (a paraphrase table of 62 MB), so all parts of a corpus go through one run, and the next
+    corpus finds it still running.
     """
 
     kind: Kind = "text"
@@ -103,40 +109,89 @@ def find_jar() -> Path | None:
     return None
 
 
-def _run_jar(lines: Sequence[str], parts: Mapping[str, Sequence[int]]) -> dict[str, list[float]]:
-    """Each line -> its sufficient statistics; the statistics of each part -> the figures of its lines, and its own."""
-    # A locale with a decimal comma, or one that is not UTF-8, must not change the figure.
-    locale = ["-Dfile.encoding=UTF-8", "-Duser.language=en", "-Duser.country=US"]
-    java = ["java", "-Xmx2G", "-XX:+UseSerialGC", *locale]  # that collector: half the memory
-    command = [*java, "-jar", str(find_jar()), "-", "-", "-stdio", "-l", "en", "-norm"]
-    pipe = subprocess.PIPE
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints:
+class _Jar:
+    """The running program. It ends with this process, or when it is not asked for a minute: it holds 0.6 GB."""
+
+    def __init__(self, java: str, jar: Path) -> None:
+        # A locale with a decimal comma, or one that is not UTF-8, must not change the figure.
+        locale = ["-Dfile.encoding=UTF-8", "-Duser.language=en", "-Duser.country=US"]
+        options = ["-Xmx2G", "-XX:+UseSerialGC", *locale]  # that collector: half the memory
+        command = [java, *options, "-jar", str(jar), "-", "-", "-stdio", "-l", "en", "-norm"]
+        pipe = subprocess.PIPE
+        with contextlib.ExitStack() as opened:
+            self._complaints = opened.enter_context(
+                tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
+            )
+            self._program = opened.enter_context(
+                subprocess.Popen(command, encoding="utf-8", stdin=pipe, stdout=pipe, stderr=self._complaints)
+            )
+            opened.callback(self._program.kill)
+            self._open = opened.pop_all()
+        self._idle = threading.Timer(0, self._close_idle)
+        atexit.register(self.close)
+
+    def runs(self) -> bool:
+        """Whether it can still be asked."""
+        return self._program.poll() is None
+
+    def close(self) -> None:
+        """End the program."""
+        self._idle.cancel()
+        with contextlib.suppress(OSError):  # what it was not told any more
+            self._open.close()
+        atexit.unregister(self.close)
+
+    def figures(self, lines: Sequence[str], parts: Mapping[str, Sequence[int]]) -> dict[str, list[float]]:
+        """Each line -> its sufficient statistics; of each part, the figures of its lines, and then its own."""
+        self._idle.cancel()
+        figures: dict[str, list[float]] = {}
         try:
-            with subprocess.Popen(
-                command, encoding="utf-8", stdin=pipe, stdout=pipe, stderr=complaints
-            ) as jar:
-                if jar.stdin is None or jar.stdout is None:
-                    raise OSError("no pipes to the Java program")
-                return _converse(jar.stdin, jar.stdout, lines, parts)
+            statistics = [self._ask(line) for line in lines]
+            for part, positions in parts.items():
+                first = self._ask(_SEPARATOR.join(("EVAL", *(statistics[i] for i in positions))))
+                figures[part] = [float(line) for line in (first, *(self._line() for _ in positions))]
         except (OSError, ValueError):
-            complaints.seek(0)
-            reason = " ".join(complaints.read().split())
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._program.wait(1)
+            self._complaints.seek(0)
+            reason = " ".join(self._complaints.read().split())
             raise ValueError(reason or "the Java program ended early") from None
+        finally:
+            if len(figures) < len(parts):  # what it says next would belong to this question
+                self.close()
+        self._idle = threading.Timer(_IDLE_SECONDS, self._close_idle)
+        self._idle.daemon = True
+        self._idle.start()
+        return figures
+
+    def _close_idle(self) -> None:
+        with _LOCK:
+            self.close()
+
+    def _ask(self, line: str) -> str:
+        """One line goes out before one comes in: pipes hold little, and both sides would wait for ever."""
+        if self._program.stdin is None:
+            raise OSError("no pipe to the Java program")
+        self._program.stdin.write(f"{line}\n")
+        self._program.stdin.flush()
+        return self._line().strip()
+
+    def _line(self) -> str:
+        if self._program.stdout is None:
+            raise OSError("no pipe from the Java program")
+        return self._program.stdout.readline()
 
 
-def _converse(
-    jar_in: IO[str], jar_out: IO[str], lines: Sequence[str], parts: Mapping[str, Sequence[int]]
-) -> dict[str, list[float]]:
-    """One line goes out before one comes in: pipes hold little, and both sides would wait for ever."""
+@cache
+def _started(java: str, jar: Path) -> _Jar:
+    return _Jar(java, jar)
 
-    def ask(line: str) -> str:
-        jar_in.write(f"{line}\n")
-        jar_in.flush()
-        return jar_out.readline().strip()
 
-    statistics = [ask(line) for line in lines]
-    figures: dict[str, list[float]] = {}
-    for part, positions in parts.items():
-        first = ask(_SEPARATOR.join(("EVAL", *(statistics[i] for i in positions))))
-        figures[part] = [float(line) for line in (first, *(jar_out.readline() for _ in positions))]
-    return figures
+def _run_jar(lines: Sequence[str], parts: Mapping[str, Sequence[int]]) -> dict[str, list[float]]:
+    java, jar = shutil.which("java"), find_jar()
+    if java is None or jar is None:
+        raise OSError("Java or the jar is gone")
+    with _LOCK:
+        if not _started(java, jar).runs():
+            _started.cache_clear()
+        return _started(java, jar).figures(lines, parts)

@@ -38,6 +38,9 @@ def test_every_part_has_the_jars_figure(
     parts = METRICS["meteor"].compute_parts(odd, references, {"all": range(4), "some": [1, 3]})
     figures = {part: score.value for part, [score] in parts.items()}
     assert figures["all"] == batch_figure(tmp_path, predictions, references)
+    assert (
+        METRICS["meteor"].compute_parts(odd, references, {"all": range(4), "some": [1, 3]}) == parts
+    )  # it goes on
     assert figures["some"] is not None
     assert figures["some"] > figures["all"]  # the empty prediction is in no part but "all"
 

@@ -1,0 +1,240 @@
+"""What all objectives share that learn tokens from those before them: packed sequences, their loss, validation."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+from typing_extensions import override
+
+from lorafit import lora
+from lorafit.data.batches import SequenceBatch, pack, pad
+from lorafit.data.sequences import EncodedSequence, TokenSequence
+from lorafit.decoding import BeamSearch
+from lorafit.metrics import Metric
+from lorafit.metrics.scoring import Scores, score_by
+from lorafit.models import Model, Reading
+from lorafit.models.vocabulary import Vocabulary
+from lorafit.objectives.base import Objective, Prediction, Validation
+from lorafit.objectives.encoded import Encoded, Limit
+from lorafit.recipe import DecodeSection, EvalSection
+from lorafit.training import ProcessGroup, language_model_loss_sums
+
+_VALIDATION_TOKENS = 4096  # tokens in a packed row while validating
+_CUT_PROMPT = ("loses its beginning to fit into", "lose their beginning to fit into")
+
+RowT = TypeVar("RowT")
+ItemT = TypeVar("ItemT")
+SequenceT = TypeVar("SequenceT", bound=TokenSequence)
+
+
+@dataclass(frozen=True)
+class LanguageModel(Objective[RowT, SequenceT, SequenceBatch]):
+    """Predicting tokens."""
+
+    limit: Limit  # of an example
+    decode: DecodeSection
+    evaluation: EvalSection
+    reading: Reading
+    pad_id: int
+    num_positions: int | None  # None: no limit
+    vocab_size: int | None  # rows of the embedding; None: not known
+
+    @override
+    def collate(self, parts: Sequence[Sequence[SequenceT]]) -> SequenceBatch:
+        examples, counts = [example for part in parts for example in part], [len(part) for part in parts]
+        if self.reading == "packed":
+            return pack(examples, self.limit.num_tokens, counts)
+        batch = pad(examples, self.limit.num_tokens, self.pad_id, counts)
+        return batch if self.reading == "padded" else replace(batch, attention_mask=None)
+
+    @override
+    def loss_sums(self, model: Model, batch: SequenceBatch, label_smoothing: Sequence[float]) -> Tensor:
+        return language_model_loss_sums(model.net, batch.to(model.device), label_smoothing)
+
+    @override
+    def validation_rows(self, rows: Sequence[RowT]) -> Sequence[RowT]:
+        return rows
+
+    @override
+    @torch.inference_mode()
+    def validate(
+        self, model: Model, rows: Sequence[RowT], examples: Sequence[SequenceT], group: ProcessGroup
+    ) -> Validation:
+        """Mean negative log-likelihood per target token, without label smoothing."""
+        model.net.eval()
+        sums = list(group.map(_validation_batches(examples), lambda examples: self._loss_of(model, examples)))
+        model.net.train()
+        loss = sum(loss for loss, _ in sums) / max(sum(num_targets for _, num_targets in sums), 1)
+        return Validation(loss, quality=-loss)
+
+    @override
+    def length(self, example: SequenceT) -> int:
+        return example.length
+
+    @override
+    def inputs(self, example: SequenceT) -> list[int]:
+        return example.inputs(self.limit.num_tokens)
+
+    @override
+    def notes(self, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+        others = super().notes(tokenizer)
+        ids, size = self.decode.eos_token_ids or (), self.vocab_size
+        outside = [str(id_) for id_ in ids if size is not None and id_ >= size]
+        said = f"of the {size:,} tokens of the base, and end{'s' * (len(outside) == 1)} no text"
+        none = "is none" if len(outside) == 1 else "are none"
+        return (
+            [f"[decode] eos_token_ids: {' and '.join(outside)} {none} {said}", *others] if outside else others
+        )
+
+    @override
+    def settings(self) -> Mapping[str, Any]:
+        return {**self.decode.model_dump(mode="json"), "batch_size": self.evaluation.batch_size}
+
+    @torch.inference_mode()
+    def losses(self, model: Model, parts: Sequence[Sequence[SequenceT]]) -> list[tuple[float, ...]]:
+        """Of each group of examples the sum of the negative log-likelihoods of its targets, and how many there are."""
+        was_training = model.net.training
+        model.net.eval()
+        found: list[tuple[float, ...]] = []
+        for examples in parts:
+            sums = [self._loss_of(model, batch) for batch in _validation_batches(examples) if batch]
+            found.append((sum(loss for loss, _ in sums), sum(num_targets for _, num_targets in sums)))
+        model.net.train(was_training)
+        return found
+
+    def _loss_of(self, model: Model, examples: Sequence[SequenceT]) -> tuple[float, int]:
+        """The loss summed over the targets of a batch, and how many there are."""
+        batch = self.collate([examples])
+        with model.placement.autocast():
+            return self.loss_sums(model, batch, [0.0]).item(), batch.num_targets[0]
+
+    def vocabulary(self, tokenizer: PreTrainedTokenizerBase) -> Vocabulary:
+        """The tokens, and those that the base has no row for."""
+        return Vocabulary.of(tokenizer, self.vocab_size)
+
+    def prompt_limit(self) -> Limit:
+        """A prompt may have as many tokens as the new ones leave positions for."""
+        new = self.decode.max_new_tokens
+        room = 2**31 if self.num_positions is None else max(self.num_positions - new, 1)
+        return Limit(room, f" before {new:,} new ones", cut=_CUT_PROMPT)
+
+
+def encoded_prompts(
+    ids: Sequence[list[int]], spelt: Sequence[str], limit: Limit, vocabulary: Vocabulary
+) -> Encoded[list[int]]:
+    """What decoding starts from, and as texts. What is more than `limit` tokens loses its beginning when decoded."""
+    lengths, most = [len(each) for each in ids], limit.num_tokens
+    faults = vocabulary.faults(zip((each[-most:] for each in ids), spelt, strict=True))
+    return Encoded(ids, lengths, limit, [i for i, n in enumerate(lengths) if n > most], faults=faults)
+
+
+def encoded_examples(
+    examples: Sequence[SequenceT],
+    spelt: Sequence[str],
+    limit: Limit,
+    vocabulary: Vocabulary,
+    notes: Sequence[str] = (),
+) -> Encoded[SequenceT]:
+    """What is learned from, and as texts. What lies behind `limit` tokens is dropped when a batch is made."""
+    lengths, most = [example.length for example in examples], limit.num_tokens
+    kept = (example.ids[:most] for example in examples)
+    return Encoded(
+        examples,
+        lengths,
+        limit,
+        cut=[i for i, length in enumerate(lengths) if length > most],
+        without_target=[i for i, example in enumerate(examples) if not example.num_targets(most)],
+        faults=vocabulary.faults(zip(kept, spelt, strict=True)),
+        notes=notes,
+    )
+
+
+@contextmanager
+def merged(model: Model) -> Iterator[None]:
+    """The LoRA layers are merged inside the block, by products in the model's number format."""
+    with ExitStack() as stack:
+        with model.placement.autocast():
+            stack.enter_context(lora.merged(model.net))
+        yield
+
+
+def computed(model: Model, generated: Iterator[ItemT]) -> Iterator[ItemT]:
+    """Each item, computed in the model's number format; in between, that of whoever takes it holds."""
+    while True:
+        with model.placement.autocast():
+            try:
+                item = next(generated)
+            except StopIteration:
+                return
+        yield item
+
+
+def beam_search(decode: DecodeSection, model: Model, end_ids: Sequence[int] = ()) -> BeamSearch:
+    """The search of `decode`. Without `eos_token_ids` a text ends with `end_ids`, and as the base says.
+
+    Raises NotFoundError where no token ends a text.
+    """
+    ends = decode.eos_token_ids or tuple(
+        dict.fromkeys((*end_ids, *model.end_tokens(none_is_fine=bool(end_ids))))
+    )
+    return BeamSearch(
+        num_beams=decode.num_beams,
+        length_penalty=decode.length_penalty,
+        no_repeat_ngram_size=decode.no_repeat_ngram_size,
+        max_new_tokens=decode.max_new_tokens,
+        eos_token_ids=ends,
+    )
+
+
+def loss_of(prediction: Prediction) -> dict[str, float]:
+    """Of what was measured for an item: the loss per token, and the number of tokens."""
+    loss, num_targets = prediction.evidence
+    return {"loss": loss / max(num_targets, 1), "num_targets": int(num_targets)}
+
+
+def score_likelihoods(
+    metrics: Sequence[Metric[Any, Any]], predictions: Sequence[Prediction], parts: Sequence[str]
+) -> Scores:
+    """Metrics that read how likely the model finds the texts."""
+    evidence = [prediction.evidence for prediction in predictions]
+    texts = [()] * len(evidence)  # the model has read them
+    return score_by(
+        metrics, texts, texts, splits=parts if any(parts) else None, views={"evidence": (evidence, texts)}
+    )
+
+
+def pieces(
+    tokenizer: PreTrainedTokenizerBase, example: EncodedSequence, max_length: int
+) -> dict[str, object]:
+    """An example as JSON: its text in stretches that are learned or not, and its ids.
+
+    `target_ids[i]` is the token after `input_ids[i]`; it counts in the loss where `target_mask[i]` is true.
+    """
+    kept = list(zip(example.ids[:max_length], example.is_target[:max_length], strict=True))
+    stretches = [
+        {"text": str(tokenizer.decode([id_ for id_, _ in tokens])), "learned": learned}
+        for learned, tokens in itertools.groupby(kept, key=lambda token: token[1])
+    ]
+    return {
+        "pieces": stretches,
+        "input_ids": example.inputs(max_length),
+        "target_ids": [id_ for id_, _ in kept[1:]],
+        "target_mask": example.target_mask(max_length),
+    }
+
+
+def _validation_batches(examples: Sequence[SequenceT]) -> list[list[SequenceT]]:
+    """Examples of like lengths together, about _VALIDATION_TOKENS in a row."""
+    batches: list[list[SequenceT]] = [[]]
+    for example in sorted(examples, key=lambda e: e.length):
+        if batches[-1] and example.length * (len(batches[-1]) + 1) > _VALIDATION_TOKENS:
+            batches.append([])
+        batches[-1].append(example)
+    return batches

