@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from lorafit.cli import adapters, conversion, data, init, prefetch, recipes, reports, repro, scoring, training
+from lorafit.cli import (
+    adapters,
+    chat,
+    conversion,
+    data,
+    init,
+    prefetch,
+    recipes,
+    reports,
+    repro,
+    scoring,
+    training,
+)
 from lorafit.cli.command import add_command
 
 app = typer.Typer(
@@ -42,6 +54,7 @@ for _name, _command in (
     ("train", training.train),
     ("eval", adapters.evaluate),
     ("predict", adapters.predict),
+    ("chat", chat.chat),
     ("score", scoring.score),
     ("verify", adapters.verify),
     ("merge", conversion.merge),

@@ -2,7 +2,7 @@
 
 from lorafit.decoding.beam import BeamSearch
 from lorafit.decoding.chain import Greedy, Sample
-from lorafit.decoding.loop import Strategy, batches_of, generate, generate_all
+from lorafit.decoding.loop import Strategy, batches_of, generate, generate_all, stream
 from lorafit.decoding.sampling import AS_TRAINED, Sampling
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "batches_of",
     "generate",
     "generate_all",
+    "stream",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -16,6 +16,8 @@ from lorafit.decoding.search import Move, ban_repeated_ngrams
 @dataclass(frozen=True)
 class Greedy:
     """The likeliest token every time."""
+
+    one_by_one: ClassVar[bool] = True
 
     no_repeat_ngram_size: int = 0
     max_new_tokens: int = 64
@@ -38,6 +40,8 @@ class Sample:
     2020). What is drawn for an example depends on `seed` and the example's number alone, not on its batch; `first` is
     the number of the example with index 0.
     """
+
+    one_by_one: ClassVar[bool] = True
 
     temperature: float = 1.0
     top_p: float = 1.0

@@ -13,7 +13,7 @@ from typing_extensions import override
 from lorafit.data import ChatRow
 from lorafit.data.chat_encode import ChatFormat
 from lorafit.data.sequences import EncodedSequence
-from lorafit.decoding import BeamSearch, Strategy, batches_of, generate
+from lorafit.decoding import BeamSearch, Strategy, batches_of, generate, stream
 from lorafit.errors import Advice, DataError, SetKey
 from lorafit.files import JsonObject
 from lorafit.metrics.scorers import SCORERS
@@ -63,6 +63,20 @@ class Writer:
         for index, tokens in computed(self.model, generated):
             yield index, self.form.written(tokens, self.search.eos_token_ids)
 
+    def stream(self, prompt: Sequence[int], strategy: Strategy) -> Iterator[str]:
+        """One turn of `texts`, piece by piece, each as soon as it is sure."""
+        tokens: list[int] = []
+        shown = ""
+        with merged(self.model):
+            for token in computed(self.model, stream(self.model.net, prompt, strategy)):
+                tokens.append(token)
+                text = self.form.written(tokens, self.search.eos_token_ids)
+                sure = text[: len(text) - len(self.form.end_text)]
+                if len(sure) > len(shown) and not sure.endswith("\ufffd"):  # half of a character
+                    yield sure[len(shown) :]
+                    shown = sure
+        yield self.form.written(tokens, self.search.eos_token_ids)[len(shown) :]
+
 
 @dataclass(frozen=True)
 class ChatEncoder:
@@ -98,7 +112,9 @@ class ChatEncoder:
     def prompts(self, rows: Sequence[ChatRow]) -> list[list[int]]:
         """What the assistant's next turn is written from. Raises DataError for rows that the template does not take."""
         self.form.check()
-        return _each(rows, self.form.prompt, lambda index, _: f"inputs[{index}]")
+        return _each(
+            rows, self.form.prompt, lambda index, row: f"line {row.line}" if row.line else f"inputs[{index}]"
+        )
 
     def prompts_of_last_turns(self, rows: Sequence[ChatRow]) -> list[list[int]]:
         """What the assistant's last turn is written from. Raises DataError for rows that the template does not take."""

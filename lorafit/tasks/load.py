@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lorafit.data.cells import shown, shown_names
 from lorafit.data.places import no_place, row_sources
-from lorafit.data.rows import RawRow, Row
+from lorafit.data.rows import ChatRow, RawRow, Row
 from lorafit.data.sources import Renamed, RowFile, RowSource
 from lorafit.data.splits import SPLIT_NAMES
 from lorafit.errors import Advice, DataError, Remedy, SetKey, did_you_mean
@@ -174,12 +174,20 @@ def input_rows(task: Task, data: DataSection, source: RowSource) -> list[tuple[J
             try:
                 if fault := meant.fault or _lacks(required, meant, data, file):
                     raise ValueError(fault)
-                found.append((dict(row.fields), task.parse_input(meant.fields)))
+                found.append((dict(row.fields), _at_line(task.parse_input(meant.fields), row.line)))
             except ValueError as error:
                 faults.append((row.line, str(error)))
         if faults:
             raise _malformed(file, faults)
     return found
+
+
+def _at_line(row: Row, line: int) -> Row:
+    """The same row, which says where it stands if it can."""
+    match row:
+        case ChatRow():
+            return replace(row, line=line)
+    return row
 
 
 def _with_columns(task: Task, data: DataSection, file: RowFile, split: Split) -> Iterator[RawRow]:
