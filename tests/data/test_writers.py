@@ -48,7 +48,11 @@ def test_numbers_lists_and_nothing_keep_their_types(suffix: str, tmp_path: Path)
 @pytest.mark.parametrize("suffix", [".csv", ".tsv"])
 def test_a_table_spells_in_json_what_is_no_text(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"rows{suffix}"
-    rows: list[dict[str, Any]] = [{"a": 1, "b": ["x"]}, {"a": None, "c": {"good": 0.5}}, {"b": True, "c": 0.1}]
+    rows: list[dict[str, Any]] = [
+        {"a": 1, "b": ["x"]},
+        {"a": None, "c": {"good": 0.5}},
+        {"b": True, "c": 0.1},
+    ]
     path.write_bytes(write_rows(path, rows))
     assert read(path) == [
         {"a": "1", "b": '["x"]', "c": ""},
