@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -234,7 +235,10 @@ class TestRows:
         given = ("predict", e2e_run / "adapter", "--input", rows)
         lines = cli(*given, "--greedy").stdout.splitlines()
         greedy = [json.loads(line) for line in lines]
-        assert [(row["prompt"], row["id"]) for row in greedy] == [("name : Cotto", "1"), ("name : Zizzi", "2")]
+        assert [(row["prompt"], row["id"]) for row in greedy] == [
+            ("name : Cotto", "1"),
+            ("name : Zizzi", "2"),
+        ]
         asked = cli("predict", e2e_run / "adapter", "name : Cotto", "name : Zizzi", "--greedy").stdout
         assert asked.splitlines() == [row["prediction"] for row in greedy]
         beams = cli(*given, "--beams", "3", "--max-new-tokens", "3", "--output", tmp_path / "a.csv")
@@ -276,4 +280,5 @@ class TestRows:
         for name, result in scores.items():
             written = json.loads((tmp_path / "out" / name / "scores.json").read_text())
             assert written["scores"] == result["scores"]
-        assert [*scores.values()][0]["scores"] == [*scores.values()][1]["scores"]
+        one, another = scores.values()
+        assert one["scores"] == another["scores"]

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -129,18 +130,22 @@ def test_a_pipe_is_read_line_by_line(lorafit: Callable[..., Any], adapters: list
     assert ended.stdout == f"{first}\n"
 
 
-@pytest.mark.parametrize("key", [b"\x03", b"\x04"], ids=["ctrl-c", "end of file"])
-def test_a_terminal_is_left_cleanly(adapters: list[Path], key: bytes) -> None:
+@pytest.mark.parametrize("way", ["ctrl-c", "end of file"])
+def test_a_terminal_is_left_cleanly(adapters: list[Path], way: str) -> None:
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "lorafit", "chat", str(adapters[0]), "--max-new-tokens", "6"]
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=ROOT) as process:
         os.close(theirs)
         shown = b""
-        for typed in (b"Why?\n", key):
-            num_prompts = shown.count(b"> ") + 1
+        for num_prompts in (1, 2):
             while shown.count(b"> ") < num_prompts:
                 shown += os.read(ours, 4096)
-            os.write(ours, typed)
+            if num_prompts == 1:
+                os.write(ours, b"Why?\n")
+            elif way == "ctrl-c":
+                process.send_signal(signal.SIGINT)
+            else:
+                os.write(ours, b"\x04")
         with contextlib.suppress(OSError):  # it is closed at the other end
             while more := os.read(ours, 4096):
                 shown += more
