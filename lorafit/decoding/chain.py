@@ -62,18 +62,13 @@ class Sample:
         return torch.rand(self.max_new_tokens, generator=generator)
 
     def choose(self, logits: Tensor, draws: Tensor) -> Tensor:
-        """Invert the distribution function. logits [n, vocab], draws [n] uniform in [0, 1) -> tokens [n].
-
-        Tokens lie on it by their ids: in the order of their probabilities, rounding would swap those that are alike.
-        """
+        """Invert the distribution function. logits [n, vocab], draws [n] uniform in [0, 1) -> tokens [n]."""
         probabilities = (logits.float() / self.temperature).softmax(dim=-1)
-        falling, order = probabilities.sort(dim=-1, descending=True, stable=True)
-        in_nucleus = torch.zeros_like(order, dtype=torch.bool)
-        in_nucleus.scatter_(-1, order, falling.cumsum(dim=-1) - falling < self.top_p)
-        mass = (probabilities.double() * in_nucleus).cumsum(
-            dim=-1
-        )  # in which a draw below 1 stays below the whole
-        return (mass <= draws.unsqueeze(-1) * mass[:, -1:]).sum(dim=-1)
+        probabilities, tokens = probabilities.sort(dim=-1, descending=True, stable=True)
+        before = probabilities.cumsum(dim=-1) - probabilities
+        mass = (probabilities * (before < self.top_p)).cumsum(dim=-1)
+        choice = (mass <= draws.unsqueeze(-1) * mass[:, -1:]).sum(dim=-1, keepdim=True)
+        return tokens.gather(-1, choice.clamp(max=tokens.shape[-1] - 1)).squeeze(-1)
 
 
 class Chooser(Protocol):

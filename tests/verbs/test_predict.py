@@ -201,7 +201,7 @@ def test_nothing_is_overwritten(labels: Path, reviews: Path, tmp_path: Path) -> 
         (Sampling(), False),
         (Sampling("greedy"), False),
         (Sampling(num_beams=2, max_new_tokens=3), False),
-        (Sampling(temperature=2.0, seed=1), True),
+        (Sampling(temperature=2.0, seed=1, max_new_tokens=8), True),
     ],
     ids=str,
 )
