@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,15 +55,37 @@ def restore(adapter: Adapter, *, base: str | None = None, force: bool = False) -
     `base` names the base by another path or id; `force` loads it even where it is not the one trained on.
     Raises AdapterError where tensors, names or the base do not fit; NotFoundError where the base is not to be had.
     """
+    return put_on(adapter, bare_base(adapter, base=base, force=force))
+
+
+def bare_base(adapter: Adapter, *, base: str | None = None, force: bool = False) -> Model:
+    """The base that the adapter belongs to, without it. Raises as `restore`."""
     from lorafit.models import load_base
 
     where, revision = where_base(adapter, base)
     check_base(adapter, base=base, force=force)
-    model = load_base(model_config(adapter, where, revision), where, revision, task_of(adapter).output)
+    return load_base(model_config(adapter, where, revision), where, revision, task_of(adapter).output)
+
+
+def put_on(adapter: Adapter, model: Model) -> Model:
+    """A bare base, changed in place: with the adapter, in eval mode. Raises AdapterError where they do not fit."""
     method_of(adapter).attach_finished(model)
     load_tensors(adapter, model)
     model.net.eval()
     return model
+
+
+def put_beside(adapter: Adapter, bare: Model) -> Model:
+    """`put_on` for one of several adapters: `bare` stays bare, and all weights but those that the adapter replaces are
+    in memory once. A module of which it replaces a part has a copy of all of it."""
+    copied = {
+        id(parameter)
+        for name, module in bare.net.named_modules()
+        if (own := dict(module.named_parameters(name, recurse=False))).keys() & adapter.tensors.keys()
+        for parameter in own.values()
+    }
+    shared = {id(parameter): parameter for parameter in bare.net.parameters() if id(parameter) not in copied}
+    return put_on(adapter, replace(bare, net=copy.deepcopy(bare.net, dict[int, object](shared))))
 
 
 def where_base(adapter: Adapter, base: str | None) -> tuple[str, str | None]:

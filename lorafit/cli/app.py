@@ -19,6 +19,7 @@ COMMANDS = {
     "train": "training.train",
     "eval": "adapters.evaluate",
     "predict": "adapters.predict",
+    "chat": "chat.chat",
     "score": "scoring.score",
     "verify": "adapters.verify",
     "merge": "conversion.merge",

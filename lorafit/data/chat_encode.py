@@ -80,6 +80,11 @@ class ChatFormat:
         return (text.split(end)[0] if end else text).strip()
 
     @cached_property
+    def end_text(self) -> str:
+        """What ends a turn where no token stands for it; else ""."""
+        return "" if self.end_ids else self._template(ChatRow(())).end.strip()
+
+    @cached_property
     def end_ids(self) -> tuple[int, ...]:
         """The tokens that end the assistant's turn, by the template."""
         template = self._template(ChatRow(()))

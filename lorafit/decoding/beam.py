@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -27,6 +28,8 @@ class BeamSearch:
     Hugging Face's beam search follows other rules in each of these. This one computes less than the original,
     but never another result: see `Beams`.
     """
+
+    one_by_one: ClassVar[bool] = False
 
     num_beams: int = 10
     length_penalty: float = 0.8  # README of the code; Table 11 says 0.9

@@ -2,43 +2,75 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
+from rich.table import Table
 
 from lorafit.display.display import Display
-from lorafit.display.format import size
+from lorafit.display.format import number, size
 from lorafit.display.scores import show_samples, show_scores
+from lorafit.files import JsonObject
+from lorafit.metrics.score import flat
 
 if TYPE_CHECKING:
-    from lorafit.tasks import Answer
+    from lorafit.objectives import Answered
     from lorafit.verbs.evaluate import EvaluateResult
     from lorafit.verbs.export import ExportResult
     from lorafit.verbs.import_ import ImportResult
     from lorafit.verbs.merge import MergeResult
+    from lorafit.verbs.predict import PredictResult
     from lorafit.verbs.verify import VerifyResult
 
 
 def show_evaluation(display: Display, result: EvaluateResult) -> None:
     """Scores of a split."""
     if display.json:
-        value = {"adapter": str(result.adapter), "split": result.split, "folder": str(result.folder)}
-        display.print_json(value | result.scores)
+        display.print_json(_as_json(result))
         return
     show_scores(display, result.scores, {})
     show_samples(display, result.samples)
     display.print(f"\npredictions and scores: {escape(str(result.folder))}")
 
 
-def show_predictions(display: Display, answers: Sequence[tuple[str, Answer]]) -> None:
+def show_evaluations(display: Display, results: Mapping[str, EvaluateResult]) -> None:
+    """Scores of several adapters, side by side."""
+    if display.json:
+        display.print_json({name: _as_json(result) for name, result in results.items()})
+        return
+    scores = {name: flat(result.scores.get("scores") or {}) for name, result in results.items()}
+    table = Table("score", *map(escape, results), box=None, header_style="bold")
+    for key in dict.fromkeys(key for each in scores.values() for key in each):
+        table.add_row(key, *(number(each.get(key)) for each in scores.values()))
+    display.print()
+    display.print_wide(table)
+    for name, result in results.items():
+        display.print(f"{escape(name)}: predictions and scores: {escape(str(result.folder))}")
+
+
+def _as_json(result: EvaluateResult) -> JsonObject:
+    value = {"adapter": str(result.adapter), "split": result.split, "folder": str(result.folder)}
+    return value | result.scores
+
+
+def show_predictions(display: Display, answers: Sequence[tuple[str, Answered]]) -> None:
     """One line for each input."""
     if display.json:
-        display.print_json([{"input": given, "prediction": answer} for given, answer in answers])
+        display.print_json([{"input": given} | answered.to_json() for given, answered in answers])
         return
-    for _, answer in answers:
-        sys.stdout.write(f"{', '.join(answer) if isinstance(answer, tuple) else answer}\n")
+    for _, answered in answers:
+        answer = answered.value
+        display.print_line(", ".join(answer) if isinstance(answer, tuple) else str(answer))
+
+
+def show_predicted(display: Display, result: PredictResult) -> None:
+    """Where the rows with their predictions are."""
+    if display.json:
+        display.print_json({**vars(result), "output": str(result.output)})
+        return
+    before = f", {result.num_before:,} of them before" if result.num_before else ""
+    display.print(f"wrote {escape(str(result.output))}: {result.num_rows:,} rows{before}")
 
 
 def show_verification(display: Display, result: VerifyResult, advice: Sequence[str]) -> None:

@@ -135,7 +135,12 @@ class Display:
         """The result as one JSON value on stdout."""
         if self.quiet:
             return
-        sys.stdout.write(json_module.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        self.print_line(json_module.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+    def print_line(self, text: str) -> None:
+        """A result on stdout, as it is, at once."""
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
 
 
 class _TrainingLine:

@@ -8,6 +8,7 @@ from transformers import GPT2Config, PretrainedConfig
 from lorafit.errors import NotFoundError, RecipeError, SetKey
 from lorafit.models import FAMILIES, Family, Reading, family_of, load_config, way_to_read
 from lorafit.objectives.base import (
+    Answered,
     AnswerOptions,
     AnyObjective,
     Encoder,
@@ -28,6 +29,7 @@ from lorafit.tasks import Text as TextTask
 
 __all__ = [
     "AnswerOptions",
+    "Answered",
     "AnyObjective",
     "BaseFacts",
     "Chat",
