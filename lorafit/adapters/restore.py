@@ -168,7 +168,7 @@ def _rank_axis(model: Model, name: str) -> int | None:
 def model_config(adapter: Adapter, base: str, revision: str | None) -> PretrainedConfig:
     """The base's config with the adapter's task in it."""
     task = task_of(adapter)
-    config = load_config(base, revision, num_labels=task.num_outputs)
+    config = load_config(base, revision, num_labels=task.num_outputs, tokens=task.tokens)
     if reads_last_token(config, task.output):
         set_pad_token(config, load_tokenizer(base, revision))
     return config

@@ -1,6 +1,7 @@
 """Base models: loading them, knowing their parts, telling one from another."""
 
 from lorafit.models.activations import fuse_activations
+from lorafit.models.added_rows import AddedRows, add_tokens, planned_tokens, tables_with_rows
 from lorafit.models.at_hand import missing_files
 from lorafit.models.families import (
     ALL_LINEAR,
@@ -34,6 +35,7 @@ __all__ = [
     "ALL_LINEAR",
     "FAMILIES",
     "LOGICAL_TARGETS",
+    "AddedRows",
     "BaseIdentity",
     "Family",
     "Head",
@@ -45,6 +47,7 @@ __all__ = [
     "Stored",
     "TrainedSet",
     "accepted",
+    "add_tokens",
     "any_number",
     "base_folder",
     "base_identity",
@@ -56,11 +59,13 @@ __all__ = [
     "load_config",
     "load_tokenizer",
     "missing_files",
+    "planned_tokens",
     "reads_last_token",
     "set_pad_token",
     "skeleton",
     "special_tokens",
     "stored_tensors",
+    "tables_with_rows",
     "take_packed_rows",
     "tie_note",
     "tokenizer_hash",

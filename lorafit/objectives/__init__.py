@@ -6,7 +6,7 @@ from functools import singledispatch
 from transformers import GPT2Config, PretrainedConfig
 
 from lorafit.errors import NotFoundError, RecipeError, SetKey
-from lorafit.models import FAMILIES, Family, Reading, family_of, load_config, way_to_read
+from lorafit.models import FAMILIES, Family, Reading, family_of, load_config, planned_tokens, way_to_read
 from lorafit.objectives.base import (
     AnswerOptions,
     AnyObjective,
@@ -62,9 +62,10 @@ class BaseFacts:
 
     @property
     def vocab_size(self) -> int | None:
-        """Rows of the embedding; None where the config does not say."""
+        """Rows of the embedding, added ones among them; None where the config does not say."""
         size: int | None = getattr(self.family.text_config(self.config), "vocab_size", None)
-        return size
+        added = planned_tokens(self.config)
+        return size if size is None or added is None else max(size, added.end)
 
     @property
     def pad_id(self) -> int:
