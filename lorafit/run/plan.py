@@ -29,7 +29,6 @@ from lorafit.models import (
     load_config,
     load_tokenizer,
     skeleton,
-    tables_with_rows,
     tie_note,
 )
 from lorafit.objectives import AnyObjective, BaseFacts, Settings, objective_for
@@ -168,10 +167,8 @@ def make_plan(recipe: Recipe) -> Plan:
     head = {name for name, _ in shape.head_parameters()}
     shortfalls = method.shortfalls(shape)
     tied = tie_note(recipe.model.base, recipe.model.revision)
-    tables = len(list(tables_with_rows(shape.net)))
     method.attach(shape)
     method.check(shape)
-    _check_tables(shape, tables)
     start = plan_warm_start(method, shape)
     if recipe.train.init_from is not None and local_path(recipe.train.init_from).is_dir():
         read_start(recipe.train.init_from, method)
@@ -203,17 +200,6 @@ def make_plan(recipe: Recipe) -> Plan:
         notes=(*rows.notes, *order.notes, *([start] if start else [])),
         warnings=(*shortfalls, *((tied,) if tied else ()), *_slower_ways(facts, objective, task)),
     )
-
-
-def _check_tables(shape: Model, num_before: int) -> None:
-    """Raises RecipeError where a method has put an adapter on a table with rows that train whole."""
-    if len(list(tables_with_rows(shape.net))) != num_before:
-        raise RecipeError(
-            "[method] targets: the tokens of task.template get rows in the embedding that train whole, so neither it "
-            "nor lm_head can have an adapter",
-            SetKey("method.targets", "all-linear"),
-            SetKey("task.template", "plain", "which adds no token"),
-        )
 
 
 def _slower_ways(facts: BaseFacts, objective: AnyObjective, task: Task) -> tuple[str, ...]:
