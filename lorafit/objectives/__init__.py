@@ -73,10 +73,10 @@ class BaseFacts:
         return int(getattr(self.family.text_config(self.config), "pad_token_id", None) or 0)
 
 
-def facts_at_hand(base: str, revision: str | None = None) -> BaseFacts:
-    """Those of a base; where there is a tokenizer alone, those of a GPT-2 with positions for everything."""
+def facts_at_hand(task: Task, base: str, revision: str | None = None) -> BaseFacts:
+    """Those of a base that is to learn the task; of a tokenizer alone, those of a GPT-2 with positions for everything."""
     try:
-        config = load_config(base, revision, local_only=True)
+        config = load_config(base, revision, tokens=task.tokens, local_only=True)
     except NotFoundError:
         return BaseFacts(GPT2Config(n_positions=2**31, vocab_size=2**31), FAMILIES["gpt2"])
     return BaseFacts(config, family_of(config))

@@ -79,11 +79,11 @@ def test_their_rows_alone_are_trained_and_saved(run: Path) -> None:
     for name, tensor in rows.items():
         assert name.endswith(".rows")
         assert len(tensor) == len(ADDED)
-    predictor = lorafit.load(run / "run" / "adapter")
+    predictor: Any = lorafit.load(run / "run" / "adapter")
     tokenizer = predictor.model.require_tokenizer()
     first = len(AutoTokenizer.from_pretrained(run / "base"))
     assert tokenizer.convert_tokens_to_ids([*ADDED]) == [first, first + 1]
-    base = AutoModelForCausalLM.from_pretrained(run / "base")
+    base: Any = AutoModelForCausalLM.from_pretrained(run / "base")
     for old, new in (
         (base.get_input_embeddings(), predictor.model.net.get_input_embeddings()),
         (base.get_output_embeddings(), predictor.model.net.get_output_embeddings()),
@@ -106,8 +106,8 @@ def test_a_run_that_went_on_is_one_that_nobody_stopped(run: Path, tmp_path: Path
 def test_the_merged_model_speaks_them_with_transformers_alone(run: Path) -> None:
     shutil.rmtree(run / "merged", ignore_errors=True)
     lorafit.merge(run / "run" / "adapter", run / "merged")
-    merged = AutoModelForCausalLM.from_pretrained(run / "merged")
-    tokenizer = AutoTokenizer.from_pretrained(run / "merged")
+    merged: Any = AutoModelForCausalLM.from_pretrained(run / "merged")
+    tokenizer: Any = AutoTokenizer.from_pretrained(run / "merged")
     question = conversation("cat")["messages"][:1]
     ids = tokenizer.apply_chat_template(
         question, add_generation_prompt=True, return_tensors="pt", return_dict=True
@@ -115,7 +115,7 @@ def test_the_merged_model_speaks_them_with_transformers_alone(run: Path) -> None
     start, end = tokenizer.convert_tokens_to_ids([*ADDED])
     assert ids.tolist()[0].count(start) == 2
     assert ids.tolist()[0].count(end) == 1
-    predictor = lorafit.load(run / "run" / "adapter")
+    predictor: Any = lorafit.load(run / "run" / "adapter")
     torch.testing.assert_close(logits(merged, ids), logits(predictor.model.net, ids), atol=2e-5, rtol=1e-4)
     ends = merged.generation_config.eos_token_id
     assert end in (ends if isinstance(ends, list) else [ends])
@@ -124,9 +124,9 @@ def test_the_merged_model_speaks_them_with_transformers_alone(run: Path) -> None
 def test_peft_computes_the_same_with_them(run: Path) -> None:
     shutil.rmtree(run / "peft", ignore_errors=True)
     lorafit.export(run / "run" / "adapter", run / "peft", "peft")
-    predictor = lorafit.load(run / "run" / "adapter")
+    predictor: Any = lorafit.load(run / "run" / "adapter")
     tokenizer = predictor.model.require_tokenizer()
-    base = AutoModelForCausalLM.from_pretrained(run / "base")
+    base: Any = AutoModelForCausalLM.from_pretrained(run / "base")
     if len(tokenizer) > base.get_input_embeddings().num_embeddings:
         base.resize_token_embeddings(len(tokenizer))
     theirs = PeftModel.from_pretrained(base, run / "peft").eval()
