@@ -74,7 +74,7 @@ class BaseFacts:
 
 
 def facts_at_hand(task: Task, base: str, revision: str | None = None) -> BaseFacts:
-    """Those of a base that is to learn the task; of a tokenizer alone, those of a GPT-2 with positions for everything."""
+    """Those of a base that is to learn the task; of a tokenizer alone, those of a GPT-2 with room for all."""
     try:
         config = load_config(base, revision, tokens=task.tokens, local_only=True)
     except NotFoundError:
