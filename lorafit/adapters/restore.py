@@ -190,7 +190,7 @@ def model_config(adapter: Adapter, base: str, revision: str | None) -> Pretraine
     from lorafit.models import load_config, load_tokenizer, reads_last_token, set_pad_token
 
     task = task_of(adapter)
-    config = load_config(base, revision, num_labels=task.num_outputs)
+    config = load_config(base, revision, num_labels=task.num_outputs, tokens=task.tokens)
     if reads_last_token(config, task.output):
         set_pad_token(config, load_tokenizer(base, revision))
     return config

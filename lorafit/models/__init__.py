@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lorafit.models.activations import fuse_activations
+    from lorafit.models.added_rows import AddedRows, add_tokens, planned_tokens, tables_with_rows
     from lorafit.models.at_hand import missing_files
     from lorafit.models.by_files import outline
     from lorafit.models.families import (
@@ -44,6 +45,7 @@ __all__ = [
     "ALL_LINEAR",
     "FAMILIES",
     "LOGICAL_TARGETS",
+    "AddedRows",
     "BaseIdentity",
     "Family",
     "Head",
@@ -55,6 +57,7 @@ __all__ = [
     "Stored",
     "TrainedSet",
     "accepted",
+    "add_tokens",
     "any_number",
     "base_folder",
     "base_identity",
@@ -67,11 +70,13 @@ __all__ = [
     "load_tokenizer",
     "missing_files",
     "outline",
+    "planned_tokens",
     "reads_last_token",
     "set_pad_token",
     "skeleton",
     "special_tokens",
     "stored_tensors",
+    "tables_with_rows",
     "take_packed_rows",
     "tie_note",
     "tokenizer_hash",
@@ -83,6 +88,7 @@ __all__ = [
 
 _NAMES = {
     "activations": "fuse_activations",
+    "added_rows": "AddedRows add_tokens planned_tokens tables_with_rows",
     "at_hand": "missing_files",
     "families": "ALL_LINEAR FAMILIES LOGICAL_TARGETS Family Head Place any_number family_of is_proven",
     "folder": "base_folder",

@@ -25,6 +25,7 @@ from lorafit.errors import Advice, DataError, NotFoundError, RecipeError
 from lorafit.files import local_path
 from lorafit.metrics import Kind
 from lorafit.models.activations import fuse_activations
+from lorafit.models.added_rows import add_rows, add_tokens, plan_tokens, planned_tokens
 from lorafit.models.contradictions import surplus, tied_and_different, untie
 from lorafit.models.families import family_of
 from lorafit.models.folder import base_folder, check_folder, hub_id_or_path, not_found
@@ -41,9 +42,11 @@ def load_config(
     dropout: float | None = None,
     head_dropout: float | None = None,
     num_labels: int | None = None,
+    tokens: Sequence[str] = (),
     local_only: bool = False,
 ) -> PretrainedConfig:
-    """The base's config with the recipe's dropouts; what its files contradict is as transformers takes it.
+    """The base's config with the recipe's dropouts; what its files contradict is as transformers takes it. `tokens`
+    that its tokenizer lacks are noted there, so that whatever is made of the config has rows for them.
 
     With `local_only` nothing is fetched: the Hugging Face cache is asked, then the shapes of the paper's bases that
     lorafit knows by heart. Raises NotFoundError when there is no such base, RecipeError for a dropout that the
@@ -55,6 +58,9 @@ def load_config(
     _set_dropouts(config, dropout, head_dropout)
     if num_labels is not None:
         config.num_labels = num_labels
+    if tokens:
+        num_rows = getattr(family_of(config).text_config(config), "vocab_size", None)
+        plan_tokens(config, num_rows, load_tokenizer(base, revision), tokens)
     return config
 
 
@@ -179,6 +185,9 @@ def load_base(
     if bad := [name for name in (*unread, *sorted(mismatched)) if not family.is_head(name, output)]:
         raise _misfit(base, net, bad, mismatched)
     draw_head(net, [*unread, *mismatched], torch.Generator().manual_seed(head_seed))
+    if (added := planned_tokens(config)) is not None:
+        add_tokens(tokenizer, added.tokens)
+        add_rows(net)
     fuse_activations(net)
     model = Model(net.eval(), tokenizer, family, output)
     notes = (tie_note(base, revision), _surplus_note(base, model, sorted(report["unexpected_keys"])))

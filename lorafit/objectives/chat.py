@@ -18,7 +18,7 @@ from lorafit.errors import Advice, DataError, SetKey
 from lorafit.files import JsonObject
 from lorafit.metrics.scorers import SCORERS
 from lorafit.metrics.scoring import Scores, missing_metrics
-from lorafit.models import Model
+from lorafit.models import Model, add_tokens
 from lorafit.models.vocabulary import Vocabulary
 from lorafit.objectives.base import Answered, AnswerOptions, Prediction
 from lorafit.objectives.encoded import Encoded, Limit, Noun
@@ -34,7 +34,7 @@ from lorafit.objectives.language_model import (
     score_likelihoods,
 )
 from lorafit.tasks import Chat as ChatTask
-from lorafit.tasks import ReferenceGroup, template_tokens
+from lorafit.tasks import ReferenceGroup
 from lorafit.tasks.scoring import score_groups
 from lorafit.training import ProcessGroup
 
@@ -290,9 +290,8 @@ class Chat(LanguageModel[ChatRow, EncodedSequence]):
         return missing_metrics(self.task.find_metrics(self.evaluation.metrics))
 
     def _form(self, tokenizer: PreTrainedTokenizerBase) -> ChatFormat:
-        template = self.task.template
-        tokens = () if template is None else template_tokens(template)
-        return ChatFormat(tokenizer, self.task.chat_template, self.task.train_on, tokens)
+        add_tokens(tokenizer, self.task.tokens)
+        return ChatFormat(tokenizer, self.task.chat_template, self.task.train_on)
 
     def writer(self, model: Model) -> Writer:
         """What writes the assistant's turns, as the adapter was trained."""

@@ -186,6 +186,7 @@ def _load_model(recipe: Recipe) -> Model:
         dropout=section.dropout,
         head_dropout=section.head_dropout,
         num_labels=task.num_outputs,
+        tokens=task.tokens,
     )
     model = load_base(config, section.base, section.revision, task.output, head_seed=recipe.train.seed)
     return replace(model, placement=Placement.of(section.dtype))

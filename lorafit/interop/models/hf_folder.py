@@ -12,14 +12,14 @@ import torch
 from lorafit.adapters.restore import task_of
 from lorafit.errors import AdapterError, LorafitError
 from lorafit.files import JsonObject
+from lorafit.interop.models.chat_files import write_chat_files
 from lorafit.interop.models.safetensors_stream import Outgoing, Streamed, Whole, write_file
 from lorafit.interop.models.source import MergeSource
-from lorafit.models import Stored
+from lorafit.models import Stored, tables_with_rows
 
 # Weights in any format, and their indices: what a merge writes anew.
 _WEIGHT_FILES = ("*.safetensors", "*.bin", "*.index.json", "*.h5", "*.msgpack", "*.ot", "*.pt", "*.gguf")
 _SINGLE = "model.safetensors"
-_CHAT_TEMPLATE = "chat_template.jinja"  # which transformers reads before tokenizer_config.json
 
 
 def write_folder(
@@ -38,7 +38,7 @@ def write_folder(
     _write_config(source, folder, dtype)
     if source.shape.head.reads == "last":
         _let_tokenizer_pad(folder, _pad_id(source))
-    _write_chat_template(source, folder)
+    write_chat_files(source, folder)
     return [folder / name for name in files]
 
 
@@ -139,6 +139,8 @@ def _write_config(source: MergeSource, folder: Path, dtype: torch.dtype | None) 
         config["dtype"] = str(dtype).removeprefix("torch.")
     if source.shape.head.reads == "last":  # it looks for the last token that is not padding
         config.get("text_config", config)["pad_token_id"] = _pad_id(source)
+    for _, table in tables_with_rows(source.shape.net):
+        config.get("text_config", config)["vocab_size"] = table.num_rows
     task = task_of(source.adapter)
     if task.labels:
         config["id2label"] = {str(i): label for i, label in enumerate(task.labels)}
@@ -165,14 +167,3 @@ def _let_tokenizer_pad(folder: Path, pad_id: int) -> None:
     settings: JsonObject = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     settings["pad_token"] = tokenizer.convert_ids_to_tokens(pad_id)
     path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-
-
-def _write_chat_template(source: MergeSource, folder: Path) -> None:
-    """That by which the conversations were written, where it is not the base's own."""
-    template = task_of(source.adapter).chat_template
-    if template is not None:
-        from lorafit.data.chat_encode import ChatFormat
-        from lorafit.models import load_tokenizer
-
-        form = ChatFormat(load_tokenizer(str(source.folder)), template)
-        (folder / _CHAT_TEMPLATE).write_text(form.portable(), encoding="utf-8")

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from lorafit.adapters import Adapter
 from lorafit.adapters.restore import check_tensors, method_of, model_config, task_of
 from lorafit.errors import LorafitError
-from lorafit.methods import Change
+from lorafit.methods import Change, WithRows
 from lorafit.metrics import Kind
-from lorafit.models import Model, Stored, base_folder, outline, stored_tensors, weight_files
+from lorafit.models import (
+    Model,
+    Stored,
+    base_folder,
+    outline,
+    stored_tensors,
+    tables_with_rows,
+    weight_files,
+)
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -50,7 +59,8 @@ class MergeSource:
         """
         folder = base_folder(base, revision)
         stored, output = list(stored_tensors(weight_files(folder))), task_of(adapter).output
-        if (source := _outlined(adapter, folder, stored, output)) is not None:
+        source = None if task_of(adapter).tokens else _outlined(adapter, folder, stored, output)
+        if source is not None:
             return source
 
         from lorafit.models import skeleton, tie_note
@@ -72,7 +82,7 @@ class MergeSource:
         method = method_of(adapter)
         method.attach_finished(shape)
         check_tensors(adapter, shape)
-        changes = method.changed_weights(shape, adapter.tensors)
+        changes = _with_rows(method.changed_weights(shape, adapter.tensors), shape, adapter.tensors)
         names = stored_names([t.name for t in stored], shape, set(aliases), translated=translated)
         return MergeSource(adapter, folder, shape, changes, stored, names, aliases, _aliases(shape))
 
@@ -120,12 +130,24 @@ class MergeSource:
         owners = {
             self.shape.net.get_submodule(n.rpartition(".")[0]) for n in names
         }  # one may have several names
-        return len(owners) > 1 and bool(changes) and all(change.replacement is None for change in changes)
+        return len(owners) > 1 and bool(changes) and not any(change.keeps_tie for change in changes)
 
     @cached_property
     def untied(self) -> set[str]:
         """Names that must get a value of their own, since what they were tied to changes otherwise."""
         return {alias for name in self.changes if self.breaks_tie(name) for alias in self.all_names(name)}
+
+
+def _with_rows(
+    changes: Mapping[str, Change], shape: Model, tensors: Mapping[str, Tensor]
+) -> dict[str, Change]:
+    """The changes, in which the rows of added tokens stand in their tables."""
+    names, merged = {id(p): name for name, p in shape.net.named_parameters()}, dict(changes)
+    for table, module in tables_with_rows(shape.net):
+        merged.pop(f"{table}.rows", None)
+        weight, rows = f"{table}.weight", tensors[names[id(module.rows)]]
+        merged[weight] = WithRows(changes.get(weight), rows, module.first)
+    return merged
 
 
 def _outlined(adapter: Adapter, folder: Path, stored: list[Stored], output: Kind) -> MergeSource | None:
