@@ -8,6 +8,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+_BLOCK = 256  # tokens of which only the greatest is looked at first
+_AT_ONCE = 1 << 19  # logits that stay in the caches of a core
+
 
 @dataclass(frozen=True)
 class Move:
@@ -45,3 +48,43 @@ def ban_repeated_ngrams(logits: Tensor, history: Tensor, size: int) -> None:
     logits.scatter_add_(
         -1, ngrams[..., -1], penalty
     )  # adds 0 where nothing repeats: no sync to find out where
+
+
+def best_continuations(logits: Tensor, sums: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The `count` greatest of sums + log_softmax(logits) among all beams of a row, greatest first.
+
+    logits [n, width, vocab], sums [n, width] -> values [n, count] in float32, and beam * vocab + token [n, count].
+    Each beam's best come from the logits; of the rest only the sum of exponentials is asked, in pieces that a
+    cache holds.
+    """
+    num_rows, width, vocab_size = logits.shape
+    rows = logits.flatten(0, 1)
+    at_once = max(_AT_ONCE // vocab_size, 1) if logits.device.type == "cpu" else len(rows)
+    parts = [_best_of_each(part, min(count, vocab_size)) for part in rows.split(at_once)]
+    values, tokens = (torch.cat(found).view(num_rows, width, -1) for found in zip(*parts, strict=True))
+    best, choice = (values + sums.unsqueeze(-1)).flatten(1).topk(count)
+    beams = torch.arange(width, device=logits.device).unsqueeze(-1) * vocab_size
+    return best, (beams + tokens).flatten(1).gather(1, choice)
+
+
+def _best_of_each(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The `count` likeliest tokens of each row [n, vocab]: their log p in float32, and themselves.
+
+    They lie in the blocks whose greatest are the greatest, or behind the last whole block.
+    """
+    num_blocks = rows.shape[1] // _BLOCK
+    in_blocks, behind = rows[:, : num_blocks * _BLOCK].unflatten(1, (num_blocks, _BLOCK)), rows[:, num_blocks * _BLOCK :]
+    greatest = in_blocks.amax(dim=-1)
+    blocks = greatest.topk(min(count, num_blocks)).indices
+    places = torch.arange(_BLOCK, device=rows.device)
+    tokens = torch.cat(
+        [
+            (blocks.unsqueeze(-1) * _BLOCK + places).flatten(1),
+            torch.arange(num_blocks * _BLOCK, rows.shape[1], device=rows.device).expand(len(rows), -1),
+        ],
+        dim=1,
+    )
+    values, choice = rows.gather(1, tokens).topk(count)
+    values, peak = values.float(), values[:, :1].float()
+    total = (rows - peak).exp_().sum(dim=1, keepdim=True)
+    return values - peak - total.log_(), tokens.gather(1, choice)
