@@ -73,7 +73,7 @@ def _best_of_each(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
     They lie in the blocks whose greatest are the greatest, or behind the last whole block.
     """
     num_blocks = rows.shape[1] // _BLOCK
-    in_blocks, behind = rows[:, : num_blocks * _BLOCK].unflatten(1, (num_blocks, _BLOCK)), rows[:, num_blocks * _BLOCK :]
+    in_blocks = rows[:, : num_blocks * _BLOCK].unflatten(1, (num_blocks, _BLOCK))
     greatest = in_blocks.amax(dim=-1)
     blocks = greatest.topk(min(count, num_blocks)).indices
     places = torch.arange(_BLOCK, device=rows.device)
