@@ -56,9 +56,9 @@ class Places:
 
 
 def plain(query: Tensor, key: Tensor) -> bool:
-    """Whether `dropped_attention` may be used: in float32, with a key for every query head."""
+    """Whether `dropped_attention` may be used: in full precision, with a key for every query head."""
     return (
-        query.dtype == key.dtype == torch.float32
+        query.dtype in (torch.float32, torch.float64)
         and query.shape[1] == key.shape[1]
         and not torch.is_autocast_enabled(query.device.type)
     )
