@@ -55,36 +55,34 @@ def best_continuations(logits: Tensor, sums: Tensor, count: int) -> tuple[Tensor
 
     logits [n, width, vocab], sums [n, width] -> values [n, count] in float32, and beam * vocab + token [n, count].
     Each beam's best come from the logits; of the rest only the sum of exponentials is asked, in pieces that a
-    cache holds.
+    cache holds. The vocabulary may lie first or last in memory.
     """
     num_rows, width, vocab_size = logits.shape
     rows = logits.flatten(0, 1)
-    at_once = max(_AT_ONCE // vocab_size, 1) if logits.device.type == "cpu" else len(rows)
-    parts = [_best_of_each(part, min(count, vocab_size)) for part in rows.split(at_once)]
-    values, tokens = (torch.cat(found).view(num_rows, width, -1) for found in zip(*parts, strict=True))
-    best, choice = (values + sums.unsqueeze(-1)).flatten(1).topk(count)
+    values, tokens = _best_of_each(rows, min(count, vocab_size))
+    peak = values[:, :1]
+    at_once = max(_AT_ONCE // len(rows), 1) if logits.device.type == "cpu" else vocab_size
+    total = sum((piece - peak).exp_().sum(dim=1, keepdim=True) for piece in rows.split(at_once, dim=1))
+    scores = (values - peak - torch.log(total)).view(num_rows, width, -1) + sums.unsqueeze(-1)
+    best, choice = scores.flatten(1).topk(count)
     beams = torch.arange(width, device=logits.device).unsqueeze(-1) * vocab_size
-    return best, (beams + tokens).flatten(1).gather(1, choice)
+    return best, (beams + tokens.view(num_rows, width, -1)).flatten(1).gather(1, choice)
 
 
 def _best_of_each(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The `count` likeliest tokens of each row [n, vocab]: their log p in float32, and themselves.
+    """The `count` greatest of each row [n, vocab], in float32, and the tokens that they belong to.
 
     They lie in the blocks whose greatest are the greatest, or behind the last whole block.
     """
     num_blocks = rows.shape[1] // _BLOCK
-    in_blocks = rows[:, : num_blocks * _BLOCK].unflatten(1, (num_blocks, _BLOCK))
-    greatest = in_blocks.amax(dim=-1)
+    whole = num_blocks * _BLOCK
+    if rows.stride(1) == 1:
+        greatest = rows[:, :whole].unflatten(1, (num_blocks, _BLOCK)).amax(dim=-1)
+    else:  # the same numbers; amax follows the dimensions, not the memory
+        greatest = rows.T[:whole].unflatten(0, (num_blocks, _BLOCK)).amax(dim=1).T
     blocks = greatest.topk(min(count, num_blocks)).indices
     places = torch.arange(_BLOCK, device=rows.device)
-    tokens = torch.cat(
-        [
-            (blocks.unsqueeze(-1) * _BLOCK + places).flatten(1),
-            torch.arange(num_blocks * _BLOCK, rows.shape[1], device=rows.device).expand(len(rows), -1),
-        ],
-        dim=1,
-    )
+    behind = torch.arange(whole, rows.shape[1], device=rows.device).expand(len(rows), -1)
+    tokens = torch.cat([(blocks.unsqueeze(-1) * _BLOCK + places).flatten(1), behind], dim=1)
     values, choice = rows.gather(1, tokens).topk(count)
-    values, peak = values.float(), values[:, :1].float()
-    total = (rows - peak).exp_().sum(dim=1, keepdim=True)
-    return values - peak - total.log_(), tokens.gather(1, choice)
+    return values.float(), tokens.gather(1, choice)
