@@ -36,7 +36,7 @@ class VocabularyProduct:
             out = torch.mm(states, weight.T, out=self.buffer[:size].view(len(states), -1))
         else:
             out = _vocabulary_first(weight, states, self.buffer[:size].view(-1, len(states))).T
-        return out.unflatten(0, hidden.shape[:2])
+        return out.view(*hidden.shape[:2], len(weight))
 
 
 def _vocabulary_first(weight: Tensor, states: Tensor, out: Tensor) -> Tensor:

@@ -112,7 +112,9 @@ def build_net(options: argparse.Namespace) -> PreTrainedModel:
     model_type, sizes = SHAPES[options.shape]
     config = AutoConfig.for_model(model_type, **sizes)
     net: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    return net.eval().to(options.device, getattr(torch, options.dtype))  # type: ignore[arg-type]
+    net.to(options.device, getattr(torch, options.dtype))
+    net.eval()
+    return net
 
 
 def seconds(decode: Callable[[], object], device: str) -> float:
