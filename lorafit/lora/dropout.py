@@ -49,6 +49,11 @@ def dropout(x: Tensor, p: float, source: DropoutSource | None = None) -> Tensor:
     return y
 
 
+def masked(x: Tensor, mask: Tensor, scale: float) -> Tensor:
+    """x * mask * scale. The mask as numbers, then in place: a product with a bool mask is three times slower."""
+    return mask.to(x.dtype).mul_(x).mul_(scale)
+
+
 class Dropout(nn.Dropout):
     """nn.Dropout by `dropout`; `draw_from` gives it its source."""
 
@@ -66,9 +71,9 @@ class _Masked(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, mask: Tensor, scale: float) -> Tensor:
         ctx.save_for_backward(mask)
         ctx.scale = scale
-        return torch.mul(x, mask).mul_(scale)
+        return masked(x, mask, scale)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         (mask,) = ctx.saved_tensors
-        return torch.mul(grads[0], mask).mul_(ctx.scale), None, None
+        return masked(grads[0], mask, ctx.scale), None, None

@@ -6,7 +6,7 @@ is a small share of the work, pads inside: on [num_examples, heads, longest, hea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -15,7 +15,9 @@ from torch.nn import functional as F
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from lorafit.lora.dropout import DropoutSource
 from lorafit.lora.dropout import dropout as drop
+from lorafit.models.dropped_attention import Places, dropped_attention, plain
 from lorafit.models.masks import Pattern, follow_layouts, packed_mask
 
 PACKED_ATTENTION = "lorafit_packed"
@@ -33,6 +35,7 @@ class PackedRow:
     mask: Tensor | None
     lengths: tuple[int, ...]
     longest: int
+    _places: dict[int, Places] = field(default_factory=dict, repr=False, compare=False)
 
     @staticmethod
     def of(lengths: list[int], device: torch.device) -> PackedRow:
@@ -61,6 +64,18 @@ class PackedRow:
         places = starts + torch.arange(self.longest, device=lengths.device).minimum(lengths - 1)
         seen = pattern.at(torch.zeros_like(lengths[:, 0]), places, places)
         return seen if self.mask is None else seen & self.mask
+
+    def places(self, num_heads: int) -> Places:
+        """Where the heads of a token lie, for rows of heads instead of tokens."""
+        if num_heads not in self._places:
+            self._places[num_heads] = Places.of(self.scatter, self.num_examples, self.longest, num_heads)
+        return self._places[num_heads]
+
+    def seen(self, mask: Tensor | None, causal: bool) -> Tensor | None:
+        """[n, 1, 1 or longest, longest], true where a query sees a key, given what `packed_mask` gave; None: all."""
+        if mask is None and causal:
+            return torch.ones(self.longest, self.longest, dtype=torch.bool, device=self.scatter.device).tril()
+        return self.mask if mask is None else mask
 
     def unpack(self, x: Tensor) -> Tensor:
         """[1, heads, T, d] -> [num_examples, heads, longest, d], zeros where there is no token."""
@@ -112,6 +127,13 @@ def packed_attention(
     causal = bool(getattr(module, "is_causal", True)) if is_causal is None else is_causal
     prefix: Tensor | None = module.prefix() if hasattr(module, "prefix") else None  # type: ignore[operator]
     mask = attention_mask
+    draws: DropoutSource | None = getattr(module, "draws", None)
+    has_extras = prefix is not None or softcap is not None or s_aux is not None
+    if packed_row is not None and dropout and draws is not None and not has_extras and plain(query, key):
+        seen = packed_row.seen(mask, causal)
+        return dropped_attention(
+            query, key, value, packed_row.places(query.shape[1]), seen, scaling, (dropout, draws)
+        ), None
     if packed_row is not None:
         query, key, value = (packed_row.unpack(x) for x in (query, key, value))
         mask = packed_row.mask if mask is None and not causal else mask
@@ -121,7 +143,7 @@ def packed_attention(
     if dropout or softcap is not None or s_aux is not None:
         weights = _attention_weights(query, key, mask, scaling, causal, softcap, s_aux)
         if dropout:
-            weights = drop(weights, dropout, getattr(module, "draws", None))
+            weights = drop(weights, dropout, draws)
         out = weights @ _for_heads(value, query.shape[1])
     elif packed_row is None:
         return sdpa_attention_forward(

@@ -238,7 +238,8 @@ class TrainSection(Section):
     """The last batch of an epoch, where too few rows are left. short: it is smaller; fill: rows are drawn again, as the
     paper's code does; drop: it is left out."""
     batch_order: Literal["random", "bucketed"] = "random"
-    """bucketed: examples of similar length share a batch, which saves padding but changes the batches."""
+    """bucketed: of rows that are shuffled, examples of similar length share a batch, which saves time but changes the
+    batches. The default of `classification`, `multilabel` and `regression`."""
     patience: Steps | None = None
     """Training ends after so many epochs in a row without a better validation. Without it: at the last epoch."""
     log_every: Steps = 10

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lorafit.lora import Draws
 from lorafit.lora.dropout import keep_share
+from lorafit.models import packing
 from lorafit.models.packing import PackedRow, packed_attention
 
 LENGTHS = [5, 2, 7]
@@ -154,3 +155,24 @@ def test_a_query_that_sees_nothing_makes_no_gradient_infinite() -> None:
     out, _ = packed_attention(module, q, k, v, mask, dropout=P)
     out[0, :2].sum().backward()
     assert all(x.grad is not None and bool(x.grad.isfinite().all()) for x in (q, k, v))
+
+
+@pytest.mark.parametrize("lengths", [[24, 24], [46, 30, 1, 7, 46], [33], [1, 1]])
+@pytest.mark.parametrize("is_causal", [False, True])
+def test_the_short_way_gives_the_same_bits(
+    lengths: list[int], is_causal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row, num_tokens = PackedRow.of(lengths, torch.device("cpu")), sum(lengths)
+    weights, *inputs = torch.randn(4, 1, num_tokens, 12 * 32, generator=torch.Generator().manual_seed(0))
+
+    def out_and_gradients() -> list[Tensor]:
+        leaves = [x.clone().requires_grad_() for x in inputs]
+        heads = [x.view(1, num_tokens, 12, 32).transpose(1, 2) for x in leaves]
+        module = Attention(is_causal=is_causal, num_groups=1, prefix=None)
+        module.draws = Draws(0)
+        out, _ = packed_attention(module, *heads, None, packed_row=row, dropout=P)
+        return [out, *torch.autograd.grad((out.flatten(2) * weights).sum(), leaves)]
+
+    short = out_and_gradients()
+    monkeypatch.setattr(packing, "plain", lambda *_: False)
+    assert all(map(torch.equal, short, out_and_gradients()))
