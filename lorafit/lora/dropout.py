@@ -29,8 +29,9 @@ def keep_share(p: float) -> float:
     return 1.0 - round(p * _LEVELS) / _LEVELS
 
 
-def keep_mask(x: Tensor, p: float, generator: torch.Generator) -> Tensor:
-    """True where an element of x is kept: each with probability `keep_share(p)`, on x's device."""
+def keep_mask(x: Tensor, p: float, generator: torch.Generator | None) -> Tensor:
+    """True where an element of x is kept: each with probability `keep_share(p)`, on x's device. Without a generator
+    it is drawn from torch's global one."""
     if x.device.type != "cpu":
         mask = torch.empty(x.shape, dtype=torch.bool, device=x.device)
         return mask.bernoulli_(keep_share(p), generator=generator)
@@ -40,12 +41,26 @@ def keep_mask(x: Tensor, p: float, generator: torch.Generator) -> Tensor:
     return (draws.view(torch.int16)[: x.numel()] >= threshold).view(x.shape)
 
 
+class TorchDraws:
+    """Masks from torch's global generator."""
+
+    def keep_mask(self, x: Tensor, p: float) -> Tensor:
+        """See DropoutSource."""
+        return keep_mask(x, p, None)
+
+
 def dropout(x: Tensor, p: float, source: DropoutSource | None = None) -> Tensor:
     """Each element is 0 with probability p, else x / (1 - p). Without a source this is torch's own dropout."""
     share = keep_share(p)
     if source is None or p == 0.0 or share == 0.0 or x.is_meta:
         return F.dropout(x, p)
     y: Tensor = _Masked.apply(x, source.keep_mask(x, p), 1.0 / share)
+    return y
+
+
+def undiluted(x: Tensor, p: float, source: DropoutSource) -> Tensor:
+    """Each element is 0 with probability p, else x as it is: what is to be divided by `keep_share(p)` later."""
+    y: Tensor = _Masked.apply(x, source.keep_mask(x, p), 1.0)
     return y
 
 
@@ -66,9 +81,14 @@ class _Masked(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, mask: Tensor, scale: float) -> Tensor:
         ctx.save_for_backward(mask)
         ctx.scale = scale
-        return torch.mul(x, mask).mul_(scale)
+        return _masked(x, mask, scale)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         (mask,) = ctx.saved_tensors
-        return torch.mul(grads[0], mask).mul_(ctx.scale), None, None
+        return _Masked.apply(grads[0], mask, ctx.scale), None, None
+
+
+def _masked(x: Tensor, mask: Tensor, scale: float) -> Tensor:
+    y = torch.mul(x, mask)
+    return y if scale == 1.0 else y.mul_(scale)
