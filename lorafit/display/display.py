@@ -54,6 +54,8 @@ class Display:
         match event:
             case events.Note():
                 self.console.print(escape(event.text))
+            case events.FormatChosen():
+                self.console.print(f"the base's weights are held in {event.dtype}: {escape(event.reason)}")
             case events.Started():
                 self._training = _TrainingLine(event.num_steps, event.first_step)
                 self.console.print(

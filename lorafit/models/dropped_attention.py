@@ -108,7 +108,7 @@ class _DroppedAttention(torch.autograd.Function):
             scores.add_(unseen)
         weights = scores.softmax(dim=-1)
         mask, share = draws.keep_mask(weights, p), 1.0 / keep_share(p)
-        dropped = masked(weights, mask, share).view(rows, longest, longest)
+        dropped = masked(weights, mask).mul_(share).view(rows, longest, longest)
         ctx.save_for_backward(q, k, v, weights, mask, dropped)
         ctx.constants = (places, scale, share, num_heads)
         return places.pack(torch.bmm(dropped, v), num_heads)
@@ -120,7 +120,7 @@ class _DroppedAttention(torch.autograd.Function):
         places, scale, share, num_heads = ctx.constants
         grad = places.unpack_with_zeros(grads[0])
         grad_v = torch.bmm(dropped.transpose(1, 2), grad)
-        grad_weights = masked(torch.bmm(grad, v.transpose(1, 2)).view(weights.shape), mask, share)
+        grad_weights = masked(torch.bmm(grad, v.transpose(1, 2)).view(weights.shape), mask).mul_(share)
         grad_scores = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype).view(
             dropped.shape
         )

@@ -67,7 +67,8 @@ class ModelSection(Section):
     revision: str | None = None
     """Branch, tag or commit on the hub. Without it: the hub's main branch."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Number format of the base's weights. auto: bfloat16 on a GPU that has it, else float32."""
+    """Number format of the base's weights. auto: bfloat16 on a GPU that has it, and on a processor with AMX where the
+    base is wide enough to gain by it (640); else float32. The log says which and why, and a run keeps it."""
     dropout: Probability | None = None
     """Every dropout inside the base, as a probability. Without it: the base's own."""
     head_dropout: Probability | None = None

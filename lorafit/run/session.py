@@ -68,6 +68,14 @@ class LoadedBase:
     card: AdapterCard  # of the adapter that will be trained
     sample: FingerprintSample
 
+    def going_on(self, state: Mapping[str, Any]) -> LoadedBase:
+        """The same in the number format that a run began with, by the state in its checkpoint."""
+        placement = self.model.placement.of_run(state.get("dtype"), state.get("dtype_reason", ""))
+        before = self.card.arithmetic
+        arithmetic = before and before.model_copy(update={"dtype": placement.dtype_name})
+        card = self.card.model_copy(update={"arithmetic": arithmetic})
+        return replace(self, model=replace(self.model, placement=placement), card=card)
+
 
 @dataclass(frozen=True)
 class Session:
@@ -189,4 +197,4 @@ def _load_model(recipe: Recipe) -> Model:
         tokens=task.tokens,
     )
     model = load_base(config, section.base, section.revision, task.output, head_seed=recipe.train.seed)
-    return replace(model, placement=Placement.of(section.dtype))
+    return replace(model, placement=Placement.of(section.dtype, model.family.width(config)))

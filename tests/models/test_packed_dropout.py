@@ -114,6 +114,32 @@ def test_where_nothing_is_dropped_it_is_torchs_attention(case: Case) -> None:
 
 
 @over_all
+def test_products_are_torchs_attention(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, tensors = case.module(), case.tensors()
+    found = []
+    for limit in (0, max(LENGTHS) + 2):  # with the prefix
+        monkeypatch.setitem(packing.PRODUCTS_UP_TO, torch.float64, limit)
+        out = case.attend(module, tensors, 0.0)
+        found.append((out, *torch.autograd.grad(out.sin().sum(), tensors)))
+    for kernel, products in zip(*found, strict=True):
+        torch.testing.assert_close(products, kernel, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.mask != "float"], ids=str)
+def test_in_bfloat16_products_are_as_exact_as_the_kernel(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, exact = case.module(), case.tensors()
+    rounded = tuple(t.detach().bfloat16().requires_grad_() for t in exact)
+    expected = torch.autograd.grad(case.attend(module, exact, 0.0).sin().sum(), exact)
+    errors = []
+    for limit in (0, 512):
+        monkeypatch.setitem(packing.PRODUCTS_UP_TO, torch.bfloat16, limit)
+        grads = torch.autograd.grad(case.attend(module, rounded, 0.0).sin().sum(), rounded)
+        errors.append(max((ours - e).abs().max().item() for ours, e in zip(grads, expected, strict=True)))
+    kernel, products = errors
+    assert products < 2 * kernel + 0.01
+
+
+@over_all
 def test_what_is_dropped_are_attention_weights_of_the_modules_draws(case: Case) -> None:
     """softmax(q k^T / sqrt(d)) * mask / (1 - p), times v: text by text and head by head."""
     module, tensors = case.module(), case.tensors()

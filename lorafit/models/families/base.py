@@ -232,6 +232,11 @@ class Family:
         """The config of the language model: `config` itself, or the one nested in it."""
         return config.get_text_config(decoder=True)
 
+    def width(self, config: PretrainedConfig) -> int | None:
+        """Values of a token's hidden state; None where the config does not say."""
+        width: int | None = getattr(self.text_config(config), "hidden_size", None)
+        return width
+
     def num_positions(self, config: PretrainedConfig) -> int | None:
         """Tokens of the longest text; None where there is no limit."""
         limit: int | None = getattr(self.text_config(config), "max_position_embeddings", None)
