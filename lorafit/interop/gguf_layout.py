@@ -54,7 +54,7 @@ def _by_head(name: str, heads: tuple[int, int], num_rows: int) -> Tensor:
 
 Order = Callable[[str, tuple[int, int], int], Tensor]
 
-_ARCHITECTURES: Mapping[str, tuple[str, Order]] = {
+ARCHITECTURES: Mapping[str, tuple[str, Order]] = {
     "gemma": ("gemma", _as_they_are),
     "gemma2": ("gemma2", _as_they_are),
     "gemma3_text": ("gemma3", _as_they_are),
@@ -85,9 +85,9 @@ class GgufLayout:
     def of(shape: Model) -> GgufLayout | None:
         """None for an architecture that is not known here."""
         family = shape.family
-        if family.model_type not in _ARCHITECTURES:
+        if family.model_type not in ARCHITECTURES:
             return None
-        architecture, order = _ARCHITECTURES[family.model_type]
+        architecture, order = ARCHITECTURES[family.model_type]
         config = family.text_config(shape.net.config)
         num_heads = int(config.num_attention_heads)
         heads = (num_heads, int(getattr(config, "num_key_value_heads", None) or num_heads))

@@ -15,7 +15,7 @@ from tests.support.adapter_fixtures import make_adapter
 from tests.support.llama_cpp import END, PROMPTS, LlamaCpp, largest_difference, save_gguf
 from tests.support.peft_adapters import load_net
 
-ALLOWED = {"gpt2": 1e-4, "llama": 1e-5}  # GPT-2's GELU is a table of half-precision numbers in ggml
+ALLOWED = {"gpt2": 5e-5, "llama": 1e-5}  # GPT-2's GELU is a table of half-precision numbers in ggml
 LEAST_EFFECT = 2e-3
 ALL = ("query", "key", "value", "output", "up", "down")
 SHARED_KEYS = {"num_key_value_heads": 2}
