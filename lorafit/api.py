@@ -15,7 +15,6 @@ from typing import Any
 from lorafit.adapters import BaseChoice
 from lorafit.data import Split
 from lorafit.errors import NotFoundError, RecipeError
-from lorafit.interop.writers import WRITERS
 from lorafit.models import Model
 from lorafit.objectives.restored import RestoredAdapter
 from lorafit.recipe import EvalSection, assignment
@@ -211,18 +210,21 @@ def merge(
 def export(
     folder: StrPath,
     output: StrPath,
-    format: str = next(iter(WRITERS)),
+    format: str | None = None,
     base: str | None = None,
     force: bool = False,
+    program: str | None = None,
 ) -> ExportResult:
     """Write the adapter to the new folder `output` in another program's format.
 
         lorafit.export("runs/quickstart/seed-1/adapter", "for-peft")
+        lorafit.export("runs/quickstart/seed-1/adapter", "for-llama", program="llama.cpp").command
 
-    Raises RecipeError for an unknown format, or where `output` exists; AdapterError with a line for everything that
-    the format cannot express.
+    `format`: PEFT's, or the one of the `program` that is to serve it, whose limits are then checked. Raises RecipeError
+    for an unknown format or program, or where `output` exists; AdapterError with a line for everything that the format
+    cannot express, or with one for what the program cannot serve.
     """
-    return export_adapter(Path(folder), Path(output), format, BaseChoice(base, force))
+    return export_adapter(Path(folder), Path(output), format, BaseChoice(base, force), program=program)
 
 
 def _scores(

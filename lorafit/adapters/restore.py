@@ -12,6 +12,7 @@ from transformers import PretrainedConfig
 
 from lorafit import lora
 from lorafit.adapters.card import BaseCard
+from lorafit.adapters.fingerprint import Fingerprint, answers, probe_inputs, take_fingerprint
 from lorafit.adapters.folder import TENSOR_FILE, Adapter
 from lorafit.data.places import row_sources
 from lorafit.errors import (
@@ -66,6 +67,20 @@ def restore(adapter: Adapter, *, base: str | None = None, force: bool = False) -
     load_tensors(adapter, model)
     model.net.eval()
     return model
+
+
+def fingerprint_of(adapter: Adapter) -> Fingerprint:
+    """What base and adapter answer now; later loads are compared with it.
+
+    Raises AdapterError where they do not fit, NotFoundError where the base's weights are not here.
+    """
+    where, revision = where_base(adapter, None)
+    model = load_base(model_config(adapter, where, revision), where, revision, task_of(adapter).output)
+    inputs = probe_inputs(model.vocab_size)
+    bare = answers(model, inputs)
+    method_of(adapter).attach_finished(model)
+    load_tensors(adapter, model)
+    return take_fingerprint(model, inputs, bare)
 
 
 def where_base(adapter: Adapter, base: str | None) -> tuple[str, str | None]:

@@ -46,6 +46,7 @@ for _name, _command in (
     ("verify", adapters.verify),
     ("merge", conversion.merge),
     ("export", conversion.export),
+    ("combine", conversion.combine),
     ("import", conversion.import_adapter),
     ("recipes", recipes.recipes),
     ("fetch", prefetch.fetch),
