@@ -83,7 +83,7 @@ def _format(name: str | None, program: Program | None) -> str:
 
 def _checked(program: Program, adapter: Adapter, shape: Model, reasons: list[str]) -> str:
     """A line on an adapter that the program serves. Raises AdapterError, of one line, where it does not."""
-    reasons = [*program.refusals(adapter, shape), *(reason.removesuffix("; use merge") for reason in reasons)]
+    reasons = [*(reason.removesuffix("; use merge") for reason in reasons), *program.refusals(adapter, shape)]
     if reasons:
         more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
         raise AdapterError(f"{adapter.folder}: {program.name} cannot serve it: {reasons[0]}{more}; merge it first")
