@@ -27,7 +27,18 @@ TOKENS = "token_embd.weight"
 OUTPUT = "output.weight"
 
 _ADAPTED = frozenset(
-    "attn_q attn_k attn_v attn_qkv attn_output ffn_gate ffn_up ffn_down token_embd output".split()
+    [
+        "attn_q",
+        "attn_k",
+        "attn_v",
+        "attn_qkv",
+        "attn_output",
+        "ffn_gate",
+        "ffn_up",
+        "ffn_down",
+        "token_embd",
+        "output",
+    ]
 )
 """The matrices that llama.cpp's graphs multiply with their adapters; those of any other would have no effect."""
 

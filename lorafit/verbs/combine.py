@@ -98,7 +98,9 @@ def _check_alike(first: Adapter, other: Adapter) -> None:
     one, two = first.card.base, other.card.base
     hashes = ((one.config_hash, two.config_hash), (one.weights_hash, two.weights_hash))
     if any(a and b and a != b for a, b in hashes):
-        raise AdapterError(f"{other.folder}: was trained on another base ({two.id}) than {first.folder} ({one.id})")
+        raise AdapterError(
+            f"{other.folder}: was trained on another base ({two.id}) than {first.folder} ({one.id})"
+        )
     tasks = task_of(first), task_of(other)
     if tasks[0].output != tasks[1].output or tasks[0].labels != tasks[1].labels:
         raise AdapterError(f"{other.folder}: gives other outputs than {first.folder}")

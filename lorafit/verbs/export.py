@@ -36,14 +36,14 @@ def export(
     base: BaseChoice,
     upload: Upload | None = None,
     program: str | None = None,
-    say: Callable[[str], None] = lambda text: None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> ExportResult:
     """Write the adapter to the new folder `output` in a foreign format. The base's config is enough.
 
-    `program`: what is to serve it, by name; it has a format of its own. `say` gets a line on how the adapter stands to the limits of a program before anything is written. Raises
-    RecipeError for an unknown format or program or an output that exists; AdapterError for the wrong base, or with a
-    line for everything that the format cannot express, or with one for what the program cannot serve; LorafitError
-    when the upload fails (the folder stays).
+    `program`: what is to serve it, by name; it has a format of its own. `say` gets a line on how the adapter stands to
+    the program's limits before anything is written. Raises RecipeError for an unknown format or program or an output
+    that exists; AdapterError for the wrong base, or with a line for everything that the format cannot express, or with
+    one for what the program cannot serve; LorafitError when the upload fails (the folder stays).
     """
     server = lookup(PROGRAMS, program, "program") if program is not None else None
     writer = lookup(WRITERS, _format(format_name, server), "adapter format")
@@ -86,5 +86,7 @@ def _checked(program: Program, adapter: Adapter, shape: Model, reasons: list[str
     reasons = [*(reason.removesuffix("; use merge") for reason in reasons), *program.refusals(adapter, shape)]
     if reasons:
         more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
-        raise AdapterError(f"{adapter.folder}: {program.name} cannot serve it: {reasons[0]}{more}; merge it first")
+        raise AdapterError(
+            f"{adapter.folder}: {program.name} cannot serve it: {reasons[0]}{more}; merge it first"
+        )
     return f"{program.name} serves it: {program.summary(adapter, shape)}"

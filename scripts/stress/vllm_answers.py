@@ -2,7 +2,8 @@
 
     python scripts/stress/vllm_answers.py REQUEST.json ANSWERS.json
 
-REQUEST: {"model": folder, "adapters": {name: folder}, "max_lora_rank": int, "prompts": [[id, ...], ...], "num_tokens": int}.
+REQUEST: {"model": folder, "adapters": {name: folder}, "max_lora_rank": int, "prompts": [[id, ...], ...],
+"num_tokens": int}.
 ANSWERS: {name: [{"tokens": [id, ...], "logprobs": [float, ...]}, ...]}, and under "" those of the base.
 """
 
@@ -26,6 +27,7 @@ def main(request_file: str, answers_file: str) -> None:
         enforce_eager=True,
         skip_tokenizer_init=True,
         max_model_len=128,
+        gpu_memory_utilization=0.1,  # of the machine's memory, on the CPU
         enable_lora=True,
         max_loras=len(request["adapters"]),
         max_lora_rank=request["max_lora_rank"],
@@ -50,5 +52,5 @@ def main(request_file: str, answers_file: str) -> None:
     Path(answers_file).write_text(json.dumps(answers), encoding="utf-8")
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # which every process of vLLM asks
     main(*sys.argv[1:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -46,7 +47,8 @@ def test_llama_cpp_and_lorafit_compute_the_same(make_base, tmp_path, model_type,
     base = make_base(model_type, **changes)
     file = _exported(base, tmp_path, LoRA(r=r, alpha=7, targets=targets))
     engine = LlamaCpp(save_gguf(base, tmp_path / "base.gguf"), file)
-    adapted, bare = restore(read_adapter(tmp_path / "adapter")).net, load_net(base)
+    adapted: Any = restore(read_adapter(tmp_path / "adapter")).net
+    bare = load_net(base)
     assert largest_difference(engine, adapted) <= ALLOWED[model_type]
     assert largest_difference(engine, bare, {0: 0.0}) <= ALLOWED[model_type]  # scale 0 is the base
     assert largest_difference(engine, bare) > LEAST_EFFECT

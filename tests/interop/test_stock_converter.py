@@ -20,6 +20,7 @@ from transformers import PreTrainedTokenizerFast
 from lorafit.adapters import BaseChoice, read_adapter, restore
 from lorafit.interop.gguf_layout import ARCHITECTURES
 from lorafit.methods import LoRA
+from lorafit.models import FAMILIES
 from lorafit.verbs.export import export
 from lorafit.verbs.merge import merge
 from tests.support.adapter_fixtures import make_adapter
@@ -37,19 +38,27 @@ _LLAMA3 = (
     r"|\s+(?!\S)|\s+"
 )
 SENTENCEPIECE = ("gemma", "gemma2", "phi3")
+SHARED_KEYS = {"num_key_value_heads": 2}
+CHANGES: dict[str, dict[str, Any]] = {
+    "gpt2": {},
+    "gpt_neox": {},
+    "smollm3": {"num_hidden_layers": 4, "no_rope_layers": [1, 1, 1, 0]},  # every fourth, as llama.cpp has it
+}
 
 
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
-def test_adapters_and_merged_models_of_every_architecture(model_type, make_base, tmp_path, record_property):
+def test_adapters_and_merged_models_of_every_architecture(model_type, make_base, tmp_path):
     vocabulary = _vocabulary(model_type)
-    changes = {"num_key_value_heads": 2} if model_type not in ("gpt2", "gpt_neox") else {}
-    base = make_base(model_type, vocab_size=len(vocabulary["tokens"]), **changes)
+    base = make_base(
+        model_type, vocab_size=len(vocabulary["tokens"]) + 8, **CHANGES.get(model_type, SHARED_KEYS)
+    )
     _save_tokenizer(base, model_type, vocabulary)
     make_adapter(base, tmp_path / "adapter", LoRA(r=3, alpha=7, targets=("all-linear",)), strength=0.1)
     export(tmp_path / "adapter", tmp_path / "out", "gguf", BaseChoice())
     merge(tmp_path / "adapter", tmp_path / "merged", BaseChoice())
-    if model_type == "gpt2":  # which those on the hub say
-        _edit(base / "config.json", n_ctx=128)
+    for key in FAMILIES[model_type].config_aliases:  # which those on the hub say
+        merged_config = json.loads((tmp_path / "merged" / "config.json").read_text())
+        _edit(base / "config.json", **{key: merged_config[key]})
     engine = LlamaCpp(_converted(base, tmp_path / "base.gguf"), tmp_path / "out" / "adapter.gguf")
     merged = LlamaCpp(_converted(tmp_path / "merged", tmp_path / "merged.gguf"))
     adapted = restore(read_adapter(tmp_path / "adapter"), force=True).net
@@ -68,7 +77,15 @@ def test_adapters_and_merged_models_of_every_architecture(model_type, make_base,
 
 
 def _converted(folder: Path, file: Path) -> Path:
-    command = [sys.executable, LLAMA_CPP / "convert_hf_to_gguf.py", folder, "--outtype", "f32", "--outfile", file]
+    command = [
+        sys.executable,
+        LLAMA_CPP / "convert_hf_to_gguf.py",
+        folder,
+        "--outtype",
+        "f32",
+        "--outfile",
+        file,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return file
@@ -86,9 +103,12 @@ def _save_tokenizer(folder: Path, model_type: str, vocabulary: dict[str, Any]) -
         from sentencepiece import sentencepiece_model_pb2
 
         proto = sentencepiece_model_pb2.ModelProto()
-        for token, score, kind in zip(*(vocabulary[k] for k in ("tokens", "scores", "token_type")), strict=True):
+        for token, score, kind in zip(
+            *(vocabulary[k] for k in ("tokens", "scores", "token_type")), strict=True
+        ):
             proto.pieces.add(piece=token, score=score, type=kind)
         proto.trainer_spec.model_type = 2
+        proto.trainer_spec.byte_fallback = True
         (folder / "tokenizer.model").write_bytes(proto.SerializeToString())
         return
     tokens, is_llama = vocabulary["tokens"], model_type != "gpt2"
@@ -105,7 +125,9 @@ def _save_tokenizer(folder: Path, model_type: str, vocabulary: dict[str, Any]) -
             single=f"{start} $A", pair=f"{start} $A $B", special_tokens=special
         )
     kinds = zip(tokens, vocabulary["token_type"], strict=True)
-    tokenizer.add_special_tokens([AddedToken(t, special=True) for t, kind in kinds if kind != gguf.TokenType.NORMAL])
+    tokenizer.add_special_tokens(
+        [AddedToken(t, special=True) for t, kind in kinds if kind != gguf.TokenType.NORMAL]
+    )
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=start, eos_token=end)
     fast.save_pretrained(folder)
 

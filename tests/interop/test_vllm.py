@@ -8,14 +8,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from pathlib import Path
-from typing import get_args
 
 import pytest
-import torch
 
 from lorafit.adapters import BaseChoice, read_adapter, restore
-from lorafit.interop.programs.vllm import EMBEDDINGS, MAX_LORA_RANKS
+from lorafit.interop.programs.vllm import MAX_LORA_RANKS
 from lorafit.methods import LoRA
 from lorafit.verbs.export import export
 from tests.conftest import ROOT
@@ -47,17 +44,24 @@ def test_two_adapters_in_one_engine(model_type, make_base, tmp_path):
         "num_tokens": NUM_TOKENS,
     }
     (tmp_path / "request.json").write_text(json.dumps(request))
-    command = [VLLM_PYTHON, ROOT / "scripts/stress/vllm_answers.py", tmp_path / "request.json", tmp_path / "answers"]
+    command = [
+        VLLM_PYTHON,
+        ROOT / "scripts/stress/vllm_answers.py",
+        tmp_path / "request.json",
+        tmp_path / "answers",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     answers = json.loads((tmp_path / "answers").read_text())
-    worst = {name: 0.0 for name in nets}
+    worst = dict.fromkeys(nets, 0.0)
     for name, net in nets.items():
         for prompt, answer in zip(PROMPTS, answers[name], strict=True):
             ids = list(prompt)
             for token, logprob in zip(answer["tokens"], answer["logprobs"], strict=True):
                 ours = log_probabilities(net, ids)
-                worst[name] = max(worst[name], abs(ours[token].item() - logprob), (ours.max() - ours[token]).item())
+                worst[name] = max(
+                    worst[name], abs(ours[token].item() - logprob), (ours.max() - ours[token]).item()
+                )
                 ids.append(token)
     print(model_type, worst)
     assert max(worst.values()) <= 1e-3

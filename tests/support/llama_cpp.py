@@ -1,5 +1,7 @@
-"""llama.cpp in this process, and bases as it reads them. Every token is a character of its own there: where a text would
-end within a character, llama.cpp tells no probabilities."""
+"""llama.cpp in this process, and bases as it reads them.
+
+Every token is a character of its own there: where a text would end within a character, it tells no probabilities.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,8 @@ from typing import Any
 
 import gguf
 import torch
-import xllamacpp
 import torch.nn.functional as F
+import xllamacpp
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 

@@ -10,11 +10,18 @@ from typing import Any
 from safetensors import safe_open
 
 _INITS = ("gaussian", "eva", "orthogonal", "mica", "lora_ga")
-_REFUSED = ("use_dora", "lora_bias", "alora_invocation_tokens", "layer_replication", "use_bdlora", "use_qalora")
+_REFUSED = (
+    "use_dora",
+    "lora_bias",
+    "alora_invocation_tokens",
+    "layer_replication",
+    "use_bdlora",
+    "use_qalora",
+)
 
 
 def vllm_faults(folder: Path, max_lora_rank: int, modules: set[str]) -> list[str]:
-    """Why it does not load into an engine with that `max_lora_rank` whose model has linear layers of these last names."""
+    """Why it does not load into an engine with that `max_lora_rank`, whose linear layers have these last names."""
     config: dict[str, Any] = json.loads((folder / "adapter_config.json").read_text())
     saved = config.get("modules_to_save") or []
     faults = [f"modules_to_save {name}" for name in saved if name not in ("classifier", "score")]

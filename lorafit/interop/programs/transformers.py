@@ -9,7 +9,6 @@ from typing_extensions import override
 
 from lorafit.interop.programs.base import Program, shown_ranks
 from lorafit.interop.programs.peft import loaded_base
-from lorafit.interop.writers.base import tensors_beside_layers
 
 if TYPE_CHECKING:
     from lorafit.adapters import Adapter

@@ -55,7 +55,9 @@ class Vllm(Program):
             return [f"serves no adapters of a {kind}"]
         ranks = ranks_in_peft(shape)
         largest = max(ranks.values(), default=0)
-        reasons = [f"has rank {largest}; at most {MAX_LORA_RANKS[-1]}"] if largest > MAX_LORA_RANKS[-1] else []
+        reasons = (
+            [f"has rank {largest}; at most {MAX_LORA_RANKS[-1]}"] if largest > MAX_LORA_RANKS[-1] else []
+        )
         tied = bool(shape.family.text_config(shape.net.config).tie_word_embeddings)
         embeddings = {shape.net.get_input_embeddings(), shape.net.get_output_embeddings()}
         for name in ranks:

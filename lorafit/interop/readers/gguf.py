@@ -77,16 +77,22 @@ class GgufReader(Reader):
 
         layout, here = GgufLayout.of(base.shape), base.shape.family.model_type
         if layout is None:
-            raise AdapterError(f"{foreign.path}: how llama.cpp orders the weights of a {here} is not known here")
+            raise AdapterError(
+                f"{foreign.path}: how llama.cpp orders the weights of a {here} is not known here"
+            )
         made_for = foreign.settings[_ARCHITECTURE]
         if made_for != layout.architecture:
-            raise WrongBaseError(f"{foreign.path}: is for a {made_for!r}, and {base.base} is a {here}; wrong base")
+            raise WrongBaseError(
+                f"{foreign.path}: is for a {made_for!r}, and {base.base} is a {here}; wrong base"
+            )
         modules = {layout.tensor(name): name for name in lora.adaptable(base.shape.net)}
         layers, scales = {}, {}
         for tensor, factors in foreign.layers.items():
             name = modules.get(tensor)
             if name is None:
-                raise AdapterError(f"{foreign.path}: adapts {tensor!r}, which this base does not have; wrong base")
+                raise AdapterError(
+                    f"{foreign.path}: adapts {tensor!r}, which this base does not have; wrong base"
+                )
             a, b = layout.from_factors(tensor, factors["A"], factors["B"])
             layers[name], scales[name] = {"A": a, "B": b}, foreign.scales[tensor]
         return replace(foreign, layers=layers, scales=scales)
