@@ -16,7 +16,7 @@ from typing import Any
 
 
 def main(request_file: str, answers_file: str) -> None:
-    """All prompts with every adapter together, so that one batch holds several."""
+    """All prompts."""
     from vllm import LLM, SamplingParams
     from vllm.lora.request import LoRARequest
 
@@ -35,20 +35,20 @@ def main(request_file: str, answers_file: str) -> None:
     sampling = SamplingParams(
         temperature=0, max_tokens=request["num_tokens"], logprobs=1, ignore_eos=True, detokenize=False
     )
-    names = ["", *request["adapters"]]
-    adapters = {n: LoRARequest(n, i, request["adapters"][n]) if n else None for i, n in enumerate(names)}
-    asked = [(name, prompt) for prompt in request["prompts"] for name in names]
-    done = engine.generate(
-        [{"prompt_token_ids": prompt} for _, prompt in asked],
-        sampling,
-        lora_request=[adapters[name] for name, _ in asked],
-    )
-    answers: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
-    for (name, _), result in zip(asked, done, strict=True):
-        text = result.outputs[0]
-        chosen = zip(text.token_ids, text.logprobs, strict=True)
-        logprobs = [places[token].logprob for token, places in chosen]
-        answers[name].append({"tokens": list(text.token_ids), "logprobs": logprobs})
+    adapters = {n: LoRARequest(n, i, folder) for i, (n, folder) in enumerate(request["adapters"].items(), 1)}
+    answers: dict[str, list[dict[str, Any]]] = {name: [] for name in ("", *adapters)}
+    for names in ([""], list(adapters)):  # the base alone, then all adapters in one batch
+        asked = [(name, prompt) for prompt in request["prompts"] for name in names]
+        done = engine.generate(
+            [{"prompt_token_ids": prompt} for _, prompt in asked],
+            sampling,
+            lora_request=[adapters.get(name) for name, _ in asked],
+        )
+        for (name, _), result in zip(asked, done, strict=True):
+            text = result.outputs[0]
+            chosen = zip(text.token_ids, text.logprobs, strict=True)
+            logprobs = [places[token].logprob for token, places in chosen]
+            answers[name].append({"tokens": list(text.token_ids), "logprobs": logprobs})
     Path(answers_file).write_text(json.dumps(answers), encoding="utf-8")
 
 

@@ -77,16 +77,8 @@ def test_adapters_and_merged_models_of_every_architecture(model_type, make_base,
 
 
 def _converted(folder: Path, file: Path) -> Path:
-    command = [
-        sys.executable,
-        LLAMA_CPP / "convert_hf_to_gguf.py",
-        folder,
-        "--outtype",
-        "f32",
-        "--outfile",
-        file,
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    words = (LLAMA_CPP / "convert_hf_to_gguf.py", folder, "--outtype", "f32", "--outfile", file)
+    done = subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return file
 

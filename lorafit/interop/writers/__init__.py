@@ -5,6 +5,13 @@ from lorafit.interop.writers.gguf import GgufWriter
 from lorafit.interop.writers.loralib import LoralibWriter
 from lorafit.interop.writers.peft import PeftWriter
 
-WRITERS: dict[str, Writer] = {writer.name: writer for writer in (PeftWriter(), LoralibWriter(), GgufWriter())}
+WRITERS: dict[str, Writer] = {
+    writer.name: writer
+    for writer in (
+        PeftWriter(),
+        LoralibWriter(),
+        GgufWriter(),
+    )
+}
 
 __all__ = ["WRITERS", "Writer"]
