@@ -17,7 +17,6 @@ from lorafit.data import Split
 from lorafit.decoding import Sampling
 from lorafit.errors import NotFoundError, RecipeError
 from lorafit.interop.models import Proof
-from lorafit.interop.writers import WRITERS
 from lorafit.models import Model
 from lorafit.objectives import Answered
 from lorafit.objectives.restored import RestoredAdapter, restored_by_name
@@ -264,18 +263,21 @@ def merge(
 def export(
     folder: StrPath,
     output: StrPath,
-    format: str = next(iter(WRITERS)),
+    format: str | None = None,
     base: str | None = None,
     force: bool = False,
+    program: str | None = None,
 ) -> ExportResult:
     """Write the adapter to the new folder `output` in another program's format.
 
         lorafit.export("runs/quickstart/seed-1/adapter", "for-peft")
+        lorafit.export("runs/quickstart/seed-1/adapter", "for-llama", program="llama.cpp").command
 
-    Raises RecipeError for an unknown format, or where `output` exists; AdapterError with a line for everything that
-    the format cannot express.
+    `format`: PEFT's, or the one of the `program` that is to serve it, whose limits are then checked. Raises RecipeError
+    for an unknown format or program, or where `output` exists; AdapterError with a line for everything that the format
+    cannot express, or with one for what the program cannot serve.
     """
-    return export_adapter(Path(folder), Path(output), format, BaseChoice(base, force))
+    return export_adapter(Path(folder), Path(output), format, BaseChoice(base, force), program=program)
 
 
 def _scores(

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lorafit import lora
 from lorafit.adapters.card import BaseCard
+from lorafit.adapters.fingerprint import Fingerprint, answers, probe_inputs, take_fingerprint
 from lorafit.adapters.folder import TENSOR_FILE, Adapter
 from lorafit.data.places import row_sources
 from lorafit.errors import (
@@ -86,6 +87,17 @@ def put_beside(adapter: Adapter, bare: Model) -> Model:
     }
     shared = {id(parameter): parameter for parameter in bare.net.parameters() if id(parameter) not in copied}
     return put_on(adapter, replace(bare, net=copy.deepcopy(bare.net, dict[int, object](shared))))
+
+
+def fingerprint_of(adapter: Adapter) -> Fingerprint:
+    """What base and adapter answer now; later loads are compared with it.
+
+    Raises AdapterError where they do not fit, NotFoundError where the base's weights are not here.
+    """
+    model = bare_base(adapter)
+    inputs = probe_inputs(model.vocab_size)
+    bare = answers(model, inputs)
+    return take_fingerprint(put_on(adapter, model), inputs, bare)
 
 
 def where_base(adapter: Adapter, base: str | None) -> tuple[str, str | None]:

@@ -24,6 +24,7 @@ COMMANDS = {
     "verify": "adapters.verify",
     "merge": "conversion.merge",
     "export": "conversion.export",
+    "combine": "conversion.combine",
     "import": "conversion.import_adapter",
     "recipes": "recipes.recipes",
     "fetch": "prefetch.fetch",

@@ -1,4 +1,5 @@
-"""Commands that turn an adapter into something else, or something else into an adapter: merge, export, import."""
+"""Commands that turn an adapter into something else, or something else into an adapter: merge, export, combine,
+import."""
 
 from __future__ import annotations
 
@@ -16,14 +17,16 @@ from lorafit.cli.options import (
     choice,
     described,
 )
-from lorafit.cli.parsing import parse_size
+from lorafit.cli.parsing import parse_size, parse_weighted
 from lorafit.imports import importing
 from lorafit.interop.models import MODEL_WRITERS, Proof
+from lorafit.interop.programs import PROGRAMS
 from lorafit.interop.readers import READERS
 from lorafit.interop.writers import WRITERS
 
 _DTYPES = tuple(dict.fromkeys(name for writer in MODEL_WRITERS.values() for name in writer.dtypes))
 _WRITES = {name: writer.help for name, writer in WRITERS.items()}
+_SERVES = {name: program.help for name, program in PROGRAMS.items()}
 _READS = {name: reader.help for name, reader in READERS.items()}
 
 
@@ -63,7 +66,13 @@ def merge(
 def export(
     adapter: AdapterArgument,
     output: OutputArgument,
-    format_name: Annotated[str, choice("--format", _WRITES, described(_WRITES))] = next(iter(WRITERS)),
+    format: Annotated[
+        str | None, choice("--format", _WRITES, described(_WRITES), next(iter(WRITERS)))
+    ] = None,
+    program: Annotated[
+        str | None,
+        choice("--for", _SERVES, f"The program that is to serve it. {described(_SERVES)}", False),
+    ] = None,
     push_to_hub: Annotated[
         str | None,
         typer.Option(
@@ -75,7 +84,7 @@ def export(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Write the adapter in another program's format."""
+    """Write the adapter in another program's format; with --for, check that program's limits and say what serves it."""
     with importing():
         from lorafit.adapters import BaseChoice
         from lorafit.display import Display
@@ -83,9 +92,36 @@ def export(
         from lorafit.interop.hub import Upload
         from lorafit.verbs import export as verb
 
+    display, where = Display(json=json), BaseChoice(base, force)
     upload = Upload(push_to_hub, private) if push_to_hub else None
-    result = verb.export(adapter, output, format_name, BaseChoice(base, force), upload)
-    show_export(Display(json=json), result)
+    result = verb.export(adapter, output, format, where, upload, program, display.print)
+    show_export(display, result)
+
+
+def combine(
+    adapters: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="ADAPTER[:WEIGHT]...",
+            help="Adapter folders of one base, each with how much of it; 1 where nothing is said.",
+            show_default=False,
+        ),
+    ],
+    output: OutputArgument,
+    base: Base = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Write the weighted sum of adapters as one adapter."""
+    with importing():
+        from lorafit.adapters import BaseChoice
+        from lorafit.display import Display
+        from lorafit.display.adapters import show_combination
+        from lorafit.verbs import combine as verb
+
+    parts = [verb.Part(Path(folder), weight) for folder, weight in map(parse_weighted, adapters)]
+    result = verb.combine(parts, output, BaseChoice(base, force))
+    show_combination(Display(json=json), result)
 
 
 def import_adapter(

@@ -37,6 +37,15 @@ def parse_size(option: str, text: str) -> int:
     return int(size)
 
 
+def parse_weighted(text: str) -> tuple[str, float]:
+    """'runs/a:0.7' -> ('runs/a', 0.7); without a number behind a colon, all of it is the name."""
+    name, _, number = text.rpartition(":")
+    try:
+        return (name, float(number)) if name else (text, 1.0)
+    except ValueError:
+        return text, 1.0
+
+
 def parse_names(text: str | None) -> tuple[str, ...]:
     """'rte, mrpc' -> ('rte', 'mrpc')."""
     return tuple(name.strip() for name in text.split(",") if name.strip()) if text else ()

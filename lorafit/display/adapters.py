@@ -16,6 +16,7 @@ from lorafit.metrics.score import flat
 
 if TYPE_CHECKING:
     from lorafit.objectives import Answered
+    from lorafit.verbs.combine import CombineResult
     from lorafit.verbs.evaluate import EvaluateResult
     from lorafit.verbs.export import ExportResult
     from lorafit.verbs.import_ import ImportResult
@@ -117,11 +118,25 @@ def show_merge(display: Display, result: MergeResult) -> None:
 def show_export(display: Display, result: ExportResult) -> None:
     """Where the exported adapter is."""
     if display.json:
-        display.print_json({"folder": str(result.folder), "format": result.format, "url": result.url})
+        display.print_json({**vars(result), "folder": str(result.folder)})
         return
     display.print(f"wrote {escape(str(result.folder))} ({result.format} format)")
     if result.url:
         display.print(f"uploaded: {escape(result.url)}")
+    if result.command:
+        display.print(f"serve it: {escape(result.command)}")
+
+
+def show_combination(display: Display, result: CombineResult) -> None:
+    """The new adapter folder and what it is."""
+    method = result.card.method
+    if display.json:
+        display.print_json({"folder": str(result.folder), "method": method, "notes": result.notes})
+        return
+    targets = " ".join(method["targets"])
+    display.print(f"wrote {escape(str(result.folder))}: r {method['r']} on {escape(targets)}")
+    for note in result.notes:
+        display.print(f"note: {escape(note)}")
 
 
 def show_import(display: Display, result: ImportResult) -> None:

@@ -2,37 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lorafit.adapters import BaseChoice, check_base, read_adapter, where_base
+from lorafit.adapters import Adapter, BaseChoice, check_base, read_adapter, where_base
 from lorafit.adapters.model_card import model_card
 from lorafit.adapters.restore import check_tensors, method_of, model_config, task_of
-from lorafit.errors import AdapterError, lookup
+from lorafit.errors import AdapterError, DropArgument, RecipeError, lookup
 from lorafit.files import absolute_path, check_new, new_folder
 from lorafit.interop.hub import Upload, upload_folder
+from lorafit.interop.programs import PROGRAMS, Program
 from lorafit.interop.writers import WRITERS
-from lorafit.models import skeleton
+from lorafit.models import Model, skeleton
+
+DEFAULT_FORMAT = next(iter(WRITERS))
 
 
 @dataclass(frozen=True)
 class ExportResult:
-    """The new folder, its format, and where it is on the hub."""
+    """The new folder, its format, where it is on the hub, and what serves it where a program was named."""
 
     folder: Path
     format: str
     url: str | None = None
+    command: str | None = None
 
 
 def export(
-    folder: Path, output: Path, format_name: str, base: BaseChoice, upload: Upload | None = None
+    folder: Path,
+    output: Path,
+    format_name: str | None,
+    base: BaseChoice,
+    upload: Upload | None = None,
+    program: str | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> ExportResult:
     """Write the adapter to the new folder `output` in a foreign format. The base's config is enough.
 
-    Raises RecipeError for an unknown format or an output that exists; AdapterError for the wrong base, or with a line
-    for everything that the format cannot express; LorafitError when the upload fails (the folder stays).
+    `program`: what is to serve it, by name; it has a format of its own. `say` gets a line on how the adapter stands to
+    the program's limits before anything is written. Raises RecipeError for an unknown format or program or an output
+    that exists; AdapterError for the wrong base, or with a line for everything that the format cannot express, or with
+    one for what the program cannot serve; LorafitError when the upload fails (the folder stays).
     """
-    writer = lookup(WRITERS, format_name, "adapter format")
+    server = lookup(PROGRAMS, program, "program") if program is not None else None
+    writer = lookup(WRITERS, _format(format_name, server), "adapter format")
     adapter = read_adapter(folder)
     check_new(output)
     check_base(adapter, base=base.base, force=base.force)
@@ -41,7 +55,10 @@ def export(
     method_of(adapter).attach_finished(shape)
     check_tensors(adapter, shape)
     on_base = adapter.on(absolute_path(where) or where, revision)  # other programs start elsewhere
-    if reasons := writer.refusals(on_base, shape):
+    reasons = writer.refusals(on_base, shape)
+    if server is not None:
+        say(_checked(server, on_base, shape, reasons))
+    if reasons:
         raise AdapterError("\n".join(f"{folder}: {reason}" for reason in reasons))
     with new_folder(output) as temporary:
         writer.write(on_base, shape, temporary)
@@ -49,4 +66,27 @@ def export(
         text = model_card(adapter.card, adapter.tensors, library=writer.name, paragraphs=paragraphs)
         (temporary / "README.md").write_text(text, encoding="utf-8")
     url = upload_folder(output, upload) if upload else None
-    return ExportResult(output, writer.name, url)
+    command = server.command(on_base, shape, output.absolute()) if server is not None else None
+    return ExportResult(output, writer.name, url, command)
+
+
+def _format(name: str | None, program: Program | None) -> str:
+    """The format that was named, or the program's own. Raises RecipeError where both are named and differ."""
+    if program is None:
+        return name or DEFAULT_FORMAT
+    if name not in (None, program.format):
+        raise RecipeError(
+            f"format {name}: {program.name} loads the {program.format} format", DropArgument("format")
+        )
+    return program.format
+
+
+def _checked(program: Program, adapter: Adapter, shape: Model, reasons: list[str]) -> str:
+    """A line on an adapter that the program serves. Raises AdapterError, of one line, where it does not."""
+    reasons = [*(reason.removesuffix("; use merge") for reason in reasons), *program.refusals(adapter, shape)]
+    if reasons:
+        more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+        raise AdapterError(
+            f"{adapter.folder}: {program.name} cannot serve it: {reasons[0]}{more}; merge it first"
+        )
+    return f"{program.name} serves it: {program.summary(adapter, shape)}"

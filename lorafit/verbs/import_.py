@@ -11,12 +11,9 @@ from lorafit.adapters import (
     AdapterCard,
     BaseCard,
     Fingerprint,
-    take_fingerprint,
-    where_base,
     write_adapter,
 )
-from lorafit.adapters.fingerprint import answers, probe_inputs
-from lorafit.adapters.restore import check_tensors, load_tensors, method_of, model_config, task_of
+from lorafit.adapters.restore import check_tensors, fingerprint_of
 from lorafit.errors import AdapterError, ChangeArgument, NotFoundError, RecipeError, lookup
 from lorafit.files import check_new
 from lorafit.interop.base_tensors import BaseTensors
@@ -29,7 +26,6 @@ from lorafit.models import (
     base_folder,
     base_identity,
     family_of,
-    load_base,
     load_config,
     skeleton,
     tie_note,
@@ -128,18 +124,12 @@ def _identity(base: str) -> BaseIdentity:
 
 
 def _fingerprint(adapter: Adapter) -> Fingerprint:
-    """What base and adapter answer now; later loads are compared with it."""
-    where, revision = where_base(adapter, None)
-    model = load_base(model_config(adapter, where, revision), where, revision, task_of(adapter).output)
-    inputs = probe_inputs(model.vocab_size)
-    bare = answers(model, inputs)
-    method_of(adapter).attach_finished(model)
-    load_tensors(adapter, model)
-    fingerprint = take_fingerprint(model, inputs, bare)
+    """Raises AdapterError where the answers are not finite."""
+    fingerprint = fingerprint_of(adapter)
     if not fingerprint.trained.isfinite().all():
         options = adapter.card.method
         raise AdapterError(
-            f"{adapter.card.provenance.imported_from}: with it {where} answers with values that are not finite; its "
-            f"lora_alpha / r comes to {options['alpha']:g} / {options['r']}"
+            f"{adapter.card.provenance.imported_from}: with it {adapter.card.base.id} answers with values that are not "
+            f"finite; its lora_alpha / r comes to {options['alpha']:g} / {options['r']}"
         )
     return fingerprint

@@ -31,7 +31,7 @@ from peft import PeftModel
 from torch import Tensor
 
 from lorafit.adapters import BaseChoice, read_adapter, restore
-from lorafit.errors import LorafitError
+from lorafit.errors import AdapterError, LorafitError
 from lorafit.verbs.export import export
 from lorafit.verbs.import_ import ImportOptions, import_adapter
 from lorafit.verbs.merge import merge
@@ -39,6 +39,7 @@ from lorafit.verbs.merge import merge
 ALLOWED = 1e-4
 LEAST_EFFECT = 0.1
 LEAST_IMPORTED = 0.75
+FORMATS = ("peft", "gguf")
 
 REASONS = {
     "more than LoRA": r"has no counterpart in lorafit",
@@ -84,6 +85,7 @@ def run(root: Path, num_adapters: int, rng: random.Random) -> list[str]:
         drawn = next(each for each in draws(rng, order[number], bases, folder) if each)
         verdict = judge(drawn, folder)
         verdicts[verdict.kind] += 1
+        verdicts.update(f"  back from {how}" for how in verdict.came_back)
         seen.update(drawn.options)
         worst = max(worst, verdict.difference)
         if not verdict.right:
@@ -122,6 +124,7 @@ class Verdict:
     right: bool
     difference: float = 0.0
     detail: str = ""
+    came_back: tuple[str, ...] = ()
 
 
 def judge(drawn: Draw, folder: Path) -> Verdict:
@@ -139,7 +142,8 @@ def judge(drawn: Draw, folder: Path) -> Verdict:
         differences[step] = (got - expected).abs().max().item()
     worst = max(differences.values())
     right = worst <= ALLOWED
-    return Verdict("imported" if right else "DIFFERENT", right, worst, str(differences))
+    kind = "imported" if right else "DIFFERENT"
+    return Verdict(kind, right, worst, str(differences), tuple(exact_formats(folder)))
 
 
 def steps(drawn: Draw, folder: Path) -> Iterator[tuple[str, Tensor]]:
@@ -151,8 +155,30 @@ def steps(drawn: Draw, folder: Path) -> Iterator[tuple[str, Tensor]]:
     exported = peft_logits(drawn, folder / "exported")
     if exported is not None:
         yield "export", exported
-    import_adapter(folder / "exported", folder / "again", "peft", str(drawn.base), ImportOptions())
-    yield "read back", logits(restore(read_adapter(folder / "again")).net)
+    for name in FORMATS:
+        if came_back(drawn, folder, name):
+            yield f"{name} read back", logits(restore(read_adapter(folder / f"{name} again")).net)
+
+
+def came_back(drawn: Draw, folder: Path, name: str) -> bool:
+    """Export and import by a format; False where it has no place for the adapter."""
+    try:
+        export(folder / "adapter", folder / f"{name} out", name, BaseChoice())
+    except AdapterError:
+        return False
+    import_adapter(folder / f"{name} out", folder / f"{name} again", name, str(drawn.base), ImportOptions())
+    return True
+
+
+def exact_formats(folder: Path) -> list[str]:
+    """The formats from which every tensor came back bit for bit, and those with another bit."""
+    first, found = read_adapter(folder / "adapter").tensors, []
+    for name in FORMATS:
+        if (folder / f"{name} again").is_dir():
+            again = read_adapter(folder / f"{name} again").tensors
+            same = again.keys() == first.keys() and all(torch.equal(t, again[n]) for n, t in first.items())
+            found.append(f"{name}: {'every bit' if same else 'rounded'}")
+    return found
 
 
 def peft_logits(drawn: Draw, adapter: Path) -> Tensor | None:

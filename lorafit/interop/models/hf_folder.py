@@ -132,6 +132,8 @@ def _check_space(folder: Path, num_bytes: int, others: list[Path]) -> None:
 def _write_config(source: MergeSource, folder: Path, dtype: torch.dtype | None) -> None:
     config: JsonObject = json.loads((source.folder / "config.json").read_text(encoding="utf-8"))
     config["architectures"] = [type(source.shape.net).__name__]
+    for key, value in source.shape.family.config_aliases.items():
+        config.setdefault(key, value(source.config))
     if source.untied or getattr(source.config, "tie_word_embeddings", None) is False:
         config["tie_word_embeddings"] = False
     if dtype is not None:

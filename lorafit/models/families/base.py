@@ -83,6 +83,9 @@ class Family:
     wrapped_blocks: bool = False  # a module may follow every block (Lin et al. 2020)
     positions: str = ""  # table of positions in the backbone that a prefix pushes on
 
+    # Keys of a config that other programs read, and transformers has elsewhere.
+    config_aliases: Mapping[str, Callable[[PretrainedConfig], object]] = field(default_factory=dict)
+
     # Checkpoints of loralib and of the paper's authors.
     loralib_alpha: float | None = (
         None  # of the released ones, since no file of loralib's holds it (paper's scripts)

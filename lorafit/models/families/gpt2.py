@@ -31,6 +31,7 @@ GPT2 = Family(
     sublayer_ends=("attn.resid_dropout", "mlp.dropout"),
     wrapped_blocks=True,
     positions="wpe",
+    config_aliases={"n_ctx": lambda config: config.n_positions},  # llama.cpp's converter
     loralib_alpha=32,
     loralib_wrapped=True,
     loralib_names={"lm_head.decoder.weight": "lm_head.weight"},

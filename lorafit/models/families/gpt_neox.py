@@ -20,5 +20,8 @@ GPT_NEOX = Family(
     pluggable_attention=True,
     positions_and_masks=True,
     bare_output=True,
+    config_aliases={  # llama.cpp's converter
+        "rotary_pct": lambda config: config.rope_parameters["partial_rotary_factor"]
+    },
     sublayer_ends=("post_attention_dropout", "post_mlp_dropout"),
 )

@@ -1,0 +1,37 @@
+"""llama.cpp, whose limits are those of its format."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from typing_extensions import override
+
+from lorafit.interop.programs.base import Program, shown_ranks
+
+if TYPE_CHECKING:
+    from lorafit.adapters import Adapter
+    from lorafit.models import Model
+
+
+class LlamaCpp(Program):
+    """Adapters beside a base as its own converter makes it; quantised bases, too."""
+
+    name: ClassVar[str] = "llama.cpp"
+    help: ClassVar[str] = "a server, on CPUs too"
+    format: ClassVar[str] = "gguf"
+
+    @override
+    def summary(self, adapter: Adapter, shape: Model) -> str:
+        """Rank and architecture."""
+        del adapter
+        return f"{shown_ranks(shape)} on a {shape.family.model_type}"
+
+    @override
+    def command(self, adapter: Adapter, shape: Model, folder: Path) -> str:
+        """The base is converted first."""
+        del shape
+        convert = ["python", "convert_hf_to_gguf.py", adapter.card.base.id, "--outfile", "base.gguf"]
+        serve = ["llama-server", "-m", "base.gguf", "--lora", str(folder / "adapter.gguf")]
+        return f"{shlex.join(convert)} && {shlex.join(serve)}"

@@ -1,0 +1,35 @@
+"""transformers, which loads PEFT's adapters where PEFT is installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from typing_extensions import override
+
+from lorafit.interop.programs.base import Program, shown_ranks
+from lorafit.interop.programs.peft import loaded_base
+
+if TYPE_CHECKING:
+    from lorafit.adapters import Adapter
+    from lorafit.models import Model
+
+
+class Transformers(Program):
+    """`load_adapter` of a base."""
+
+    name: ClassVar[str] = "transformers"
+    help: ClassVar[str] = "in Python, with its own classes"
+    format: ClassVar[str] = "peft"
+
+    @override
+    def summary(self, adapter: Adapter, shape: Model) -> str:
+        """Rank and architecture."""
+        del adapter
+        return f"{shown_ranks(shape)} on a {shape.family.model_type}"
+
+    @override
+    def command(self, adapter: Adapter, shape: Model, folder: Path) -> str:
+        """Two statements in Python."""
+        del shape
+        return f'model = {loaded_base(adapter)}; model.load_adapter("{folder}")'
