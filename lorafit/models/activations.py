@@ -73,7 +73,7 @@ def fuse_activations(net: nn.Module) -> None:
     """Compute `gelu_new` and `gelu_pytorch_tanh` by TanhGELU: the same formula, rounded differently (below 3e-7 on
     [-10, 10]).
 
-    transformers writes the former as eight operations, whose results autograd keeps: five times the memory of the input.
+    transformers writes the former as eight operations, whose results autograd keeps: five times the input's memory.
     """
     for module in list(net.modules()):
         for name, child in module.named_children():
