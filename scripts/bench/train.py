@@ -3,20 +3,21 @@
     python scripts/bench/train.py [--rows train.txt] [--tokenizer FOLDER] [--shape gpt2|gpt2-medium|gemma3-270m]
                                   [--dtype bfloat16] [--device cuda] [--only lorafit hf-trainer+peft]
 
-LoRA r = 4 on query and value (PEFT on GPT-2: on c_attn), dropout 0.1, batches of 8 rows in E2E format; random weights, since
-time does not depend on their values. Each contender is a process of its own with one thread; the rounds are
+LoRA r = 4 on query and value (PEFT on GPT-2: on c_attn), dropout 0.1, batches of 8 rows in E2E format; random weights,
+since time does not depend on their values. Each contender is a process of its own with one thread; the rounds are
 interleaved, so that a busy machine slows all of them, and the figures are medians over the rounds. Only real tokens
 count: those that the model reads and that are not padding. On a GPU it is wall time instead of CPU time, in bfloat16.
 
-`peft-tuned` is Trainer and PEFT as one who knows them sets them: no dropout in the base, rows grouped by length, loss on
-completions alone. `trl-sft` is trl's SFTTrainer with PEFT, loss on completions. Contenders whose packages are not installed are
-left out. `padded-512` is the way of the paper's code: loralib's layer, rows padded to 512, all logits, and the smoothed loss
-over all of them.
+`peft-tuned` is Trainer and PEFT as one who knows them sets them: no dropout in the base, rows grouped by length, loss
+on completions alone. `trl-sft` is trl's SFTTrainer with PEFT, loss on completions too. `padded-512` is the way of the
+paper's code: loralib's layer, rows padded to 512, all logits, and the smoothed loss over all of them. What is not
+installed is left out.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.util
 import multiprocessing
 import os
@@ -146,16 +147,16 @@ def tuned_steps(setting: Setting) -> StepTokens:
 def trl_steps(setting: Setting) -> StepTokens:
     """trl's SFTTrainer with PEFT: loss on completions, its own collator."""
     from datasets import Dataset
-    from trl import SFTConfig, SFTTrainer
 
+    trl = importlib.import_module("trl")
     net, tokenizer, pairs = _start(setting, dropout=None)
     tokenizer.pad_token = tokenizer.eos_token
     rows = [
         {"input_ids": [*prompt, *completion], "completion_mask": [0] * len(prompt) + [1] * len(completion)}
         for prompt, completion in _token_ids(tokenizer, pairs)
     ]
-    arguments = SFTConfig(**_arguments(setting), gradient_checkpointing=False, completion_only_loss=True)
-    trainer = SFTTrainer(
+    arguments = trl.SFTConfig(**_arguments(setting), gradient_checkpointing=False, completion_only_loss=True)
+    trainer = trl.SFTTrainer(
         model=net,
         args=arguments,
         train_dataset=Dataset.from_list(rows),

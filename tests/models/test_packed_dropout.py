@@ -128,7 +128,8 @@ def test_products_are_torchs_attention(case: Case, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("case", [case for case in CASES if case.mask != "float"], ids=str)
 def test_in_bfloat16_products_are_as_exact_as_the_kernel(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     module, exact = case.module(), case.tensors()
-    rounded = tuple(t.detach().bfloat16().requires_grad_() for t in exact)
+    query, key, value = (t.detach().bfloat16().requires_grad_() for t in exact)
+    rounded = query, key, value
     expected = torch.autograd.grad(case.attend(module, exact, 0.0).sin().sum(), exact)
     errors = []
     for limit in (0, 512):
