@@ -106,7 +106,7 @@ class Rows:
             try:
                 if row.fault:
                     raise ValueError(row.fault)
-                rows.append(self.task.parse(row, split))
+                rows.append(self.task.parse(row, split).at(file.place(row.line)))
             except ValueError as error:
                 faults.append((row.line, str(error)))
         if faults and self.data.on_bad_row == "error":
@@ -193,17 +193,11 @@ def _other_split(row: RawRow, split: Split) -> str:
 
 
 def _malformed(file: RowFile, faults: list[Fault]) -> DataError:
-    shown = [f"{_place(file, line)} {what}" for line, what in faults[:_SHOWN_FAULTS]]
+    shown = [f"{file.place(line)} {what}" for line, what in faults[:_SHOWN_FAULTS]]
     if more := faults[_SHOWN_FAULTS:]:
         shown.append(f"{file.where}: {len(more)} more malformed rows ({_numbers(file, more)})")
     skip = SetKey("data.on_bad_row", "skip", "leaves such rows out")
     return DataError("\n".join(shown), Advice("correct the file"), skip)
-
-
-def _place(file: RowFile, number: int) -> str:
-    """`a.csv:7:` where the number is a line's, else `a.json: entry 7,`."""
-    unit = file.unit[0]
-    return f"{file.where}:{number}:" if unit == "line" else f"{file.where}: {unit} {number},"
 
 
 def _rows_were(faults: list[Fault]) -> str:

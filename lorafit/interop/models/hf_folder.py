@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from transformers import GenerationConfig
 
 from lorafit.adapters.restore import task_of
 from lorafit.data.chat_encode import ChatFormat
@@ -16,10 +18,12 @@ from lorafit.files import JsonObject
 from lorafit.interop.models.safetensors_stream import Outgoing, Streamed, Whole, write_file
 from lorafit.interop.models.source import MergeSource
 from lorafit.models import Stored, load_tokenizer
+from lorafit.models.families import token_ids
 
 # Weights in any format, and their indices: what a merge writes anew.
 _WEIGHT_FILES = ("*.safetensors", "*.bin", "*.index.json", "*.h5", "*.msgpack", "*.ot", "*.pt", "*.gguf")
 _SINGLE = "model.safetensors"
+_GENERATION = "generation_config.json"
 _CHAT_TEMPLATE = "chat_template.jinja"  # which transformers reads before tokenizer_config.json
 
 
@@ -39,7 +43,8 @@ def write_folder(
     _write_config(source, folder, dtype)
     if source.shape.head.reads == "last":
         _let_tokenizer_pad(folder, _pad_id(source))
-    _write_chat_template(source, folder)
+    if task_of(source.adapter).kind == "chat":
+        _write_chat_format(source, folder)
     return [folder / name for name in files]
 
 
@@ -166,9 +171,21 @@ def _let_tokenizer_pad(folder: Path, pad_id: int) -> None:
     path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
-def _write_chat_template(source: MergeSource, folder: Path) -> None:
-    """That by which the conversations were written, where it is not the base's own."""
-    template = task_of(source.adapter).chat_template
+def _write_chat_format(source: MergeSource, folder: Path) -> None:
+    """How the conversations were written: the template, where it is not the base's own, and the tokens that end a turn,
+    so that any program ends it where lorafit does."""
+    template, tokenizer = task_of(source.adapter).chat_template, load_tokenizer(str(source.folder))
+    form = ChatFormat(tokenizer, template)
     if template is not None:
-        form = ChatFormat(load_tokenizer(str(source.folder)), template)
         (folder / _CHAT_TEMPLATE).write_text(form.portable(), encoding="utf-8")
+    path, of_config = folder / _GENERATION, GenerationConfig.from_model_config(source.config)
+    settings: JsonObject = {"bos_token_id": of_config.bos_token_id, "eos_token_id": of_config.eos_token_id}
+    ends: list[int] = []
+    if path.is_file():
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        ends += token_ids(settings.get("eos_token_id"))
+    ends += replace(source.shape, tokenizer=tokenizer).end_tokens(none_is_fine=True)
+    ends += [*form.end_ids, *(source.adapter.card.decode.eos_token_ids or ())]
+    if {*ends} != {*token_ids(settings.get("eos_token_id"))}:
+        settings["eos_token_id"] = list(dict.fromkeys(ends))
+        path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
