@@ -18,7 +18,7 @@ from lorafit.errors import LorafitError
 from lorafit.version import __version__
 
 if TYPE_CHECKING:
-    from lorafit.api import Predictor, Sampling, evaluate, export, load, merge, train
+    from lorafit.api import Predictor, Sampling, evaluate, export, load, merge, predict, train
 
 __all__ = [
     "LorafitError",
@@ -29,6 +29,7 @@ __all__ = [
     "export",
     "load",
     "merge",
+    "predict",
     "train",
 ]
 

@@ -14,10 +14,13 @@ from typing import Any
 
 from lorafit.adapters import BaseChoice
 from lorafit.data import Split
+from lorafit.decoding import Sampling
 from lorafit.errors import NotFoundError, RecipeError
+from lorafit.interop.models import Proof
 from lorafit.interop.writers import WRITERS
 from lorafit.models import Model
-from lorafit.objectives.restored import RestoredAdapter
+from lorafit.objectives import Answered
+from lorafit.objectives.restored import RestoredAdapter, restored_by_name
 from lorafit.recipe import EvalSection, assignment
 from lorafit.run.events import Event, Note, Report
 from lorafit.run.options import Resume, TrainOptions
@@ -33,12 +36,20 @@ from lorafit.verbs.export import ExportResult
 from lorafit.verbs.export import export as export_adapter
 from lorafit.verbs.merge import MergeResult
 from lorafit.verbs.merge import merge as merge_adapter
-from lorafit.verbs.predict import Input, Sampling, predict_restored, report_notes
+from lorafit.verbs.predict import (
+    Input,
+    PredictOptions,
+    PredictResult,
+    RowPredictions,
+    predict_restored,
+    report_notes,
+)
 
 __all__ = [
     "ExportResult",
     "Input",
     "MergeResult",
+    "PredictResult",
     "Predictor",
     "Sampling",
     "TrainResult",
@@ -46,6 +57,7 @@ __all__ = [
     "export",
     "load",
     "merge",
+    "predict",
     "train",
 ]
 
@@ -96,10 +108,22 @@ class Predictor:
         whole prompt. `sampling` chooses tokens in another way than in training; `batch_size` changes no answer.
         Raises DataError for inputs that the task cannot read, RecipeError for `sampling` where no text is written.
         """
+        return [answered.value for answered in self._answered(inputs, sampling or Sampling(), batch_size)]
+
+    def probabilities(self, inputs: Sequence[Input], batch_size: int = 16) -> list[dict[str, float]]:
+        """How probable each class is for every input, by name; nothing where there are no classes.
+
+            reviews.probabilities(["a lovely film"])                              # [{'bad': 0.02, 'good': 0.98}]
+
+        Raises DataError for inputs that the task cannot read.
+        """
+        return [dict(answered.probabilities) for answered in self._answered(inputs, Sampling(), batch_size)]
+
+    def _answered(self, inputs: Sequence[Input], sampling: Sampling, batch_size: int) -> list[Answered]:
         if isinstance(inputs, str | Mapping):
             raise RecipeError("inputs: must be a list of inputs, and this is one; put it into a list")
-        chosen, group = sampling or Sampling(), ProcessGroup()
-        answers = dict(predict_restored(self.restored, inputs, chosen, batch_size, self.report, group))
+        options = PredictOptions(self.report, ProcessGroup(), sampling, batch_size)
+        answers = dict(predict_restored(self.restored, inputs, options))
         return [answers[index] for index in range(len(inputs))]
 
     def evaluate(
@@ -172,6 +196,31 @@ def train(
         return train_plan(plan, _path(output), report or log_notes, options, group)
 
 
+def predict(
+    adapters: StrPath | Sequence[StrPath],
+    rows: StrPath,
+    output: StrPath,
+    sampling: Sampling | None = None,
+    batch_size: int = 16,
+    base: str | None = None,
+    force: bool = False,
+    report: Report | None = None,
+) -> PredictResult:
+    """Write the rows of a file, in order, with what an adapter answers, or several of one base, to the file `output`.
+
+        lorafit.predict("runs/reviews/adapter", "new.csv", "predicted.jsonl").num_rows
+
+    Formats go by the suffixes. Rows keep their columns and get `prediction`, and `probabilities` where there are
+    classes; of several adapters each has its own, such as `prediction_seed-1`. The same call goes on with what was
+    interrupted. Raises DataError with the lines of bad rows, RecipeError where `output` is there already, or was begun
+    with other adapters, rows or settings, or where the adapters have different bases or tasks.
+    """
+    folders = [adapters] if isinstance(adapters, str | os.PathLike) else adapters
+    restored = restored_by_name([Path(folder) for folder in folders], BaseChoice(base, force))
+    options = PredictOptions(report or log_notes, ProcessGroup(), sampling or Sampling(), batch_size)
+    return RowPredictions.of(restored, Path(rows), options).write(Path(output))
+
+
 def evaluate(
     folder: StrPath,
     split: Split = "test",
@@ -196,16 +245,20 @@ def merge(
     max_shard_bytes: int | None = None,
     base: str | None = None,
     force: bool = False,
+    proof: Proof | None = None,
 ) -> MergeResult:
     """Write base and adapter as one plain Hugging Face model to the new folder `output`, and prove that it is the same.
 
-        lorafit.merge("runs/quickstart/seed-1/adapter", "merged").proof.max_difference
+        lorafit.merge("runs/quickstart/seed-1/adapter", "merged").weights.max_error
 
-    `dtype` is the number format and `max_shard_bytes` the size of the largest file; without them, the base's. Raises
+    `dtype` is the number format and `max_shard_bytes` the size of the largest file; without them, the base's.
+    `proof`: every tensor (weights), or the answers too (forward); without it, forward for a base below 2 GB. Raises
     NotMergeableError for a method without merged form, AdapterError for the wrong base or a merge that cannot be
     proven, RecipeError where `output` exists.
     """
-    return merge_adapter(Path(folder), Path(output), BaseChoice(base, force), dtype, max_shard_bytes)
+    return merge_adapter(
+        Path(folder), Path(output), BaseChoice(base, force), dtype, max_shard_bytes, proof=proof
+    )
 
 
 def export(

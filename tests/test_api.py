@@ -261,7 +261,8 @@ def test_merge_and_export_are_the_commands(cli: Run, texts: TrainResult, tmp_pat
     assert (tmp_path / "api" / "model.safetensors").read_bytes() == (
         tmp_path / "cli" / "model.safetensors"
     ).read_bytes()
-    assert result.proof.max_difference <= result.proof.allowed
+    assert result.answers is not None
+    assert result.answers.max_difference <= result.answers.allowed
     with pytest.raises(RecipeError, match="number format"):
         lorafit.merge(texts.adapter, tmp_path / "other", dtype="float23")
 

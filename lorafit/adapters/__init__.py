@@ -6,8 +6,10 @@ from lorafit.adapters.check import Agreement, check_answers
 from lorafit.adapters.fingerprint import Fingerprint, take_fingerprint
 from lorafit.adapters.folder import Adapter, read_adapter, record_scores, write_adapter
 from lorafit.adapters.restore import (
+    bare_base,
     check_base,
     finished_tensors,
+    put_beside,
     restore,
     task_of,
     trained_tensors,
@@ -24,9 +26,11 @@ __all__ = [
     "FileCard",
     "Fingerprint",
     "Provenance",
+    "bare_base",
     "check_answers",
     "check_base",
     "finished_tensors",
+    "put_beside",
     "read_adapter",
     "record_scores",
     "restore",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from pydantic import ValidationError
 from torch import Tensor
-from transformers import PretrainedConfig
 
 from lorafit import lora
 from lorafit.adapters.card import BaseCard
@@ -24,19 +26,13 @@ from lorafit.errors import (
 )
 from lorafit.files import absolute_path, local_path
 from lorafit.methods import METHODS, Method
-from lorafit.models import (
-    Model,
-    base_folder,
-    base_identity,
-    load_base,
-    load_config,
-    load_tokenizer,
-    reads_last_token,
-    set_pad_token,
-)
+from lorafit.models import Model, base_folder, base_identity
 from lorafit.recipe import DataSection
 from lorafit.tasks import Task, read_task
 from lorafit.tasks.registry import layout_of
+
+if TYPE_CHECKING:  # checking an adapter needs no transformers
+    from transformers import PretrainedConfig
 
 
 def trained_tensors(model: Model) -> dict[str, Tensor]:
@@ -59,13 +55,37 @@ def restore(adapter: Adapter, *, base: str | None = None, force: bool = False) -
     `base` names the base by another path or id; `force` loads it even where it is not the one trained on.
     Raises AdapterError where tensors, names or the base do not fit; NotFoundError where the base is not to be had.
     """
+    return put_on(adapter, bare_base(adapter, base=base, force=force))
+
+
+def bare_base(adapter: Adapter, *, base: str | None = None, force: bool = False) -> Model:
+    """The base that the adapter belongs to, without it. Raises as `restore`."""
+    from lorafit.models import load_base
+
     where, revision = where_base(adapter, base)
     check_base(adapter, base=base, force=force)
-    model = load_base(model_config(adapter, where, revision), where, revision, task_of(adapter).output)
+    return load_base(model_config(adapter, where, revision), where, revision, task_of(adapter).output)
+
+
+def put_on(adapter: Adapter, model: Model) -> Model:
+    """A bare base, changed in place: with the adapter, in eval mode. Raises AdapterError where they do not fit."""
     method_of(adapter).attach_finished(model)
     load_tensors(adapter, model)
     model.net.eval()
     return model
+
+
+def put_beside(adapter: Adapter, bare: Model) -> Model:
+    """`put_on` for one of several adapters: `bare` stays bare, and all weights but those that the adapter replaces are
+    in memory once. A module of which it replaces a part has a copy of all of it."""
+    copied = {
+        id(parameter)
+        for name, module in bare.net.named_modules()
+        if (own := dict(module.named_parameters(name, recurse=False))).keys() & adapter.tensors.keys()
+        for parameter in own.values()
+    }
+    shared = {id(parameter): parameter for parameter in bare.net.parameters() if id(parameter) not in copied}
+    return put_on(adapter, replace(bare, net=copy.deepcopy(bare.net, dict[int, object](shared))))
 
 
 def where_base(adapter: Adapter, base: str | None) -> tuple[str, str | None]:
@@ -167,8 +187,10 @@ def _rank_axis(model: Model, name: str) -> int | None:
 
 def model_config(adapter: Adapter, base: str, revision: str | None) -> PretrainedConfig:
     """The base's config with the adapter's task in it."""
+    from lorafit.models import load_config, load_tokenizer, reads_last_token, set_pad_token
+
     task = task_of(adapter)
-    config = load_config(base, revision, num_labels=task.num_outputs)
+    config = load_config(base, revision, num_labels=task.num_outputs, tokens=task.tokens)
     if reads_last_token(config, task.output):
         set_pad_token(config, load_tokenizer(base, revision))
     return config

@@ -9,8 +9,25 @@ from typing import Annotated
 import typer
 
 from lorafit.cli.command import advise
-from lorafit.cli.options import AdapterArgument, Base, Force, Json, Split
+from lorafit.cli.options import (
+    AdapterArgument,
+    AdaptersArgument,
+    Base,
+    Beams,
+    Force,
+    GreedyFlag,
+    Json,
+    MaxNewTokens,
+    SamplingSeed,
+    Split,
+    Strategy,
+    Temperature,
+    TopP,
+    strategy_name,
+)
 from lorafit.cli.stopping import stoppable
+from lorafit.errors import RecipeError, SetArgument
+from lorafit.imports import importing
 from lorafit.recipe.bounds import BATCH
 
 BatchSize = Annotated[
@@ -19,19 +36,25 @@ BatchSize = Annotated[
 
 
 def evaluate(
-    adapter: AdapterArgument,
+    adapters: AdaptersArgument,
     split: Annotated[Split, typer.Option(help="Which split to score.")] = "test",
     data: Annotated[
         Path | None,
-        typer.Option(help="A file in the task's format.", show_default="the data that it was trained on"),
+        typer.Option(
+            help="A file of other rows with the same columns.", show_default="the data that it was trained on"
+        ),
     ] = None,
     metric: Annotated[
-        list[str] | None, typer.Option(help="Only this metric; may be repeated.", show_default=False)
+        list[str] | None,
+        typer.Option("--metric", "--metrics", help="Only this metric; may be repeated.", show_default=False),
     ] = None,
     batch_size: BatchSize = 16,
     output: Annotated[
         Path | None,
-        typer.Option(help="Folder for the results.", show_default="eval/<split> beside the adapter"),
+        typer.Option(
+            help="Folder for the results; of several adapters, each has one in it.",
+            show_default="eval/<split> beside the adapter",
+        ),
     ] = None,
     glue_submission: Annotated[
         Path | None,
@@ -41,60 +64,101 @@ def evaluate(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Predict and score a split of an adapter's task."""
-    from lorafit.adapters import BaseChoice
-    from lorafit.display import Display
-    from lorafit.display.adapters import show_evaluation
-    from lorafit.recipe import EvalSection
-    from lorafit.run.train import missing_by_name
-    from lorafit.verbs import evaluate as verb
+    """Predict and score a split of an adapter's task, or other rows; several adapters of one base side by side."""
+    with importing():
+        from lorafit.adapters import BaseChoice
+        from lorafit.display import Display
+        from lorafit.display.adapters import show_evaluation, show_evaluations
+        from lorafit.recipe import EvalSection
+        from lorafit.run.train import missing_by_name
+        from lorafit.verbs import evaluate as verb
 
     section = EvalSection(metrics=tuple(metric) if metric else None, batch_size=batch_size)
     options = verb.EvaluateOptions(split, data, output, glue_submission)
     choice = BaseChoice(base, force)
     with Display(json=json) as display, stoppable() as group:
-        result = verb.evaluate(adapter, choice, options, section, display.report, group)
-    show_evaluation(display, result)
-    if missing_by_name(metric or None, result.scores):
+        results = verb.evaluate_several(adapters, choice, options, section, display.report, group)
+    if len(results) == 1:
+        show_evaluation(display, results[""])
+    else:
+        show_evaluations(display, results)
+    if any(missing_by_name(metric or None, result.scores) for result in results.values()):
         raise typer.Exit(3)
 
 
 def predict(
-    adapter: AdapterArgument,
-    contexts: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="INPUT", help="Texts.", show_default="the lines of standard input"),
+    adapters: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="ADAPTER... [TEXT]...",
+            help="An adapter folder, and texts (without any, the lines of standard input). With --input, one adapter "
+            "folder or several of one base.",
+            show_default=False,
+        ),
+    ],
+    rows: Annotated[
+        Path | None,
+        typer.Option(
+            "--input",
+            metavar="FILE",
+            help="Rows in any format that data are read in; - is standard input, as JSON lines.",
+            show_default=False,
+        ),
     ] = None,
-    strategy: Annotated[str, typer.Option(help="beam (as trained), greedy or sample.")] = "beam",
-    temperature: Annotated[
-        float, typer.Option(help="For sampling, greater than 0; below 1 it prefers likely tokens.")
-    ] = 1.0,
-    top_p: Annotated[
-        float,
-        typer.Option(help="For sampling; the likeliest tokens that together are this probable, at most 1."),
-    ] = 1.0,
-    max_new_tokens: Annotated[
-        int | None,
-        typer.Option(help="Longest text, in tokens.", show_default="as trained"),
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where the rows go with their predictions: .jsonl, .csv, .tsv or .parquet. The same command goes on "
+            "where it was stopped.",
+            show_default="standard output, as JSON lines",
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="For sampling.")] = 0,
+    strategy: Strategy = None,
+    greedy: GreedyFlag = False,
+    num_beams: Beams = None,
+    temperature: Temperature = None,
+    top_p: TopP = None,
+    max_new_tokens: MaxNewTokens = None,
+    seed: SamplingSeed = None,
     batch_size: BatchSize = 16,
     base: Base = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Predict your own inputs: a text for each context, or the label or score of each text."""
-    from lorafit.adapters import BaseChoice
-    from lorafit.display import Display
-    from lorafit.display.adapters import show_predictions
-    from lorafit.verbs import predict as verb
+    """Predict your own rows or texts: what the adapter writes, or the label or score."""
+    with importing():
+        from lorafit.adapters import BaseChoice
+        from lorafit.decoding import Sampling
+        from lorafit.display import Display
+        from lorafit.display.adapters import show_predicted, show_predictions
+        from lorafit.objectives.restored import restored_by_name
+        from lorafit.verbs import predict as verb
 
-    inputs = contexts if contexts is not None else [line.rstrip("\n") for line in sys.stdin if line.strip()]
-    sampling = verb.Sampling(strategy, temperature, top_p, max_new_tokens, seed)
+    name = strategy_name(strategy, greedy)
+    sampling = Sampling(name, temperature, top_p, max_new_tokens, seed, num_beams)
     choice = BaseChoice(base, force)
-    with Display(json=True) as notes, stoppable() as group:  # on stdout stand the answers alone
-        answers = dict(verb.predict(adapter, choice, inputs, sampling, batch_size, notes.report, group))
-    show_predictions(Display(json=json), [(given, answers[i]) for i, given in enumerate(inputs)])
+    with Display(json=json or output is None) as display, stoppable() as group:
+        options = verb.PredictOptions(display.report, group, sampling, batch_size)
+        if rows is None:
+            if output is not None:
+                raise RecipeError(
+                    "output: rows are written, and texts are given", SetArgument("rows", "FILE")
+                )
+            folder, *texts = adapters
+            texts = texts or [line.rstrip("\n") for line in sys.stdin if line.strip()]
+            answers = dict(verb.predict(Path(folder), choice, texts, options))
+        else:
+            restored = restored_by_name([Path(folder) for folder in adapters], choice)
+            predictions = verb.RowPredictions.of(restored, rows, options)
+            if output is None:
+                for line in predictions.lines():
+                    display.print_line(line)
+                return
+            result = predictions.write(output)
+    if rows is None:
+        show_predictions(Display(json=json), [(given, answers[i]) for i, given in enumerate(texts)])
+    else:
+        show_predicted(display, result)
 
 
 def verify(
@@ -104,10 +168,11 @@ def verify(
     json: Json = False,
 ) -> None:
     """Check an adapter's files and base, and that it still computes what it computed when it was trained."""
-    from lorafit.display import Display
-    from lorafit.display.adapters import show_verification
-    from lorafit.errors import AdapterError
-    from lorafit.verbs import verify as verb
+    with importing():
+        from lorafit.display import Display
+        from lorafit.display.adapters import show_verification
+        from lorafit.errors import AdapterError
+        from lorafit.verbs import verify as verb
 
     result = verb.verify(adapter, base)
     show_verification(Display(json=json), result, advise(ctx, result.remedies))

@@ -1,15 +1,73 @@
-"""The `lorafit` command."""
+"""The `lorafit` command. The module of a command is imported when that command is asked for."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections import UserDict
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_group
+from typing_extensions import override
 
-from lorafit.cli import adapters, conversion, data, init, prefetch, recipes, reports, repro, scoring, training
 from lorafit.cli.command import add_command
+from lorafit.imports import importing
+
+COMMANDS = {
+    "init": "init.init",
+    "train": "training.train",
+    "eval": "adapters.evaluate",
+    "predict": "adapters.predict",
+    "chat": "chat.chat",
+    "score": "scoring.score",
+    "verify": "adapters.verify",
+    "merge": "conversion.merge",
+    "export": "conversion.export",
+    "import": "conversion.import_adapter",
+    "recipes": "recipes.recipes",
+    "fetch": "prefetch.fetch",
+    "table": "reports.table",
+    "compare": "reports.compare",
+    "analyze": "reports.analyze",
+    "repro": "repro.repro",
+}
+"""Name of a command -> module and function of this room."""
+
+GROUPS = {"recipe": "recipes.app", "data": "data.app"}
+"""Name of a group of commands -> module and `Typer` of this room."""
+
+
+class Commands(UserDict[str, Any]):
+    """Every command and group by name, each made when it is asked for."""
+
+    @override
+    def __getitem__(self, name: str) -> Any:
+        found, one = _imported(self.data[name]), typer.Typer()
+        if name in GROUPS:
+            one.add_typer(found, name=name)
+        else:
+            add_command(one, name, found)
+        return get_group(one).commands[name]
+
+
+def _imported(path: str) -> Any:
+    module, _, name = path.partition(".")
+    with importing():
+        return getattr(import_module(f"lorafit.cli.{module}"), name)
+
+
+class LazyGroup(TyperGroup):
+    """A group of `Commands`."""
+
+    @override
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = Commands(COMMANDS | GROUPS)
+
 
 app = typer.Typer(
+    cls=LazyGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=True,
@@ -35,25 +93,3 @@ def _main(
     ] = False,
 ) -> None:
     pass
-
-
-for _name, _command in (
-    ("init", init.init),
-    ("train", training.train),
-    ("eval", adapters.evaluate),
-    ("predict", adapters.predict),
-    ("score", scoring.score),
-    ("verify", adapters.verify),
-    ("merge", conversion.merge),
-    ("export", conversion.export),
-    ("import", conversion.import_adapter),
-    ("recipes", recipes.recipes),
-    ("fetch", prefetch.fetch),
-    ("table", reports.table),
-    ("compare", reports.compare),
-    ("analyze", reports.analyze),
-    ("repro", repro.repro),
-):
-    add_command(app, _name, _command)
-app.add_typer(recipes.app, name="recipe")
-app.add_typer(data.app, name="data")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -28,8 +28,11 @@ _PARAMETER_OF_KEY = {
     "model.base": "base",
     "eval.batch_size": "batch_size",
     "decode.max_new_tokens": "max_new_tokens",
+    "decode.num_beams": "num_beams",
     **dict.fromkeys(("data.train", "data.valid", "data.test"), "data"),
 }
+
+_FLAGS = {"strategy": "greedy"}  # what sets a parameter, too
 
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -53,11 +56,14 @@ def add_command(app: typer.Typer, name: str, function: Callable[..., None]) -> N
 class Command(TyperCommand):
     """Shows a LorafitError on stderr, with its traceback where `--debug` was given, and ends with its exit code."""
 
+    flags: Mapping[str, str] = {}  # parameters that a flag was given for -> the flag
+
     @override
     def invoke(self, ctx: Any) -> object:
         try:
             return super().invoke(ctx)
         except LorafitError as error:
+            self.flags = {name: flag for name, flag in _FLAGS.items() if ctx.params.get(flag)}
             if ctx.params.get("debug"):
                 traceback.print_exc()
             for line in self.explain(error).splitlines():
@@ -91,7 +97,7 @@ class Command(TyperCommand):
     def _typed(self, name: str, value: object = "") -> str:
         """`--output`, `--output VALUE`, `--force`, or the metavar of an argument; "" without such a parameter."""
         for parameter in self.params:
-            if parameter.name != name:
+            if parameter.name != self.flags.get(name, name):
                 continue
             if not isinstance(parameter, TyperOption):
                 return parameter.metavar or name.upper()

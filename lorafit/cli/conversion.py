@@ -17,7 +17,8 @@ from lorafit.cli.options import (
     described,
 )
 from lorafit.cli.parsing import parse_size
-from lorafit.interop.models import MODEL_WRITERS
+from lorafit.imports import importing
+from lorafit.interop.models import MODEL_WRITERS, Proof
 from lorafit.interop.readers import READERS
 from lorafit.interop.writers import WRITERS
 
@@ -36,18 +37,26 @@ def merge(
         str | None,
         typer.Option(help="Largest file, such as 5GB.", show_default="files as the base has them"),
     ] = None,
+    proof: Annotated[
+        Proof | None,
+        typer.Option(
+            help="weights: every tensor against the merge in float64; forward: the answers on a few inputs too.",
+            show_default="forward for a base below 2 GB, else weights",
+        ),
+    ] = None,
     base: Base = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
     """Write base + adapter as a plain Hugging Face model folder, and prove that it computes the same."""
-    from lorafit.adapters import BaseChoice
-    from lorafit.display import Display
-    from lorafit.display.adapters import show_merge
-    from lorafit.verbs import merge as verb
+    with importing():
+        from lorafit.adapters import BaseChoice
+        from lorafit.display import Display
+        from lorafit.display.adapters import show_merge
+        from lorafit.verbs import merge as verb
 
     shard_bytes = parse_size("--max-shard-size", max_shard_size) if max_shard_size else None
-    result = verb.merge(adapter, output, BaseChoice(base, force), dtype, shard_bytes)
+    result = verb.merge(adapter, output, BaseChoice(base, force), dtype, shard_bytes, proof=proof)
     show_merge(Display(json=json), result)
 
 
@@ -67,11 +76,12 @@ def export(
     json: Json = False,
 ) -> None:
     """Write the adapter in another program's format."""
-    from lorafit.adapters import BaseChoice
-    from lorafit.display import Display
-    from lorafit.display.adapters import show_export
-    from lorafit.interop.hub import Upload
-    from lorafit.verbs import export as verb
+    with importing():
+        from lorafit.adapters import BaseChoice
+        from lorafit.display import Display
+        from lorafit.display.adapters import show_export
+        from lorafit.interop.hub import Upload
+        from lorafit.verbs import export as verb
 
     upload = Upload(push_to_hub, private) if push_to_hub else None
     result = verb.export(adapter, output, format_name, BaseChoice(base, force), upload)
@@ -103,9 +113,10 @@ def import_adapter(
     json: Json = False,
 ) -> None:
     """Turn another program's adapter into an adapter folder."""
-    from lorafit.display import Display
-    from lorafit.display.adapters import show_import
-    from lorafit.verbs import import_ as verb
+    with importing():
+        from lorafit.display import Display
+        from lorafit.display.adapters import show_import
+        from lorafit.verbs import import_ as verb
 
     options = verb.ImportOptions(alpha, task, tuple(targets) if targets else None)
     result = verb.import_adapter(file, output, format_name, base, options)

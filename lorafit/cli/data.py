@@ -9,6 +9,7 @@ import typer
 
 from lorafit.cli.command import add_command
 from lorafit.cli.options import Json, Overrides, RecipeArgument, Split, Unset, all_overrides
+from lorafit.imports import importing
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,9 +35,10 @@ def fetch(
     json: Json = False,
 ) -> None:
     """Download the original data files, and check the hash of each. Files that exist are not downloaded again."""
-    from lorafit.display import Display
-    from lorafit.display.data import show_fetched
-    from lorafit.verbs import originals
+    with importing():
+        from lorafit.display import Display
+        from lorafit.display.data import show_fetched
+        from lorafit.verbs import originals
 
     display = Display(json=json)
     with display:
@@ -56,9 +58,10 @@ def verify(
     json: Json = False,
 ) -> None:
     """Compare the data files of a folder with the hashes of the originals."""
-    from lorafit.display import Display
-    from lorafit.display.data import show_verified
-    from lorafit.verbs import originals
+    with importing():
+        from lorafit.display import Display
+        from lorafit.display.data import show_verified
+        from lorafit.verbs import originals
 
     show_verified(Display(json=json), originals.verify(folder))
 
@@ -74,9 +77,10 @@ def show(
     ] = False,
 ) -> None:
     """Show rows as the model sees them (text, token ids, which tokens are targets), and lengths over the split."""
-    from lorafit.display import Display
-    from lorafit.display.data import show_rows
-    from lorafit.verbs import inspect as verb
+    with importing():
+        from lorafit.display import Display
+        from lorafit.display.data import show_rows
+        from lorafit.verbs import inspect as verb
 
     show_rows(Display(json=json), verb.show(recipe, all_overrides(overrides, unset), split, count))
 

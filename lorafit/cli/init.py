@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from lorafit.cli.options import Json
+from lorafit.imports import importing
 
 
 def init(
@@ -37,10 +38,11 @@ def init(
     json: Json = False,
 ) -> None:
     """Look at a file of rows and write a recipe for it, with the reason of every line."""
-    from lorafit.display import Display
-    from lorafit.display.init import show_init
-    from lorafit.tasks.guess import take_the_best
-    from lorafit.verbs import init as verb
+    with importing():
+        from lorafit.display import Display
+        from lorafit.display.init import show_init
+        from lorafit.tasks.guess import take_the_best
+        from lorafit.verbs import init as verb
 
     show_init(Display(json=json), verb.init(data, output, base, _ask if interactive else take_the_best))
 

@@ -8,8 +8,16 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from lorafit.errors import DropArgument, RecipeError
+
 AdapterArgument = Annotated[
     Path, typer.Argument(metavar="ADAPTER", help="An adapter folder.", show_default=False)
+]
+AdaptersArgument = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="ADAPTER...", help="An adapter folder, or several of one base.", show_default=False
+    ),
 ]
 RecipeArgument = Annotated[
     str,
@@ -47,6 +55,34 @@ Unset = Annotated[
     ),
 ]
 
+Strategy = Annotated[
+    str | None,
+    typer.Option(
+        help="beam, greedy or sample.", show_default="sample with --temperature or --top-p, else as trained"
+    ),
+]
+GreedyFlag = Annotated[bool, typer.Option("--greedy", help="The likeliest token every time.")]
+Beams = Annotated[
+    int | None, typer.Option("--beams", help="Width of the beam search.", show_default="as trained")
+]
+Temperature = Annotated[
+    float | None,
+    typer.Option(help="For sampling, greater than 0; below 1 it prefers likely tokens.", show_default="1"),
+]
+TopP = Annotated[
+    float | None,
+    typer.Option(
+        help="For sampling; the likeliest tokens that together are this probable, at most 1.",
+        show_default="1",
+    ),
+]
+MaxNewTokens = Annotated[int | None, typer.Option(help="Longest text, in tokens.", show_default="as trained")]
+SamplingSeed = Annotated[
+    int | None,
+    typer.Option(
+        help="For sampling; what is drawn for a row depends on it and the row's number.", show_default="0"
+    ),
+]
 
 Split = Literal["train", "valid", "test"]
 
@@ -54,6 +90,13 @@ Split = Literal["train", "valid", "test"]
 def all_overrides(assigned: list[str] | None, unset: list[str] | None) -> list[str]:
     """`--set` and `--unset` as the overrides that a recipe is read with."""
     return [*(f"unset={key}" for key in unset or ()), *(assigned or ())]
+
+
+def strategy_name(strategy: str | None, greedy: bool) -> str | None:
+    """The strategy that `--strategy` or `--greedy` names. Raises RecipeError where they name two."""
+    if greedy and strategy not in (None, "greedy"):
+        raise RecipeError(f"greedy: the strategy is {strategy!r}", DropArgument("greedy"))
+    return "greedy" if greedy else strategy
 
 
 def choice(flag: str, names: Collection[str], help: str, show_default: bool | str = True) -> Any:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lorafit.cli.options import Json, Overrides, Unset, all_overrides
+from lorafit.imports import importing
 
 
 def fetch(
@@ -31,9 +32,10 @@ def fetch(
     json: Json = False,
 ) -> None:
     """Fetch base, tokenizer and data of recipes for machines without network, and record them in lorafit.lock."""
-    from lorafit.display import Display
-    from lorafit.display.prefetch import show_prefetch
-    from lorafit.verbs.prefetch import prefetch
+    with importing():
+        from lorafit.display import Display
+        from lorafit.display.prefetch import show_prefetch
+        from lorafit.verbs.prefetch import prefetch
 
     display = Display(json=json)
     with display:

@@ -9,6 +9,7 @@ import typer
 from lorafit.cli.command import add_command
 from lorafit.cli.options import Json
 from lorafit.cli.parsing import parse_table
+from lorafit.imports import importing
 
 if TYPE_CHECKING:
     from lorafit.recipe.read import NamedSections
@@ -34,9 +35,10 @@ def recipes(
 
     `lorafit train` takes what is in the first column, or the name at its end.
     """
-    from lorafit.display import Display
-    from lorafit.display.recipes import show_recipes
-    from lorafit.recipe import select_recipes
+    with importing():
+        from lorafit.display import Display
+        from lorafit.display.recipes import show_recipes
+        from lorafit.recipe import select_recipes
 
     number = parse_table(table) if table is not None else None
     show_recipes(Display(json=json), select_recipes(table=number, task=task, method=method, base=base))
@@ -44,22 +46,25 @@ def recipes(
 
 def schema() -> None:
     """Print the JSON schema of a recipe; editors that know Taplo find it by `#:schema PATH` in the first line."""
-    from lorafit.display import Display
-    from lorafit.recipe.reference import schema
+    with importing():
+        from lorafit.display import Display
+        from lorafit.recipe.reference import schema
 
     Display(json=True).print_json(schema(_named_sections()))
 
 
 def reference() -> None:
     """Print every key with its values, its default and its meaning, as Markdown."""
-    from lorafit.recipe.reference import reference
+    with importing():
+        from lorafit.recipe.reference import reference
 
     typer.echo(reference(_named_sections()), nl=False)
 
 
 def _named_sections() -> NamedSections:
     """The sections whose `name` decides which keys they have."""
-    from lorafit.run.recipes import NAMED_SECTIONS
+    with importing():
+        from lorafit.run.recipes import NAMED_SECTIONS
 
     return NAMED_SECTIONS
 

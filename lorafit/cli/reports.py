@@ -10,6 +10,7 @@ import typer
 from lorafit.cli.options import Base, Force, Json, choice
 from lorafit.cli.parsing import parse_cell, parse_table
 from lorafit.errors import lookup
+from lorafit.imports import importing
 from lorafit.paper.layout import FORMATS
 
 _FORMATS = ("rich", *FORMATS, "json")
@@ -33,10 +34,11 @@ def table(
     json: Json = False,
 ) -> None:
     """Put the finished runs into a table of the paper, beside the published figures."""
-    from lorafit.display import Display
-    from lorafit.display.reports import show_explanation, show_table
-    from lorafit.paper.table import explain as explain_cell
-    from lorafit.paper.table import table as build
+    with importing():
+        from lorafit.display import Display
+        from lorafit.display.reports import show_explanation, show_table
+        from lorafit.paper.table import explain as explain_cell
+        from lorafit.paper.table import table as build
 
     lookup(dict.fromkeys(_FORMATS), form, "format", where="--format")
     report = build(parse_table(number), runs_dir, include_changed=include_changed)
@@ -58,9 +60,10 @@ def compare(
     json: Json = False,
 ) -> None:
     """Compare two runs example by example, with a test of significance."""
-    from lorafit.display import Display
-    from lorafit.display.compare import show_comparison
-    from lorafit.verbs import compare as verb
+    with importing():
+        from lorafit.display import Display
+        from lorafit.display.compare import show_comparison
+        from lorafit.verbs import compare as verb
 
     show_comparison(Display(json=json), verb.compare(run_a, run_b, split, samples), examples)
 
@@ -81,10 +84,11 @@ def analyze(
     json: Json = False,
 ) -> None:
     """Compare what adapters have learnt: subspaces and amplification, as in the paper's section 7."""
-    from lorafit.adapters import BaseChoice
-    from lorafit.display import Display
-    from lorafit.display.analyze import show_analysis
-    from lorafit.verbs import analyze as verb
+    with importing():
+        from lorafit.adapters import BaseChoice
+        from lorafit.display import Display
+        from lorafit.display.analyze import show_analysis
+        from lorafit.verbs import analyze as verb
 
     chosen = BaseChoice(base, force)
     result = verb.analyze(

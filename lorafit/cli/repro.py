@@ -14,6 +14,7 @@ from lorafit.cli.command import advise
 from lorafit.cli.options import Json, Overrides, Unset, all_overrides
 from lorafit.cli.parsing import parse_names, parse_seeds, parse_table
 from lorafit.cli.stopping import stoppable
+from lorafit.imports import importing
 
 if TYPE_CHECKING:
     from lorafit.display import Display
@@ -74,9 +75,10 @@ def repro(
     Finished runs stay as they are, interrupted ones are resumed. SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 make every run
     save a checkpoint and end with exit code 75. What a run writes is in a log beside its folder.
     """
-    from lorafit.display import Display
-    from lorafit.display.repro import show_estimates
-    from lorafit.paper.jobs import Selection, plan_jobs
+    with importing():
+        from lorafit.display import Display
+        from lorafit.display.repro import show_estimates
+        from lorafit.paper.jobs import Selection, plan_jobs
 
     number = parse_table(table)
     runs_dir = output or Path("runs-quick" if quick else "runs")
@@ -84,13 +86,15 @@ def repro(
     selection = Selection(parse_names(rows), parse_names(tasks), chosen_seeds)
     inputs = None
     if quick:
-        from lorafit.paper.quick import QuickInputs
+        with importing():
+            from lorafit.paper.quick import QuickInputs
 
         inputs = QuickInputs(runs_dir / "quick").overrides
     planned = plan_jobs(number, selection, runs_dir, overrides=all_overrides(overrides, unset), inputs=inputs)
     display = Display(json=json)
     if dry_run:
-        from lorafit.paper.estimate import estimate
+        with importing():
+            from lorafit.paper.estimate import estimate
 
         show_estimates(display, estimate(planned))
         return
@@ -113,8 +117,9 @@ def _run(
     verbose: bool,
     show_anyway: bool,
 ) -> list[Outcome]:
-    from lorafit.display.repro import show_runs
-    from lorafit.paper.repro import run_jobs
+    with importing():
+        from lorafit.display.repro import show_runs
+        from lorafit.paper.repro import run_jobs
 
     with (
         display,
@@ -126,9 +131,10 @@ def _run(
 
 def _conclude(display: Display, number: str, runs_dir: Path, outcomes: list[Outcome], quick: bool) -> None:
     """The table, and the exit code of the first run that failed."""
-    from lorafit.display.reports import show_table
-    from lorafit.display.repro import show_summary
-    from lorafit.paper.table import table as build
+    with importing():
+        from lorafit.display.reports import show_table
+        from lorafit.display.repro import show_summary
+        from lorafit.paper.table import table as build
 
     show_summary(display, outcomes)
     if quick:

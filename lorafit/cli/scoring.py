@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lorafit.cli.options import Json, choice
+from lorafit.imports import importing
 from lorafit.metrics.scorers import PROTOCOLS_BY_TASK
 
 _PROTOCOLS = tuple(dict.fromkeys(name for protocols in PROTOCOLS_BY_TASK.values() for name in protocols))
@@ -69,9 +70,10 @@ def score(
     json: Json = False,
 ) -> None:
     """Score what any system has answered: texts, labels or scores."""
-    from lorafit.display import Display
-    from lorafit.display.scoring import show_score
-    from lorafit.verbs import score as verb
+    with importing():
+        from lorafit.display import Display
+        from lorafit.display.scoring import show_score
+        from lorafit.verbs import score as verb
 
     options = verb.ScoreOptions(split_file, protocol, metric, prediction_key, reference_key)
     result = verb.score(task, predictions, references or [], options)

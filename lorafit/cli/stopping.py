@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lorafit.cli.parsing import parse_duration
 from lorafit.errors import Advice, RecipeError
+from lorafit.imports import importing
 
 if TYPE_CHECKING:
     from lorafit.training import ProcessGroup
@@ -20,9 +21,10 @@ def stoppable(time_limit: str | None = None, *, distributed: bool = False) -> It
     SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 are caught. `time_limit` counts from the start of the process; inside a Slurm
     job its end counts, too. Raises RecipeError where several processes were started and it is not `distributed`.
     """
-    from lorafit.run.stop import StopRequest, process_age_s
-    from lorafit.training import ProcessGroup, open_process_group
-    from lorafit.training.distributed import Rank
+    with importing():
+        from lorafit.run.stop import StopRequest, process_age_s
+        from lorafit.training import ProcessGroup, open_process_group
+        from lorafit.training.distributed import Rank
 
     limit_s = None
     if time_limit is not None:

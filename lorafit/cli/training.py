@@ -11,6 +11,7 @@ from lorafit.cli.options import Json, Overrides, RecipeArgument, Unset, all_over
 from lorafit.cli.parsing import parse_length, parse_seeds
 from lorafit.cli.stopping import stoppable
 from lorafit.errors import NotFoundError, RecipeError
+from lorafit.imports import importing
 from lorafit.run.options import Resume, TrainOptions
 
 if TYPE_CHECKING:
@@ -89,13 +90,14 @@ def train(
     SIGUSR1 and SIGUSR2 save a checkpoint and end with exit code 75. `adapter` is the best epoch: the one with the
     lowest validation loss (for tasks with labels, the best headline score).
     """
-    from lorafit.display import Display
-    from lorafit.display.training import show_plan, show_seeds, show_train_result
-    from lorafit.run.plan import with_examples
-    from lorafit.run.recipes import open_recipe
-    from lorafit.run.seeds import train_seeds
-    from lorafit.run.train import TrainResult, finished_without, missing_by_name
-    from lorafit.run.train import train as train_plan
+    with importing():
+        from lorafit.display import Display
+        from lorafit.display.training import show_plan, show_seeds, show_train_result
+        from lorafit.run.plan import with_examples
+        from lorafit.run.recipes import open_recipe
+        from lorafit.run.seeds import train_seeds
+        from lorafit.run.train import TrainResult, finished_without, missing_by_name
+        from lorafit.run.train import train as train_plan
 
     chosen = all_overrides(overrides, unset)
     chosen += [f"train.init_from={init_from}"] if init_from is not None else []
@@ -142,7 +144,8 @@ def _pins(
     recipe: str, overrides: list[str], seed: int | None, seeds: str | None, output: Path | None
 ) -> list[str]:
     """What pins the data on the hub. A dry run fetches nothing, and so it has none."""
-    from lorafit.run.plan import pins
+    with importing():
+        from lorafit.run.plan import pins
 
     several = parse_seeds("--seeds", seeds) if seeds is not None else ()
     return pins(recipe, _with_seed(overrides, seed), output, several)
@@ -150,8 +153,9 @@ def _pins(
 
 def _plans(recipe: str, overrides: list[str], seed: int | None, seeds: str | None) -> dict[int, Plan]:
     """A plan for every seed that was asked for."""
-    from lorafit.run.plan import load_plan
-    from lorafit.run.seeds import load_plans
+    with importing():
+        from lorafit.run.plan import load_plan
+        from lorafit.run.seeds import load_plans
 
     if seed is not None and seeds is not None:
         raise RecipeError("--seed and --seeds exclude each other; keep one")

@@ -24,12 +24,11 @@ _SPACE_MARKS = ("Ġ", "▁")  # how a token spells the space at its beginning, w
 
 @dataclass(frozen=True)
 class ChatFormat:
-    """How a tokenizer's conversations are written. `source`: another template than its own, which needs `tokens`."""
+    """How a tokenizer's conversations are written. `source`: another template than its own."""
 
     tokenizer: PreTrainedTokenizerBase
     source: str | None = None
     train_on: TrainOn = "assistant"
-    tokens: tuple[str, ...] = ()
 
     def sequences(self, row: ChatRow) -> list[EncodedSequence]:
         """What is learned of a conversation: one example, or more where the template rewrites earlier turns.
@@ -80,6 +79,11 @@ class ChatFormat:
         return (text.split(end)[0] if end else text).strip()
 
     @cached_property
+    def end_text(self) -> str:
+        """What ends a turn where no token stands for it; else ""."""
+        return "" if self.end_ids else self._template(ChatRow(())).end.strip()
+
+    @cached_property
     def end_ids(self) -> tuple[int, ...]:
         """The tokens that end the assistant's turn, by the template."""
         template = self._template(ChatRow(()))
@@ -88,16 +92,8 @@ class ChatFormat:
         return tuple(ends[:1])
 
     def check(self) -> None:
-        """Raises RecipeError where there is no template, or it needs tokens that the tokenizer does not have."""
+        """Raises RecipeError where there is no template."""
         self._template(ChatRow(()))
-        known = self.tokenizer.get_vocab()
-        if missing := [token for token in self.tokens if token not in known]:
-            raise RecipeError(
-                f"[task] template: it needs {' and '.join(missing)}, which the tokenizer of "
-                f"{self.tokenizer.name_or_path} does not have",
-                SetKey("task.template", "plain", "which needs no such token"),
-                Advice("take a base that has them"),
-            )
 
     def portable(self) -> str:
         """The template for programs that put nothing before a conversation: with the tokenizer's first token in it."""

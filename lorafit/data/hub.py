@@ -16,12 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from huggingface_hub import constants
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HFValidationError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
 
 from lorafit.data.rows import RawRow
 from lorafit.data.sources import Missing, RowFile, RowSource
@@ -87,12 +81,16 @@ class HubSet:
 
     def _unreadable(self, error: ValueError) -> LorafitError:
         """`datasets` says with a ValueError which configurations there are."""
+        from huggingface_hub.errors import HFValidationError
+
         if isinstance(error, HFValidationError):
             return NotFoundError(f"{self.hub_id}: no name of a data set on the hub, which is owner/name")
         what = " ".join(str(error).split())
         return DataError(f"{self.hub_id}: {what}", SetKey("data.hub_config", note="to one that there is"))
 
     def _out_of_reach(self, error: Exception) -> NotFoundError:
+        from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
         why = type(error).__name__
         if constants.HF_HUB_OFFLINE:
             why = "HF_HUB_OFFLINE is set"

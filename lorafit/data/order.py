@@ -76,7 +76,7 @@ class Order:
     @staticmethod
     def needs_lengths(section: TrainSection) -> bool:
         """Whether the batches depend on the lengths of examples."""
-        return section.batch_size is None or section.batch_order == "bucketed"
+        return section.batch_size is None or _is_bucketed(section)
 
     @property
     def notes(self) -> list[str]:
@@ -100,7 +100,7 @@ class Order:
         section = self.section
         examples = self.mix.examples(section.seed, epoch)
         lengths = [self.lengths[i] for i in examples] if self.needs_lengths(section) else None
-        bucketed = section.batch_order == "bucketed"
+        bucketed = _is_bucketed(section)
         batches = epoch_order(
             len(examples),
             section.batch_size or max(len(examples), 1),
@@ -124,6 +124,10 @@ class Order:
             if at_most is not None and count >= at_most:
                 return at_most
         return count
+
+
+def _is_bucketed(section: TrainSection) -> bool:
+    return section.batch_order == "bucketed" and section.shuffle
 
 
 def token_batches(

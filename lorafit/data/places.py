@@ -3,6 +3,7 @@ original data of a preset are."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,13 @@ from typing_extensions import override
 from lorafit.data.hub import hub_splits
 from lorafit.data.readers import known_suffixes
 from lorafit.data.rows import RawRow
-from lorafit.data.sources import FileFormat, Files, Missing, Renamed, RowSource, shares
+from lorafit.data.sources import FileFormat, Files, Missing, Piped, Renamed, RowSource, shares
 from lorafit.data.splits import SPLIT_NAMES
 from lorafit.errors import DataError, SetKey
 from lorafit.files import local_path
 from lorafit.recipe import SPLITS, DataSection, Split
+
+_OF_ORIGINALS = (".json", ".txt")  # suffixes of files that only readers of their own understand
 
 
 class Layout(Protocol):
@@ -99,6 +102,19 @@ def _named(split: Split, names: Sequence[str], file_format: FileFormat) -> RowSo
     if missing := [str(path) for path in paths if not path.is_file()]:
         return Missing(f"{', '.join(missing)}: no such file (data.{split})")
     return Files(dict.fromkeys(paths, ""), file_format)
+
+
+def new_rows(path: Path, data: DataSection) -> RowSource:
+    """Other rows of the same columns as those of `data`; the path "-" is standard input, as JSON lines.
+
+    A file is read by its suffix; as `data.format` says where that is none that is known, or the one of an original file
+    of the paper's tasks.
+    """
+    if str(path) == "-":
+        return Piped(sys.stdin.buffer.read())
+    suffixes = path.suffixes[-2:] if path.suffix == ".gz" else [path.suffix]
+    by_suffix = "".join(suffixes).lower() in known_suffixes() and suffixes[0] not in _OF_ORIGINALS
+    return Files({path: ""}, FileFormat(None if by_suffix else data.format, data.columns))
 
 
 def no_place(split: Split) -> Missing:

@@ -16,6 +16,7 @@ from typing import BinaryIO, Protocol
 
 from lorafit.data.cells import shown
 from lorafit.data.readers import Reader, reader_for
+from lorafit.data.readers.jsonl import JsonLines
 from lorafit.data.rows import RawRow
 from lorafit.errors import DataError, NotFoundError, Remedy
 from lorafit.hashes import file_hash, joint_hash
@@ -101,6 +102,27 @@ class Files:
 
 
 @dataclass(frozen=True)
+class Piped:
+    """Rows that another program hands over, as JSON lines."""
+
+    content: bytes
+    where: str = "standard input"
+
+    def open(self) -> Iterator[RowFile]:
+        """The one file that they are."""
+        yield RowFile(self.where, JsonLines().read(io.BytesIO(self.content), self.where))
+
+    def hashes(self) -> dict[str, str]:
+        return {self.where: self.identity()}
+
+    def identity(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+    def at_hand(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
 class Missing:
     """Rows that are not where they should be: who asks for them gets this error."""
 
@@ -173,7 +195,7 @@ class Renamed:
     def open(self) -> Iterator[RowFile]:
         """The same files."""
         for file in self.source.open():
-            yield replace(file, rows=(self._row(row) for row in file.rows))
+            yield replace(file, rows=(self.row(row) for row in file.rows))
 
     def hashes(self) -> dict[str, str]:
         return self.source.hashes()
@@ -185,7 +207,8 @@ class Renamed:
     def at_hand(self) -> bool:
         return self.source.at_hand()
 
-    def _row(self, row: RawRow) -> RawRow:
+    def row(self, row: RawRow) -> RawRow:
+        """A row with the names that are meant."""
         fields: dict[str, object] = {}
         for name, value in row.fields.items():
             meant = self.names.get(name, name)

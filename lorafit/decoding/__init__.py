@@ -2,6 +2,18 @@
 
 from lorafit.decoding.beam import BeamSearch
 from lorafit.decoding.chain import Greedy, Sample
-from lorafit.decoding.loop import Strategy, batches_of, generate, generate_all
+from lorafit.decoding.loop import Strategy, batches_of, generate, generate_all, stream
+from lorafit.decoding.sampling import AS_TRAINED, Sampling
 
-__all__ = ["BeamSearch", "Greedy", "Sample", "Strategy", "batches_of", "generate", "generate_all"]
+__all__ = [
+    "AS_TRAINED",
+    "BeamSearch",
+    "Greedy",
+    "Sample",
+    "Sampling",
+    "Strategy",
+    "batches_of",
+    "generate",
+    "generate_all",
+    "stream",
+]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from lorafit.decoding.search import Move, ban_repeated_ngrams
+from lorafit.decoding.search import Move, ban_repeated_ngrams, best_continuations
 from lorafit.errors import DivergedError
 
 
@@ -27,6 +28,8 @@ class BeamSearch:
     Hugging Face's beam search follows other rules in each of these. This one computes less than the original,
     but never another result: see `Beams`.
     """
+
+    one_by_one: ClassVar[bool] = False
 
     num_beams: int = 10
     length_penalty: float = 0.8  # README of the code; Table 11 says 0.9
@@ -84,8 +87,7 @@ class Beams:
     def _extend(self, logits: Tensor) -> Tensor:
         """The best `num_beams` continuations become the beams; gives their parents [n, num_beams]."""
         ban_repeated_ngrams(logits, self.history, self.options.no_repeat_ngram_size)
-        scores = logits.log_softmax(dim=-1, dtype=torch.float32).add_(self.sums.unsqueeze(-1))
-        self.sums, choice = scores.flatten(1).topk(self.options.num_beams)
+        self.sums, choice = best_continuations(logits, self.sums, self.options.num_beams)
         parents = choice.div(logits.shape[-1], rounding_mode="floor")
         tokens = choice.remainder(logits.shape[-1])
         self.history = torch.cat([_pick(self.history, parents), tokens.unsqueeze(-1)], dim=-1)

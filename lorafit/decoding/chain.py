@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -16,6 +16,8 @@ from lorafit.decoding.search import Move, ban_repeated_ngrams
 @dataclass(frozen=True)
 class Greedy:
     """The likeliest token every time."""
+
+    one_by_one: ClassVar[bool] = True
 
     no_repeat_ngram_size: int = 0
     max_new_tokens: int = 64
@@ -35,8 +37,11 @@ class Sample:
     """A token at random, in proportion to p ** (1 / temperature), out of the likeliest that make up `top_p`.
 
     The nucleus is the smallest set of likeliest tokens whose probabilities reach `top_p` (Holtzman et al.
-    2020). What is drawn for an example depends on `seed` and the example's index alone, not on its batch.
+    2020). What is drawn for an example depends on `seed` and the example's number alone, not on its batch; `first` is
+    the number of the example with index 0.
     """
+
+    one_by_one: ClassVar[bool] = True
 
     temperature: float = 1.0
     top_p: float = 1.0
@@ -44,6 +49,7 @@ class Sample:
     no_repeat_ngram_size: int = 0
     max_new_tokens: int = 64
     eos_token_ids: tuple[int, ...] = (50256,)
+    first: int = 0
 
     def begin(self, examples: Sequence[int], device: torch.device) -> Chains:
         """The search for one batch, of which row i is example `examples[i]`."""
@@ -51,7 +57,7 @@ class Sample:
         return Chains(self, examples, draws.to(device))
 
     def _uniform(self, example: int) -> Tensor:
-        digest = hashlib.blake2b(f"{self.seed} {example}".encode(), digest_size=8).digest()
+        digest = hashlib.blake2b(f"{self.seed} {self.first + example}".encode(), digest_size=8).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest, "big"))
         return torch.rand(self.max_new_tokens, generator=generator)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from lorafit.decoding.search import Search
+from lorafit.decoding.search import Move, Search
 from lorafit.decoding.session import open_session
 from lorafit.errors import RUN_AGAIN, InterruptedRunError, RecipeError, SetKey
 from lorafit.models import family_of
@@ -19,7 +19,9 @@ Prompt = Sequence[int]
 
 
 class Strategy(Protocol):
-    """How to choose tokens: `BeamSearch`, `Greedy` or `Sample`."""
+    """How to choose tokens: `BeamSearch`, `Greedy` or `Sample`. `one_by_one`: a token is sure when it is chosen."""
+
+    one_by_one: ClassVar[bool]
 
     @property
     def max_new_tokens(self) -> int: ...
@@ -71,22 +73,44 @@ def generate_all(
 
 
 @torch.inference_mode()
+def stream(net: PreTrainedModel, prompt: Prompt, strategy: Strategy) -> Iterator[int]:
+    """What `generate` yields for one prompt, token by token, each as soon as it is sure: those of a beam search all at
+    the end. `net` is in eval mode until then. Raises as `generate`."""
+    shown = prompt[-_prompt_room(net, strategy.max_new_tokens) :]
+    count = 0
+    for move in _moves(net, {0: shown}, strategy, _never):
+        for _, ids in move.finished:
+            yield from ids[count:]
+        if not move.finished and strategy.one_by_one:
+            count += 1
+            yield int(move.tokens)
+
+
+@torch.inference_mode()
 def _decode(
     net: PreTrainedModel, prompts: dict[int, Prompt], strategy: Strategy, should_stop: Callable[[], bool]
 ) -> list[tuple[int, list[int]]]:
     """One batch: read the prompts, then choose and step until every example is done."""
+    return [done for move in _moves(net, prompts, strategy, should_stop) for done in move.finished]
+
+
+def _moves(
+    net: PreTrainedModel, prompts: dict[int, Prompt], strategy: Strategy, should_stop: Callable[[], bool]
+) -> Iterator[Move]:
+    """Every step of the search, to the one that finishes the last example."""
     if not all(prompts.values()):
         raise ValueError("a prompt must have at least one token")
     session = open_session(net)
     search = strategy.begin(list(prompts), net.device)
-    finished: list[tuple[int, list[int]]] = []
+    num_left = len(prompts)
     with _eval_mode(net):
         logits = session.read(list(prompts.values()))
         while True:
             move = search.advance(logits)
-            finished += move.finished
-            if len(finished) == len(prompts):
-                return finished
+            num_left -= len(move.finished)
+            yield move
+            if not num_left:
+                return
             if should_stop():
                 raise InterruptedRunError("stopped while decoding", RUN_AGAIN)
             logits = session.step(move.parents, move.tokens, move.rows)

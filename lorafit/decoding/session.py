@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, cast
+from typing import Literal, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from transformers.cache_utils import Cache, DynamicCache
 
 from lorafit.decoding.cache import SlotLayer
 from lorafit.decoding.trial import first_right
+from lorafit.decoding.vocabulary import VocabularyProduct
 from lorafit.models import accepted, family_of, is_proven, take_packed_rows
 from lorafit.models.masks import Pattern
 
@@ -91,7 +92,11 @@ class TreeSession:
     def __init__(self, net: PreTrainedModel) -> None:
         take_packed_rows(net)
         self.net = net
-        text = family_of(net.config).text_config(net.config)
+        family = family_of(net.config)
+        text = family.text_config(net.config)
+        head = net.get_output_embeddings()
+        is_bare = head is not None and family.has_bare_output(net.config)
+        self.product = VocabularyProduct(head) if is_bare else None
         self.layers = [SlotLayer() for _ in range(text.num_hidden_layers)]
         self.cache = Cache(layers=[*self.layers])
 
@@ -106,7 +111,7 @@ class TreeSession:
         itself = torch.eye(num_slots, dtype=torch.bool, device=ids.device)
         causal = itself.new_ones(num_slots, num_slots).tril()
         visible = (causal & self.visible) | itself  # padding sees itself, for a softmax over nothing is NaN
-        return self._forward(ids, visible, self.slot_positions, logits_to_keep=1)
+        return self._forward(ids, visible, self.slot_positions, last_only=True)
 
     def step(self, parents: Tensor, tokens: Tensor, rows: Tensor | None) -> Tensor:
         """See `DecodingSession`."""
@@ -126,16 +131,18 @@ class TreeSession:
         self.length = self.length + 1
         return logits
 
-    def _forward(self, ids: Tensor, visible: Tensor, positions: Tensor, **options: Any) -> Tensor:
-        tree = Tree(visible, positions, self.slot_positions, self.longest, self.net.dtype)
-        logits: Tensor = self.net(
-            input_ids=ids,
-            position_ids=positions,
-            past_key_values=self.cache,
-            use_cache=True,
-            layout=tree,
-            **options,
-        ).logits
+    def _forward(self, ids: Tensor, visible: Tensor, positions: Tensor, *, last_only: bool = False) -> Tensor:
+        inputs = {
+            "input_ids": ids,
+            "position_ids": positions,
+            "past_key_values": self.cache,
+            "use_cache": True,
+            "layout": Tree(visible, positions, self.slot_positions, self.longest, self.net.dtype),
+        }
+        if self.product is not None:
+            hidden: Tensor = self.net.base_model(**inputs).last_hidden_state
+            return self.product(hidden[:, -1:] if last_only else hidden)
+        logits: Tensor = self.net(**inputs, logits_to_keep=int(last_only)).logits
         return logits
 
     def _drop_the_unseen(self, rows: Tensor | None) -> None:

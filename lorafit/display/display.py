@@ -54,6 +54,8 @@ class Display:
         match event:
             case events.Note():
                 self.console.print(escape(event.text))
+            case events.FormatChosen():
+                self.console.print(f"the base's weights are held in {event.dtype}: {escape(event.reason)}")
             case events.Started():
                 self._training = _TrainingLine(event.num_steps, event.first_step)
                 self.console.print(
@@ -135,7 +137,12 @@ class Display:
         """The result as one JSON value on stdout."""
         if self.quiet:
             return
-        sys.stdout.write(json_module.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        self.print_line(json_module.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+    def print_line(self, text: str) -> None:
+        """A result on stdout, as it is, at once."""
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
 
 
 class _TrainingLine:

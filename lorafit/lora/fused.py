@@ -8,6 +8,7 @@ plain modules must, reads and writes the large output once more each way. Neithe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lorafit.lora.dropout import DropoutSource, dropout, keep_share
+from lorafit.lora.dropout import DropoutSource, TorchDraws, dropout, keep_share, masked
+
+_LARGE = 1 << 18  # elements of a gradient
 
 
 @dataclass(frozen=True)
@@ -83,13 +86,10 @@ def lora_linear(
         dtype = torch.get_autocast_dtype(device)
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
     lora_a, lora_b = (t.to(x.dtype) for t in adapter)
-    mask, share = None, 1.0
-    if p > 0 and draws is not None:
-        mask, share = draws.keep_mask(x, p), keep_share(p)
-    elif p > 0:
-        mask, share = torch.empty_like(x, dtype=torch.bool).bernoulli_(1 - p), 1 - p
+    mask = (draws or TorchDraws()).keep_mask(x, p) if p > 0 else None
+    share = keep_share(p)
     scale = geometry.scale / share if share > 0 else 0.0
-    y: Tensor = _LoraLinear.apply(x, weight, bias, lora_a, lora_b, mask, (geometry, scale))
+    y: Tensor = _LoraLinear.apply(x, weight, bias, lora_a, lora_b, mask, (geometry, scale))[0]
     return y
 
 
@@ -104,7 +104,7 @@ def plain_lora_linear(
     """The same in plain operations: for compilers, tensor subclasses and meta tensors."""
     y = base_linear(x, *base, geometry.fan_in_fan_out)
     lora_a, lora_b = (t.to(x.dtype) for t in adapter)
-    x = dropout(x, p, draws)
+    x = dropout(x, p, draws or TorchDraws())
     slices = list(y.split(geometry.parts, -1))
     blocks = zip(geometry.a_blocks(lora_a), geometry.b_blocks(lora_b), strict=True)
     for i, (block_a, block_b) in zip(geometry.adapted, blocks, strict=True):
@@ -113,7 +113,7 @@ def plain_lora_linear(
 
 
 class _LoraLinear(torch.autograd.Function):
-    """Saves its inputs only: x A^T is cheap enough to be computed again, and so twice differentiable.
+    """Beside y, forward gives x A^T, for backward alone: a second derivative has it computed again.
 
     The thin products are written with the rank first (r x N, not N x r): CPUs run these 4 to 13 times faster.
     """
@@ -127,7 +127,7 @@ class _LoraLinear(torch.autograd.Function):
         lora_b: Tensor,
         mask: Tensor | None,
         options: tuple[Geometry, float],
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         geometry, scale = options
         y = base_linear(x, weight, bias, geometry.fan_in_fan_out)
         if y._is_view():  # as nn.Linear's output, it may be changed in place by whoever gets it
@@ -136,24 +136,29 @@ class _LoraLinear(torch.autograd.Function):
         blocks = zip(geometry.a_blocks(h), geometry.b_blocks(lora_b), strict=True)
         for y_slice, (block_h, block_b) in zip(geometry.slices(y.view(-1, y.size(-1))), blocks, strict=True):
             y_slice.addmm_(block_h.T, block_b.T, alpha=scale)
-        return y
+        return y, h
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], _output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
         x, weight, _, lora_a, lora_b, mask, ctx.options = inputs
-        ctx.save_for_backward(x, weight, lora_a, lora_b, mask)
+        ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(x, weight, lora_a, lora_b, mask, output[1])
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, lora_a, lora_b, mask = ctx.saved_tensors
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        x, weight, lora_a, lora_b, mask, h = ctx.saved_tensors
         geometry, scale = ctx.options
         needs_x, needs_weight, needs_bias, *_ = ctx.needs_input_grad
-        grad = grads[0].reshape(-1, grads[0].size(-1))
+        if grads[0] is None:
+            return (None,) * 7
+        grad = _rows(grads[0])
         dropped, slices = _dropped_rows(x, mask), geometry.slices(grad)
-        h = geometry.a_blocks(lora_a @ dropped.T)
-        grad_b = torch.cat([(block @ g).T for block, g in zip(h, slices, strict=True)]) * scale
-        b_blocks = geometry.b_blocks(lora_b)
-        grad_h = torch.cat([b.T @ g.T for b, g in zip(b_blocks, slices, strict=True)]) * scale
+        if torch.is_grad_enabled():  # for a second derivative, in which x A^T counts too
+            h = lora_a @ dropped.T
+        grad_b = torch.cat([(b @ g).T for b, g in zip(geometry.a_blocks(h), slices, strict=True)]) * scale
+        b_blocks = _rows_of_ranks(geometry.b_blocks(lora_b), grad)
+        grad_h = torch.cat([b @ g.T for b, g in zip(b_blocks, slices, strict=True)]) * scale
         grad_a = grad_h @ dropped
         grad_x = grad_weight = None
         if needs_x:
@@ -161,17 +166,25 @@ class _LoraLinear(torch.autograd.Function):
             if mask is None:
                 grad_x.addmm_(grad_h.T, lora_a)
             else:
-                grad_x.add_((grad_h.T @ lora_a).mul_(mask.view(grad_x.shape)))
+                grad_x.add_(masked(grad_h.T @ lora_a, mask.view(grad_x.shape)))
             grad_x = grad_x.view(x.shape)
         if needs_weight:
-            rows = x.reshape(-1, x.size(-1))
-            grad_weight = rows.T @ grad if geometry.fan_in_fan_out else grad.T @ rows
+            grad_weight = _rows(x).T @ grad if geometry.fan_in_fan_out else grad.T @ _rows(x)
         grad_bias = grad.sum(0) if needs_bias else None
         return grad_x, grad_weight, grad_bias, grad_a, grad_b, None, None
 
 
+def _rows_of_ranks(blocks: Sequence[Tensor], grad: Tensor) -> list[Tensor]:
+    """Every block [width, r] as [r, width]; copied so where it saves time, as large products take four times as long
+    on a CPU with the rank last in memory."""
+    return [block.T.contiguous() if grad.numel() >= _LARGE else block.T for block in blocks]
+
+
 def _dropped_rows(x: Tensor, mask: Tensor | None) -> Tensor:
     """The rows of x [N, in] with the masked units zeroed (not rescaled: the scale takes that in)."""
-    rows = x.reshape(-1, x.size(-1))
-    # In place on a copy: an out-of-place product with a bool mask is several times slower.
-    return rows if mask is None else rows.clone().mul_(mask.view(rows.shape))
+    return _rows(x) if mask is None else masked(_rows(x), mask.view(-1, mask.size(-1)))
+
+
+def _rows(x: Tensor) -> Tensor:
+    """[..., d] -> [N, d]."""
+    return x.reshape(-1, x.size(-1))

@@ -3,7 +3,7 @@
 from lorafit.methods.adapter import AdapterTuning
 from lorafit.methods.base import Method
 from lorafit.methods.bitfit import BitFit
-from lorafit.methods.change import Added, Change, Replaced
+from lorafit.methods.change import Added, Change, Replaced, WithRows
 from lorafit.methods.full import Full
 from lorafit.methods.lora import LoRA
 from lorafit.methods.prefix import Prefix
@@ -23,4 +23,5 @@ __all__ = [
     "Prefix",
     "Replaced",
     "Top2",
+    "WithRows",
 ]

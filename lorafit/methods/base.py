@@ -114,16 +114,17 @@ class Method(MethodSection, ABC):
 
 
 def train_only(model: Model, names: Set[str]) -> TrainedSet:
-    """Let exactly the named parameters, and the head, require a gradient; returns them by name.
+    """Let exactly the named parameters, the head and the rows of added tokens require a gradient; returns them by name.
 
     A part of the backbone that counts as head trains where the head makes use of it.
     """
-    from lorafit.models import any_number, unreached_layers
+    from lorafit.models import any_number, tables_with_rows, unreached_layers
 
     idle: tuple[str, ...] = ()
     if model.head.of_backbone:
         idle = unreached_layers(model.family, model.net.config, model.output)
     head = {name for name, _ in model.head_parameters() if any_number(name.rpartition(".")[0]) not in idle}
+    rows = {id(table.rows) for _, table in tables_with_rows(model.net)}
     for name, parameter in model.net.named_parameters():
-        parameter.requires_grad_(name in names or name in head)
+        parameter.requires_grad_(name in names or name in head or id(parameter) in rows)
     return model.trained()

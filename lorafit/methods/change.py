@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from typing_extensions import override
@@ -29,12 +29,30 @@ class Change(ABC):
         """The whole merged weight, where it does not depend on the base's; else None."""
         return None
 
+    @property
+    def keeps_tie(self) -> bool:
+        """Whether it is a change of the weight, for all that share it, and not of the module that it stands in."""
+        return self.replacement is not None
+
+    def num_rows(self, of_base: int) -> int:
+        """Rows of the merged weight."""
+        return of_base
+
+    def further_rows(self, of_base: int) -> Tensor | None:
+        """Those behind the rows of the base's weight, where there are any."""
+        del of_base
+        return None
+
     def scan(self, blocks: Iterable[Tensor]) -> Self:
         """The same change, once it knows what it must know of the whole weight, such as a norm.
 
         `blocks`: all rows of the base's weight in order, in float32. They are read only where `needs_scan` says so.
         """
         del blocks
+        return self
+
+    def exact(self) -> Self:
+        """The same change, whose rows are computed in float64 where the block is."""
         return self
 
     @abstractmethod
@@ -70,9 +88,50 @@ class Added(Change):
     layer: LoRALayer
 
     @override
+    def exact(self) -> Self:
+        """With the adapter in float64."""
+        adapter = {name: parameter.double() for name, parameter in self.layer.adapter_parameters().items()}
+        return replace(self, layer=self.layer.filled(adapter))
+
+    @override
     def rows(self, block: Tensor, start: int) -> Tensor:
         """block + ΔW[start:start + len(block)], in place."""
         return block.add_(self.layer.delta_rows(start, start + block.shape[0]))
+
+
+@dataclass(frozen=True)
+class WithRows(Change):
+    """A table in which the rows from `first` on were trained by themselves; some may lie behind the base's last one."""
+
+    inner: Change | None  # of the other rows
+    tensor: Tensor
+    first: int
+
+    @property
+    @override
+    def keeps_tie(self) -> bool:
+        return self.inner is None or self.inner.keeps_tie
+
+    @override
+    def num_rows(self, of_base: int) -> int:
+        return max(of_base, self.first + len(self.tensor))
+
+    @override
+    def further_rows(self, of_base: int) -> Tensor | None:
+        return self.tensor[max(of_base - self.first, 0) :] if self.num_rows(of_base) > of_base else None
+
+    @override
+    def exact(self) -> Self:
+        return self if self.inner is None else replace(self, inner=self.inner.exact())
+
+    @override
+    def rows(self, block: Tensor, start: int) -> Tensor:
+        """The block with those of the trained rows that lie in it."""
+        block = block if self.inner is None else self.inner.rows(block, start)
+        begin, end = max(self.first, start), min(self.first + len(self.tensor), start + len(block))
+        if begin < end:
+            block[begin - start : end - start] = self.tensor[begin - self.first : end - self.first]
+        return block
 
 
 def replaced(tensors: Mapping[str, Tensor]) -> dict[str, Change]:

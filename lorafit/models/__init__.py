@@ -1,39 +1,51 @@
-"""Base models: loading them, knowing their parts, telling one from another."""
+"""Base models: loading them, knowing their parts, telling one from another.
 
-from lorafit.models.activations import fuse_activations
-from lorafit.models.at_hand import missing_files
-from lorafit.models.families import (
-    ALL_LINEAR,
-    FAMILIES,
-    LOGICAL_TARGETS,
-    Family,
-    Head,
-    Place,
-    any_number,
-    family_of,
-    is_proven,
-)
-from lorafit.models.identity import BaseIdentity, base_identity, config_hash, tokenizer_hash, weights_hash
-from lorafit.models.learnable import unreached_layers
-from lorafit.models.load import (
-    base_folder,
-    load_base,
-    load_config,
-    load_tokenizer,
-    reads_last_token,
-    set_pad_token,
-    tie_note,
-)
-from lorafit.models.model import Model, TrainedSet, accepted, special_tokens
-from lorafit.models.packing import PackedRow, take_packed_rows
-from lorafit.models.skeleton import skeleton
-from lorafit.models.stored import MappedFile, Stored, stored_tensors, weight_files
-from lorafit.models.trial import Reading, way_to_read
+A module is imported when something of it is first asked for: what only looks at files needs no transformers.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lorafit.models.activations import fuse_activations
+    from lorafit.models.added_rows import AddedRows, add_tokens, planned_tokens, tables_with_rows
+    from lorafit.models.at_hand import missing_files
+    from lorafit.models.by_files import outline
+    from lorafit.models.families import (
+        ALL_LINEAR,
+        FAMILIES,
+        LOGICAL_TARGETS,
+        Family,
+        Head,
+        Place,
+        any_number,
+        family_of,
+        is_proven,
+    )
+    from lorafit.models.folder import base_folder
+    from lorafit.models.identity import BaseIdentity, base_identity, config_hash, tokenizer_hash, weights_hash
+    from lorafit.models.learnable import unreached_layers
+    from lorafit.models.load import (
+        load_base,
+        load_config,
+        load_tokenizer,
+        reads_last_token,
+        set_pad_token,
+        tie_note,
+    )
+    from lorafit.models.meta import skeleton
+    from lorafit.models.model import Model, TrainedSet, accepted, special_tokens
+    from lorafit.models.packing import PackedRow, take_packed_rows
+    from lorafit.models.stored import MappedFile, Stored, stored_tensors, weight_files
+    from lorafit.models.trial import Reading, way_to_read
 
 __all__ = [
     "ALL_LINEAR",
     "FAMILIES",
     "LOGICAL_TARGETS",
+    "AddedRows",
     "BaseIdentity",
     "Family",
     "Head",
@@ -45,6 +57,7 @@ __all__ = [
     "Stored",
     "TrainedSet",
     "accepted",
+    "add_tokens",
     "any_number",
     "base_folder",
     "base_identity",
@@ -56,11 +69,14 @@ __all__ = [
     "load_config",
     "load_tokenizer",
     "missing_files",
+    "outline",
+    "planned_tokens",
     "reads_last_token",
     "set_pad_token",
     "skeleton",
     "special_tokens",
     "stored_tensors",
+    "tables_with_rows",
     "take_packed_rows",
     "tie_note",
     "tokenizer_hash",
@@ -69,3 +85,30 @@ __all__ = [
     "weight_files",
     "weights_hash",
 ]
+
+_NAMES = {
+    "activations": "fuse_activations",
+    "added_rows": "AddedRows add_tokens planned_tokens tables_with_rows",
+    "at_hand": "missing_files",
+    "families": "ALL_LINEAR FAMILIES LOGICAL_TARGETS Family Head Place any_number family_of is_proven",
+    "folder": "base_folder",
+    "identity": "BaseIdentity base_identity config_hash tokenizer_hash weights_hash",
+    "learnable": "unreached_layers",
+    "load": "load_base load_config load_tokenizer reads_last_token set_pad_token tie_note",
+    "meta": "skeleton",
+    "model": "Model TrainedSet accepted special_tokens",
+    "by_files": "outline",
+    "packing": "PackedRow take_packed_rows",
+    "stored": "MappedFile Stored stored_tensors weight_files",
+    "trial": "Reading way_to_read",
+}
+_MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> object:
+    """A name of one of the modules (PEP 562)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"lorafit.models.{_MODULES[name]}")
+    value = globals()[name] = getattr(module, name)
+    return value

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from lorafit.errors import NotFoundError
-from lorafit.models.load import base_folder, load_tokenizer
+from lorafit.models.folder import base_folder
+from lorafit.models.load import load_tokenizer
 from lorafit.models.stored import weight_files
 
 

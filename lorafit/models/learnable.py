@@ -6,15 +6,18 @@ weight is read by another module, without a call.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import nn
-from transformers import PretrainedConfig
 
 from lorafit import lora
 from lorafit.metrics import Kind
 from lorafit.models.families import Family, any_number, is_proven
 from lorafit.models.model import Model
-from lorafit.models.trial import gradients, outputs_of_each, random_texts, with_small_copy
+
+if TYPE_CHECKING:  # with an architecture that is known nothing is tried
+    from transformers import PretrainedConfig
 
 _LENGTHS = (40, 31, 24)  # of the texts: long enough that every expert and every kind of layer has its turn
 _NONE = "-"
@@ -24,11 +27,15 @@ def unreached_layers(family: Family, config: PretrainedConfig, output: Kind) -> 
     """Names of linear layers, with `*` for numbers; tried on a small copy where no test knows the architecture."""
     if is_proven(family):
         return ()
+    from lorafit.models.trial import with_small_copy
+
     found = with_small_copy(f"layers unreached for {output}", family, config, output, _unreached)
     return () if found is None or found == _NONE else tuple(found.split())
 
 
 def _unreached(copy: Model) -> str:
+    from lorafit.models.trial import gradients, outputs_of_each, random_texts
+
     linear = {name: module for name, module in lora.adaptable(copy.net).items() if lora.Linear.adapts(module)}
     called: set[nn.Module] = set()
     hooks = [

@@ -5,11 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import pickle
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,14 +21,15 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from lorafit.errors import Advice, DataError, NotFoundError, RecipeError, SetKey, reason_of
-from lorafit.files import ASSET_PREFIX, local_path
+from lorafit.errors import Advice, DataError, NotFoundError, RecipeError
+from lorafit.files import local_path
 from lorafit.metrics import Kind
 from lorafit.models.activations import fuse_activations
+from lorafit.models.added_rows import add_rows, add_tokens, plan_tokens, planned_tokens
 from lorafit.models.contradictions import surplus, tied_and_different, untie
 from lorafit.models.families import family_of
+from lorafit.models.folder import base_folder, check_folder, hub_id_or_path, not_found
 from lorafit.models.model import Model
-from lorafit.models.pickled import why_unreadable
 from lorafit.models.shapes import KNOWN_SHAPES
 
 Shape = tuple[int, ...]
@@ -44,9 +42,11 @@ def load_config(
     dropout: float | None = None,
     head_dropout: float | None = None,
     num_labels: int | None = None,
+    tokens: Sequence[str] = (),
     local_only: bool = False,
 ) -> PretrainedConfig:
-    """The base's config with the recipe's dropouts; what its files contradict is as transformers takes it.
+    """The base's config with the recipe's dropouts; what its files contradict is as transformers takes it. `tokens`
+    that its tokenizer lacks are noted there, so that whatever is made of the config has rows for them.
 
     With `local_only` nothing is fetched: the Hugging Face cache is asked, then the shapes of the paper's bases that
     lorafit knows by heart. Raises NotFoundError when there is no such base, RecipeError for a dropout that the
@@ -58,6 +58,9 @@ def load_config(
     _set_dropouts(config, dropout, head_dropout)
     if num_labels is not None:
         config.num_labels = num_labels
+    if tokens:
+        num_rows = getattr(family_of(config).text_config(config), "vocab_size", None)
+        plan_tokens(config, num_rows, load_tokenizer(base, revision), tokens)
     return config
 
 
@@ -74,16 +77,16 @@ def tie_note(base: str, revision: str | None = None) -> str | None:
 
 def _own_config(base: str, revision: str | None, *, local_only: bool) -> PretrainedConfig:
     """As the base's files have it."""
-    _check_folder(base)
+    check_folder(base)
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(
-            _hub_id_or_path(base), revision=revision, local_files_only=local_only, trust_remote_code=False
+            hub_id_or_path(base), revision=revision, local_files_only=local_only, trust_remote_code=False
         )
     except (
         Exception
     ) as error:  # of a config.json that is none, transformers raises what its classes stumble over
         if base not in KNOWN_SHAPES:
-            raise _not_found("base model", base, revision, error) from error
+            raise not_found("base model", base, revision, error) from error
         shape = dict(KNOWN_SHAPES[base])
         config = AutoConfig.for_model(shape.pop("model_type"), **shape)
     _check_pad_token(config, base)
@@ -132,17 +135,17 @@ def load_tokenizer(base: str, revision: str | None = None) -> PreTrainedTokenize
     folder = local_path(base)
     alone = folder.is_dir() and not (folder / "config.json").is_file() and (folder / "merges.txt").is_file()
     if not alone:
-        _check_folder(base)
+        check_folder(base)
     with _quiet():
         try:
-            source = _hub_id_or_path(base)
+            source = hub_id_or_path(base)
             # Without a config nothing but the files' names says which tokenizer it is.
             kind: Any = GPT2Tokenizer if alone else AutoTokenizer
             tokenizer: PreTrainedTokenizerBase = kind.from_pretrained(
                 source, revision=revision, trust_remote_code=False
             )
         except Exception as error:  # tokenizers raise a bare Exception; a package may be missing
-            raise _not_found("tokenizer", base, revision, error) from error
+            raise not_found("tokenizer", base, revision, error) from error
     if len(tokenizer) <= len(tokenizer.all_special_ids):
         raise NotFoundError(
             f"{base}: its tokenizer has no vocabulary; put tokenizer.json or vocab.json and merges.txt there"
@@ -165,7 +168,7 @@ def load_base(
     with _quiet():
         try:
             net, report = family.heads[output].auto_class.from_pretrained(
-                _hub_id_or_path(base),
+                hub_id_or_path(base),
                 config=config,
                 revision=revision,
                 trust_remote_code=False,
@@ -176,12 +179,15 @@ def load_base(
         except (
             Exception
         ) as error:  # transformers raises OSError, ValueError, RuntimeError, SafetensorError, pickle errors…
-            raise _not_found("weights", base, revision, error) from error
+            raise not_found("weights", base, revision, error) from error
     unread = sorted(report["missing_keys"])
     mismatched = {str(name): (tuple(held), tuple(asked)) for name, held, asked in report["mismatched_keys"]}
     if bad := [name for name in (*unread, *sorted(mismatched)) if not family.is_head(name, output)]:
         raise _misfit(base, net, bad, mismatched)
     draw_head(net, [*unread, *mismatched], torch.Generator().manual_seed(head_seed))
+    if (added := planned_tokens(config)) is not None:
+        add_tokens(tokenizer, added.tokens)
+        add_rows(net)
     fuse_activations(net)
     model = Model(net.eval(), tokenizer, family, output)
     notes = (tie_note(base, revision), _surplus_note(base, model, sorted(report["unexpected_keys"])))
@@ -255,56 +261,6 @@ def draw_head(net: PreTrainedModel, names: Iterable[str], generator: torch.Gener
             parameter.copy_(drawn)
         else:
             parameter.fill_(0.0 if name.endswith("bias") else 1.0)
-
-
-def base_folder(base: str, revision: str | None = None) -> Path:
-    """The local folder that holds the base's files: the folder itself, or its place in the Hugging Face cache."""
-    if local_path(base).is_dir():
-        return local_path(base)
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(base, revision=revision, local_files_only=True))
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
-        raise _not_found("files", base, revision, error) from error
-
-
-def _hub_id_or_path(base: str) -> str:
-    return str(local_path(base)) if local_path(base).is_dir() else base
-
-
-def _check_folder(base: str) -> None:
-    """A path that is meant as a folder must be one, lest it be looked up on the hub under a puzzling name."""
-    path = local_path(base)
-    looks_like_path = base.startswith((".", "/", "~", ASSET_PREFIX)) or base.count("/") > 1
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise NotFoundError(
-                f"{base}: no config.json there; a base is a Hugging Face model folder or a hub id"
-            )
-    elif looks_like_path or path.exists():
-        raise NotFoundError(f"{base}: no such folder; a base is a Hugging Face model folder or a hub id")
-
-
-def _not_found(what: str, base: str, revision: str | None, error: Exception) -> NotFoundError:
-    where = f"{base}@{revision}" if revision else base
-    if "trust_remote_code" in str(error):
-        return NotFoundError(
-            f"{where}: its {what} contains custom code, which lorafit does not run",
-            Advice("take a base of one of transformers' own architectures"),
-        )
-    if package := re.search(r"requires the (\S+) library", str(error)):
-        return NotFoundError(f"{where}: its {what} needs {package[1]}, which is not here")
-    if local_path(base).is_dir():
-        is_pickled = isinstance(error, pickle.UnpicklingError) or "weights_only" in str(error)
-        why = why_unreadable(error) if is_pickled else reason_of(error)
-        return NotFoundError(f"{where}: its {what} cannot be read: {why}")
-    return NotFoundError(
-        f"{where}: {what} not found in the Hugging Face cache, and the hub gave none",
-        Advice("check the id and the network"),
-        SetKey("model.base", "FOLDER", "a folder on this machine"),
-    )
 
 
 @contextlib.contextmanager

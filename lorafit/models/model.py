@@ -5,16 +5,18 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lorafit.errors import NotFoundError
 from lorafit.metrics import Kind
 from lorafit.models.families import Family, Head, token_ids
-from lorafit.models.packing import PackedRow
 from lorafit.models.placement import LOADED, Placement
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 TrainedSet = Mapping[str, nn.Parameter]
 """What trains, by parameter name."""
@@ -89,6 +91,8 @@ class Model:
         backbone = self.net.base_model
         options = accepted(backbone, use_cache=False)
         if "position_ids" in inputs:
+            from lorafit.models.packing import PackedRow
+
             options["packed_row"] = PackedRow.of(list(lengths), input_ids.device)
         hidden: Tensor = backbone(input_ids=input_ids, **inputs, **options).last_hidden_state
         return hidden

@@ -6,7 +6,7 @@ is a small share of the work, pads inside: on [num_examples, heads, longest, hea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -15,35 +15,39 @@ from torch.nn import functional as F
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from lorafit.lora.dropout import DropoutSource
 from lorafit.lora.dropout import dropout as drop
+from lorafit.models.dropped_attention import Places, dropped_attention, plain
 from lorafit.models.masks import Pattern, follow_layouts, packed_mask
 
 PACKED_ATTENTION = "lorafit_packed"
+PRODUCTS_UP_TO = {torch.bfloat16: 512, torch.float16: 512}
+"""Keys up to which plain products train faster than the kernel on a CPU (scripts/bench/attention.py measures it)."""
 
 
 @dataclass(frozen=True)
 class PackedRow:
     """Where each example lies in the row.
 
-    `scatter` [T]: the place of every token in the padded [num_examples * longest] layout.
+    `scatter` [T]: the place of every token in the padded [num_examples * longest] layout; `gaps`: the places without.
     `mask` [num_examples, 1, 1, longest]: true at real keys, or None where every example is as long as the longest.
     """
 
     scatter: Tensor
+    gaps: Tensor
     mask: Tensor | None
     lengths: tuple[int, ...]
     longest: int
+    _places: dict[int, Places] = field(default_factory=dict, repr=False, compare=False)
 
     @staticmethod
     def of(lengths: list[int], device: torch.device) -> PackedRow:
         """The layout of examples of the given lengths, in order."""
         longest = max(lengths)
-        place = [i * longest + t for i, length in enumerate(lengths) for t in range(length)]
-        mask = None
-        if min(lengths) < longest:
-            real = torch.arange(longest)[None, :] < torch.tensor(lengths)[:, None]
-            mask = real[:, None, None, :].to(device)
-        return PackedRow(torch.tensor(place, device=device), mask, tuple(lengths), longest)
+        real = torch.arange(longest)[None, :] < torch.tensor(lengths)[:, None]
+        places, gaps = (which.flatten().nonzero()[:, 0].to(device) for which in (real, ~real))
+        mask = real[:, None, None, :].to(device) if len(gaps) else None
+        return PackedRow(places, gaps, mask, tuple(lengths), longest)
 
     @property
     def num_examples(self) -> int:
@@ -62,17 +66,55 @@ class PackedRow:
         seen = pattern.at(torch.zeros_like(lengths[:, 0]), places, places)
         return seen if self.mask is None else seen & self.mask
 
+    def places(self, num_heads: int) -> Places:
+        """Where the heads of a token lie, for rows of heads instead of tokens."""
+        if num_heads not in self._places:
+            self._places[num_heads] = Places.of(self.scatter, self.num_examples, self.longest, num_heads)
+        return self._places[num_heads]
+
+    def seen(self, mask: Tensor | None, causal: bool) -> Tensor | None:
+        """[n, 1, 1 or longest, longest], true where a query sees a key, given what `packed_mask` gave; None: all."""
+        if mask is None and causal:
+            return torch.ones(self.longest, self.longest, dtype=torch.bool, device=self.scatter.device).tril()
+        return self.mask if mask is None else mask
+
     def unpack(self, x: Tensor) -> Tensor:
         """[1, heads, T, d] -> [num_examples, heads, longest, d], zeros where there is no token."""
-        heads, width = x.shape[1], x.shape[3]
-        padded = x.new_zeros(self.num_examples * self.longest, heads, width)
-        padded = padded.index_copy(0, self.scatter, x[0].transpose(0, 1))
-        return padded.view(self.num_examples, self.longest, heads, width).transpose(1, 2)
+        padded: Tensor = _Spread.apply(x.squeeze(0).transpose(0, 1), self)
+        return padded.view(self.num_examples, self.longest, *padded.shape[1:]).transpose(1, 2)
 
     def pack(self, x: Tensor) -> Tensor:
         """[num_examples, heads, longest, d] -> [1, T, heads, d]."""
         flat = x.transpose(1, 2).reshape(self.num_examples * self.longest, x.shape[1], x.shape[3])
-        return flat.index_select(0, self.scatter).unsqueeze(0)
+        packed: Tensor = _Gather.apply(flat, self)
+        return packed.unsqueeze(0)
+
+
+class _Spread(torch.autograd.Function):
+    """Tokens [T, heads, d] to their places [num_examples * longest, heads, d], in one pass each way."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, row: PackedRow) -> Tensor:
+        ctx.row = row
+        padded = x.new_empty(row.num_examples * row.longest, *x.shape[1:])
+        return padded.index_copy_(0, row.scatter, x).index_fill_(0, row.gaps, 0.0)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return _Gather.apply(grads[0], ctx.row), None
+
+
+class _Gather(torch.autograd.Function):
+    """The other way: what stands at the places of tokens."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, row: PackedRow) -> Tensor:
+        ctx.row = row
+        return x.index_select(0, row.scatter)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return _Spread.apply(grads[0], ctx.row), None
 
 
 class AttentionPrefix(Protocol):
@@ -112,16 +154,23 @@ def packed_attention(
     causal = bool(getattr(module, "is_causal", True)) if is_causal is None else is_causal
     prefix: Tensor | None = module.prefix() if hasattr(module, "prefix") else None  # type: ignore[operator]
     mask = attention_mask
+    draws: DropoutSource | None = getattr(module, "draws", None)
+    has_extras = prefix is not None or softcap is not None or s_aux is not None
+    if packed_row is not None and dropout and draws is not None and not has_extras and plain(query, key):
+        seen = packed_row.seen(mask, causal)
+        return dropped_attention(
+            query, key, value, packed_row.places(query.shape[1]), seen, scaling, (dropout, draws)
+        ), None
     if packed_row is not None:
         query, key, value = (packed_row.unpack(x) for x in (query, key, value))
         mask = packed_row.mask if mask is None and not causal else mask
     if prefix is not None:
         key, value, mask = _after_prefix(prefix, query, key, value, mask, causal)
     causal = causal and mask is None and prefix is None
-    if dropout or softcap is not None or s_aux is not None:
+    if dropout or softcap is not None or s_aux is not None or _products_are_faster(query, key):
         weights = _attention_weights(query, key, mask, scaling, causal, softcap, s_aux)
         if dropout:
-            weights = drop(weights, dropout, getattr(module, "draws", None))
+            weights = drop(weights, dropout, draws)
         out = weights @ _for_heads(value, query.shape[1])
     elif packed_row is None:
         return sdpa_attention_forward(
@@ -138,6 +187,16 @@ def packed_attention(
             enable_gqa=key.shape[1] != query.shape[1],
         )
     return out.transpose(1, 2) if packed_row is None else packed_row.pack(out), None
+
+
+def _products_are_faster(query: Tensor, key: Tensor) -> bool:
+    """Whether softmax(q k^T) v in plain products trains faster than torch's kernel.
+
+    On CPUs the backward pass of the kernel is slow in 16 bits, on short texts by three times and more. In float32 it
+    costs the same, so there the kernel stays.
+    """
+    on_cpu = query.device.type == "cpu"
+    return on_cpu and torch.is_grad_enabled() and key.shape[2] <= PRODUCTS_UP_TO.get(query.dtype, 0)
 
 
 def _attention_weights(
@@ -164,7 +223,7 @@ def _attention_weights(
         unseen = torch.finfo(scores.dtype).min
         mask = torch.zeros(mask.shape, dtype=scores.dtype, device=mask.device).masked_fill_(~mask, unseen)
     if mask is not None:
-        scores = scores + mask
+        scores = scores.add_(mask)
     if sinks is None:
         return scores.softmax(dim=-1)
     sunk = sinks.to(scores.dtype).view(1, -1, 1, 1).expand(*scores.shape[:-1], 1)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -16,23 +16,43 @@ Dtype = Literal["float32", "bfloat16"]
 """A number format of frozen weights."""
 
 
+GAINS_FROM: Mapping[str, int] = {"amx_bf16": 640}
+"""Processor feature -> how wide a model must be to train faster in bfloat16 (scripts/bench/dtype.py measures it).
+
+avx512_bf16 alone is not among them: its products take 1.8 times as long as those in float32.
+"""
+
+
 @dataclass(frozen=True)
 class Placement:
-    """A device and the format of the frozen weights; what is trained stays in float32."""
+    """A device and the format of the frozen weights; what is trained stays in float32. `reason`: why it is this
+    format, where it was left open."""
 
     device: torch.device
     dtype: torch.dtype
+    reason: str = ""
 
     @staticmethod
-    def of(dtype: Literal["auto"] | Dtype) -> Placement:
-        """The GPU where there is one. "auto" is bfloat16 on a GPU that has it, float32 elsewhere: on most CPUs
-        bfloat16 is slower than float32."""
+    def of(dtype: Literal["auto"] | Dtype, width: int | None = None) -> Placement:
+        """The GPU where there is one. "auto" is bfloat16 where the device multiplies it in hardware and a model of
+        that `width` gains by it: a fixed rule, so that the same machine gives the same bits."""
         has_gpu = torch.cuda.is_available()
         device = torch.device("cuda", torch.cuda.current_device()) if has_gpu else torch.device("cpu")
-        if dtype == "auto":
-            has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
-            return Placement(device, torch.bfloat16 if has_bf16 else torch.float32)
-        return Placement(device, getattr(torch, dtype))
+        if dtype != "auto":
+            return Placement(device, getattr(torch, dtype))
+        if has_gpu:
+            has_bf16 = torch.cuda.is_bf16_supported()
+            chosen = torch.bfloat16 if has_bf16 else torch.float32
+            return Placement(device, chosen, f"this GPU has {'' if has_bf16 else 'no '}bfloat16")
+        return Placement(device, *fastest_on_cpu(torch.cpu.get_capabilities(), width))
+
+    def of_run(self, begun: Dtype | None, reason: str) -> Placement:
+        """Where a run goes on, whose checkpoint says in which format it began; None: that of an earlier lorafit, which
+        left float32 to every CPU."""
+        if begun is None:
+            is_float32 = self.dtype == torch.float32 or not self.reason or self.device.type != "cpu"
+            return self if is_float32 else replace(self, dtype=torch.float32, reason="as the run began")
+        return replace(self, dtype=getattr(torch, begun), reason=reason)
 
     @property
     def dtype_name(self) -> Dtype:
@@ -62,6 +82,18 @@ class Placement:
         if self.dtype == torch.float32:
             return nullcontext()
         return torch.autocast(self.device.type, self.dtype)
+
+
+def fastest_on_cpu(capabilities: Mapping[str, object], width: int | None) -> tuple[torch.dtype, str]:
+    """The format for a model of that width (None: not known) on a processor that can do so much, and why."""
+    feature = next((name for name in GAINS_FROM if capabilities.get(name)), None)
+    if feature is None:
+        return torch.float32, f"this processor has no {' or '.join(GAINS_FROM)}"
+    least = GAINS_FROM[feature]
+    if width is None or width < least:
+        is_width = "of unknown width" if width is None else f"{width} wide"
+        return torch.float32, f"the base is {is_width}, and {feature} pays from {least} on"
+    return torch.bfloat16, f"this processor has {feature}, and the base is {width} wide"
 
 
 LOADED = Placement(torch.device("cpu"), torch.float32)

@@ -6,8 +6,9 @@ from functools import singledispatch
 from transformers import GPT2Config, PretrainedConfig
 
 from lorafit.errors import NotFoundError, RecipeError, SetKey
-from lorafit.models import FAMILIES, Family, Reading, family_of, load_config, way_to_read
+from lorafit.models import FAMILIES, Family, Reading, family_of, load_config, planned_tokens, way_to_read
 from lorafit.objectives.base import (
+    Answered,
     AnswerOptions,
     AnyObjective,
     Encoder,
@@ -28,6 +29,7 @@ from lorafit.tasks import Text as TextTask
 
 __all__ = [
     "AnswerOptions",
+    "Answered",
     "AnyObjective",
     "BaseFacts",
     "Chat",
@@ -62,9 +64,10 @@ class BaseFacts:
 
     @property
     def vocab_size(self) -> int | None:
-        """Rows of the embedding; None where the config does not say."""
+        """Rows of the embedding, added ones among them; None where the config does not say."""
         size: int | None = getattr(self.family.text_config(self.config), "vocab_size", None)
-        return size
+        added = planned_tokens(self.config)
+        return size if size is None or added is None else max(size, added.end)
 
     @property
     def pad_id(self) -> int:
@@ -72,10 +75,10 @@ class BaseFacts:
         return int(getattr(self.family.text_config(self.config), "pad_token_id", None) or 0)
 
 
-def facts_at_hand(base: str, revision: str | None = None) -> BaseFacts:
-    """Those of a base; where there is a tokenizer alone, those of a GPT-2 with positions for everything."""
+def facts_at_hand(task: Task, base: str, revision: str | None = None) -> BaseFacts:
+    """Those of a base that is to learn the task; of a tokenizer alone, those of a GPT-2 with room for all."""
     try:
-        config = load_config(base, revision, local_only=True)
+        config = load_config(base, revision, tokens=task.tokens, local_only=True)
     except NotFoundError:
         return BaseFacts(GPT2Config(n_positions=2**31, vocab_size=2**31), FAMILIES["gpt2"])
     return BaseFacts(config, family_of(config))

@@ -6,7 +6,7 @@ Everything above this room handles texts and labels alike, through `Objective`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from lorafit.data.rows import Label
-from lorafit.decoding import BeamSearch, Strategy
+from lorafit.decoding import AS_TRAINED, BeamSearch, Sampling, Strategy
 from lorafit.files import JsonObject
 from lorafit.metrics.scoring import Scores
 from lorafit.models import Model, Reading, take_packed_rows
@@ -86,11 +86,30 @@ class Prediction:
 
 @dataclass(frozen=True)
 class AnswerOptions:
-    """How inputs are answered. `strategy` makes another strategy of the search that the adapter was trained with."""
+    """How inputs are answered: with which strategy for the objective's search, texts `batch_size` at a time. What is
+    drawn for a row depends on its number; `first` is that of the first one."""
 
-    strategy: Callable[[BeamSearch], Strategy] | None = None
-    batch_size: int = 16  # texts decoded at a time; the result does not depend on it
-    max_new_tokens: int | None = None  # that the strategy writes; None: as many as in training
+    sampling: Sampling = AS_TRAINED
+    batch_size: int = 16  # the result does not depend on it
+    first: int = 0
+
+    def strategy(self, search: BeamSearch) -> Strategy:
+        """How tokens are chosen, where `search` is that of the objective."""
+        return self.sampling.of(search, self.first)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The answer to a row as people read it; where it is one or several classes, the probability of each by name."""
+
+    value: Answer
+    probabilities: Mapping[str, float] = field(default_factory=dict)
+
+    def to_json(self, name: str = "") -> JsonObject:
+        """By key; `name` is the adapter's, where there are several."""
+        more = f"_{name}" if name else ""
+        probabilities = {f"probabilities{more}": dict(self.probabilities)} if self.probabilities else {}
+        return {f"prediction{more}": self.value, **probabilities}
 
 
 class Objective(ABC, Generic[RowT, ExampleT, BatchT]):
@@ -176,11 +195,8 @@ class Objective(ABC, Generic[RowT, ExampleT, BatchT]):
     @abstractmethod
     def answers(
         self, model: Model, rows: Sequence[RowT], options: AnswerOptions, group: ProcessGroup
-    ) -> Iterator[tuple[int, Answer]]:
-        """(index, answer) for every row, as batches are done.
-
-        Raises RecipeError for a strategy where no text is written, InterruptedRunError when asked to stop.
-        """
+    ) -> Iterator[tuple[int, Answered]]:
+        """(index, answer) for every row, as batches are done. Raises InterruptedRunError when asked to stop."""
 
     @abstractmethod
     def missing_metrics(self) -> Mapping[str, str]:

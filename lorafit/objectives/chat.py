@@ -13,14 +13,14 @@ from typing_extensions import override
 from lorafit.data import ChatRow
 from lorafit.data.chat_encode import ChatFormat
 from lorafit.data.sequences import EncodedSequence
-from lorafit.decoding import BeamSearch, Strategy, batches_of, generate
+from lorafit.decoding import BeamSearch, Strategy, batches_of, generate, stream
 from lorafit.errors import Advice, DataError, SetKey
 from lorafit.files import JsonObject
 from lorafit.metrics.scorers import SCORERS
 from lorafit.metrics.scoring import Scores, missing_metrics
-from lorafit.models import Model
+from lorafit.models import Model, add_tokens
 from lorafit.models.vocabulary import Vocabulary
-from lorafit.objectives.base import AnswerOptions, Prediction
+from lorafit.objectives.base import Answered, AnswerOptions, Prediction
 from lorafit.objectives.encoded import Encoded, Limit, Noun
 from lorafit.objectives.language_model import (
     LanguageModel,
@@ -33,8 +33,8 @@ from lorafit.objectives.language_model import (
     pieces,
     score_likelihoods,
 )
-from lorafit.tasks import Answer, ReferenceGroup, template_tokens
 from lorafit.tasks import Chat as ChatTask
+from lorafit.tasks import ReferenceGroup
 from lorafit.tasks.scoring import score_groups
 from lorafit.training import ProcessGroup
 
@@ -62,6 +62,20 @@ class Writer:
         )
         for index, tokens in computed(self.model, generated):
             yield index, self.form.written(tokens, self.search.eos_token_ids)
+
+    def stream(self, prompt: Sequence[int], strategy: Strategy) -> Iterator[str]:
+        """One turn of `texts`, piece by piece, each as soon as it is sure."""
+        tokens: list[int] = []
+        shown = ""
+        with merged(self.model):
+            for token in computed(self.model, stream(self.model.net, prompt, strategy)):
+                tokens.append(token)
+                text = self.form.written(tokens, self.search.eos_token_ids)
+                sure = text[: len(text) - len(self.form.end_text)]
+                if len(sure) > len(shown) and not sure.endswith("\ufffd"):  # half of a character
+                    yield sure[len(shown) :]
+                    shown = sure
+        yield self.form.written(tokens, self.search.eos_token_ids)[len(shown) :]
 
 
 @dataclass(frozen=True)
@@ -98,7 +112,7 @@ class ChatEncoder:
     def prompts(self, rows: Sequence[ChatRow]) -> list[list[int]]:
         """What the assistant's next turn is written from. Raises DataError for rows that the template does not take."""
         self.form.check()
-        return _each(rows, self.form.prompt, lambda index, _: f"inputs[{index}]:")
+        return _each(rows, self.form.prompt, lambda index, row: row.place or f"inputs[{index}]:")
 
     def prompts_of_last_turns(self, rows: Sequence[ChatRow]) -> list[list[int]]:
         """What the assistant's last turn is written from. Raises DataError for rows that the template does not take."""
@@ -189,7 +203,7 @@ class Chat(LanguageModel[ChatRow, EncodedSequence]):
     ) -> Encoded[list[int]]:
         """What the last turns are written from, besides which all that is learned is measured; with `options`, what the
         next turns are written from."""
-        encoder, limit, texts = self.encoder(tokenizer), self.prompt_limit(options), [*map(_spelt, rows)]
+        encoder, limit, texts = self.encoder(tokenizer), self.prompt_limit(), [*map(_spelt, rows)]
         if options is not None:
             return encoded_prompts(encoder.prompts(rows), texts, limit, encoder.vocabulary)
         prompts = encoded_prompts(encoder.prompts_of_last_turns(rows), texts, limit, encoder.vocabulary)
@@ -227,13 +241,17 @@ class Chat(LanguageModel[ChatRow, EncodedSequence]):
     @override
     def answers(
         self, model: Model, rows: Sequence[ChatRow], options: AnswerOptions, group: ProcessGroup
-    ) -> Iterator[tuple[int, Answer]]:
+    ) -> Iterator[tuple[int, Answered]]:
         """The assistant's next turn."""
         writer = self.writer(model)
-        strategy = writer.search if options.strategy is None else options.strategy(writer.search)
-        prompts = self.encoder(model.require_tokenizer()).prompts(rows)
+        prompts, strategy = (
+            self.encoder(model.require_tokenizer()).prompts(rows),
+            options.strategy(writer.search),
+        )
+        should_stop = group.should_stop_within_item
         with merged(model):
-            yield from writer.texts(prompts, strategy, options.batch_size, group.should_stop_within_item)
+            for index, text in writer.texts(prompts, strategy, options.batch_size, should_stop):
+                yield index, Answered(text)
 
     @override
     def lines(self, rows: Sequence[ChatRow], predictions: Sequence[Prediction]) -> list[JsonObject]:
@@ -270,9 +288,8 @@ class Chat(LanguageModel[ChatRow, EncodedSequence]):
         return missing_metrics(self.task.find_metrics(self.evaluation.metrics))
 
     def _form(self, tokenizer: PreTrainedTokenizerBase) -> ChatFormat:
-        template = self.task.template
-        tokens = () if template is None else template_tokens(template)
-        return ChatFormat(tokenizer, self.task.chat_template, self.task.train_on, tokens)
+        add_tokens(tokenizer, self.task.tokens)
+        return ChatFormat(tokenizer, self.task.chat_template, self.task.train_on)
 
     def writer(self, model: Model) -> Writer:
         """What writes the assistant's turns, as the adapter was trained."""

@@ -22,16 +22,16 @@ from lorafit.data.labelled import (
     pad_labelled,
 )
 from lorafit.data.rows import Label, single
-from lorafit.errors import DropArgument, RecipeError, SetKey
+from lorafit.errors import RecipeError, SetKey
 from lorafit.files import JsonObject
 from lorafit.metrics.scoring import Scores, missing_metrics
 from lorafit.models import Model, Reading
 from lorafit.models.vocabulary import Vocabulary
-from lorafit.objectives.base import AnswerOptions, Objective, Prediction, Validation
+from lorafit.objectives.base import Answered, AnswerOptions, Objective, Prediction, Validation
 from lorafit.objectives.encoded import Encoded, Limit, Noun
 from lorafit.objectives.label_rules import LABEL_RULES
 from lorafit.recipe import EvalSection
-from lorafit.tasks import Answer, LabelTask
+from lorafit.tasks import LabelTask
 from lorafit.tasks.scoring import score_labels
 from lorafit.training import ProcessGroup, label_loss_sum, label_loss_sums
 
@@ -191,15 +191,10 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
     @override
     def answers(
         self, model: Model, rows: Sequence[LabelRow], options: AnswerOptions, group: ProcessGroup
-    ) -> Iterator[tuple[int, Answer]]:
-        if options.strategy is not None:
-            raise RecipeError(
-                f"an adapter for {self.task.name} gives labels, and only texts are sampled",
-                DropArgument("strategy"),
-            )
+    ) -> Iterator[tuple[int, Answered]]:
         batches = self.prediction_batches(model, rows)
         for predictions in self.predict(model, rows, batches, group):
-            yield from ((each.index, self.task.label_text(each.label)) for each in predictions)
+            yield from ((each.index, self._answered(each)) for each in predictions)
 
     @override
     def lines(self, rows: Sequence[LabelRow], predictions: Sequence[Prediction]) -> list[JsonObject]:
@@ -207,8 +202,7 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
             {
                 "input": dict(row.texts),
                 "label": None if row.label is None else self.task.label_text(row.label),
-                "prediction": self.task.label_text(prediction.label),
-                **self._probabilities(prediction),
+                **self._answered(prediction).to_json(),
                 **({"part": row.part} if row.part else {}),
             }
             for row, prediction in zip(rows, predictions, strict=True)
@@ -256,11 +250,11 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
         decided = zip(indices, rule.decide(outputs), evidence or [()] * len(indices), strict=True)
         return [Prediction(index, label, tuple(behind)) for index, label, behind in decided]
 
-    def _probabilities(self, prediction: Prediction) -> JsonObject:
-        if not self.task.labels or not prediction.evidence:
-            return {}
-        named = zip(self.task.labels, prediction.evidence, strict=True)
-        return {"probabilities": {name: round(share, 6) for name, share in named}}
+    def _answered(self, prediction: Prediction) -> Answered:
+        named = zip(self.task.labels or (), prediction.evidence, strict=True)
+        return Answered(
+            self.task.label_text(prediction.label), {name: round(share, 6) for name, share in named}
+        )
 
     def _quality(self, scores: Mapping[str, float | None]) -> float:
         """The headline, the greater the better; of a metric that names its scores itself, the first of them."""

@@ -19,7 +19,7 @@ from lorafit.metrics.scorers import SCORERS
 from lorafit.metrics.scoring import Scores, missing_metrics
 from lorafit.models import Model, special_tokens
 from lorafit.models.vocabulary import Vocabulary
-from lorafit.objectives.base import AnswerOptions, Prediction
+from lorafit.objectives.base import Answered, AnswerOptions, Prediction
 from lorafit.objectives.encoded import Encoded, Limit, Noun
 from lorafit.objectives.language_model import (
     LanguageModel,
@@ -29,8 +29,8 @@ from lorafit.objectives.language_model import (
     encoded_prompts,
     merged,
 )
-from lorafit.tasks import Answer, ReferenceGroup, group_references
 from lorafit.tasks import Generation as GenerationTask
+from lorafit.tasks import ReferenceGroup, group_references
 from lorafit.tasks.scoring import score_groups
 from lorafit.training import ProcessGroup
 
@@ -98,7 +98,7 @@ class Generation(LanguageModel[TextRow, EncodedPair]):
     ) -> Encoded[list[int]]:
         prompts = [row.prompt for row in rows]
         chosen = prompts if options else list(dict.fromkeys(prompts))
-        return self.encoder(tokenizer).encode_prompts(chosen, self.prompt_limit(options))
+        return self.encoder(tokenizer).encode_prompts(chosen, self.prompt_limit())
 
     @override
     def settings(self) -> Mapping[str, Any]:
@@ -138,14 +138,12 @@ class Generation(LanguageModel[TextRow, EncodedPair]):
     @override
     def answers(
         self, model: Model, rows: Sequence[TextRow], options: AnswerOptions, group: ProcessGroup
-    ) -> Iterator[tuple[int, Answer]]:
-        search = self.beam_search(model)
-        strategy = search if options.strategy is None else options.strategy(search)
-        prompts = [row.prompt for row in rows]
+    ) -> Iterator[tuple[int, Answered]]:
+        strategy = options.strategy(self.beam_search(model))
+        prompts, should_stop = [row.prompt for row in rows], group.should_stop_within_item
         with merged(model):
-            yield from self._texts(
-                model, prompts, strategy, options.batch_size, group.should_stop_within_item
-            )
+            for index, text in self._texts(model, prompts, strategy, options.batch_size, should_stop):
+                yield index, Answered(text)
 
     def _reads_evidence(self) -> bool:
         return any(m.reads == "evidence" for m in self.task.find_metrics(self.evaluation.metrics))

@@ -21,7 +21,7 @@ from lorafit.metrics import Metric
 from lorafit.metrics.scoring import Scores, score_by
 from lorafit.models import Model, Reading
 from lorafit.models.vocabulary import Vocabulary
-from lorafit.objectives.base import AnswerOptions, Objective, Prediction, Validation
+from lorafit.objectives.base import Objective, Prediction, Validation
 from lorafit.objectives.encoded import Encoded, Limit
 from lorafit.recipe import DecodeSection, EvalSection
 from lorafit.training import ProcessGroup, language_model_loss_sums
@@ -119,9 +119,9 @@ class LanguageModel(Objective[RowT, SequenceT, SequenceBatch]):
         """The tokens, and those that the base has no row for."""
         return Vocabulary.of(tokenizer, self.vocab_size)
 
-    def prompt_limit(self, options: AnswerOptions | None) -> Limit:
+    def prompt_limit(self) -> Limit:
         """A prompt may have as many tokens as the new ones leave positions for."""
-        new = (options and options.max_new_tokens) or self.decode.max_new_tokens
+        new = self.decode.max_new_tokens
         room = 2**31 if self.num_positions is None else max(self.num_positions - new, 1)
         return Limit(room, f" before {new:,} new ones", cut=_CUT_PROMPT)
 

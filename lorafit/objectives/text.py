@@ -20,7 +20,7 @@ from lorafit.files import JsonObject
 from lorafit.metrics.scoring import Scores, missing_metrics
 from lorafit.models import Model
 from lorafit.models.vocabulary import Vocabulary
-from lorafit.objectives.base import AnswerOptions, Prediction
+from lorafit.objectives.base import Answered, AnswerOptions, Prediction
 from lorafit.objectives.encoded import Encoded, Limit, Noun
 from lorafit.objectives.language_model import (
     LanguageModel,
@@ -33,7 +33,6 @@ from lorafit.objectives.language_model import (
     pieces,
     score_likelihoods,
 )
-from lorafit.tasks import Answer
 from lorafit.tasks import Text as TextTask
 from lorafit.training import ProcessGroup
 
@@ -134,7 +133,7 @@ class Text(LanguageModel[DocumentRow, EncodedSequence]):
         encoder = self.encoder(tokenizer)
         if options is None:
             return replace(encoder.encode(rows), notes=())
-        return encoder.encode_prompts([row.text for row in rows], self.prompt_limit(options))
+        return encoder.encode_prompts([row.text for row in rows], self.prompt_limit())
 
     @override
     def num_items(self, rows: Sequence[DocumentRow]) -> int:
@@ -164,10 +163,9 @@ class Text(LanguageModel[DocumentRow, EncodedSequence]):
     @override
     def answers(
         self, model: Model, rows: Sequence[DocumentRow], options: AnswerOptions, group: ProcessGroup
-    ) -> Iterator[tuple[int, Answer]]:
+    ) -> Iterator[tuple[int, Answered]]:
         """How the text goes on."""
-        tokenizer, search = model.require_tokenizer(), beam_search(self.decode, model)
-        strategy = search if options.strategy is None else options.strategy(search)
+        tokenizer, strategy = model.require_tokenizer(), options.strategy(beam_search(self.decode, model))
         prompts = self.encode_inputs(tokenizer, rows, options).examples
         with merged(model):
             generated = generate(
@@ -178,7 +176,7 @@ class Text(LanguageModel[DocumentRow, EncodedSequence]):
                 should_stop=group.should_stop_within_item,
             )
             for index, tokens in computed(model, generated):
-                yield index, str(tokenizer.decode(tokens, skip_special_tokens=True))
+                yield index, Answered(str(tokenizer.decode(tokens, skip_special_tokens=True)))
 
     @override
     def lines(self, rows: Sequence[DocumentRow], predictions: Sequence[Prediction]) -> list[JsonObject]:

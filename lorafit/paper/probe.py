@@ -39,7 +39,7 @@ def num_tokens(plan: Plan) -> float:
 def measure(plan: Plan) -> Speed:
     """Time one training step with 2 and with 4 layers of the base, with random weights. Every layer adds the same, so
     the time of the whole base follows without loading it."""
-    placement = Placement.of(plan.recipe.model.dtype)
+    placement = Placement.of(plan.recipe.model.dtype, family_of(plan.config).width(plan.config))
     few, more = (_step_seconds(plan, layers, placement) for layers in (_FEW_LAYERS, _MORE_LAYERS))
     a_layer = max(more - few, 0.0) / (_MORE_LAYERS - _FEW_LAYERS)
     seconds = few + (_text_config(plan).num_hidden_layers - _FEW_LAYERS) * a_layer

@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import itertools
 import json
+import textwrap
 from collections.abc import Iterable, Mapping
 
 from lorafit.files import JsonObject
@@ -108,6 +111,28 @@ def _required(model: type[Section]) -> list[str]:
     return [name for name, field in model.model_fields.items() if field.is_required()]
 
 
+def meanings(model: type[Section]) -> dict[str, str]:
+    """Key -> what it means: its field's description, else the text below the field."""
+    found: dict[str, str] = {}
+    for kind in reversed(model.__mro__):
+        if issubclass(kind, Section):
+            (body,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+            found |= _texts_below(body)
+    own = {key: field.description for key, field in model.model_fields.items() if field.description}
+    return {key: " ".join(text.split()) for key, text in (found | own).items() if key in model.model_fields}
+
+
+def _texts_below(body: ast.stmt) -> dict[str, str]:
+    """Field of a class -> the string that stands below it."""
+    found: dict[str, str] = {}
+    statements = list(ast.iter_child_nodes(body))
+    for field, below in itertools.pairwise(statements):
+        match field, below:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                found[name] = text
+    return found
+
+
 def _meaning(model: type[Section]) -> str:
     return inspect.cleandoc(model.__doc__ or "")
 
@@ -155,8 +180,9 @@ def _own_properties(model: type[Section]) -> dict[str, JsonSchema]:
 
 def _properties(model: type[Section]) -> dict[str, JsonSchema]:
     """The keys of a section as JSON schema; TOML has no null, so a key that may be None may be left out."""
-    properties = {}
-    for name, full in model.model_json_schema()["properties"].items():
+    properties, texts = {}, meanings(model)
+    for name, plain in model.model_json_schema()["properties"].items():
+        full = dict(sorted((plain | ({"description": texts[name]} if name in texts else {})).items()))
         kinds = [kind for kind in full.pop("anyOf", []) if kind != {"type": "null"}]
         found = full | (kinds[0] if len(kinds) == 1 else {"anyOf": kinds} if kinds else {})
         found.pop("title", None)
@@ -164,8 +190,6 @@ def _properties(model: type[Section]) -> dict[str, JsonSchema]:
             found["items"] = each[0]
         if found.get("default", ...) is None:
             del found["default"]
-        if "description" in found:
-            found["description"] = " ".join(found["description"].split())
         properties[name] = found
     return properties
 

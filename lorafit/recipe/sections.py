@@ -55,9 +55,8 @@ SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 class Section(BaseModel):
     """A frozen table of a recipe; unknown keys, values of the wrong type, infinity and NaN are refused."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
+    # Every command defines all sections and validates with few of them: their text is read where it is shown.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
 
 class ModelSection(Section):
@@ -68,7 +67,8 @@ class ModelSection(Section):
     revision: str | None = None
     """Branch, tag or commit on the hub. Without it: the hub's main branch."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Number format of the base's weights. auto: bfloat16 on a GPU that has it, else float32."""
+    """Number format of the base's weights. auto: bfloat16 on a GPU that has it, and on a processor with AMX where the
+    base is wide enough to gain by it (640); else float32. The log says which and why, and a run keeps it."""
     dropout: Probability | None = None
     """Every dropout inside the base, as a probability. Without it: the base's own."""
     head_dropout: Probability | None = None
@@ -239,7 +239,8 @@ class TrainSection(Section):
     """The last batch of an epoch, where too few rows are left. short: it is smaller; fill: rows are drawn again, as the
     paper's code does; drop: it is left out."""
     batch_order: Literal["random", "bucketed"] = "random"
-    """bucketed: examples of similar length share a batch, which saves padding but changes the batches."""
+    """bucketed: of rows that are shuffled, examples of similar length share a batch, which saves time but changes the
+    batches. The default of `classification`, `multilabel` and `regression`."""
     patience: Steps | None = None
     """Training ends after so many epochs in a row without a better validation. Without it: at the last epoch."""
     log_every: Steps = 10

@@ -32,6 +32,8 @@ class RunState:
     base_scores: JsonObject | None = None
     inputs: JsonObject = field(default_factory=dict)  # `Inputs` as JSON
     metrics_bytes: int = 0  # of the event log
+    dtype: str = "float32"  # of the frozen weights
+    dtype_reason: str = ""  # why, where the recipe left it open
 
     def is_best(self, validation: Validation | None) -> bool:
         """Whether no earlier epoch was better; without a validation split the last is best."""

@@ -36,6 +36,14 @@ class Started:
 
 
 @dataclass(frozen=True)
+class FormatChosen:
+    """In which number format the frozen weights are held, where the recipe leaves it open, and why."""
+
+    dtype: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Progress:
     """How far something other than training is."""
 
@@ -91,7 +99,9 @@ class Finished:
     seconds: float
 
 
-Event = Note | Started | Stepped | Progress | Downloading | Validated | Saved | Scored | Finished
+Event = (
+    Note | FormatChosen | Started | Stepped | Progress | Downloading | Validated | Saved | Scored | Finished
+)
 Report = Callable[[Event], None]
 """Receives events."""
 
@@ -110,6 +120,8 @@ def to_json(event: Event) -> JsonObject | None:
                 "padding": round(event.padding, 4),
                 "tokens_per_second": round(event.num_tokens / event.seconds, 1) if event.seconds else None,
             }
+        case FormatChosen():
+            return {"event": "number_format", "dtype": event.dtype, "reason": event.reason}
         case Validated():
             return {
                 "event": "validation",

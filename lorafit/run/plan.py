@@ -156,6 +156,7 @@ def make_plan(recipe: Recipe) -> Plan:
         dropout=recipe.model.dropout,
         head_dropout=recipe.model.head_dropout,
         num_labels=task.num_outputs,
+        tokens=task.tokens,
         local_only=True,
     )
     facts = BaseFacts(config, family_of(config), method.num_positions)

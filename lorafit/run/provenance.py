@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
-import transformers
 
 from lorafit.adapters import AdapterCard, ArithmeticCard, BaseCard, Provenance
 from lorafit.metrics.function import function_files
@@ -51,7 +51,7 @@ def provenance() -> Provenance:
         created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         lorafit=__version__,
         torch=torch.__version__,
-        transformers=transformers.__version__,
+        transformers=version("transformers"),
         commit=_commit(),
     )
 

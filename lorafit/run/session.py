@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -67,6 +68,14 @@ class LoadedBase:
     card: AdapterCard  # of the adapter that will be trained
     sample: FingerprintSample
 
+    def going_on(self, state: Mapping[str, Any]) -> LoadedBase:
+        """The same in the number format that a run began with, by the state in its checkpoint."""
+        placement = self.model.placement.of_run(state.get("dtype"), state.get("dtype_reason", ""))
+        before = self.card.arithmetic
+        arithmetic = before and before.model_copy(update={"dtype": placement.dtype_name})
+        card = self.card.model_copy(update={"arithmetic": arithmetic})
+        return replace(self, model=replace(self.model, placement=placement), card=card)
+
 
 @dataclass(frozen=True)
 class Session:
@@ -92,7 +101,9 @@ def load(plan: Plan, report: Report) -> LoadedBase:
     if faults:
         raise NotFoundError.joined(faults)
     seed_all(recipe.train.seed)
-    model, objective = _load_model(recipe), plan.objective
+    with ThreadPoolExecutor(1) as pool:
+        hashed = pool.submit(Inputs.of, recipe, plan.rows)  # beside loading: hashes need no interpreter
+        model, objective = _load_model(recipe), plan.objective
     for note in model.notes:
         if note not in plan.warnings:
             report(Note(note))
@@ -104,7 +115,7 @@ def load(plan: Plan, report: Report) -> LoadedBase:
     for note in (*examples.notes, *order.notes):
         report(Note(note))
     sample = [objective.inputs(example) for example in (examples.valid or examples.train)[:NUM_INPUTS]]
-    inputs = Inputs.of(recipe, plan.rows)
+    inputs = hashed.result()
     return LoadedBase(
         model,
         objective,
@@ -183,6 +194,7 @@ def _load_model(recipe: Recipe) -> Model:
         dropout=section.dropout,
         head_dropout=section.head_dropout,
         num_labels=task.num_outputs,
+        tokens=task.tokens,
     )
     model = load_base(config, section.base, section.revision, task.output, head_seed=recipe.train.seed)
-    return replace(model, placement=Placement.of(section.dtype))
+    return replace(model, placement=Placement.of(section.dtype, model.family.width(config)))

@@ -14,7 +14,7 @@ from lorafit.files import JsonObject
 from lorafit.models.placement import clear_out_of_memory
 from lorafit.run.checkpointer import Checkpointer, RunState
 from lorafit.run.evaluator import Evaluator, RunEvaluator, notes_on_metrics
-from lorafit.run.events import Event, EventLog, Note, Report
+from lorafit.run.events import Event, EventLog, FormatChosen, Note, Report
 from lorafit.run.folder import Found, RunFolder, check_goes_on, finished_result, is_resolved
 from lorafit.run.lock import locked
 from lorafit.run.options import TrainOptions
@@ -57,6 +57,7 @@ def train(
         found = group.on_leader(lambda: folder.begin(recipe, options.resume))
         for fault in found.faults:
             report(Note(f"skipped a damaged checkpoint: {fault}"))
+        base = base if found.checkpoint is None else base.going_on(found.checkpoint.state)
         log = _open_log(folder, recipe, found) if group.is_leader else None
         stack.callback(lambda: log.close() if log is not None else None)
         scores = _run(plan, base, folder, found, _Reporter(log, report), group)
@@ -86,7 +87,15 @@ def _run(
 ) -> JsonObject:
     """Score the bare base if asked, train, and score the best adapter. Returns the scores."""
     section, schedule = plan.recipe.train, make_schedule(plan.recipe.train, base.order)
-    state = RunState(schedule.num_steps, inputs=base.inputs.to_json())
+    placement = base.model.placement
+    state = RunState(
+        schedule.num_steps,
+        inputs=base.inputs.to_json(),
+        dtype=placement.dtype_name,
+        dtype_reason=placement.reason,
+    )
+    if placement.reason:
+        reporter(FormatChosen(placement.dtype_name, placement.reason))
     evaluator = RunEvaluator(Evaluator(base.objective, reporter, group), base, folder, plan.scored_split)
     try:
         group.stop_if_asked()

@@ -10,7 +10,7 @@ from lorafit.tasks.classes import ClassTask
 from lorafit.tasks.classification import Classification
 from lorafit.tasks.generation import Generation, ReferenceGroup, group_references
 from lorafit.tasks.labels import LabelTask
-from lorafit.tasks.load import Rows, load_rows
+from lorafit.tasks.load import Rows, input_rows, load_rows
 from lorafit.tasks.multilabel import MultiLabel
 from lorafit.tasks.presets import PRESETS, Preset, Submission
 from lorafit.tasks.registry import DEFAULTS, SECTIONS, TASKS, make_data, make_task, read_task
@@ -39,6 +39,7 @@ __all__ = [
     "Task",
     "Text",
     "group_references",
+    "input_rows",
     "load_rows",
     "make_data",
     "make_task",

@@ -106,6 +106,11 @@ class Task(TaskSection, ABC):
         """The jinja source by which conversations are written; None: the tokenizer's own, or there are none."""
         return None
 
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """What must be a token by itself; the base gets rows for those that its tokenizer lacks."""
+        return ()
+
     def scored_split(self, available: Sequence[Split]) -> Split:
         """The split on which a run is scored in the end, of those for which there is a place."""
         return self.score_on or ("test" if "test" in available else "valid")

@@ -19,7 +19,7 @@ from lorafit.metrics.scorers import SCORERS
 from lorafit.metrics.scoring import find_metric, text_metrics
 from lorafit.recipe import Split
 from lorafit.tasks.base import Task
-from lorafit.tasks.chat_templates import TEMPLATES, is_template, template_text
+from lorafit.tasks.chat_templates import TEMPLATES, is_template, template_text, template_tokens
 from lorafit.tasks.messages import is_written, parse_messages, parse_tools
 
 COLUMNS = ("messages", "conversations")
@@ -66,6 +66,11 @@ class Chat(Task):
     @override
     def chat_template(self) -> str | None:
         return None if self.template is None else template_text(self.template)
+
+    @property
+    @override
+    def tokens(self) -> tuple[str, ...]:
+        return () if self.template is None else template_tokens(self.template)
 
     @override
     def find_metrics(self, names: Sequence[str] | None) -> list[Metric[Any, Any]]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lorafit.data.cells import shown, shown_names
 from lorafit.data.places import no_place, row_sources
 from lorafit.data.rows import RawRow, Row
-from lorafit.data.sources import RowFile, RowSource
+from lorafit.data.sources import Renamed, RowFile, RowSource
 from lorafit.data.splits import SPLIT_NAMES
-from lorafit.errors import Advice, DataError, SetKey, did_you_mean
+from lorafit.errors import Advice, DataError, Remedy, SetKey, did_you_mean
+from lorafit.files import JsonObject
 from lorafit.recipe import SPLITS, DataSection, Split
 from lorafit.tasks.base import Task
 from lorafit.tasks.presets import PRESETS
@@ -19,6 +20,7 @@ from lorafit.tasks.registry import layout_of
 _SHOWN_FAULTS = 5
 _SHOWN_LINES = 12
 _SPLIT_COLUMN = "split"
+_SKIP = SetKey("data.on_bad_row", "skip", "leaves such rows out")
 
 Fault = tuple[int, str]
 """Number of a row, and what is wrong with it."""
@@ -110,7 +112,7 @@ class Rows:
             except ValueError as error:
                 faults.append((row.line, str(error)))
         if faults and self.data.on_bad_row == "error":
-            raise _malformed(file, faults)
+            raise _malformed(file, faults, _SKIP)
         others = sum(map(len, left_out.values()))
         if (faults or others) and not rows:
             also = f", {others:,} left out: {'; '.join(left_out)}" if others else ""
@@ -151,30 +153,60 @@ def load_rows(task: Task, data: DataSection) -> Rows:
                 elif not row.left_out:
                     faults.append((row.line, row.fault))
             if faults and data.on_bad_row == "error":
-                raise _malformed(file, faults)
+                raise _malformed(file, faults, _SKIP)
 
     return Rows(task.resolve(train_rows()), data, sources)
 
 
-def _with_columns(task: Task, data: DataSection, file: RowFile, split: Split) -> Iterator[RawRow]:
-    """The rows of a file; one that lacks a column of the task says so in its fault.
+def input_rows(task: Task, data: DataSection, source: RowSource) -> list[tuple[JsonObject, Row]]:
+    """Rows to predict: the fields of each as they stand in the file, and what a task that was trained on `data` reads
+    of them. What they say of the answer is not read.
 
-    Raises DataError for a file with a header that lacks it, and so all its rows.
+    Raises NotFoundError for a file that is not there, DataError with the lines of bad rows.
     """
+    found: list[tuple[JsonObject, Row]] = []
+    renamed = Renamed(source, data.rename)
+    required = [column for column in task.input_columns if column in task.columns("test")]
+    for file in source.open():
+        faults: list[Fault] = []
+        for row in file.rows:
+            meant = row if row.fault else renamed.row(row)
+            try:
+                if fault := meant.fault or _lacks(required, meant, data, file):
+                    raise ValueError(fault)
+                found.append((dict(row.fields), task.parse_input(meant.fields).at(file.place(row.line))))
+            except ValueError as error:
+                faults.append((row.line, str(error)))
+        if faults:
+            raise _malformed(file, faults)
+    return found
+
+
+def _with_columns(task: Task, data: DataSection, file: RowFile, split: Split) -> Iterator[RawRow]:
+    """The rows of a file; one that lacks a column of the task says so in its fault. Raises as `_lacks`."""
     required = task.columns(split)
     split_of_file = "train" if split in data.shares() else split
     for row in file.rows:
         if row.fault:
             yield row
-        elif missing := [column for column in required if column not in row.fields]:
-            what = _no_column(missing[0], row, data, file)
-            if file.has_header:
-                raise DataError(f"{file.where}:1: {what}")
+        elif what := _lacks(required, row, data, file):
             yield RawRow(row.line, {}, what)
         elif _SPLIT_COLUMN not in required and (other := _other_split(row, split_of_file)):
             yield RawRow(row.line, {}, f"{_SPLIT_COLUMN} is {other}, and this is the {split_of_file} split")
         else:
             yield row
+
+
+def _lacks(required: Sequence[str], row: RawRow, data: DataSection, file: RowFile) -> str:
+    """What to say of a row without one of the columns; "" where it has them.
+
+    Raises DataError for a file with a header that lacks it, and so all its rows.
+    """
+    missing = [column for column in required if column not in row.fields]
+    what = _no_column(missing[0], row, data, file) if missing else ""
+    if what and file.has_header:
+        raise DataError(f"{file.where}:1: {what}")
+    return what
 
 
 def _no_column(column: str, row: RawRow, data: DataSection, file: RowFile) -> str:
@@ -192,12 +224,11 @@ def _other_split(row: RawRow, split: Split) -> str:
     return shown(value) if any(said in names for key, names in SPLIT_NAMES.items() if key != split) else ""
 
 
-def _malformed(file: RowFile, faults: list[Fault]) -> DataError:
+def _malformed(file: RowFile, faults: list[Fault], *remedies: Remedy) -> DataError:
     shown = [f"{file.place(line)} {what}" for line, what in faults[:_SHOWN_FAULTS]]
     if more := faults[_SHOWN_FAULTS:]:
         shown.append(f"{file.where}: {len(more)} more malformed rows ({_numbers(file, more)})")
-    skip = SetKey("data.on_bad_row", "skip", "leaves such rows out")
-    return DataError("\n".join(shown), Advice("correct the file"), skip)
+    return DataError("\n".join(shown), Advice("correct the file"), *remedies)
 
 
 def _rows_were(faults: list[Fault]) -> str:

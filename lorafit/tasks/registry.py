@@ -14,6 +14,7 @@ from lorafit.tasks.base import Task
 from lorafit.tasks.chat import Chat
 from lorafit.tasks.classification import Classification
 from lorafit.tasks.generation import Generation
+from lorafit.tasks.labels import LabelTask
 from lorafit.tasks.multilabel import MultiLabel
 from lorafit.tasks.presets import PRESETS
 from lorafit.tasks.regression import Regression
@@ -27,9 +28,14 @@ SECTIONS: dict[str, type[Task]] = TASKS | {name: TASKS[preset.kind] for name, pr
 """The class that holds the keys of `[task]`, by its `name`."""
 
 DEFAULTS: dict[str, Mapping[str, Mapping[str, Any]]] = {
-    name: {"task": preset.task, "data": preset.data} for name, preset in PRESETS.items()
+    **{
+        kind: {"train": {"batch_order": "bucketed"}}
+        for kind, task in TASKS.items()
+        if issubclass(task, LabelTask)
+    },
+    **{name: {"task": preset.task, "data": preset.data} for name, preset in PRESETS.items()},
 }
-"""What a preset puts under a recipe, by the name of the task: section -> key -> value."""
+"""What lies under a recipe, by the name of the task: section -> key -> value. The paper's tasks keep its order."""
 
 
 def make_task(name: str, **options: Any) -> Task:

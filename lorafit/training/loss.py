@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +14,7 @@ from transformers import PreTrainedModel
 from lorafit.data.batches import SequenceBatch
 from lorafit.models import accepted, family_of
 from lorafit.models.packing import PackedRow
-
-_CHUNK_ELEMENTS = 1 << 23  # logits held at once: 32 MB in float32
+from lorafit.training.cross_entropy import FusedCrossEntropy
 
 
 def language_model_loss_sums(
@@ -110,65 +108,3 @@ def label_loss_sums(
     """[members]: label_loss_sum of each member's `counts` examples."""
     parts = zip(outputs.split(list(counts)), labels.split(list(counts)), label_smoothing, strict=True)
     return torch.stack([label_loss_sum(*part, weights) for part in parts])
-
-
-class FusedCrossEntropy(torch.autograd.Function):
-    """cross_entropy_sum(hidden @ weight.T) without ever holding all logits.
-
-    The gradient of a chunk's logits is formed in place while they are there (it does not depend on what comes later
-    but for one factor), so memory is one chunk and the backward pass is free.
-    hidden [N, d], weight [V, d], targets [N] -> scalar.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
-        """The sum, with the gradients of both inputs laid by."""
-        num_targets, vocab = hidden.shape[0], weight.shape[0]
-        need_hidden, need_weight = ctx.needs_input_grad[:2]
-        matmul_dtype = (
-            torch.get_autocast_dtype(hidden.device.type)
-            if torch.is_autocast_enabled(hidden.device.type)
-            else weight.dtype
-        )
-        table = weight.to(matmul_dtype)
-        grad_hidden = torch.empty_like(hidden) if need_hidden else None
-        grad_weight = torch.zeros_like(weight, dtype=torch.float32) if need_weight else None
-        loss = hidden.new_zeros((), dtype=torch.float32)
-        num_chunks = -(-num_targets * vocab // _CHUNK_ELEMENTS)
-        chunk = max(
-            1, -(-num_targets // max(1, num_chunks))
-        )  # of one size: a short one would waste the table's reading
-        for start in range(0, num_targets, chunk):
-            rows = slice(start, start + chunk)
-            h, t = hidden[rows].to(matmul_dtype), targets[rows, None]
-            p = (h @ table.T).float()
-            p.sub_(p.amax(dim=-1, keepdim=True))  # logits, of which the largest is 0
-            at_target = p.gather(1, t)
-            mean = p.mean(dim=-1, keepdim=True) if label_smoothing else 0.0
-            z = p.exp_().sum(dim=-1, keepdim=True)
-            expected = (1.0 - label_smoothing) * at_target + label_smoothing * mean
-            loss += (z.log() - expected).sum()
-            if not (need_hidden or need_weight):
-                continue
-            # z (d loss / d logits) = p - z ((1 - eps) onehot + eps / V), and 1 / z is left to the smaller factor
-            if label_smoothing:
-                p.sub_(z * (label_smoothing / vocab))
-            p.scatter_add_(1, t, z * (label_smoothing - 1.0))
-            grad = p.to(matmul_dtype)
-            if grad_hidden is not None:
-                grad_hidden[rows] = (grad @ table) / z
-            if grad_weight is not None:
-                grad_weight.add_(grad.T @ (h / z).to(matmul_dtype))
-        ctx.save_for_backward(grad_hidden, grad_weight)
-        ctx.weight_dtype = weight.dtype
-        return loss
-
-    @staticmethod
-    def backward(ctx: Any, grad_loss: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-        """The gradients laid by, scaled."""
-        grad_hidden, grad_weight = ctx.saved_tensors
-        if grad_hidden is not None:
-            grad_hidden = grad_hidden * grad_loss.to(grad_hidden.dtype)
-        if grad_weight is not None:
-            grad_weight = (grad_weight * grad_loss).to(ctx.weight_dtype)
-        return grad_hidden, grad_weight, None, None

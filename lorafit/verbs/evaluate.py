@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lorafit.adapters import BaseChoice, where_base
+from lorafit.adapters import BaseChoice
 from lorafit.adapters.restore import data_of
 from lorafit.data import Split
 from lorafit.data.hub import fetched, pinned
@@ -16,7 +16,7 @@ from lorafit.files import JsonObject, write_json, write_jsonl, write_text
 from lorafit.metrics.function import function_files
 from lorafit.models.placement import clear_out_of_memory
 from lorafit.objectives.examples import noun_of, usable_rows
-from lorafit.objectives.restored import RestoredAdapter
+from lorafit.objectives.restored import RestoredAdapter, restored_by_name
 from lorafit.recipe import EvalSection, ModelSection
 from lorafit.run.evaluator import Evaluation, Evaluator, notes_on_metrics
 from lorafit.run.events import Note, Report, Scored
@@ -62,6 +62,31 @@ def evaluate(
     output = options.output or folder.resolve().parent / "eval" / options.split
     restored = RestoredAdapter.of(folder, base)
     return evaluate_restored(restored, replace(options, output=output), section, report, group)
+
+
+def evaluate_several(
+    folders: Sequence[Path],
+    base: BaseChoice,
+    options: EvaluateOptions,
+    section: EvalSection,
+    report: Report,
+    group: ProcessGroup,
+) -> dict[str, EvaluateResult]:
+    """Score adapters of one base, each as `evaluate` does, by the part of their paths in which they differ; a single
+    one by "". Of several, each has a folder of its own in those of `options`.
+
+    Raises RecipeError for adapters of different bases or tasks.
+    """
+    results = {}
+    for name, restored in restored_by_name(folders, base).items():
+        beside = restored.adapter.folder.resolve().parent / "eval" / options.split
+        own = replace(
+            options,
+            output=options.output / name if options.output else beside,
+            glue_submission=options.glue_submission and options.glue_submission / name,
+        )
+        results[name] = evaluate_restored(restored, own, section, report, group)
+    return results
 
 
 def evaluate_restored(
@@ -126,7 +151,7 @@ def _changed_metrics(restored: RestoredAdapter, section: EvalSection) -> list[No
 
 def _inputs(restored: RestoredAdapter, rows: Rows, split: Split) -> Inputs:
     """What is scored: the rows of the split, and the base."""
-    where, revision = where_base(restored.adapter, restored.base.base)
+    where, revision = restored.where
     return Inputs.of_evaluation(rows, split, ModelSection(base=where, revision=revision))
 
 

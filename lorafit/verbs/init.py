@@ -190,7 +190,7 @@ def _preview(task: Task, rows: Sequence[Row], base: str) -> Preview:
     from lorafit.models import load_tokenizer
     from lorafit.objectives import Settings, facts_at_hand, objective_for
 
-    facts = facts_at_hand(base)
+    facts = facts_at_hand(task, base)
     room, tokenizer = min(facts.num_positions or _MAX_ROOM, _MAX_ROOM), load_tokenizer(base)
     data = DataSection(max_length=room, on_bad_row="skip")
     settings = Settings(data, DecodeSection(max_new_tokens=1), EvalSection())

@@ -46,7 +46,7 @@ def show(name_or_path: str, overrides: list[str], split: Split, count: int) -> S
     """
     recipe = open_recipe(name_or_path, overrides)
     loaded = load_rows(recipe.task, pinned(recipe.data) or fetched(recipe.data))
-    facts = facts_at_hand(recipe.model.base, recipe.model.revision)
+    facts = facts_at_hand(loaded.task, recipe.model.base, recipe.model.revision)
     objective = objective_for(loaded.task, facts, Settings(recipe.data, recipe.decode, recipe.eval))
     tokenizer = load_tokenizer(recipe.model.base, recipe.model.revision)
     rows, left_out = usable_rows(objective, tokenizer, loaded.rows(split), split)

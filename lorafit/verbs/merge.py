@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 from lorafit.adapters import BaseChoice, check_base, read_adapter, where_base
 from lorafit.errors import RecipeError, lookup
 from lorafit.files import JsonObject, check_new, new_folder, write_json
+from lorafit.imports import importing
 from lorafit.interop.low_memory import low_memory
-from lorafit.interop.models import MODEL_WRITERS, MergeProof
+from lorafit.interop.models import MODEL_WRITERS, AnswersProof, Proof, WeightsProof
 from lorafit.interop.models.source import MergeSource
-from lorafit.models import tie_note
 from lorafit.run.provenance import provenance
 
 CERTIFICATE_FILE = "merge.json"
 DEFAULT_FORMAT = next(iter(MODEL_WRITERS))
+FORWARD_BYTES = 2 * 10**9
+"""A base of less is also proven by its answers, unless another proof is asked for."""
 
 
 @dataclass(frozen=True)
 class MergeResult:
-    """The new folder, its size, the proof, and what to know about the base."""
+    """The new folder, its size, what is proven of it, and what to know about the base. `answers`: None where only the
+    weights were proven."""
 
     folder: Path
     num_bytes: int
-    proof: MergeProof
+    weights: WeightsProof
+    answers: AnswersProof | None
     notes: list[str]
 
 
@@ -39,10 +45,13 @@ def merge(
     dtype: str | None = None,
     max_shard_bytes: int | None = None,
     format_name: str = DEFAULT_FORMAT,
+    proof: Proof | None = None,
 ) -> MergeResult:
     """Write the merged model to the new folder `output`, and prove it; without a proof, no folder is left.
 
     `dtype` is the name of a number format, `max_shard_bytes` the size of the largest file; None keeps the base's.
+    `proof`: every tensor against the merge in float64 (weights), and the answers on a few inputs too (forward); None
+    takes forward for a base of less than 2 GB.
     Raises AdapterError for the wrong base or a merge that cannot be proven, NotMergeableError for a method without
     merged form, RecipeError when `output` exists, LorafitError when the disk is too full.
     """
@@ -57,21 +66,31 @@ def merge(
         check_base(adapter, base=base.base, force=base.force)
         source = MergeSource.of(adapter, *where_base(adapter, base.base))
         with new_folder(output) as temporary:
-            weights = writer.write(source, temporary, dtype=dtype, max_shard_bytes=max_shard_bytes)
-            with _on_its_way_to_disk(weights):
-                proof = writer.prove(source, temporary)
-            write_json(temporary / CERTIFICATE_FILE, _certificate(source, proof))
+            forward = proof == "forward" or (
+                proof is None and sum(tensor.num_bytes for tensor in source.stored) < FORWARD_BYTES
+            )
+            with _in_background(_import_transformers, forward):
+                files = writer.write(source, temporary, dtype=dtype, max_shard_bytes=max_shard_bytes)
+                with _in_background(partial(_sync, files), True):
+                    weights = writer.prove_weights(source, temporary, dtype=dtype)
+            answers = writer.prove_answers(source, temporary) if forward else None
+            write_json(temporary / CERTIFICATE_FILE, _certificate(source, weights, answers))
     num_bytes = sum(file.stat().st_size for file in output.iterdir())
-    tied = tie_note(*where_base(adapter, base.base))
-    return MergeResult(output, num_bytes, proof, [tied] if tied else [])
+    return MergeResult(output, num_bytes, weights, answers, list(source.notes))
 
 
 @contextmanager
-def _on_its_way_to_disk(files: Sequence[Path]) -> Iterator[None]:
-    """Write the files to the disk while the block runs."""
+def _in_background(work: Callable[[], None], wanted: bool) -> Iterator[None]:
+    """Do the work while the block runs, where it is `wanted`. What goes wrong in it is left to whoever needs it."""
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(_sync, files)
+        if wanted:
+            pool.submit(work)
         yield
+
+
+def _import_transformers() -> None:
+    with importing():
+        import_module("transformers.modeling_utils")
 
 
 def _sync(files: Sequence[Path]) -> None:
@@ -80,7 +99,7 @@ def _sync(files: Sequence[Path]) -> None:
             os.fsync(stream.fileno())
 
 
-def _certificate(source: MergeSource, proof: MergeProof) -> JsonObject:
+def _certificate(source: MergeSource, weights: WeightsProof, answers: AnswersProof | None) -> JsonObject:
     """What was merged with what, and how well."""
     card, made = source.adapter.card, provenance()
     return {
@@ -92,15 +111,12 @@ def _certificate(source: MergeSource, proof: MergeProof) -> JsonObject:
         "base": card.base.model_dump(mode="json"),
         "untied": sorted(source.untied),
         "proof": {
-            "compared_with": proof.reference,
-            "inputs": proof.num_inputs,
-            "logits": proof.num_logits,
-            "max_logit_difference": proof.max_difference,
-            "allowed_difference": proof.allowed,
-            "largest_logit": proof.largest_logit,
-            "least_survived": proof.least_survived,
+            "tensors": weights.num_tensors,
+            "max_weight_error": weights.max_error,
+            "least_survived": weights.least_survived,
+            "answers": answers and asdict(answers),
         },
-        "layers": [asdict(layer) for layer in proof.layers],
+        "layers": [asdict(layer) for layer in weights.layers],
         "made": {
             key: getattr(made, key) for key in ("created", "lorafit", "torch", "transformers", "commit")
         },

@@ -253,7 +253,7 @@ def main() -> None:
     parser.add_argument("--rank", type=int, default=8)
     parser.add_argument("--alpha", type=int, default=16)
     parser.add_argument("--max-length", type=int, default=128)
-    parser.add_argument("--batch-order", choices=("random", "bucketed"), default="random")
+    parser.add_argument("--batch-order", choices=("random", "bucketed"), default="bucketed")
     parser.add_argument("--contender", choices=CONTENDERS, help="only this one, in this process, as JSON")
     args = parser.parse_args()
     if args.contender:

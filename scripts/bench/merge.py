@@ -3,11 +3,12 @@
     python scripts/bench/merge.py [--rounds 3] [--layers 24] [--width 1024]
 
 Contenders, interleaved in every round:
-    lorafit        `lorafit merge`: check, stream, reopen and prove
-    lorafit write  the same without the proof (what peft does)
-    peft           PeftModel.from_pretrained, merge_and_unload, save_pretrained
-    cp             `cp` of the base's weight file
-    cp + sync      the same, and on disk
+    lorafit          `lorafit merge --proof forward`: check, stream, prove every tensor and the answers
+    lorafit weights  `lorafit merge --proof weights`: the answers are left out, and transformers with them
+    lorafit write    nothing is proven (what peft does)
+    peft             PeftModel.from_pretrained, merge_and_unload, save_pretrained
+    cp               `cp` of the base's weight file
+    cp + sync        the same, and on disk
 Prints medians of wall seconds, seconds without imports, CPU seconds, peak resident and peak anonymous memory of the
 process (sampled from /proc every 2 ms), whether every output equals the others bit for bit, and how far it is from
 the merge in float64. Page cache warm; nothing else should run. peft is left out where it is not installed.
@@ -35,7 +36,6 @@ RANK, ALPHA = 4, 32.0
 IMPORTS = """
 import time; started = time.perf_counter()
 import lorafit.verbs.merge, lorafit.display.adapters
-from transformers import GPT2LMHeadModel
 """
 
 SETUP = """
@@ -170,8 +170,10 @@ def contenders(base: Path, adapter: Path, exported: Path, output: Path) -> dict[
     """The command of each."""
     folders = [str(path) for path in (base, adapter, exported, output)]
     weights = base / "model.safetensors"
+    merge = [sys.executable, "-m", "lorafit", "merge", str(adapter), str(output)]
     every = {
-        "lorafit": [sys.executable, "-m", "lorafit", "merge", str(adapter), str(output)],
+        "lorafit": [*merge, "--proof", "forward"],
+        "lorafit weights": [*merge, "--proof", "weights"],
         "lorafit write": [sys.executable, "-c", LORAFIT_WRITE, *folders],
         "cp": ["sh", "-c", f"mkdir {output} && cp {weights} {output}"],
         "cp + sync": [

@@ -1,19 +1,23 @@
-"""Tokens per CPU-second and peak memory of a training step: lorafit, Hugging Face's Trainer with PEFT, padding to 512.
+"""Tokens per CPU-second and peak memory of a training step: lorafit, Hugging Face's Trainer with PEFT, trl, and others.
 
-    python scripts/bench/train.py [--rows train.txt] [--tokenizer FOLDER] [--shape gpt2|gpt2-medium] [--device cuda]
+    python scripts/bench/train.py [--rows train.txt] [--tokenizer FOLDER] [--shape gpt2|gpt2-medium|gemma3-270m]
+                                  [--dtype bfloat16] [--device cuda] [--only lorafit hf-trainer+peft]
 
-LoRA r = 4 on query and value (PEFT: on c_attn), dropout 0.1, batches of 8 rows in E2E format; random weights, since
+LoRA r = 4 on query and value (PEFT on GPT-2: on c_attn), dropout 0.1, batches of 8 rows in E2E format; random weights, since
 time does not depend on their values. Each contender is a process of its own with one thread; the rounds are
 interleaved, so that a busy machine slows all of them, and the figures are medians over the rounds. Only real tokens
 count: those that the model reads and that are not padding. On a GPU it is wall time instead of CPU time, in bfloat16.
 
-`padded-512` is the way of the paper's code: loralib's layer, rows padded to 512, all logits, and the smoothed loss
+`peft-tuned` is Trainer and PEFT as one who knows them sets them: no dropout in the base, rows grouped by length, loss on
+completions alone. `trl-sft` is trl's SFTTrainer with PEFT, loss on completions. Contenders whose packages are not installed are
+left out. `padded-512` is the way of the paper's code: loralib's layer, rows padded to 512, all logits, and the smoothed loss
 over all of them.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import multiprocessing
 import os
 import queue
@@ -28,12 +32,24 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-SHAPES = {
-    "gpt2": {"n_embd": 768, "n_layer": 12, "n_head": 12},
-    "gpt2-medium": {"n_embd": 1024, "n_layer": 24, "n_head": 16},
+SHAPES: dict[str, dict[str, Any]] = {
+    "gpt2": {"model_type": "gpt2", "n_embd": 768, "n_layer": 12, "n_head": 12, "vocab_size": 50257},
+    "gpt2-medium": {"model_type": "gpt2", "n_embd": 1024, "n_layer": 24, "n_head": 16, "vocab_size": 50257},
+    "gemma3-270m": {
+        "model_type": "gemma3_text",
+        "vocab_size": 262_144,
+        "hidden_size": 640,
+        "intermediate_size": 2048,
+        "num_hidden_layers": 18,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 1,
+        "head_dim": 256,
+        "sliding_window": 512,
+        "query_pre_attn_scalar": 256,
+    },
 }
 ASSETS = Path(__file__).resolve().parents[2] / "lorafit" / "assets" / "quickstart"
-VOCAB_SIZE, BATCH_SIZE, RANK, ALPHA, DROPOUT, SMOOTHING = 50257, 8, 4, 32, 0.1, 0.1
+BATCH_SIZE, RANK, ALPHA, DROPOUT, SMOOTHING = 8, 4, 32, 0.1, 0.1
 
 
 @dataclass(frozen=True)
@@ -58,7 +74,7 @@ def lorafit_steps(setting: Setting) -> StepTokens:
     from lorafit.data.batches import epoch_order
     from lorafit.lora import Draws, draw_from
     from lorafit.methods import LoRA
-    from lorafit.models import FAMILIES, Model, fuse_activations
+    from lorafit.models import Model, family_of, fuse_activations
     from lorafit.models.placement import Placement
     from lorafit.objectives import BaseFacts, Settings, objective_for
     from lorafit.recipe import DataSection, DecodeSection, EvalSection
@@ -67,7 +83,7 @@ def lorafit_steps(setting: Setting) -> StepTokens:
 
     net, tokenizer, pairs = _start(setting)
     fuse_activations(net)
-    family = FAMILIES["gpt2"]
+    family = family_of(net.config)
     sections = Settings(DataSection(max_length=512), DecodeSection(), EvalSection())
     objective = objective_for(make_task("e2e"), BaseFacts(net.config, family), sections)
     model = Model(net, tokenizer, family, "text")
@@ -99,70 +115,130 @@ def lorafit_steps(setting: Setting) -> StepTokens:
 
 def trainer_steps(setting: Setting) -> StepTokens:
     """Trainer and PEFT with their defaults: padded to the longest row of a batch, loss on all tokens."""
-    from peft import LoraConfig, get_peft_model
-    from transformers import DataCollatorForLanguageModeling, Trainer, TrainerCallback, TrainingArguments
+    from transformers import DataCollatorForLanguageModeling, Trainer, TrainingArguments
 
     net, tokenizer, pairs = _start(setting, dropout=None)
-    eos = tokenizer.eos_token_id
     tokenizer.pad_token = tokenizer.eos_token
-    config = LoraConfig(
+    model = _with_peft(net)
+    examples = [{"input_ids": [*prompt, *completion]} for prompt, completion in _token_ids(tokenizer, pairs)]
+    collator = DataCollatorForLanguageModeling(tokenizer, mlm=False)
+    counted = _Counting(collator)
+    arguments = TrainingArguments(**_arguments(setting))
+    return counted.steps(Trainer(model=model, args=arguments, train_dataset=examples, data_collator=counted))
+
+
+def tuned_steps(setting: Setting) -> StepTokens:
+    """Trainer and PEFT with what their documents offer for such rows: like lengths together, labels on completions."""
+    from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
+
+    net, tokenizer, pairs = _start(setting)
+    tokenizer.pad_token = tokenizer.eos_token
+    model = _with_peft(net)
+    examples = [
+        {"input_ids": [*prompt, *completion], "labels": [-100] * len(prompt) + completion}
+        for prompt, completion in _token_ids(tokenizer, pairs)
+    ]
+    counted = _Counting(DataCollatorForSeq2Seq(tokenizer))
+    arguments = TrainingArguments(**_arguments(setting), train_sampling_strategy="group_by_length")
+    return counted.steps(Trainer(model=model, args=arguments, train_dataset=examples, data_collator=counted))
+
+
+def trl_steps(setting: Setting) -> StepTokens:
+    """trl's SFTTrainer with PEFT: loss on completions, its own collator."""
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    net, tokenizer, pairs = _start(setting, dropout=None)
+    tokenizer.pad_token = tokenizer.eos_token
+    rows = [
+        {"input_ids": [*prompt, *completion], "completion_mask": [0] * len(prompt) + [1] * len(completion)}
+        for prompt, completion in _token_ids(tokenizer, pairs)
+    ]
+    arguments = SFTConfig(**_arguments(setting), gradient_checkpointing=False, completion_only_loss=True)
+    trainer = SFTTrainer(
+        model=net,
+        args=arguments,
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
+        peft_config=_peft_config(net),
+    )
+    counted = _Counting(trainer.data_collator)
+    trainer.data_collator = counted
+    return counted.steps(trainer)
+
+
+class _Counting:
+    """A collator that counts the real tokens of every batch."""
+
+    def __init__(self, collator: Any) -> None:
+        self.collator, self.tokens = collator, list[int]()
+
+    def __call__(self, features: Any, *rest: Any, **options: Any) -> Any:
+        self.tokens.append(sum(len(feature["input_ids"]) for feature in features))
+        return self.collator(features, *rest, **options)
+
+    def steps(self, trainer: Any) -> StepTokens:
+        """One step of a Trainer each time it is asked."""
+        from transformers import TrainerCallback
+
+        done, go_on = queue.Queue[int](), queue.Queue[None]()
+        tokens = self.tokens
+
+        class Pause(TrainerCallback):
+            """Waits after each step until the next one is asked for."""
+
+            def on_step_end(self, *_: Any, **__: Any) -> None:
+                done.put(tokens.pop(0))
+                go_on.get()
+
+        trainer.add_callback(Pause())
+        threading.Thread(target=trainer.train, daemon=True).start()
+        while True:
+            yield done.get()
+            go_on.put(None)
+
+
+def _arguments(setting: Setting) -> dict[str, Any]:
+    return {
+        "output_dir": tempfile.mkdtemp(),
+        "per_device_train_batch_size": BATCH_SIZE,
+        "max_steps": 10**6,
+        "learning_rate": 2e-4,
+        "report_to": [],
+        "save_strategy": "no",
+        "logging_strategy": "no",
+        "use_cpu": setting.device == "cpu",
+        "bf16": setting.dtype == "bfloat16",
+        "disable_tqdm": True,
+    }
+
+
+def _peft_config(net: Any) -> Any:
+    from peft import LoraConfig
+
+    is_gpt2 = net.config.model_type == "gpt2"
+    return LoraConfig(
         r=RANK,
         lora_alpha=ALPHA,
         lora_dropout=DROPOUT,
-        target_modules=["c_attn"],
-        fan_in_fan_out=True,
+        target_modules=["c_attn"] if is_gpt2 else ["q_proj", "v_proj"],
+        fan_in_fan_out=is_gpt2,
         task_type="CAUSAL_LM",
     )
-    model = get_peft_model(net, config)
-    examples = [
-        {
-            "input_ids": [
-                *tokenizer(pair.prompt).input_ids,
-                eos,
-                *tokenizer(" " + pair.completion).input_ids,
-                eos,
-            ]
-        }
-        for pair in pairs
+
+
+def _with_peft(net: Any) -> Any:
+    from peft import get_peft_model
+
+    return get_peft_model(net, _peft_config(net))
+
+
+def _token_ids(tokenizer: Any, pairs: list[Any]) -> list[tuple[list[int], list[int]]]:
+    eos = tokenizer.eos_token_id
+    return [
+        ([*tokenizer(p.prompt).input_ids, eos], [*tokenizer(" " + p.completion).input_ids, eos])
+        for p in pairs
     ]
-    tokens: list[int] = []
-    done, go_on = queue.Queue[int](), queue.Queue[None]()
-
-    class Collator(DataCollatorForLanguageModeling):
-        def __call__(self, features: Any, *rest: Any, **options: Any) -> Any:
-            tokens.append(sum(len(feature["input_ids"]) for feature in features))
-            return super().__call__(features, *rest, **options)
-
-    class Pause(TrainerCallback):
-        """Waits after each step until the next one is asked for."""
-
-        def on_step_end(self, *_: Any, **__: Any) -> None:
-            done.put(tokens.pop(0))
-            go_on.get()
-
-    arguments = TrainingArguments(
-        output_dir=tempfile.mkdtemp(),
-        per_device_train_batch_size=BATCH_SIZE,
-        max_steps=10**6,
-        learning_rate=2e-4,
-        report_to=[],
-        save_strategy="no",
-        logging_strategy="no",
-        use_cpu=setting.device == "cpu",
-        bf16=setting.dtype == "bfloat16",
-        disable_tqdm=True,
-    )
-    trainer = Trainer(
-        model=model,
-        args=arguments,
-        train_dataset=examples,
-        data_collator=Collator(tokenizer, mlm=False),
-        callbacks=[Pause()],
-    )
-    threading.Thread(target=trainer.train, daemon=True).start()
-    while True:
-        yield done.get()
-        go_on.put(None)
 
 
 def padded_steps(setting: Setting) -> StepTokens:
@@ -216,23 +292,37 @@ def padded_steps(setting: Setting) -> StepTokens:
 CONTENDERS: dict[str, tuple[Callable[[Setting], StepTokens], int]] = {  # and steps in a round
     "lorafit": (lorafit_steps, 8),
     "hf-trainer+peft": (trainer_steps, 4),
+    "peft-tuned": (tuned_steps, 4),
+    "trl-sft": (trl_steps, 4),
     "padded-512": (padded_steps, 1),
+}
+NEEDS = {
+    "hf-trainer+peft": ("peft",),
+    "peft-tuned": ("peft",),
+    "trl-sft": ("peft", "trl"),
+    "padded-512": ("loralib",),
 }
 
 
+def is_at_hand(name: str, shape: str) -> bool:
+    """Whether its packages are installed; the paper's code knows GPT-2 alone."""
+    found = all(importlib.util.find_spec(package) for package in NEEDS.get(name, ()))
+    return found and (name != "padded-512" or SHAPES[shape]["model_type"] == "gpt2")
+
+
 def _start(setting: Setting, dropout: float | None = 0.0) -> tuple[Any, Any, list[Any]]:
-    """A random GPT-2, the tokenizer, and the rows. `dropout` None keeps GPT-2's own 0.1, as its users do."""
+    """A random base, the tokenizer, and the rows. `dropout` None keeps the base's own (GPT-2: 0.1), as its users do."""
     import torch
-    from transformers import GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, GPT2Tokenizer
 
     from lorafit.tasks import load_rows, make_data, make_task
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    values: dict[str, Any] = {"vocab_size": VOCAB_SIZE, **SHAPES[setting.shape]}
-    if dropout is not None:
+    values = {**SHAPES[setting.shape]}
+    if dropout is not None and values["model_type"] == "gpt2":
         values |= dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), dropout)
-    net = GPT2LMHeadModel(GPT2Config(**values))
+    net = AutoModelForCausalLM.from_config(AutoConfig.for_model(**values))
     tokenizer = GPT2Tokenizer.from_pretrained(setting.tokenizer)
     pairs = load_rows(make_task("e2e"), make_data("e2e", train=str(setting.rows))).rows("train")
     return net, tokenizer, pairs
@@ -272,6 +362,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="*", choices=CONTENDERS, default=list(CONTENDERS))
     options = parser.parse_args()
+    options.only = [name for name in options.only if is_at_hand(name, options.shape)]
     dtype = options.dtype or ("float32" if options.device == "cpu" else "bfloat16")
     setting = Setting(options.rows, options.tokenizer, options.shape, options.device, dtype)
     os.environ["OMP_NUM_THREADS"] = "1"

@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from lorafit.cli.app import COMMANDS, GROUPS, Commands
 from tests.conftest import ROOT
+from tests.support.adapter_fixtures import make_adapter
 
 NEURAL = {"torch", "transformers", "datasets", "tokenizers", "evaluate", "accelerate"}
 NUMERIC = {"numpy", "scipy", "sklearn", "pyarrow", "pandas", "matplotlib"}
+NETWORK = {"httpx", "httpx2", "requests", "aiohttp"}
+COMPILER = {"sympy", "torch._dynamo", "torch._inductor"}
 CODE = """
 import sys
 from lorafit.__main__ import main
@@ -27,7 +31,7 @@ sys.exit(code)
 
 
 def imported(*arguments: str | Path) -> set[str]:
-    """The top-level modules that a command has imported when it ends well."""
+    """The modules that a command has imported when it ends well."""
     done = subprocess.run(
         [sys.executable, "-c", CODE, *map(str, arguments)],
         cwd=ROOT,
@@ -36,7 +40,7 @@ def imported(*arguments: str | Path) -> set[str]:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return {name.partition(".")[0] for name in done.stderr.splitlines()[-1].split()}
+    return set(done.stderr.splitlines()[-1].split())
 
 
 @pytest.mark.parametrize(
@@ -53,7 +57,48 @@ def imported(*arguments: str | Path) -> set[str]:
     ids=" ".join,
 )
 def test_help_recipes_and_tables_import_nothing_heavy(arguments: tuple[str, ...]) -> None:
-    assert imported(*arguments) & (NEURAL | NUMERIC) == set()
+    assert imported(*arguments) & (NEURAL | NUMERIC | NETWORK) == set()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "others"),
+    [
+        (("table", "2"), {"adapters", "conversion", "training"}),
+        (("recipes", "--table", "2"), {"adapters", "conversion", "reports", "training"}),
+        (("--version",), {"adapters", "conversion", "recipes", "reports", "training"}),
+    ],
+    ids=["table", "recipes", "version"],
+)
+def test_a_command_imports_no_other(arguments: tuple[str, ...], others: set[str]) -> None:
+    assert imported(*arguments) & {f"lorafit.cli.{other}" for other in others} == set()
+
+
+def test_every_command_is_there() -> None:
+    commands = Commands(COMMANDS | GROUPS)
+    assert {*COMMANDS, *GROUPS} == commands.keys()
+    assert all(commands[name].name == name for name in commands)
+
+
+def test_a_training_run_imports_nothing_for_other_data_and_scores() -> None:
+    """What transformers itself brings, such as sympy and scipy.optimize, comes with any of its nets."""
+    strangers = (NEURAL | NUMERIC | {"peft"}) - {
+        "torch",
+        "transformers",
+        "tokenizers",
+        "accelerate",
+        "numpy",
+        "scipy",
+    }
+    assert imported("train", "quickstart", "--dry-run") & strangers == set()
+
+
+def test_a_merge_that_proves_weights_imports_torch_and_no_transformers(
+    gpt2_base: Path, tmp_path: Path
+) -> None:
+    make_adapter(gpt2_base, tmp_path / "adapter")
+    found = imported("merge", tmp_path / "adapter", tmp_path / "merged", "--proof", "weights")
+    assert "torch" in found
+    assert found & (NEURAL | NUMERIC | COMPILER | NETWORK) <= {"torch", "tokenizers", "numpy"}
 
 
 @pytest.fixture

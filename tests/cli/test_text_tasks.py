@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -225,3 +226,59 @@ class TestPredict:
     def test_an_unknown_strategy(self, cli: Callable[..., Any], e2e_run: Path) -> None:
         error = cli("predict", e2e_run / "adapter", "x", "--strategy", "greddy", code=2).stderr
         assert "did you mean 'greedy'?" in error
+
+
+class TestRows:
+    def test_flags_choose_the_search(self, cli: Callable[..., Any], e2e_run: Path, tmp_path: Path) -> None:
+        rows = tmp_path / "rows.tsv"
+        rows.write_text("prompt\tid\nname : Cotto\t1\nname : Zizzi\t2\n")
+        given = ("predict", e2e_run / "adapter", "--input", rows)
+        lines = cli(*given, "--greedy").stdout.splitlines()
+        greedy = [json.loads(line) for line in lines]
+        assert [(row["prompt"], row["id"]) for row in greedy] == [
+            ("name : Cotto", "1"),
+            ("name : Zizzi", "2"),
+        ]
+        asked = cli("predict", e2e_run / "adapter", "name : Cotto", "name : Zizzi", "--greedy").stdout
+        assert asked.splitlines() == [row["prediction"] for row in greedy]
+        beams = cli(*given, "--beams", "3", "--max-new-tokens", "3", "--output", tmp_path / "a.csv")
+        assert "wrote" in beams.stdout
+        assert (tmp_path / "a.csv").read_text().splitlines()[0] == "prompt,id,prediction"
+
+    @pytest.mark.parametrize(
+        ("flags", "said"),
+        [
+            (("--greedy", "--beams", "2"), "num_beams: greedy decoding takes none; got 2; leave out --beams"),
+            (("--beams", "2", "--top-p", "0.5"), "num_beams: sampling takes none; got 2; leave out --beams"),
+            (("--seed", "1"), "seed: beam search takes none; got 1; leave out --seed"),
+            (("--greedy", "--strategy", "sample"), "greedy: the strategy is 'sample'; leave out --greedy"),
+            (("--beams", "9999"), "num_beams: every one of 9,999 beams begins with a token of its own"),
+            (("--max-new-tokens", "5000"), "leaves no room for a prompt"),
+            (("--input", "none.csv"), "none.csv: cannot be read: No such file or directory"),
+            (("--output", "a.jsonl"), "output: rows are written, and texts are given; use --input FILE"),
+        ],
+        ids=str,
+    )
+    def test_flags_that_cannot_be_meant(
+        self, cli: Callable[..., Any], e2e_run: Path, flags: tuple[str, ...], said: str
+    ) -> None:
+        texts = () if "--input" in flags else ("x",)
+        done = cli("predict", e2e_run / "adapter", *texts, *flags, code=3 if "--input" in flags else 2)
+        assert said in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+    def test_several_adapters_are_scored_side_by_side(
+        self, cli: Callable[..., Any], e2e_run: Path, tmp_path: Path
+    ) -> None:
+        other = tmp_path / "other" / "adapter"
+        shutil.copytree(e2e_run / "adapter", other)
+        given = ("eval", e2e_run / "adapter", other, "--metrics", "bleu", "--output", tmp_path / "out")
+        table = cli(*given).stdout
+        scores = json.loads(cli(*given, "--json").stdout)
+        assert len(scores) == 2
+        assert all(name in table for name in scores)
+        for name, result in scores.items():
+            written = json.loads((tmp_path / "out" / name / "scores.json").read_text())
+            assert written["scores"] == result["scores"]
+        one, another = scores.values()
+        assert one["scores"] == another["scores"]

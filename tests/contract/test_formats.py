@@ -98,8 +98,9 @@ def test_an_unknown_format_is_refused_with_the_nearest_name(adapter, gpt2_base, 
 def test_a_merged_model_is_proven_in_every_number_format(adapter, tmp_path, name):
     for dtype in MODEL_WRITERS[name].dtypes:
         result = merge(adapter, tmp_path / dtype, BaseChoice(), dtype, format_name=name)
-        assert result.proof.least_survived == pytest.approx(1, abs=0.1)
-        assert result.proof.max_difference <= result.proof.allowed
+        assert result.weights.least_survived == pytest.approx(1, abs=0.1)
+        assert result.answers is not None
+        assert result.answers.max_difference <= result.answers.allowed
         written = [t for path in (tmp_path / dtype).glob("*.safetensors") for t in load_file(path).values()]
         assert all(tensor.dtype == getattr(torch, dtype) for tensor in written)
     with pytest.raises(RecipeError, match="did you mean 'float32'"):

@@ -11,7 +11,7 @@ from lorafit.data.chat_encode import ChatFormat
 from lorafit.data.sequences import EncodedSequence
 from lorafit.errors import RecipeError
 from lorafit.models import FAMILIES
-from lorafit.tasks import template_text, template_tokens
+from lorafit.tasks import template_text
 
 ASK, ANSWER = {"role": "user", "content": "Où est-il?"}, {"role": "assistant", "content": "Là-bas 🏠."}
 ROW = ChatRow((ASK, ANSWER, {**ASK, "content": "And who?"}, {**ANSWER, "content": "Nobody knows."}))
@@ -131,12 +131,7 @@ def test_a_conversation_of_which_no_token_is_learned_is_refused() -> None:
         ChatFormat(tokenizer(unmarked)).sequences(ROW)
 
 
-def test_without_a_template_or_its_tokens_it_is_said() -> None:
+def test_without_a_template_it_is_said() -> None:
     with pytest.raises(RecipeError, match=r"its tokenizer has no chat template; set task\.template=chatml"):
         ChatFormat(tokenizer(None)).check()
-    needs = ChatFormat(tokenizer(None), template_text("chatml"), tokens=template_tokens("chatml"))
-    with pytest.raises(
-        RecipeError, match=r"it needs <\|im_start\|> and <\|im_end\|>, which the tokenizer of"
-    ):
-        needs.check()
-    ChatFormat(tokenizer(None), template_text("plain"), tokens=template_tokens("plain")).check()
+    ChatFormat(tokenizer(None), template_text("plain")).check()

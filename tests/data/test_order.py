@@ -99,3 +99,9 @@ def test_steps_are_counted_as_they_will_be_made(
     if at_most is None:
         assert sum(whole[: int(epochs)]) <= count <= sum(whole[: int(epochs) + 1])
         assert ours.num_steps(float(int(epochs) or 1), None) == sum(whole[: int(epochs) or 1])
+
+
+@pytest.mark.parametrize("size", [{"batch_size": 3}, {"batch_tokens": 30}])
+def test_rows_that_are_not_shuffled_stay_in_the_order_of_the_file(size: dict[str, int]) -> None:
+    ours = order(Mix((9,)), [9, 1, 8, 2, 7, 3, 6, 4, 5], batch_order="bucketed", shuffle=False, **size)
+    assert flat(ours.batches(1)) == list(range(9))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lorafit.decoding import search
 from lorafit.decoding.search import ban_repeated_ngrams
 
 
@@ -29,3 +31,19 @@ def test_bans_what_would_repeat(rows: list[list[int]], length: int, size: int) -
     for row, tokens in enumerate(history.tolist()):
         assert set((logits[row] == -torch.inf).nonzero().flatten().tolist()) == banned(tokens, size)
         assert ((logits[row] == 1) | (logits[row] == -torch.inf)).all()
+
+
+@pytest.mark.parametrize("vocab_size", [29, 256, 513, 1800])
+@pytest.mark.parametrize("at_once", [1, 4000, 1 << 19])
+def test_the_best_continuations_are_those_of_the_whole_log_softmax(
+    vocab_size: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "_AT_ONCE", at_once)
+    generator = torch.Generator().manual_seed(vocab_size)
+    logits = 5 * torch.randn(3, 4, vocab_size, generator=generator)
+    logits[0, 1, 3:] = logits[2, :, -5:] = -torch.inf  # banned
+    sums = torch.tensor([0.0, -torch.inf, -3.0, -9.0]).expand(3, 4)
+    values, choice = search.best_continuations(logits, sums, 7)
+    expected = (logits.log_softmax(-1) + sums[..., None]).flatten(1).topk(7)
+    assert torch.equal(choice, expected.indices)
+    torch.testing.assert_close(values, expected.values)

@@ -133,10 +133,14 @@ def test_passages_of_a_plain_file_are_learned_whole(cli: Run, base: Path, tmp_pa
 def test_what_a_user_gets_wrong(cli: Run, base: Path, gpt2_base: Path, chats: Path, tmp_path: Path) -> None:
     untaught = cli("data", "show", "own_chat", *settings(gpt2_base, chats), code=2).stderr
     assert "its tokenizer has no chat template; use --set task.template=chatml" in untaught
-    no_tokens = cli(
-        "data", "show", "own_chat", *settings(gpt2_base, chats, task__template="chatml"), code=2
+    added = cli("data", "show", "own_chat", *settings(gpt2_base, chats, task__template="chatml")).stdout
+    assert "⟦ soup.<|im_end|>⟧" in added.replace("⟦soup", "⟦ soup")
+    crowded = with_rowless(gpt2_base, tmp_path / "crowded", "<|extra|>")
+    no_room = cli(
+        "data", "show", "own_chat", *settings(crowded, chats, task__template="chatml"), code=2
     ).stderr
-    assert "it needs <|im_start|> and <|im_end|>, which the tokenizer of" in no_tokens
+    assert "it needs <|im_start|> and <|im_end|>, which the tokenizer of" in no_room
+    assert "--set task.template=plain" in no_room
     plain = cli("data", "show", "own_chat", *settings(gpt2_base, chats, task__template="plain")).stdout
     assert "⟦ soup.<|endoftext|>⟧" in plain
     thinks = tmp_path / "thinks.jsonl"

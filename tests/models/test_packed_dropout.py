@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lorafit.lora import Draws
 from lorafit.lora.dropout import keep_share
+from lorafit.models import packing
 from lorafit.models.packing import PackedRow, packed_attention
 
 LENGTHS = [5, 2, 7]
@@ -113,6 +114,32 @@ def test_where_nothing_is_dropped_it_is_torchs_attention(case: Case) -> None:
 
 
 @over_all
+def test_products_are_torchs_attention(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, tensors = case.module(), case.tensors()
+    found = []
+    for limit in (0, max(LENGTHS) + 2):  # with the prefix
+        monkeypatch.setitem(packing.PRODUCTS_UP_TO, torch.float64, limit)
+        out = case.attend(module, tensors, 0.0)
+        found.append((out, *torch.autograd.grad(out.sin().sum(), tensors)))
+    for kernel, products in zip(*found, strict=True):
+        torch.testing.assert_close(products, kernel, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.mask != "float"], ids=str)
+def test_in_bfloat16_products_are_as_exact_as_the_kernel(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, exact = case.module(), case.tensors()
+    rounded = tuple(t.detach().bfloat16().requires_grad_() for t in exact)
+    expected = torch.autograd.grad(case.attend(module, exact, 0.0).sin().sum(), exact)
+    errors = []
+    for limit in (0, 512):
+        monkeypatch.setitem(packing.PRODUCTS_UP_TO, torch.bfloat16, limit)
+        grads = torch.autograd.grad(case.attend(module, rounded, 0.0).sin().sum(), rounded)
+        errors.append(max((ours - e).abs().max().item() for ours, e in zip(grads, expected, strict=True)))
+    kernel, products = errors
+    assert products < 2 * kernel + 0.01
+
+
+@over_all
 def test_what_is_dropped_are_attention_weights_of_the_modules_draws(case: Case) -> None:
     """softmax(q k^T / sqrt(d)) * mask / (1 - p), times v: text by text and head by head."""
     module, tensors = case.module(), case.tensors()
@@ -154,3 +181,24 @@ def test_a_query_that_sees_nothing_makes_no_gradient_infinite() -> None:
     out, _ = packed_attention(module, q, k, v, mask, dropout=P)
     out[0, :2].sum().backward()
     assert all(x.grad is not None and bool(x.grad.isfinite().all()) for x in (q, k, v))
+
+
+@pytest.mark.parametrize("lengths", [[24, 24], [46, 30, 1, 7, 46], [33], [1, 1]])
+@pytest.mark.parametrize("is_causal", [False, True])
+def test_the_short_way_gives_the_same_bits(
+    lengths: list[int], is_causal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row, num_tokens = PackedRow.of(lengths, torch.device("cpu")), sum(lengths)
+    weights, *inputs = torch.randn(4, 1, num_tokens, 12 * 32, generator=torch.Generator().manual_seed(0))
+
+    def out_and_gradients() -> list[Tensor]:
+        leaves = [x.clone().requires_grad_() for x in inputs]
+        heads = [x.view(1, num_tokens, 12, 32).transpose(1, 2) for x in leaves]
+        module = Attention(is_causal=is_causal, num_groups=1, prefix=None)
+        module.draws = Draws(0)
+        out, _ = packed_attention(module, *heads, None, packed_row=row, dropout=P)
+        return [out, *torch.autograd.grad((out.flatten(2) * weights).sum(), leaves)]
+
+    short = out_and_gradients()
+    monkeypatch.setattr(packing, "plain", lambda *_: False)
+    assert all(map(torch.equal, short, out_and_gradients()))

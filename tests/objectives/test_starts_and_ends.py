@@ -40,8 +40,10 @@ def objective(base: Path, task: str = "e2e", decode: DecodeSection | None = None
 
 
 def written(model: Model, base: Path, decode: DecodeSection | None = None) -> str:
-    answers = objective(base, decode=decode).answers(model, [ROW], AnswerOptions(None, 1), ProcessGroup())
-    return str(dict(answers)[0])
+    answers = objective(base, decode=decode).answers(
+        model, [ROW], AnswerOptions(batch_size=1), ProcessGroup()
+    )
+    return str(dict(answers)[0].value)
 
 
 def greedy_ids(model: Model, prompt: list[int]) -> list[int]:

@@ -13,6 +13,7 @@ import pytest
 from lorafit.errors import RecipeError
 from lorafit.methods import METHODS
 from lorafit.recipe import Recipe, Section, shipped_recipes
+from lorafit.recipe.reference import meanings
 from lorafit.run.recipes import open_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,8 +37,9 @@ def sections() -> list[type[Section]]:
 
 @pytest.mark.parametrize("section", sections())
 def test_every_key_is_described(section: type[Section]) -> None:
-    for name, field in section.model_fields.items():
-        description = field.description or ""
+    texts = meanings(section)
+    for name in section.model_fields:
+        description = texts.get(name, "")
         assert description.endswith("."), name
         assert len(description) > 10, name
 

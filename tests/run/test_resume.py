@@ -207,3 +207,37 @@ def test_base_scores_are_made_once(runner: MakeRunner) -> None:
     cut()
     assert_equal_runs(cut, whole, RESULTS)
     assert [line["model"] for line in cut.events("score")] == ["base", "adapter"]
+
+
+def test_a_run_goes_on_in_the_number_format_that_it_began_with(
+    runner: MakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has = next(name for name, can in torch.cpu.get_capabilities().items() if can is True)
+    monkeypatch.setattr("lorafit.models.placement.GAINS_FROM", {has: 16})
+    whole, cut = runner("whole", model__dtype="auto"), runner("cut", model__dtype="auto")
+    whole()
+    with pytest.raises(InterruptedRunError):
+        cut(group=ProcessGroup(StopAt(8)))
+    monkeypatch.setattr("lorafit.models.placement.GAINS_FROM", {"nothing": 16})
+    cut(TrainOptions(resume="must"))
+    assert_equal_runs(cut, whole, RESULTS)
+    for run in (whole, cut):
+        arithmetic = read_adapter(run.folder / "adapter").card.arithmetic
+        assert arithmetic is not None
+        assert arithmetic.dtype == run.checkpoint.state["dtype"] == "bfloat16"
+        chosen = run.events("number_format")
+        assert all(line["dtype"] == "bfloat16" and has in line["reason"] for line in chosen)
+        assert chosen
+
+
+def test_in_float32_because_the_base_is_narrow_is_said_too(
+    runner: MakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has = next(name for name, can in torch.cpu.get_capabilities().items() if can is True)
+    monkeypatch.setattr("lorafit.models.placement.GAINS_FROM", {has: 640})
+    run = runner("narrow", model__dtype="auto", train__epochs=1)
+    run()
+    (line,) = run.events("number_format")
+    assert line["dtype"] == run.checkpoint.state["dtype"] == "float32"
+    assert "wide" in line["reason"]
+    assert line["reason"] == run.checkpoint.state["dtype_reason"]

@@ -10,13 +10,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lorafit.data.batches import pack
 from lorafit.data.encode import EncodedPair
 from lorafit.methods import LoRA
 from lorafit.models import Model, load_base, load_config, take_packed_rows
-from lorafit.training import cross_entropy_sum, language_model_loss_sums
-from lorafit.training.loss import FusedCrossEntropy
+from lorafit.training import cross_entropy, cross_entropy_sum, language_model_loss_sums
+from lorafit.training.cross_entropy import FusedCrossEntropy
 
 EXAMPLES = [
     EncodedPair((5, 6, 7, 0), (8, 9, 0)),
@@ -67,7 +68,7 @@ def test_fused_equals_plain(num_targets: int, vocab: int, smoothing: float, chun
     targets = torch.randint(vocab, (num_targets,), generator=generator)
     plain = cross_entropy_sum(hidden @ weight.T, targets, smoothing)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lorafit.training.loss._CHUNK_ELEMENTS", chunk)
+        patch.setattr("lorafit.training.cross_entropy._CHUNK_ELEMENTS", chunk)
         fused = FusedCrossEntropy.apply(hidden, weight, targets, smoothing)
     torch.testing.assert_close(fused, plain, rtol=1e-5, atol=1e-5)
     for ours, theirs in zip(
@@ -76,6 +77,49 @@ def test_fused_equals_plain(num_targets: int, vocab: int, smoothing: float, chun
         strict=True,
     ):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("tile", [1, 7, 100, 10**6])
+def test_tiles_of_the_vocabulary_are_all_of_it(
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, tolerance: float, smoothing: float, tile: int
+) -> None:
+    monkeypatch.setattr(cross_entropy, "_MIN_TILE", tile)
+    monkeypatch.setattr(cross_entropy, "_TILE_ELEMENTS", 1)
+    generator = torch.Generator().manual_seed(0)
+    hidden, weight = (torch.randn(n, 16, generator=generator, dtype=torch.float64) for n in (9, 300))
+    hidden, weight = (3 * hidden).to(dtype).requires_grad_(), weight.to(dtype)
+    targets = torch.tensor([0, 299, 5, 6, 7, 100, 299, 1, 200])
+    exact = hidden.detach().double().requires_grad_()
+    log_p = (exact @ weight.double().T).log_softmax(-1)
+    plain = -((1 - smoothing) * log_p[torch.arange(9), targets] + smoothing * log_p.mean(-1)).sum()
+    fused = FusedCrossEntropy.apply(hidden, weight, targets, smoothing)
+    assert fused.dtype == dtype
+    torch.testing.assert_close(fused.double(), plain, rtol=tolerance, atol=0)
+    ours, theirs = (
+        torch.autograd.grad(loss, leaf)[0].double() for loss, leaf in ((fused, hidden), (plain, exact))
+    )
+    assert (ours - theirs).abs().max() <= tolerance * theirs.abs().max()
+
+
+def test_a_large_vocabulary_is_never_held_for_all_targets() -> None:
+    """64 targets of 262,144 tokens: 67 MB of logits in float32, of which a few are there at a time."""
+    hidden, weight = torch.randn(64, 8, requires_grad=True), torch.randn(262_144, 8)
+    targets = torch.arange(64)
+
+    class Largest(TorchDispatchMode):
+        elements = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            out = func(*args, **(kwargs or {}))
+            if isinstance(out, Tensor) and out.shape[:1] == (64,):
+                self.elements = max(self.elements, out.numel())
+            return out
+
+    with Largest() as largest:
+        FusedCrossEntropy.apply(hidden, weight, targets, 0.1)
+    assert largest.elements <= 1 << 19
 
 
 def test_without_smoothing_it_is_cross_entropy() -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
     from lorafit.interop.models.source import MergeSource
+
+
+Proof = Literal["weights", "forward"]
+"""What is proven: what was written, or what it answers too."""
 
 
 class ModelWriter(ABC):
@@ -33,11 +37,17 @@ class ModelWriter(ABC):
         """
 
     @abstractmethod
-    def prove(self, source: MergeSource, target: Path) -> MergeProof:
-        """Open what was written again, and hold it against the base, against what was to change, and its answers
-        against those of base + adapter.
+    def prove_weights(self, source: MergeSource, target: Path, *, dtype: str | None) -> WeightsProof:
+        """Open what was written again, and hold every tensor against what should be there, in float64.
 
-        Raises NotAppliedError where it equals the base, AdapterError where it computes something else.
+        Raises NotAppliedError where it equals the base, AdapterError where something else stands there.
+        """
+
+    @abstractmethod
+    def prove_answers(self, source: MergeSource, target: Path) -> AnswersProof:
+        """Hold the answers of what was written against those of base + adapter.
+
+        Raises AdapterError where it computes something else.
         """
 
 
@@ -58,18 +68,30 @@ class LayerProof:
 
 
 @dataclass(frozen=True)
-class MergeProof:
+class WeightsProof:
+    """Of every tensor that was written: those that only took over the base's bytes, or its values in another number
+    format, equal them; the changed ones are within rounding of the merge in float64.
+
+    `max_error`: the largest distance from it.
+    """
+
+    num_tensors: int
+    max_error: float
+    layers: list[LayerProof]
+
+    @property
+    def least_survived(self) -> float:
+        """The smallest share among the layers."""
+        return min((layer.survived for layer in self.layers if layer.survived is not None), default=1.0)
+
+
+@dataclass(frozen=True)
+class AnswersProof:
     """`max_difference` of the logits from those of `reference` (what was recorded when trained, or base + adapter)."""
 
-    layers: list[LayerProof]
     max_difference: float
     allowed: float
     largest_logit: float
     num_inputs: int
     num_logits: int
     reference: str
-
-    @property
-    def least_survived(self) -> float:
-        """The smallest share among the layers."""
-        return min((layer.survived for layer in self.layers if layer.survived is not None), default=1.0)

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import override
 
-from lorafit.interop.models.base import MergeProof, ModelWriter
+from lorafit.interop.models.base import AnswersProof, ModelWriter, WeightsProof
 
 if TYPE_CHECKING:
+    import torch
+
     from lorafit.interop.models.source import MergeSource
 
 
@@ -25,16 +27,28 @@ class HuggingFace(ModelWriter):
         self, source: MergeSource, target: Path, *, dtype: str | None, max_shard_bytes: int | None
     ) -> list[Path]:
         """Streamed: of a model of any size a few megabytes are in memory, and only changed tensors are computed."""
-        import torch
-
         from lorafit.interop.models.hf_folder import write_folder
 
-        chosen = getattr(torch, dtype) if dtype else None
-        return write_folder(source, target, dtype=chosen, max_shard_bytes=max_shard_bytes)
+        return write_folder(source, target, dtype=_dtype(dtype), max_shard_bytes=max_shard_bytes)
 
     @override
-    def prove(self, source: MergeSource, target: Path) -> MergeProof:
-        """By the folder's own config, without the adapter, as anyone would load it."""
-        from lorafit.interop.models.proof import prove_folder
+    def prove_weights(self, source: MergeSource, target: Path, *, dtype: str | None) -> WeightsProof:
+        """A few megabytes at a time."""
+        from lorafit.interop.models.hf_folder import outgoing
+        from lorafit.interop.models.weights_proof import prove_weights
 
-        return prove_folder(source, target)
+        return prove_weights(source, [tensor for _, tensor in outgoing(source, _dtype(dtype))], target)
+
+    @override
+    def prove_answers(self, source: MergeSource, target: Path) -> AnswersProof:
+        """By the folder's own config, without the adapter, as anyone would load it."""
+        from lorafit.interop.models.answers_proof import prove_answers
+
+        return prove_answers(source, target)
+
+
+def _dtype(name: str | None) -> torch.dtype | None:
+    import torch
+
+    found: torch.dtype | None = getattr(torch, name) if name else None
+    return found

@@ -5,33 +5,28 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import torch
-from transformers import GenerationConfig
 
 from lorafit.adapters.restore import task_of
-from lorafit.data.chat_encode import ChatFormat
 from lorafit.errors import AdapterError, LorafitError
 from lorafit.files import JsonObject
+from lorafit.interop.models.chat_files import write_chat_files
 from lorafit.interop.models.safetensors_stream import Outgoing, Streamed, Whole, write_file
 from lorafit.interop.models.source import MergeSource
-from lorafit.models import Stored, load_tokenizer
-from lorafit.models.families import token_ids
+from lorafit.models import Stored, tables_with_rows
 
 # Weights in any format, and their indices: what a merge writes anew.
 _WEIGHT_FILES = ("*.safetensors", "*.bin", "*.index.json", "*.h5", "*.msgpack", "*.ot", "*.pt", "*.gguf")
 _SINGLE = "model.safetensors"
-_GENERATION = "generation_config.json"
-_CHAT_TEMPLATE = "chat_template.jinja"  # which transformers reads before tokenizer_config.json
 
 
 def write_folder(
     source: MergeSource, folder: Path, *, dtype: torch.dtype | None, max_shard_bytes: int | None
 ) -> list[Path]:
     """Write weights, config, and every other file of the base into an existing empty folder (see ModelWriter.write)."""
-    files = _in_files(list(_outgoing(source, dtype)), max_shard_bytes)
+    files = _in_files(list(outgoing(source, dtype)), max_shard_bytes)
     others = _other_files(source.folder)
     _check_space(folder, sum(t.num_bytes for file in files.values() for t in file), others)
     for name, tensors in files.items():
@@ -43,12 +38,11 @@ def write_folder(
     _write_config(source, folder, dtype)
     if source.shape.head.reads == "last":
         _let_tokenizer_pad(folder, _pad_id(source))
-    if task_of(source.adapter).kind == "chat":
-        _write_chat_format(source, folder)
+    write_chat_files(source, folder)
     return [folder / name for name in files]
 
 
-def _outgoing(source: MergeSource, dtype: torch.dtype | None) -> Iterator[tuple[str, Outgoing]]:
+def outgoing(source: MergeSource, dtype: torch.dtype | None) -> Iterator[tuple[str, Outgoing]]:
     """Every tensor of the result with the name of the base's file it is to stand in, in order."""
     written: set[str] = set()
     last = ""
@@ -145,6 +139,8 @@ def _write_config(source: MergeSource, folder: Path, dtype: torch.dtype | None) 
         config["dtype"] = str(dtype).removeprefix("torch.")
     if source.shape.head.reads == "last":  # it looks for the last token that is not padding
         config.get("text_config", config)["pad_token_id"] = _pad_id(source)
+    for _, table in tables_with_rows(source.shape.net):
+        config.get("text_config", config)["vocab_size"] = table.num_rows
     task = task_of(source.adapter)
     if task.labels:
         config["id2label"] = {str(i): label for i, label in enumerate(task.labels)}
@@ -162,6 +158,8 @@ def _pad_id(source: MergeSource) -> int:
 
 def _let_tokenizer_pad(folder: Path, pad_id: int) -> None:
     """A tokenizer without a pad token, as GPT-2 has it, cannot make batches: it gets the one that the model knows."""
+    from lorafit.models import load_tokenizer
+
     tokenizer = load_tokenizer(str(folder))
     if tokenizer.pad_token_id == pad_id:
         return
@@ -169,23 +167,3 @@ def _let_tokenizer_pad(folder: Path, pad_id: int) -> None:
     settings: JsonObject = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     settings["pad_token"] = tokenizer.convert_ids_to_tokens(pad_id)
     path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-
-
-def _write_chat_format(source: MergeSource, folder: Path) -> None:
-    """How the conversations were written: the template, where it is not the base's own, and the tokens that end a turn,
-    so that any program ends it where lorafit does."""
-    template, tokenizer = task_of(source.adapter).chat_template, load_tokenizer(str(source.folder))
-    form = ChatFormat(tokenizer, template)
-    if template is not None:
-        (folder / _CHAT_TEMPLATE).write_text(form.portable(), encoding="utf-8")
-    path, of_config = folder / _GENERATION, GenerationConfig.from_model_config(source.config)
-    settings: JsonObject = {"bos_token_id": of_config.bos_token_id, "eos_token_id": of_config.eos_token_id}
-    ends: list[int] = []
-    if path.is_file():
-        settings = json.loads(path.read_text(encoding="utf-8"))
-        ends += token_ids(settings.get("eos_token_id"))
-    ends += replace(source.shape, tokenizer=tokenizer).end_tokens(none_is_fine=True)
-    ends += [*form.end_ids, *(source.adapter.card.decode.eos_token_ids or ())]
-    if {*ends} != {*token_ids(settings.get("eos_token_id"))}:
-        settings["eos_token_id"] = list(dict.fromkeys(ends))
-        path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")

@@ -85,7 +85,8 @@ class Streamed(Outgoing):
     @property
     @override
     def shape(self) -> tuple[int, ...]:
-        return self.source.shape
+        of_base = self.source.shape
+        return of_base if self.change is None else (self.change.num_rows(of_base[0]), *of_base[1:])
 
     @property
     @override
@@ -99,6 +100,9 @@ class Streamed(Outgoing):
         change = scanned(self.change, self.source) if self.change is not None else None
         for start, block in row_blocks(self.source):
             yield (block if change is None else change.rows(block.float(), start)).to(self.dtype)
+        further = None if change is None else change.further_rows(self.source.num_rows)
+        if further is not None:
+            yield further.to(self.dtype)
 
 
 def row_blocks(stored: Stored) -> Iterator[tuple[int, Tensor]]:

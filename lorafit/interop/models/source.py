@@ -3,60 +3,99 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from transformers import PretrainedConfig
-from transformers.conversion_mapping import get_model_conversion_mapping
-from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
+from torch import Tensor
 
 from lorafit.adapters import Adapter
 from lorafit.adapters.restore import check_tensors, method_of, model_config, task_of
-from lorafit.methods import Change
+from lorafit.errors import LorafitError
+from lorafit.methods import Change, WithRows
 from lorafit.metrics import Kind
-from lorafit.models import Model, Stored, base_folder, load_base, skeleton, stored_tensors, weight_files
+from lorafit.models import (
+    Model,
+    Stored,
+    base_folder,
+    outline,
+    stored_tensors,
+    tables_with_rows,
+    weight_files,
+)
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 
 @dataclass(frozen=True)
 class MergeSource:
     """What there is to merge; no weight is read yet.
 
+    `notes`: what to know about the base.
     `names`: name of a tensor in its file -> its name in the model. `aliases`: every name of a parameter of the base ->
     all of its names; a tied parameter has several. `tied`: the same with the method attached, which may untie some.
     """
 
     adapter: Adapter
     folder: Path
-    config: PretrainedConfig
     shape: Model
     changes: dict[str, Change]
     stored: list[Stored]
     names: dict[str, str]
     aliases: dict[str, tuple[str, ...]]
     tied: dict[str, tuple[str, ...]]
+    notes: tuple[str, ...] = ()
 
     @staticmethod
     def of(adapter: Adapter, base: str, revision: str | None) -> MergeSource:
-        """Raises NotMergeableError for a method that changes more than weights, AdapterError for a misfit."""
+        """By the base's files alone where they tell all; else transformers builds the net and names its tensors.
+
+        Raises NotMergeableError for a method that changes more than weights, AdapterError for a misfit.
+        """
         folder = base_folder(base, revision)
+        stored, output = list(stored_tensors(weight_files(folder))), task_of(adapter).output
+        source = None if task_of(adapter).tokens else _outlined(adapter, folder, stored, output)
+        if source is not None:
+            return source
+
+        from lorafit.models import skeleton, tie_note
+
         config = model_config(adapter, base, revision)
-        shape = skeleton(config, task_of(adapter).output)
+        source = MergeSource._with(adapter, folder, stored, skeleton(config, output), translated=True)
+        if note := tie_note(base, revision):
+            source = replace(source, notes=(note,))
+        if source.has_all:
+            return source
+        stored = _as_loaded(config, base, revision, output, stored)
+        return replace(source, stored=stored, names={tensor.name: tensor.name for tensor in stored})
+
+    @staticmethod
+    def _with(
+        adapter: Adapter, folder: Path, stored: list[Stored], shape: Model, *, translated: bool
+    ) -> MergeSource:
         aliases = _aliases(shape)
         method = method_of(adapter)
         method.attach_finished(shape)
         check_tensors(adapter, shape)
-        changes = method.changed_weights(shape, adapter.tensors)
-        stored = list(stored_tensors(weight_files(folder)))
-        names = stored_names([tensor.name for tensor in stored], shape, set(aliases))
-        source = MergeSource(adapter, folder, config, shape, changes, stored, names, aliases, _aliases(shape))
-        added = (name for name, change in changes.items() if change.replacement is None)
-        if all(source.source_of(name) is not None for name in added):
-            return source
-        stored = _as_loaded(config, base, revision, task_of(adapter).output, stored)
-        return replace(source, stored=stored, names={tensor.name: tensor.name for tensor in stored})
+        changes = _with_rows(method.changed_weights(shape, adapter.tensors), shape, adapter.tensors)
+        names = stored_names([t.name for t in stored], shape, set(aliases), translated=translated)
+        return MergeSource(adapter, folder, shape, changes, stored, names, aliases, _aliases(shape))
+
+    @property
+    def config(self) -> PretrainedConfig:
+        """The base's, as it is written or as transformers reads it."""
+        return self.shape.net.config
+
+    @property
+    def has_all(self) -> bool:
+        """Whether every weight that is added to is there."""
+        added = (name for name, change in self.changes.items() if change.replacement is None)
+        return all(self.source_of(name) is not None for name in added)
 
     @cached_property
     def by_name(self) -> dict[str, Stored]:
@@ -91,12 +130,37 @@ class MergeSource:
         owners = {
             self.shape.net.get_submodule(n.rpartition(".")[0]) for n in names
         }  # one may have several names
-        return len(owners) > 1 and bool(changes) and all(change.replacement is None for change in changes)
+        return len(owners) > 1 and bool(changes) and not any(change.keeps_tie for change in changes)
 
     @cached_property
     def untied(self) -> set[str]:
         """Names that must get a value of their own, since what they were tied to changes otherwise."""
         return {alias for name in self.changes if self.breaks_tie(name) for alias in self.all_names(name)}
+
+
+def _with_rows(
+    changes: Mapping[str, Change], shape: Model, tensors: Mapping[str, Tensor]
+) -> dict[str, Change]:
+    """The changes, in which the rows of added tokens stand in their tables."""
+    names, merged = {id(p): name for name, p in shape.net.named_parameters()}, dict(changes)
+    for table, module in tables_with_rows(shape.net):
+        merged.pop(f"{table}.rows", None)
+        weight, rows = f"{table}.weight", tensors[names[id(module.rows)]]
+        merged[weight] = WithRows(changes.get(weight), rows, module.first)
+    return merged
+
+
+def _outlined(adapter: Adapter, folder: Path, stored: list[Stored], output: Kind) -> MergeSource | None:
+    """None where the files of the base do not tell all."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        shape = outline(config, stored, adapter.tensors, output)
+        if shape is None:
+            return None
+        source = MergeSource._with(adapter, folder, stored, shape, translated=False)
+    except (LorafitError, OSError, ValueError, AttributeError, TypeError):
+        return None  # something does not fit: transformers decides, and says what
+    return source if source.has_all else None
 
 
 def _as_loaded(
@@ -106,6 +170,8 @@ def _as_loaded(
 
     For files that hold what a model has in several parts as one tensor, or the other way round.
     """
+    from lorafit.models import load_base
+
     dtypes = {tensor.dtype for tensor in stored if tensor.dtype.is_floating_point}
     dtype, file = (
         dtypes.pop() if len(dtypes) == 1 else torch.float32,
@@ -116,12 +182,26 @@ def _as_loaded(
     return [Stored(name, t.dtype, tuple(t.shape), file, mapped=t) for name, t in tensors.items()]
 
 
-def stored_names(names: list[str], shape: Model, known: set[str]) -> dict[str, str]:
+def stored_names(
+    names: list[str], shape: Model, known: set[str], *, translated: bool = True
+) -> dict[str, str]:
     """File name of a tensor -> its name in the model: checkpoints of bare backbones lack the prefix, and those of some
-    architectures have names of their own, which transformers translates.
+    architectures have names of their own, which transformers translates (`translated`).
 
     What transformers puts together from several tensors, or takes apart, keeps its name.
     """
+    prefix = shape.net.base_model_prefix
+    plain = {name: next((n for n in (name, f"{prefix}.{name}") if n in known), "") for name in names}
+    left = [name for name, found in plain.items() if not found]
+    if not left or not translated:
+        return {name: found or name for name, found in plain.items()}
+    return plain | _translated(left, shape, known)
+
+
+def _translated(names: list[str], shape: Model, known: set[str]) -> dict[str, str]:
+    from transformers.conversion_mapping import get_model_conversion_mapping
+    from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
+
     net = shape.net
     prefix, transforms = net.base_model_prefix, get_model_conversion_mapping(net)
     renamings = [each for each in transforms if isinstance(each, WeightRenaming)]
@@ -132,10 +212,6 @@ def stored_names(names: list[str], shape: Model, known: set[str]) -> dict[str, s
     }
 
     def in_model(name: str) -> str:
-        if name in known:
-            return name
-        if f"{prefix}.{name}" in known:
-            return f"{prefix}.{name}"
         renamed, converted_by = rename_source_key(name, renamings, converters, prefix, held)
         return renamed if converted_by is None and renamed in known else name
 

@@ -46,10 +46,32 @@ def refusals_unless_low_rank(adapter: Adapter, shape: Model, format_name: str) -
     return [f"method {method!r} has no counterpart in the {format_name} format; use merge"]
 
 
+def refusals_of_added_rows(shape: Model, format_name: str) -> list[str]:
+    """A reason against tokens that the base lacks, for formats without a place for them."""
+    from lorafit.models import planned_tokens
+
+    added = planned_tokens(shape.net.config)
+    if added is None:
+        return []
+    return [
+        f"{' and '.join(added.tokens)} have rows of their own in the embedding, and the {format_name} format has no "
+        f"place for them; use merge"
+    ]
+
+
 def trained_of_base(adapter: Adapter, shape: Model) -> dict[str, Tensor]:
-    """The tensors of the base itself that were trained, but for the head."""
-    beside = tensors_beside_layers(adapter, shape)
-    return {name: tensor for name, tensor in beside.items() if not shape.is_head(name)}
+    """The tensors of the base itself that were trained, but for the head and the rows of added tokens."""
+    beside, rows = tensors_beside_layers(adapter, shape), added_rows(adapter, shape)
+    own = {name for name in beside if not shape.is_head(name)} - {f"{table}.rows" for table in rows}
+    return {name: beside[name] for name in beside if name in own}
+
+
+def added_rows(adapter: Adapter, shape: Model) -> dict[str, Tensor]:
+    """The rows of added tokens by the name of the table; those of a tied head stand with the embedding."""
+    from lorafit.models import tables_with_rows
+
+    tables = [name for name, _ in tables_with_rows(shape.net)]
+    return {name: adapter.tensors[f"{name}.rows"] for name in tables if f"{name}.rows" in adapter.tensors}
 
 
 def tensors_beside_layers(adapter: Adapter, shape: Model) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from lorafit.interop.writers.base import (
     Writer,
+    refusals_of_added_rows,
     refusals_unless_low_rank,
     shown_number,
     trained_of_base,
@@ -38,7 +39,11 @@ class LoralibWriter(Writer):
             f"{name}: trained whole, which the {self.name} format has no place for; use merge"
             for name in trained_of_base(adapter, shape)
         ]
-        return refusals_unless_low_rank(adapter, shape, self.name) or [*of_layers, *whole]
+        return refusals_unless_low_rank(adapter, shape, self.name) or [
+            *of_layers,
+            *whole,
+            *refusals_of_added_rows(shape, self.name),
+        ]
 
     @override
     def write(self, adapter: Adapter, shape: Model, target: Path) -> None:

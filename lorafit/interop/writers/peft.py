@@ -12,6 +12,7 @@ from typing_extensions import override
 from lorafit.files import JsonObject
 from lorafit.interop.writers.base import (
     Writer,
+    added_rows,
     refusals_unless_low_rank,
     tensors_beside_layers,
     trained_of_base,
@@ -57,15 +58,20 @@ class PeftWriter(Writer):
         from lorafit import lora
         from lorafit.interop.peft_config import CONFIG_FILE, PREFIX
         from lorafit.interop.peft_layout import TENSOR_FILE
+        from lorafit.models import planned_tokens
 
         layers = lora.filled_layers(shape.net, adapter.tensors)
         tensors, config = peft_adapter(layers)
-        whole = trained_of_base(adapter, shape)
+        whole, rows = trained_of_base(adapter, shape), added_rows(adapter, shape)
         modules = {name.rpartition(".")[0] for name in whole if not _is_bias(name)}
         biases = {name.rpartition(".")[0] for name in whole if _is_bias(name)} - modules
         inside = {f"{module}.bias": f"{module}.base_layer.bias" for module in biases & layers.keys()}
         for name, tensor in tensors_beside_layers(adapter, shape).items():
-            tensors[PREFIX + inside.get(name, name)] = tensor
+            if name.removesuffix(".rows") not in rows:
+                tensors[PREFIX + inside.get(name, name)] = tensor
+        for table, tensor in rows.items():
+            tensors[f"{PREFIX}{table}.token_adapter.trainable_tokens_delta"] = tensor
+        added = planned_tokens(shape.net.config)
         heads = {shape.family.head_module(name) for name, _ in shape.head_parameters()}
         config |= {
             "bias": "all" if biases - layers.keys() else "lora_only" if biases else "none",
@@ -74,6 +80,9 @@ class PeftWriter(Writer):
             "task_type": "CAUSAL_LM" if shape.output == "text" else "SEQ_CLS",
             "modules_to_save": sorted(heads | modules) or None,
         }
+        if added is not None:
+            ids = list(range(added.first, added.end))
+            config["trainable_token_indices"] = {table.rpartition(".")[2]: ids for table in rows}
         save_file(tensors, target / TENSOR_FILE, metadata={"format": "pt"})
         (target / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
@@ -83,9 +92,18 @@ class PeftWriter(Writer):
         num_outputs = read_task(card.task).num_outputs
         kind = "CausalLM" if num_outputs is None else "SequenceClassification"
         num_labels = "" if num_outputs is None else f", num_labels={num_outputs}"
+        tokens = read_task(card.task).tokens
+        resized = (
+            f'tokenizer = AutoTokenizer.from_pretrained("{card.base.id}")\n'
+            f"tokenizer.add_tokens({[*tokens]}, special_tokens=True)\n"
+            f"if len(tokenizer) > base.get_input_embeddings().num_embeddings:\n"
+            f"    base.resize_token_embeddings(len(tokenizer))\n"
+        )
         return (
-            f"With peft:\n\n```python\nfrom peft import PeftModel\nfrom transformers import AutoModelFor{kind}\n\n"
+            f"With peft:\n\n```python\nfrom peft import PeftModel\n"
+            f"from transformers import AutoModelFor{kind}{', AutoTokenizer' if tokens else ''}\n\n"
             f'base = AutoModelFor{kind}.from_pretrained("{card.base.id}"{num_labels})\n'
+            f"{resized if tokens else ''}"
             f'model = PeftModel.from_pretrained(base, "THIS_FOLDER")\n```\n\n'
             f"Back into an adapter folder of lorafit:\n\n```sh\n"
             f"lorafit import THIS_FOLDER OUT --format peft --base {card.base.id}\n```"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import transformers
-from transformers import PretrainedConfig
+from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from lorafit.models.families.base import Family, Place, token_ids
 from lorafit.models.families.bert import BERT
@@ -27,9 +27,11 @@ from lorafit.models.families.qwen3 import QWEN3
 from lorafit.models.families.reach import any_number
 from lorafit.models.families.roberta import ROBERTA
 from lorafit.models.families.smollm3 import SMOLLM3
-from lorafit.models.families.structure import family_by_structure
 from lorafit.models.families.words import ALL_LINEAR, LOGICAL_TARGETS
 from lorafit.models.families.xlm_roberta import XLM_ROBERTA
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 FAMILIES: dict[str, Family] = {
     family.model_type: family
@@ -79,11 +81,13 @@ def family_of(config: PretrainedConfig) -> Family:
     """The family of a base. One without a file gets what its structure tells, and never fails."""
     known = FAMILIES.get(config.model_type)
     if known is None or (getattr(config, "is_decoder", False) and "text" not in known.heads):
+        from lorafit.models.families.structure import family_by_structure
+
         return family_by_structure(config)  # such as a BERT that reads from left to right
     return known
 
 
 def is_proven(family: Family) -> bool:
     """Whether tests have proven what the family says of itself, with the version of transformers that is here."""
-    version = ".".join(transformers.__version__.split(".")[:2])
-    return FAMILIES.get(family.model_type) == family and version in TESTED_TRANSFORMERS
+    here = ".".join(version("transformers").split(".")[:2])
+    return FAMILIES.get(family.model_type) == family and here in TESTED_TRANSFORMERS

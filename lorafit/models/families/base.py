@@ -5,17 +5,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from torch import Tensor, nn
-from transformers import (
-    CONFIG_MAPPING,
-    AutoConfig,
-    GenerationConfig,
-    PretrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-)
 
 from lorafit import lora
 from lorafit.errors import RecipeError, SetKey, did_you_mean
@@ -24,6 +16,9 @@ from lorafit.models.families.heads import Head
 from lorafit.models.families.reach import Matrices, any_number, out_of_reach, uneven
 from lorafit.models.families.tiny import DECODER, Specials, byte_pairs, words
 from lorafit.models.families.words import ALL_LINEAR, LOGICAL_TARGETS
+
+if TYPE_CHECKING:  # a merge asks the families, and needs no transformers
+    from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 SIZES: Mapping[str, int] = {
     "hidden_size": 32,
@@ -34,7 +29,7 @@ SIZES: Mapping[str, int] = {
 }
 """Of a tiny model, in the names that most configs have."""
 
-ConfigT = TypeVar("ConfigT", bound=PretrainedConfig)
+ConfigT = TypeVar("ConfigT", bound="PretrainedConfig")
 
 
 @dataclass(frozen=True)
@@ -79,6 +74,7 @@ class Family:
     positions_and_masks: bool = False  # position enters by position_ids alone: beams may share a cache
     bare_output: bool = False  # logits are the output embedding times the last hidden state, and nothing else
     idle_key_bias: bool = False  # absolute positions: a bias on every key changes no attention
+    transposed: bool = False  # the matrices of its blocks lie as [in, out]
     counts_from_pad: bool = False  # positions begin behind the pad token's id, as fairseq has them
 
     # Where methods other than LoRA put their modules.
@@ -236,6 +232,11 @@ class Family:
         """The config of the language model: `config` itself, or the one nested in it."""
         return config.get_text_config(decoder=True)
 
+    def width(self, config: PretrainedConfig) -> int | None:
+        """Values of a token's hidden state; None where the config does not say."""
+        width: int | None = getattr(self.text_config(config), "hidden_size", None)
+        return width
+
     def num_positions(self, config: PretrainedConfig) -> int | None:
         """Tokens of the longest text; None where there is no limit."""
         limit: int | None = getattr(self.text_config(config), "max_position_embeddings", None)
@@ -290,6 +291,8 @@ class Family:
 
     def tiny_config(self, like: PretrainedConfig | None = None, **changes: object) -> PretrainedConfig:
         """A config of two narrow layers, with what makes `like` the model it is. Sizes go by their usual names."""
+        from transformers import CONFIG_MAPPING, AutoConfig
+
         kept = {} if like is None else {k: v for k, v in like.to_diff_dict().items() if k in self.tiny.kept}
         own_names = CONFIG_MAPPING[self.model_type].attribute_map
         values = {own_names.get(k, k): v for k, v in {**self.tiny.config, **kept, **changes}.items()}

@@ -27,6 +27,7 @@ GPT2 = Family(
     pluggable_attention=True,
     positions_and_masks=True,
     bare_output=True,
+    transposed=True,
     sublayer_ends=("attn.resid_dropout", "mlp.dropout"),
     wrapped_blocks=True,
     positions="wpe",

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, PretrainedConfig
-from transformers.models.auto.auto_factory import _BaseAutoModelClass
 
 from lorafit.errors import NotFoundError
 from lorafit.metrics import Kind
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+    from transformers.models.auto.auto_factory import _BaseAutoModelClass
 
 
 @dataclass(frozen=True)
@@ -28,13 +30,23 @@ class Head:
     reads: Literal["first", "last", "every"]
     modules: tuple[str, ...] = ()
     output: str = ""
-    auto_class: type[_BaseAutoModelClass] = AutoModelForSequenceClassification
+    net: Literal["AutoModelForCausalLM", "AutoModelForSequenceClassification"] = (
+        "AutoModelForSequenceClassification"
+    )
     trains: bool = True
     activations: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
     if_config: tuple[str, object] | None = None  # config key and value
     of_backbone: tuple[str, ...] = ()  # modules inside the backbone that belong to the head all the same
     kept_by_warm_start: str = ""  # a module that a warm start takes along (paper's _pre_load_hook)
     dropout_key: str = ""  # config key of the dropout before the output
+
+    @property
+    def auto_class(self) -> type[_BaseAutoModelClass]:
+        """The class of transformers that makes the net."""
+        import transformers
+
+        found: type[_BaseAutoModelClass] = getattr(transformers, self.net)
+        return found
 
     def way(self, config: PretrainedConfig) -> tuple[str, ...]:
         """The modules that lead from the hidden states to the outputs; () where only the net itself knows."""
@@ -73,7 +85,7 @@ class Head:
         return torch.maximum(last_real[ends], starts)
 
 
-TEXT = Head("every", output="lm_head", auto_class=AutoModelForCausalLM, trains=False)
+TEXT = Head("every", output="lm_head", net="AutoModelForCausalLM", trains=False)
 """The head for words, which belongs to the base."""
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-
-from transformers import PretrainedConfig
+from typing import TYPE_CHECKING
 
 from lorafit.models.families.base import Place
 from lorafit.models.families.llama import llama_like
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 
 def _parts(config: PretrainedConfig) -> tuple[int, ...]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import PreTrainedTokenizerFast
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 _MAX_TOKENS = 400
 
@@ -54,6 +57,8 @@ def byte_pairs(texts: Sequence[str], specials: Specials) -> PreTrainedTokenizerF
             pair=f"{specials.first} $A $B",
             special_tokens=[(specials.first, specials.tokens.index(specials.first))],
         )
+    from transformers import PreTrainedTokenizerFast
+
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=specials.first or specials.end,
@@ -76,6 +81,8 @@ def words(texts: Sequence[str], specials: Specials) -> PreTrainedTokenizerFast:
         pair=" ".join(f"{first} $A {end} {specials.between} $B:{kind} {end}:{kind}".split()),
         special_tokens=[(token, specials.tokens.index(token)) for token in (first, end)],
     )
+    from transformers import PreTrainedTokenizerFast
+
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         cls_token=first,

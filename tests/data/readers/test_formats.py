@@ -23,6 +23,7 @@ from lorafit.data.readers import READERS, known_suffixes, reader_for
 from lorafit.data.sources import FileFormat, Files
 from lorafit.errors import DataError, RecipeError
 from lorafit.recipe import DataSection
+from lorafit.recipe.reference import meanings
 
 COLUMNS = ("text", "label", "other name")
 # Without CR, NUL and halves of surrogate pairs; csv's own reader changes them, or no file can hold them.
@@ -69,7 +70,7 @@ def test_every_reader_but_the_papers_is_tried_here() -> None:
 
 
 def test_every_format_is_named_where_people_look() -> None:
-    description = DataSection.model_fields["format"].description or ""
+    description = meanings(DataSection)["format"]
     assert all(f"{name}" in description for name in READERS)
 
 

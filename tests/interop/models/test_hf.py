@@ -68,8 +68,9 @@ def test_any_other_program_loads_the_merged_model_and_gets_the_same_answers(
     with torch.no_grad():
         merged = _loaded(tmp_path / "merged", model.output)(input_ids=ids).logits
         torch.testing.assert_close(merged, model.net(input_ids=ids).logits, rtol=1e-4, atol=1e-4)
-    assert result.proof.max_difference < 1e-4
-    assert result.proof.least_survived == pytest.approx(1, abs=1e-3)
+    assert result.answers is not None
+    assert result.answers.max_difference < 1e-4
+    assert result.weights.least_survived == pytest.approx(1, abs=1e-3)
 
 
 def test_only_adapted_tensors_change_and_the_rest_is_copied(adapter, gpt2_base, tmp_path):
@@ -97,7 +98,7 @@ def test_another_dtype_is_rounded_to_once(adapter, tmp_path, dtype):
     for name, tensor in weights(tmp_path / "merged").items():
         assert torch.equal(tensor, weights(exact)[name].to(kind))
     assert json.loads((tmp_path / "merged" / "config.json").read_text())["dtype"] == dtype
-    assert result.proof.least_survived == pytest.approx(1, abs=0.1)
+    assert result.weights.least_survived == pytest.approx(1, abs=0.1)
 
 
 def test_a_half_precision_base_keeps_its_dtype(make_base, tmp_path):
@@ -115,7 +116,7 @@ def test_a_half_precision_base_keeps_its_dtype(make_base, tmp_path):
     assert isinstance(layer, lora.MergedLinear)
     exact = layer.weight.double() + layer.delta_weight().double()
     assert torch.equal(after[name], exact.float().bfloat16())
-    assert 0.5 < result.proof.least_survived < 1.5
+    assert 0.5 < result.weights.least_survived < 1.5
 
 
 @pytest.mark.parametrize("name", ["embeddings.position_ids", "a.first.mask", "zz.last.count"])
@@ -127,7 +128,8 @@ def test_whole_numbers_in_a_base_s_file_are_no_precision(make_base, tmp_path, na
     )
     make_adapter(base, tmp_path / "adapter", LoRA(r=2, alpha=6), HEAD)
     result = merge_to(tmp_path / "adapter", tmp_path / "merged")
-    assert result.proof.max_difference <= result.proof.allowed < 0.1
+    assert result.answers is not None
+    assert result.answers.max_difference <= result.answers.allowed < 0.1
     assert torch.equal(weights(tmp_path / "merged")[name], torch.arange(128).view(1, -1))
 
 
@@ -153,7 +155,8 @@ def test_a_sharded_base_is_merged_shard_by_shard(make_base, tmp_path, suffix):
             index = json.loads((merged / "model.safetensors.index.json").read_text())["weight_map"]
             assert {name for name, where in index.items() if where == shard.name} == set(file.keys())
     assert all(torch.equal(tensor, weights(whole)[name]) for name, tensor in weights(merged).items())
-    assert result.proof.max_difference < 1e-4
+    assert result.answers is not None
+    assert result.answers.max_difference < 1e-4
     _loaded(merged, "text")
 
 

@@ -21,8 +21,10 @@ def test_the_certificate_stands_beside_the_weights(adapter, tmp_path):
     card = read_adapter(adapter).card
     assert certificate["adapter"]["sha256"] == card.files["adapter.safetensors"].sha256
     assert certificate["base"] == card.base.model_dump()
-    assert certificate["proof"]["compared_with"] == "the trained model"
-    assert certificate["proof"]["max_logit_difference"] == result.proof.max_difference
+    assert certificate["proof"]["tensors"] == len(weights(tmp_path / "merged"))
+    assert certificate["proof"]["answers"]["reference"] == "the trained model"
+    assert result.answers is not None
+    assert certificate["proof"]["answers"]["max_difference"] == result.answers.max_difference
     layers = {layer["name"]: layer for layer in certificate["layers"]}
     model = restore(read_adapter(adapter))
     layer = model.net.get_submodule("transformer.h.0.attn.c_attn")
@@ -35,9 +37,10 @@ def test_the_certificate_stands_beside_the_weights(adapter, tmp_path):
 
 def test_without_a_fingerprint_base_and_adapter_are_computed(adapter, tmp_path):
     result = merge_to(with_other(adapter, tmp_path / "bare", fingerprint=None), tmp_path / "merged")
-    assert result.proof.reference == "base + adapter"
-    assert 0 <= result.proof.max_difference < 1e-4
-    assert result.proof.largest_logit > 0.1
+    assert result.answers is not None
+    assert result.answers.reference == "base + adapter"
+    assert 0 <= result.answers.max_difference < 1e-4
+    assert result.answers.largest_logit > 0.1
 
 
 @pytest.mark.parametrize("factor", [0.0, 1e-7])
@@ -63,7 +66,7 @@ def test_what_rounding_takes_of_an_update_is_measured(adapter, tmp_path):
     result = merge_to(small, tmp_path / "merged", dtype="bfloat16")
     before, after = weights(Path(read_adapter(small).card.base.id)), weights(tmp_path / "merged")
     model = restore(read_adapter(small))
-    for proof in result.proof.layers:
+    for proof in result.weights.layers:
         layer = model.net.get_submodule(proof.name.removesuffix(".weight"))
         assert isinstance(layer, lora.LoRALayer)
         delta, moved = (
@@ -78,8 +81,8 @@ def test_a_weight_that_was_trained_whole_has_no_share_to_lose(gpt2_base, tmp_pat
     make_adapter(gpt2_base, tmp_path / "adapter", Full(), strength=0.01)
     result = merge_to(tmp_path / "adapter", tmp_path / "merged")
     trained, before = read_adapter(tmp_path / "adapter").tensors, weights(gpt2_base)
-    assert {proof.name for proof in result.proof.layers} == trained.keys()
-    for proof in result.proof.layers:
+    assert {proof.name for proof in result.weights.layers} == trained.keys()
+    for proof in result.weights.layers:
         assert proof.survived is None
         assert proof.delta_norm == pytest.approx(
             (trained[proof.name] - before[proof.name]).norm().item(), rel=1e-4

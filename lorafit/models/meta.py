@@ -10,6 +10,7 @@ from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from lorafit.metrics import Kind
+from lorafit.models.added_rows import add_rows
 from lorafit.models.families import family_of
 from lorafit.models.model import Model
 
@@ -24,6 +25,7 @@ def skeleton(config: PretrainedConfig, output: Kind, *, with_buffers: bool = Fal
         net: PreTrainedModel = family.heads[output].auto_class.from_config(
             config, dtype=torch.float32, trust_remote_code=False
         )
+        add_rows(net)
     return Model(net.eval(), None, family, output)
 
 
