@@ -17,8 +17,8 @@ def init(
         Path,
         typer.Argument(
             metavar="DATA",
-            help="A file of rows (csv, tsv, json, jsonl, parquet, each also gzipped), a folder with train, valid "
-            "and test, or a data set on the hub, owner/name.",
+            help="A file of rows (csv, tsv, json, jsonl, parquet) or of plain text (txt, md), each also gzipped; a "
+            "folder with train, valid and test, or with files to train on; or a data set on the hub, owner/name.",
             show_default=False,
         ),
     ],

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+from typing_extensions import override
 
 from lorafit.files import JsonObject
 
@@ -34,8 +37,17 @@ class RawRow:
     left_out: bool = False
 
 
+class TypedRow:
+    """A row of any task."""
+
+    def at(self, place: str) -> Self:
+        """The same row. One that may be refused when it becomes tokens remembers its place in a file for that."""
+        del place
+        return self
+
+
 @dataclass(frozen=True)
-class TextRow:
+class TextRow(TypedRow):
     """A prompt and the text that shall follow it; `part` is the part of the split, such as WebNLG's "seen"."""
 
     prompt: str
@@ -48,7 +60,7 @@ class TextRow:
 
 
 @dataclass(frozen=True)
-class LabelRow:
+class LabelRow(TypedRow):
     """One text or several, by the name of their column; `part` is the part of the split, such as MNLI's "matched".
 
     `label` is None where it is not known, as in GLUE's test splits.
@@ -64,16 +76,20 @@ class LabelRow:
 
 
 @dataclass(frozen=True)
-class ChatRow:
+class ChatRow(TypedRow):
     """A conversation: messages and tools in the OpenAI shape; `part` is the part of the split.
 
-    `line` is where it stands in its file, for messages alone.
+    `place` is where it stands, for messages alone: "chats.jsonl:7:".
     """
 
     messages: tuple[JsonObject, ...]
     tools: tuple[JsonObject, ...] = ()
     part: str = ""
-    line: int = field(default=0, compare=False, repr=False)
+    place: str = field(default="", compare=False, repr=False)
+
+    @override
+    def at(self, place: str) -> ChatRow:
+        return replace(self, place=place)
 
     def to_json(self) -> JsonObject:
         """As files of lorafit spell it."""
@@ -82,7 +98,7 @@ class ChatRow:
 
 
 @dataclass(frozen=True)
-class DocumentRow:
+class DocumentRow(TypedRow):
     """A text of any length; `part` is the part of the split. `goes_on`: it is a passage, and the text does not end."""
 
     text: str

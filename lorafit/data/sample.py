@@ -1,11 +1,11 @@
-"""The first rows of a file, however large the file is, or of a data set on the hub."""
+"""The first rows of files, however large these are, or of a data set on the hub."""
 
 from __future__ import annotations
 
 import gzip
 import io
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,18 +21,31 @@ _NUM_ROWS = 2000
 
 @dataclass(frozen=True)
 class Sample:
-    """Rows from the beginning of a file. `num_rows` of the whole file: counted where `whole`, else estimated."""
+    """Rows from the beginning of files. `num_rows` of all of them: counted where `whole`, else estimated."""
 
     rows: list[RawRow]
     whole: bool
     num_rows: int
 
 
-def sample_rows(path: Path) -> Sample:
-    """At most 2,000 rows out of the first 4 MiB, malformed ones among them.
+def sample_rows(paths: Sequence[Path]) -> Sample:
+    """At most 2,000 rows, malformed ones among them, out of the first 4 MiB of each file.
 
     Raises NotFoundError for a file that cannot be read, DataError for one that holds no rows.
     """
+    found: list[Sample] = []
+    for path in paths:
+        if sum(len(each.rows) for each in found) >= _NUM_ROWS:
+            break
+        found.append(_of_file(path))
+    rows = [row for each in found for row in each.rows]
+    sizes = [path.stat().st_size for path in paths]
+    num_rows = round(sum(each.num_rows for each in found) * sum(sizes) / sum(sizes[: len(found)]))
+    is_whole = len(found) == len(paths) and len(rows) <= _NUM_ROWS and all(each.whole for each in found)
+    return Sample(rows[:_NUM_ROWS], is_whole, num_rows)
+
+
+def _of_file(path: Path) -> Sample:
     reader = reader_for(path)
     with readable(path), path.open("rb") as stream:
         zipped = is_gzipped(stream)

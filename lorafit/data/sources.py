@@ -37,6 +37,11 @@ class RowFile:
     unit: tuple[str, str] = ("line", "lines")
     has_header: bool = False
 
+    def place(self, number: int) -> str:
+        """`a.csv:7:` where the number is a line's, else `a.parquet: row 7,`."""
+        unit = self.unit[0]
+        return f"{self.where}:{number}:" if unit == "line" else f"{self.where}: {unit} {number},"
+
     def of_part(self, part: str) -> RowFile:
         """The same rows, all of one part of the split."""
         return replace(self, rows=(replace(row, part=part) for row in self.rows)) if part else self
@@ -169,7 +174,7 @@ class Share:
         return self.whole.at_hand()
 
     def _has(self, row: RawRow) -> bool:
-        return self.low <= _place(row, self.key, self.seed) < self.high
+        return self.low <= share_place(row, self.key, self.seed) < self.high
 
 
 def shares(
@@ -222,7 +227,7 @@ def _equal(one: object, other: object) -> bool:
         return False
 
 
-def _place(row: RawRow, key: Callable[[RawRow], str], seed: int) -> float:
+def share_place(row: RawRow, key: Callable[[RawRow], str], seed: int = 0) -> float:
     """A number from 0 to below 1 that depends on key and seed alone; 1 where there is no key."""
     if row.fault:
         return 1.0

@@ -112,14 +112,12 @@ class ChatEncoder:
     def prompts(self, rows: Sequence[ChatRow]) -> list[list[int]]:
         """What the assistant's next turn is written from. Raises DataError for rows that the template does not take."""
         self.form.check()
-        return _each(
-            rows, self.form.prompt, lambda index, row: f"line {row.line}" if row.line else f"inputs[{index}]"
-        )
+        return _each(rows, self.form.prompt, lambda index, row: row.place or f"inputs[{index}]:")
 
     def prompts_of_last_turns(self, rows: Sequence[ChatRow]) -> list[list[int]]:
         """What the assistant's last turn is written from. Raises DataError for rows that the template does not take."""
         self.form.check()
-        return _each(rows, lambda row: self.form.last_turn(row)[0], lambda _, row: f"line {row.line}")
+        return _each(rows, lambda row: self.form.last_turn(row)[0], lambda _, row: row.place)
 
     def take(self, rows: Sequence[ChatRow]) -> tuple[list[tuple[ChatRow, list[EncodedSequence]]], list[str]]:
         """The rows that the template takes, each with its examples, and what is wrong with the others.
@@ -134,7 +132,7 @@ class ChatEncoder:
             try:
                 taken.append((row, self.form.sequences(row)))
             except ValueError as error:
-                faults.append(f"line {row.line}: {error}")
+                faults.append(f"{row.place} {error}".lstrip())
         if faults and (not self.skips or not taken):
             more = [f"{len(faults) - _SHOWN_FAULTS} more such rows"] if len(faults) > _SHOWN_FAULTS else []
             raise DataError(
@@ -313,7 +311,7 @@ def _each(
         try:
             found.append(make(row))
         except ValueError as error:
-            faults.append(DataError(f"{where(index, row)}: {error}"))
+            faults.append(DataError(f"{where(index, row)} {error}".lstrip()))
     if faults:
         raise DataError.joined(faults[:_SHOWN_FAULTS])
     return found

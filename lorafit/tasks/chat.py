@@ -104,7 +104,7 @@ class Chat(Task):
             said = "every turn of the assistant has weight 0" if silent else "the assistant says nothing"
             raise ValueError(f"{said}: nothing could be learned")
         tools = parse_tools(self.tools, row.fields.get(self.tools))
-        return ChatRow(messages, tools, self.part_of(row), row.line)
+        return ChatRow(messages, tools, self.part_of(row))
 
     @override
     def parse_input(self, given: str | Mapping[str, object]) -> ChatRow:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from lorafit.data.cells import shown, shown_names
 from lorafit.data.places import no_place, row_sources
-from lorafit.data.rows import ChatRow, RawRow, Row
+from lorafit.data.rows import RawRow, Row
 from lorafit.data.sources import Renamed, RowFile, RowSource
 from lorafit.data.splits import SPLIT_NAMES
 from lorafit.errors import Advice, DataError, Remedy, SetKey, did_you_mean
@@ -108,7 +108,7 @@ class Rows:
             try:
                 if row.fault:
                     raise ValueError(row.fault)
-                rows.append(self.task.parse(row, split))
+                rows.append(self.task.parse(row, split).at(file.place(row.line)))
             except ValueError as error:
                 faults.append((row.line, str(error)))
         if faults and self.data.on_bad_row == "error":
@@ -174,20 +174,12 @@ def input_rows(task: Task, data: DataSection, source: RowSource) -> list[tuple[J
             try:
                 if fault := meant.fault or _lacks(required, meant, data, file):
                     raise ValueError(fault)
-                found.append((dict(row.fields), _at_line(task.parse_input(meant.fields), row.line)))
+                found.append((dict(row.fields), task.parse_input(meant.fields).at(file.place(row.line))))
             except ValueError as error:
                 faults.append((row.line, str(error)))
         if faults:
             raise _malformed(file, faults)
     return found
-
-
-def _at_line(row: Row, line: int) -> Row:
-    """The same row, which says where it stands if it can."""
-    match row:
-        case ChatRow():
-            return replace(row, line=line)
-    return row
 
 
 def _with_columns(task: Task, data: DataSection, file: RowFile, split: Split) -> Iterator[RawRow]:
@@ -233,16 +225,10 @@ def _other_split(row: RawRow, split: Split) -> str:
 
 
 def _malformed(file: RowFile, faults: list[Fault], *remedies: Remedy) -> DataError:
-    shown = [f"{_place(file, line)} {what}" for line, what in faults[:_SHOWN_FAULTS]]
+    shown = [f"{file.place(line)} {what}" for line, what in faults[:_SHOWN_FAULTS]]
     if more := faults[_SHOWN_FAULTS:]:
         shown.append(f"{file.where}: {len(more)} more malformed rows ({_numbers(file, more)})")
     return DataError("\n".join(shown), Advice("correct the file"), *remedies)
-
-
-def _place(file: RowFile, number: int) -> str:
-    """`a.csv:7:` where the number is a line's, else `a.json: entry 7,`."""
-    unit = file.unit[0]
-    return f"{file.where}:{number}:" if unit == "line" else f"{file.where}: {unit} {number},"
 
 
 def _rows_were(faults: list[Fault]) -> str:

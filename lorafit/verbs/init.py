@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lorafit.data.hub import HubSet, pinned
-from lorafit.data.places import own_files
-from lorafit.data.readers import known_suffixes
+from lorafit.data.given import Given, Key, given_data
 from lorafit.data.rows import Row
-from lorafit.data.sample import Sample, hub_sample, sample_rows
-from lorafit.errors import Advice, ChangeArgument, DataError, NotFoundError, RecipeError
+from lorafit.data.sample import Sample
+from lorafit.data.sources import share_place
+from lorafit.errors import ChangeArgument, DataError, NotFoundError, RecipeError
 from lorafit.files import local_path, write_text
 from lorafit.recipe import DataSection, DecodeSection, EvalSection
 from lorafit.recipe.bounds import TOKENS
@@ -24,22 +22,13 @@ from lorafit.run.recipes import Recipe, open_recipe
 from lorafit.tasks import Task, make_task
 from lorafit.tasks.guess import Ask, Guess, columns_of, guess_task, take_the_best
 
-_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _TOKENS_PER_WORD = 1.4  # of English in the usual vocabularies
 _BATCH_TOKENS = 4096
 _SHOWN_ROWS = 3
+_SHARES = (0.1, 0.2, 0.3, 0.5)  # of the training rows, to validate on
 _MAX_ROOM = int(TOKENS.limit)
 _MAX_EXAMPLE = 1024  # tokens of an example of a long text
 _NEW_TOKENS = 256  # of a text that goes on
-
-
-@dataclass(frozen=True)
-class Key:
-    """A line of a recipe."""
-
-    name: str
-    value: object
-    reason: str = ""
 
 
 _METHOD = (
@@ -95,15 +84,6 @@ _CHATS = Usual(
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where the rows are, as lines of `[data]`; the first training rows; whether there are rows to validate on."""
-
-    keys: Sequence[Key]
-    sample: Sample
-    has_valid: bool
-
-
-@dataclass(frozen=True)
 class Preview:
     """Rows of the sample as the model will see them, and lengths in tokens, of answers and of all.
 
@@ -143,8 +123,8 @@ def init(data: Path, output: Path | None, base: str | None, ask: Ask = take_the_
     path = output or Path(f"{data.resolve().name.split('.')[0] or 'recipe'}.toml")
     if path.exists():
         raise RecipeError(f"{path}: already exists", ChangeArgument("output"))
-    place = _place(data) if data.exists() else _hub_place(data)
-    sample = place.sample
+    given = given_data(data)
+    sample = given.sample
     guess = guess_task(columns_of(sample.rows), ask)
     task, rows, faults = _parsed(guess, sample)
     usual = _CHATS if task.kind == "chat" else _LABELS if task.num_outputs else _TEXTS
@@ -157,7 +137,7 @@ def init(data: Path, output: Path | None, base: str | None, ask: Ask = take_the_
         "model": [Key("base", base or usual.base, "as asked for" if base else usual.base_reason)],
         "method": list(_METHOD),
         "task": _task(guess, task),
-        "data": _data(place, max_length, preview),
+        "data": _data(given, task, max_length, preview),
         "train": _train(usual, sample, max_length),
     }
     if not task.num_outputs:
@@ -171,41 +151,6 @@ def init(data: Path, output: Path | None, base: str | None, ask: Ask = take_the_
     )
 
 
-def _place(data: Path) -> Place:
-    """A file, or a folder with one for each split."""
-    files = own_files(data) if data.is_dir() else {"train": data}
-    if "train" not in files:
-        raise NotFoundError(f"{data}: no file train.csv or the like there")
-    keys = [Key("train", str(data))]
-    if data.is_dir():
-        keys = [Key("dir", str(data), f"its {' and '.join(path.name for path in files.values())}")]
-    return Place(keys, sample_rows(files["train"]), "valid" in files)
-
-
-def _hub_place(data: Path) -> Place:
-    """A data set on the hub, by its name; it is fetched where it is not in the cache."""
-    hub_id = str(data)
-    looks_like_file = data.parent.is_dir() or hub_id.lower().endswith(tuple(known_suffixes()))
-    if looks_like_file or not _HUB_ID.fullmatch(hub_id):
-        raise NotFoundError(f"{data}: no such file or folder")
-    try:
-        found = HubSet(hub_id).cached() or HubSet(hub_id).fetch()
-    except NotFoundError as error:
-        what = f"{data}: no such file or folder; as a data set of the hub: {error.what}"
-        raise NotFoundError(what, Advice("check the name and the network")) from None
-    known = pinned(DataSection(hub=hub_id, hub_config=found.config, hub_revision=found.commit))
-    splits = {} if known is None else {split: names[0] for split, names in known.files().items()}
-    if "train" not in splits:
-        raise NotFoundError(f"{hub_id}: has no split 'train'; there are {', '.join(found.splits)}")
-    config = [] if found.config == "default" else [Key("hub_config", found.config, "the configuration")]
-    keys = [
-        Key("hub", hub_id, f"its splits {' and '.join(splits.values())}"),
-        *config,
-        Key("hub_revision", found.commit, "this very state of it; without this line the newest one"),
-    ]
-    return Place(keys, hub_sample(found, splits["train"]), "valid" in splits)
-
-
 def _parsed(guess: Guess, sample: Sample) -> tuple[Task, list[Row], list[str]]:
     """The task with what it takes from the sample, its typed rows, and what is wrong with the others."""
     task = make_task(str(guess.task["name"]), **{k: v for k, v in guess.task.items() if k != "name"})
@@ -215,7 +160,7 @@ def _parsed(guess: Guess, sample: Sample) -> tuple[Task, list[Row], list[str]]:
         try:
             if raw.fault:
                 raise ValueError(raw.fault)
-            rows.append(task.parse(raw, "train"))
+            rows.append(task.parse(raw, "train").at(f"line {raw.line}:"))
         except ValueError as error:
             faults.append(f"{raw.line}: {error}")
     if not rows:
@@ -296,11 +241,11 @@ def _task(guess: Guess, task: Task) -> list[Key]:
     return keys
 
 
-def _data(place: Place, max_length: int, preview: Preview) -> list[Key]:
-    keys = list(place.keys)
-    if not place.has_valid:
+def _data(given: Given, task: Task, max_length: int, preview: Preview) -> list[Key]:
+    keys = list(given.keys)
+    if not given.has_valid and (share := _share(task, given.sample)) is not None:
         keys.append(
-            Key("valid", 0.1, "a file, or this share of the training rows; it chooses the best epoch")
+            Key("valid", share, "a file, or this share of the training rows; it chooses the best epoch")
         )
     how = "" if preview.tokenizer else ", estimated by the words"
     longest = max(preview.lengths)
@@ -315,6 +260,14 @@ def _data(place: Place, max_length: int, preview: Preview) -> list[Key]:
             f"{longest:,}{how}",
         ),
     ]
+
+
+def _share(task: Task, sample: Sample) -> float | None:
+    """The least share that takes some of the rows, and leaves some; None where no usual one does."""
+    if not sample.whole:
+        return _SHARES[0]
+    places = [share_place(row, task.key) for row in sample.rows]
+    return next((share for share in _SHARES if min(places) < share <= max(places)), None)
 
 
 def _num_cut(preview: Preview, max_length: int) -> int:

@@ -95,6 +95,9 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpt2_base: Path) 
     write_jsonl(tmp_path / "chats.jsonl", [{"messages": each} for each in talks])
     book = "\n\n".join(f"{e2e_sentence(context)} " * 90 for context in CONTEXTS)
     (tmp_path / "book.txt").write_text(book, encoding="utf-8")
+    (tmp_path / "books").mkdir()
+    for number, part in enumerate(book.split("\n\n")):
+        (tmp_path / "books" / f"{number}.txt").write_text(part, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     return tmp_path

@@ -148,7 +148,7 @@ def test_what_a_user_gets_wrong(cli: Run, base: Path, gpt2_base: Path, chats: Pa
     row["messages"][1]["reasoning_content"] = "hm"
     thinks.write_text(json.dumps(conversations()[1]) + "\n" + json.dumps(row) + "\n")
     refused = cli("train", "own_chat", "--unset", "data.valid", *settings(base, thinks), code=3).stderr
-    assert "line 2: the chat template of" in refused
+    assert f"{thinks}:2: the chat template of" in refused
     assert "no place for tools and thinking" in refused
 
 
@@ -162,6 +162,31 @@ def test_a_merged_model_knows_the_template_that_it_was_taught(
     messages = [{"role": "user", "content": "What does Anna eat?"}]
     text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     assert text == "User: What does Anna eat?\nAssistant:"
+
+
+@pytest.mark.parametrize("says_how_it_writes", [True, False])
+def test_a_merged_model_ends_its_turns_where_lorafit_does(
+    cli: Run, base: Path, chats: Path, tmp_path: Path, says_how_it_writes: bool
+) -> None:
+    """With the base's own settings for writing, or where it has none; neither names <|im_end|>."""
+    mine = shutil.copytree(base, tmp_path / "base")
+    if not says_how_it_writes:
+        (mine / "generation_config.json").unlink()
+    chosen = settings(mine, chats, train__epochs=6)
+    cli("train", "own_chat", "--unset", "data.valid", *chosen, "--output", tmp_path / "run")
+    question = conversations()[0]["messages"][:1]
+    written = cli("predict", tmp_path / "run" / "adapter", question[0]["content"]).stdout.strip()
+    cli("merge", tmp_path / "run" / "adapter", tmp_path / "merged")
+    tokenizer: Any = AutoTokenizer.from_pretrained(tmp_path / "merged")
+    net: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
+    ends = net.generation_config.eos_token_id
+    assert {tokenizer.convert_tokens_to_ids("<|im_end|>"), tokenizer.eos_token_id} <= {*ends}
+    assert (7 in ends) == says_how_it_writes
+    prompt = tokenizer.apply_chat_template(question, add_generation_prompt=True, return_tensors="pt")
+    [ids] = net.generate(**prompt, max_new_tokens=40, do_sample=False, pad_token_id=0)
+    answer = ids[prompt["input_ids"].shape[1] :]
+    assert len(answer) < 40
+    assert tokenizer.decode(answer, skip_special_tokens=True).strip() == written
 
 
 def test_conversations_that_the_template_does_not_take_are_left_out_of_every_split(

@@ -11,6 +11,7 @@ import pytest
 from lorafit.data import ChatRow, RawRow
 from lorafit.errors import DataError, RecipeError
 from lorafit.tasks import TEMPLATES, Chat, make_task, template_text, template_tokens
+from tests.support.row_files import as_csv, as_objects, as_parquet
 from tests.support.rows import rows_of
 
 ASK, ANSWER = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}
@@ -110,6 +111,25 @@ def test_a_bad_row_is_named_by_its_line_or_skipped(tmp_path: Path) -> None:
     skipped = rows_of("chat", train=str(path), on_bad_row="skip")
     assert skipped.rows("train") == [parse([ASK, ANSWER])]
     assert "2 malformed rows were skipped" in skipped.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "place"), [("a.jsonl", ":2:"), ("a.json", ":2:"), ("a.csv", ":3:"), ("a.parquet", ": row 2,")]
+)
+def test_a_row_knows_where_it_stands_in_its_file(tmp_path: Path, name: str, place: str) -> None:
+    """For what its tokenizer's chat template says of it later on."""
+    rows = [[json.dumps(each)] for each in ([ASK, ANSWER], [ANSWER, ASK, ANSWER])]
+    objects = as_objects(["messages"], rows)
+    content = {
+        "a.jsonl": "\n".join(objects).encode(),
+        "a.json": ("[" + ",\n".join(objects) + "]").encode(),
+        "a.csv": as_csv(["messages"], rows),
+        "a.parquet": as_parquet(["messages"], rows),
+    }
+    (tmp_path / name).write_bytes(content[name])
+    found = rows_of("chat", train=str(tmp_path / name)).rows("train")[1]
+    assert isinstance(found, ChatRow)
+    assert found.place == f"{tmp_path / name}{place}"
 
 
 def test_an_input_is_a_conversation_up_to_the_assistant() -> None:

@@ -17,6 +17,8 @@ from pyarrow import parquet
 
 from lorafit.errors import DataError, NotFoundError, RecipeError
 from lorafit.run.plan import load_plan
+from lorafit.run.recipes import open_recipe
+from lorafit.tasks import load_rows
 from lorafit.verbs.init import init
 
 WORDS = [
@@ -146,6 +148,56 @@ def test_a_plain_file_is_a_text(make_base: Callable[..., Path], tmp_path: Path) 
     assert "a longer text is learned in several" in result.text
     assert result.num_cut == 0
     assert load_plan(result.path, []).num_train_rows > 1
+
+
+@pytest.mark.parametrize("num_files", [1, 3, 12])
+def test_the_plain_files_of_a_folder_are_texts(
+    make_base: Callable[..., Path], tmp_path: Path, num_files: int
+) -> None:
+    folder = tmp_path / "books"
+    (folder / "drafts").mkdir(parents=True)
+    for name in ("README.md", "cover.jpg", ".hidden.txt"):
+        (folder / name).write_text("about")
+    for i in range(num_files):
+        (folder / f"{i}.txt").write_text(" ".join(texts(8, 9, seed=i)))
+    result = init(folder, tmp_path / "mine.toml", str(make_base("gpt2")))
+    written = tomllib.loads(result.text)
+    assert written["task"] == {"name": "text", "text": "text"}
+    named = written["data"]["train"]
+    files = [named] if num_files == 1 else named
+    assert sorted(files) == sorted(str(folder / f"{i}.txt") for i in range(num_files))
+    assert "not README.md and cover.jpg and drafts" in result.text
+    assert result.sample.num_rows == num_files
+    plan = load_plan(result.path, [])
+    held_out = plan.rows.rows("valid") if "valid" in plan.rows.splits else []
+    assert plan.num_train_rows + len(held_out) == num_files
+    assert (len(held_out) > 0) == (num_files > 1)
+
+
+def test_a_folder_without_a_training_split_is_read_whole_or_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    with pytest.raises(NotFoundError, match="no file of rows there"):
+        init(folder, None, None)
+    for name in ("a.csv", "b.csv", "test.csv"):
+        table(folder / name, **FILES["stars.csv"][0])
+    written = tomllib.loads(init(folder, tmp_path / "mine.toml", None).text)
+    assert written["data"]["train"] == [str(folder / "a.csv"), str(folder / "b.csv")]
+    assert written["data"]["test"] == str(folder / "test.csv")
+    (folder / "c.jsonl").write_text("{}")
+    with pytest.raises(DataError, match=r"several formats \(csv, jsonl\), and none is called train"):
+        init(folder, tmp_path / "other.toml", None)
+
+
+@pytest.mark.parametrize("num_rows", [2, 5, 20])
+def test_what_is_held_out_of_few_rows_is_some_and_leaves_some(tmp_path: Path, num_rows: int) -> None:
+    rows = {"english": texts(num_rows, 8), "german": texts(num_rows, 9, seed=1)}
+    path = init(table(tmp_path / "few.jsonl", **rows), tmp_path / "mine.toml", None).path
+    data = open_recipe(path).data
+    found = load_rows(open_recipe(path).task, data)
+    if data.valid is not None:
+        assert found.rows("valid")
+    assert found.rows("train")
 
 
 def test_every_guess_is_a_line_with_its_reason(make_base: Callable[..., Path], tmp_path: Path) -> None:

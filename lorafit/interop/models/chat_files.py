@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from lorafit.adapters.restore import task_of
@@ -19,6 +20,7 @@ def write_chat_files(source: MergeSource, folder: Path) -> None:
         return
     from lorafit.data.chat_encode import ChatFormat
     from lorafit.models import add_tokens, load_tokenizer, planned_tokens
+    from lorafit.models.families import token_ids
 
     tokenizer = load_tokenizer(str(source.folder))
     added = planned_tokens(source.config)
@@ -28,10 +30,15 @@ def write_chat_files(source: MergeSource, folder: Path) -> None:
     form = ChatFormat(tokenizer, task.chat_template)
     if task.chat_template is not None:
         (folder / _TEMPLATE).write_text(form.portable(), encoding="utf-8")
-    _write_ends(folder, form.end_ids)
+    ends = (
+        *form.end_ids,
+        *token_ids(tokenizer.eos_token_id),
+        *(source.adapter.card.decode.eos_token_ids or ()),
+    )
+    _write_ends(folder, ends)
 
 
-def _write_ends(folder: Path, ids: tuple[int, ...]) -> None:
+def _write_ends(folder: Path, ids: Sequence[int]) -> None:
     """Let transformers' generate stop at these tokens, and at those where it stopped before."""
     path = folder / "generation_config.json"
     known = path if path.is_file() else folder / "config.json"
@@ -41,5 +48,5 @@ def _write_ends(folder: Path, ids: tuple[int, ...]) -> None:
     if set(ids) <= {*ends}:
         return
     settings = settings if path.is_file() else {}
-    settings["eos_token_id"] = [*ends, *(id_ for id_ in ids if id_ not in ends)]
+    settings["eos_token_id"] = list(dict.fromkeys((*ends, *ids)))
     path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
