@@ -194,10 +194,10 @@ def test_the_short_way_gives_the_same_bits(
 
     def out_and_gradients() -> list[Tensor]:
         leaves = [x.clone().requires_grad_() for x in inputs]
-        heads = [x.view(1, num_tokens, 12, 32).transpose(1, 2) for x in leaves]
+        query, key, value = (x.view(1, num_tokens, 12, 32).transpose(1, 2) for x in leaves)
         module = Attention(is_causal=is_causal, num_groups=1, prefix=None)
         module.draws = Draws(0)
-        out, _ = packed_attention(module, *heads, None, packed_row=row, dropout=P)
+        out, _ = packed_attention(module, query, key, value, None, packed_row=row, dropout=P)
         return [out, *torch.autograd.grad((out.flatten(2) * weights).sum(), leaves)]
 
     short = out_and_gradients()
