@@ -58,11 +58,11 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpt2_base: Path) 
     (tmp_path / "decoder").symlink_to(gpt2_base)
     (tmp_path / "docs").mkdir()
     (tmp_path / "recipes").mkdir()
-    classes = ("bad", "good")
+    classes, tail = ("bad", "good"), " and so on"
     reviews = [
-        {"id": i, "review": f"{text} {i}", "stars": classes[label]}
+        {"id": i, "review": f"{text.replace(tail, '')}{tail * (i // 2 % 4)} {i}", "stars": classes[label]}
         for i, (text, label) in enumerate(sentences(120))
-    ]
+    ]  # lengths say nothing of labels: rows of like length share a batch
     write_csv(tmp_path / "reviews.csv", reviews)
     write_csv(tmp_path / "new.csv", [{"review": row["review"]} for row in reviews[:4]])
     more = [json.dumps(row | {"review": f"really, {row['review']}"}) + "\n" for row in reviews[:20]]
