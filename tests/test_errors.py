@@ -105,6 +105,9 @@ def test_the_drawn_tree_is_the_tree() -> None:
 WITH_COMMANDS = {
     "paper/parallel.py",
     "recipe/reference.py",
+    "interop/programs/llama_cpp.py",
+    "interop/programs/vllm.py",
+    "interop/writers/gguf.py",
     "interop/writers/loralib.py",
     "interop/writers/peft.py",
 }

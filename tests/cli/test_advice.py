@@ -24,7 +24,11 @@ ARGUMENTS = ("SetArgument", "ChangeArgument", "DropArgument")
 SPOKEN = {name for name, kind in vars(errors).items() if inspect.isclass(kind)} | {Note.__name__}
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 COMMAND = re.compile(r"(?<![\w./])lorafit ([a-z]+(?: [a-z]+)?)([^`\n]*)")
-OTHERS = {"hf auth login", "hf upload … …"}  # programs of others that a remedy may name
+OTHERS = {
+    "hf auth login",
+    "hf upload … …",
+    "pip install 'lorafit[gguf]'",
+}  # programs of others that a remedy may name
 
 
 def text_of(node: ast.AST) -> str | None:
