@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -117,6 +118,20 @@ class Column:
         looked_at = self.values[:_LOOKED_AT]
         return 2 * sum(map(_is_conversation, looked_at)) > len(looked_at)
 
+    @cached_property
+    def listed(self) -> Counter[str]:
+        """The names in cells that are lists, with how often each occurs; empty where a cell is none."""
+        try:
+            return Counter(name_of(name) for value in self.values for name in _as_list(value))
+        except ValueError:
+            return Counter()
+
+    @property
+    def is_lists(self) -> bool:
+        """Whether it holds lists of few different names, each in several rows."""
+        count = sum(self.listed.values())
+        return not self.is_conversations and 2 <= len(self.listed) <= min(_MAX_CLASSES, max(count // 2, 2))
+
     @property
     def called_label(self) -> bool:
         """Whether its name says that it is what is to be learned."""
@@ -175,6 +190,8 @@ def _possible(columns: Sequence[Column]) -> dict[str, str]:
     if talks := [column for column in columns if column.is_conversations]:
         found["chat"] = f"column {talks[0].name} holds conversations"
         texts = [column for column in texts if column not in talks]
+    if texts and (lists := [column for column in columns if column.is_lists]):
+        found["multilabel"] = f"column {lists[0].name} holds lists of {len(lists[0].listed)} different values"
     if pair := _prompt_and_completion(columns):
         found["generation"] = f"columns {_and(pair[0])} and {pair[1].name} by their names"
     if texts and (labels := _labels(columns)):
@@ -228,6 +245,18 @@ def _label_task(
     return {"text": text, "label": label.name}, {"text": reason, "label": of_label}, doubts
 
 
+def _lists_task(columns: Sequence[Column], ask: Ask) -> tuple[dict[str, object], dict[str, str], list[str]]:
+    able = [column for column in columns if column.is_lists]
+    label = _chosen("label", sorted(able, key=lambda column: not column.called_label), ask)
+    texts = sorted((c for c in columns if c.is_text and c is not label), key=lambda c: -c.num_words)
+    text = _chosen("text", texts, ask)
+    doubts = [f"text: {other.name}" for other in texts if other is not text]
+    doubts += [f"label: {other.name}" for other in able if other is not label]
+    reasons = {"text": f"{text.num_words:.0f} words on average"}
+    reasons["label"] = f"any of {shown_names(sorted(label.listed)[:8])}{', …' * (len(label.listed) > 8)}"
+    return {"text": text.name, "label": label.name}, reasons, doubts
+
+
 def _generation(columns: Sequence[Column], ask: Ask) -> tuple[dict[str, object], dict[str, str], list[str]]:
     texts = [column for column in columns if column.is_text]
     prompts, completion = _prompt_and_completion(columns) or ([texts[0]], texts[1])
@@ -268,6 +297,7 @@ _GUESSES: Mapping[
     str, Callable[[Sequence[Column], Ask], tuple[dict[str, object], dict[str, str], list[str]]]
 ] = {
     "classification": lambda columns, ask: _label_task(columns, ask, "classification"),
+    "multilabel": _lists_task,
     "regression": lambda columns, ask: _label_task(columns, ask, "regression"),
     "generation": _generation,
     "chat": _chat,
@@ -302,6 +332,16 @@ def _pair(columns: Sequence[Column], label: Column) -> list[Column]:
         if match := _NUMBERED.fullmatch(name):
             stems.setdefault(match[1], []).append(column)
     return next((pair for pair in stems.values() if len(pair) == 2), [])
+
+
+def _as_list(value: object) -> Sequence[object]:
+    """A list, or a text that spells one in JSON. Raises ValueError for anything else."""
+    match value:
+        case list() | tuple():
+            return value
+        case str() if value.lstrip().startswith("["):
+            return _as_list(json.loads(value))
+    raise ValueError("no list")
 
 
 def _is_conversation(value: object) -> bool:

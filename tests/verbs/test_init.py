@@ -107,6 +107,14 @@ FILES: Mapping[str, tuple[Mapping[str, Sequence[object]], Mapping[str, Any]]] = 
         {"english": texts(N, 8), "german": texts(N, 9, seed=1)},
         {"name": "generation", "prompt": "english", "completion": "german"},
     ),
+    "tags.jsonl": (
+        {"note": texts(N, 8), "tags": [["a"], ["a", "b"], [], ["c", "b"]] * (N // 4)},
+        {"name": "multilabel", "text": "note", "label": "tags", "metrics": ["micro_f1", "macro_f1", "subset_accuracy"]},
+    ),
+    "tags.csv": (
+        {"tags": ['["a"]', '["b", "a"]'] * (N // 2), "note": texts(N, 8)},
+        {"name": "multilabel", "text": "note", "label": "tags", "metrics": ["micro_f1", "macro_f1", "subset_accuracy"]},
+    ),
     "talks.jsonl": (
         {"id": range(N), "talk": [talk(text) for text in texts(N, 8)]},
         {"name": "chat", "messages": "talk", "train_on": "assistant", "template": "plain"},
