@@ -25,30 +25,16 @@ _INDEX_NAMES = {
     "id", "idx", "index", "key", "uuid", "guid", "url", "link", "date", "time", "timestamp", "line", "row",
 }  # fmt: skip
 _PROMPT_NAMES = (
-    "prompt",
-    "instruction",
-    "question",
-    "query",
-    "input",
-    "source",
-    "context",
-    "mr",
-    "document",
-    "article",
-)
+    "prompt", "instruction", "question", "query", "input", "source", "context", "mr", "document", "article",
+)  # fmt: skip
 _COMPLETION_NAMES = (
     "completion", "response", "answer", "output", "target", "reply", "ref", "reference", "summary", "highlights",
     "chosen",
 )  # fmt: skip
 _PAIRS = (
-    ("premise", "hypothesis"),
-    ("question", "sentence"),
-    ("question", "passage"),
-    ("question", "answer"),
-    ("query", "passage"),
-    ("query", "document"),
-    ("first", "second"),
-)
+    ("premise", "hypothesis"), ("question", "sentence"), ("question", "passage"), ("question", "answer"),
+    ("query", "passage"), ("query", "document"), ("first", "second"),
+)  # fmt: skip
 _NUMBERED = re.compile(r"(.*?)[ _-]?([12ab])", re.IGNORECASE)
 
 
