@@ -332,6 +332,8 @@ CONTENDERS: dict[str, Callable[[argparse.Namespace, Work], Measured]] = {
 def run_chat(args: argparse.Namespace) -> None:
     """Teach the base turns, and count the answers that end by themselves."""
     import lorafit
+    from lorafit.decoding import generate_all
+    from lorafit.recipe import EvalSection
 
     conversations = [
         {
@@ -346,21 +348,33 @@ def run_chat(args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "train.jsonl"
         file.write_text("".join(json.dumps(each) + "\n" for each in conversations), encoding="utf-8")
-        for name, epochs in (("before", 0.01), ("after", 1)):
-            overrides = {
+        for name, learning_rate in (("before", 1e-9), ("after", LEARNING_RATE)):
+            overrides: dict[str, object] = {
                 "model.base": str(args.model),
                 "model.dtype": args.dtype,
                 "task.template": args.template,
                 "data.train": str(file),
-                "train.epochs": epochs,
+                "data.max_length": 256,
+                "train.epochs": 1,
+                "train.learning_rate": learning_rate,
                 "train.batch_size": BATCH_SIZE,
                 "decode.max_new_tokens": NUM_NEW,
             }
+            overrides |= {"train.max_steps": 1} if name == "before" else {}
             run = lorafit.train("own_chat", overrides, Path(scratch) / name)
-            answers = lorafit.load(run.adapter).predict(
-                [{"messages": [{"role": "user", "content": f"Describe: {data}"}]} for data in questions]
+            restored = lorafit.load(run.adapter).restored
+            objective: Any = restored.objective(EvalSection())
+            writer = objective.writer(restored.model)
+            rows = [restored.task.parse_input(f"Describe: {data}") for data in questions]
+            prompts = [writer.form.prompt(row) for row in rows]
+            with restored.model.placement.autocast():
+                written = generate_all(restored.model.net, prompts, writer.search, batch_size=BATCH_SIZE)
+            ends = {*writer.search.eos_token_ids}
+            ended = sum(not ends.isdisjoint(ids) for ids in written)
+            first = writer.form.written(written[0], writer.search.eos_token_ids)
+            print(
+                f"{name}: {ended} of {len(written)} answers end by themselves, such as {first!r}", flush=True
             )
-            print(f"{name}: {answers[0]!r}")
 
 
 def run_alone(contender: str, seed: int, folder: Path) -> subprocess.Popen[str]:
