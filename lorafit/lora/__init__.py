@@ -26,11 +26,13 @@ from lorafit.lora.layer import (
     unmerge,
 )
 from lorafit.lora.linear import Linear, MergedLinear
-from lorafit.lora.state import a_factors, lora_state_dict, mark_only_lora_as_trainable, require_input_grad
+from lorafit.lora.scalings import SCALINGS
+from lorafit.lora.state import factors, lora_state_dict, mark_only_lora_as_trainable, require_input_grad
 from lorafit.lora.surgery import Site, adaptable, attach, detach, find, matches, replace, untie
 
 __all__ = [
     "INITS",
+    "SCALINGS",
     "Conv1d",
     "Conv2d",
     "Conv3d",
@@ -43,13 +45,13 @@ __all__ = [
     "LoRALayer",
     "MergedLinear",
     "Site",
-    "a_factors",
     "adaptable",
     "adapted_layers",
     "adapter_parameters",
     "attach",
     "detach",
     "draw_from",
+    "factors",
     "filled_layers",
     "find",
     "lora_layers",

@@ -86,12 +86,13 @@ def attach(
     model: nn.Module,
     sites: Sequence[Site],
     *,
-    r: int,
-    alpha: float,
+    r: int = 0,
+    alpha: float = 1.0,
     dropout: float = 0.0,
     init: str = "loralib",
     generator: torch.Generator | None = None,
     merge_weights: bool = False,
+    scaling: str = "lora",
 ) -> list[str]:
     """Put a LoRA layer in the place of every site's module, whose parameters it freezes; returns the names.
 
@@ -111,7 +112,8 @@ def attach(
         if dataclasses.replace(first, name=site.name) != site:
             raise RecipeError(f"{first.name} and {site.name} are one module, but ask for different adapters")
     build = partial(_build, r=r, lora_alpha=alpha, lora_dropout=dropout, merge_weights=merge_weights)
-    layers = {s.name: build(m, s, init=init, generator=generator) for m, s in wanted.items()}
+    how = {"init": init, "generator": generator, "scaling": scaling}
+    layers = {s.name: build(m, s, **how) for m, s in wanted.items()}
     for name, layer in layers.items():
         replace(model, name, layer)
     return [site.name for site in sites]
