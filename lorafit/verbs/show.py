@@ -94,7 +94,7 @@ def show_run(path: Path) -> ShownRun:
         summary=summary,
         scores=scores,
         best=best_validation(events) or {},
-        inputs=scores.get("inputs", saved.get("inputs", {})),
+        inputs=scores.get("inputs") or saved.get("inputs") or {},
         dtype=saved.get("dtype", ""),
         seconds=seconds[-1] if seconds else saved.get("seconds"),
         changed=_changed_from_shipped(paths.recipe),
