@@ -26,6 +26,7 @@ from lorafit.lora.layer import (
     unmerge,
 )
 from lorafit.lora.linear import Linear, MergedLinear
+from lorafit.lora.members import MemberDraws, Members
 from lorafit.lora.scalings import SCALINGS
 from lorafit.lora.state import factors, lora_state_dict, mark_only_lora_as_trainable, require_input_grad
 from lorafit.lora.surgery import Site, adaptable, attach, detach, find, matches, replace, untie
@@ -43,6 +44,8 @@ __all__ = [
     "Embedding",
     "Linear",
     "LoRALayer",
+    "MemberDraws",
+    "Members",
     "MergedLinear",
     "Site",
     "adaptable",
