@@ -17,6 +17,7 @@ from lorafit.lora.conv import Conv1d, Conv2d, Conv3d
 from lorafit.lora.embedding import Embedding
 from lorafit.lora.layer import LoRALayer
 from lorafit.lora.linear import Linear, MergedLinear
+from lorafit.lora.with_start import layers_with_start
 
 LAYERS: tuple[type[LoRALayer], ...] = (Linear, Embedding, Conv1d, Conv2d, Conv3d)
 
@@ -148,6 +149,8 @@ def detach(model: nn.Module, *, merge: bool = False) -> list[str]:
     would change that one too.
     """
     layers = {name: module for name, module in model.named_modules() if isinstance(module, LoRALayer)}
+    for started in layers_with_start(model).values():
+        started.put_start_back()
     if merge:
         for name, layer in layers.items():
             _check_not_tied(model, name, layer)

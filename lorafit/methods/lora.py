@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, PositiveFloat, Tag
+from pydantic import BeforeValidator, Discriminator, Field, PositiveFloat, Tag, model_validator
 from typing_extensions import override
 
 from lorafit.errors import RecipeError, SetKey, did_you_mean
 from lorafit.methods.base import LeftOutAtDefault, Method, train_only
-from lorafit.methods.by_module import by_module
+from lorafit.methods.by_module import DEFAULT, by_module
 from lorafit.methods.change import Added, Change, replaced
 from lorafit.recipe.bounds import AtMost, Width
 from lorafit.recipe.sections import Probability
@@ -59,11 +60,37 @@ class LoRA(Method):
     also_train: _Patterns | None = None
     """What trains whole beside the adapters: patterns of names of modules or parameters, such as "lm_head", "ln_f" or
     "*.bias". Each must match. A module that shares its weight with another, as a tied lm_head does, gets its own."""
-    init: Literal["loralib", "paper-gpt2", "gaussian"] = "loralib"
+    init: Literal["loralib", "paper-gpt2", "gaussian", "pissa", "olora"] = "loralib"
     """Initial values. loralib: A kaiming-uniform, B zero; gaussian: A from N(0, 0.02), B zero; paper-gpt2: A and B from
-    N(0, 0.02), as the archived code of the paper's GPT-2 runs does, so that training does not start at the base."""
+    N(0, 0.02), as the archived code of the paper's GPT-2 runs does, so that training does not start at the base. pissa
+    (Meng et al. 2024) and olora (Büyükakyüz 2024) take A and B out of the base's own matrices, by their singular values
+    or their QR decomposition; the adapter is saved with twice the rank, as one of the base as it was."""
     init_from: str | None = None
     """An adapter folder whose LoRA tensors are the start; the head stays fresh."""
+
+    @model_validator(mode="after")
+    def _starts_once(self) -> Self:
+        if self.takes_start and self.init_from is not None:
+            raise ValueError(f"'init_from' and 'init' = {self.init!r} exclude each other; keep one")
+        return self
+
+    @property
+    def takes_start(self) -> bool:
+        """Whether the start is a part of the base's weights, so that training goes on from what is left of them."""
+        return self.init in ("pissa", "olora")
+
+    @property
+    def finished(self) -> LoRA:
+        """LoRA as it is saved: an adapter of the base itself. What took its start out of the base has twice the rank
+        then, at the same scale."""
+        if not self.takes_start:
+            return self
+        louder = 2.0 if self.scaling == "lora" else math.sqrt(2.0)
+        r = self.r if isinstance(self.r, dict) else {DEFAULT: self.r}
+        alpha = self.alpha if isinstance(self.alpha, dict) else {DEFAULT: self.alpha}
+        twice = {key: 2 * value for key, value in r.items()}
+        louder_alpha = {key: louder * value for key, value in alpha.items()}
+        return self.model_copy(update={"init": "loralib", "r": twice, "alpha": louder_alpha})
 
     @property
     @override
@@ -75,6 +102,8 @@ class LoRA(Method):
         """Rank and scale must be equal; the targets are, if the tensors are. Dropout and the rest may differ."""
         if theirs.name != self.name:
             return f"was trained with {theirs.name}, and only LoRA can start from another adapter"
+        if self.takes_start:
+            return f"cannot be the start: with init = {self.init!r} that is a part of the base"
         here, there = self.model_dump(), theirs.model_dump()
         for key in ("r", "alpha", "scaling"):
             if here[key] != there[key]:
@@ -107,6 +136,31 @@ class LoRA(Method):
         whole = self._whole(model)
         lora.untie(model.net, whole)
         return train_only(model, {*lora.adapter_parameters(model.net), *whole})
+
+    @override
+    def saved_tensors(self, model: Model) -> dict[str, Tensor]:
+        """Everything that trains; where the start was taken out of the base, as an adapter of the whole base."""
+        from lorafit import lora
+
+        tensors: dict[str, Tensor] = dict(model.trained())
+        for name, layer in lora.layers_with_start(model.net).items():
+            tensors[f"{name}.lora_A"], tensors[f"{name}.lora_B"] = layer.on_whole_weight()
+        return tensors
+
+    @override
+    def finish(self, model: Model) -> None:
+        """Put back what was taken out of the base."""
+        from lorafit import lora
+
+        for layer in lora.layers_with_start(model.net).values():
+            layer.put_start_back()
+
+    @override
+    def attach_finished(self, model: Model) -> None:
+        """Nothing is taken out of the base, only to be put back."""
+        import torch
+
+        self.finished.attach(model, torch.Generator().manual_seed(0))
 
     def _sites(self, model: Model) -> list[lora.Site]:
         """What gets an adapter, with its rank and alpha."""

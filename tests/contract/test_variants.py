@@ -27,6 +27,7 @@ from tests.run.conftest import Runner, assert_equal_runs
 from tests.support.adapter_fixtures import train_adapter
 from tests.support.peft_adapters import load_net, logits, peft_logits
 from tests.support.stops import StopAt
+from tests.support.tiny_models import outputs, tiny_model
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::UserWarning:peft", "ignore::DeprecationWarning", "ignore::FutureWarning"
@@ -75,12 +76,32 @@ VARIANTS = {
     ),
     "patterns with rslora": Variant(
         "gpt2",
-        {"scaling": "rslora", "targets": ALL_GPT2, "r": {"h.0.*": 8, "h.1.*": 2}},
+        {"scaling": "rslora", "targets": ALL_GPT2, "r": {"h.0.*": 8, "default": 2}},
         {
             "use_rslora": True,
             "target_modules": ["c_attn", "c_proj", "c_fc"],
-            "rank_pattern": {r"h\.0\..*": 8, r"h\.1\..*": 2},
+            "rank_pattern": {r"h\.0\..*": 8, r"h\.[12]\..*": 2},
         },
+    ),
+    "pissa": Variant(
+        "gpt2",
+        {"init": "pissa", "targets": ALL_GPT2},
+        {"init_lora_weights": "pissa", "target_modules": ["c_attn", "c_proj", "c_fc"]},
+    ),
+    "pissa with patterns and rslora": Variant(
+        "llama",
+        {"init": "pissa", "targets": ("query", "up"), "scaling": "rslora", "r": {"q_proj": 2, "default": 6}},
+        {
+            "init_lora_weights": "pissa",
+            "target_modules": ["q_proj", "up_proj"],
+            "use_rslora": True,
+            "rank_pattern": {"q_proj": 2, "up_proj": 6},
+        },
+    ),
+    "olora": Variant(
+        "llama",
+        {"init": "olora", "targets": ("query", "down")},
+        {"init_lora_weights": "olora", "target_modules": ["q_proj", "down_proj"]},
     ),
     "lora+": Variant(
         "llama", {"targets": ("query", "up")}, {"target_modules": ["q_proj", "up_proj"]}, lora_plus_ratio=16.0
@@ -116,8 +137,8 @@ def train_net(net: nn.Module, optimizer: torch.optim.Optimizer) -> list[float]:
     return losses
 
 
-def start_as(net: nn.Module, layers: Mapping[str, lora.LoRALayer]) -> None:
-    """Put the adapters of `layers` into PEFT's."""
+def start_as(net: nn.Module, layers: Mapping[str, lora.LoRALayer], of_base: bool) -> None:
+    """Put the adapters of `layers` into PEFT's, which span the same subspaces where they are parts of the base."""
     parameters = {name.replace(".default", ""): p for name, p in net.named_parameters() if p.requires_grad}
     ours = {
         f"base_model.model.{name}.{key}": tensor
@@ -127,7 +148,16 @@ def start_as(net: nn.Module, layers: Mapping[str, lora.LoRALayer]) -> None:
     assert parameters.keys() == ours.keys()
     with torch.no_grad():
         for name, parameter in parameters.items():
+            if of_base:
+                torch.testing.assert_close(projector(ours[name]), projector(parameter), rtol=0, atol=1e-4)
             parameter.copy_(ours[name])
+
+
+def projector(factor: Tensor) -> Tensor:
+    """Onto the subspace that a factor spans."""
+    wide = factor if len(factor) < factor.shape[1] else factor.T
+    basis = torch.linalg.svd(wide, full_matrices=False)[2]
+    return basis.T @ basis
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +177,7 @@ def trained(
         losses: list[float] = []
 
         def train_ours(model: Model) -> None:
-            start_as(theirs, lora.adapted_layers(model.net))
+            start_as(theirs, lora.adapted_layers(model.net), variant.method.takes_start)
             ratio = variant.lora_plus_ratio
             groups = parameter_groups(model.trained(), model.net, 0.0, "none", ratio)
             for group in groups:
@@ -164,6 +194,15 @@ def trained(
         return Trained(base, folder / "adapter", losses, peft_losses, logits(theirs.eval()))
 
     return train
+
+
+@over_variants
+def test_step_0_is_the_base(name: str) -> None:
+    method, model = VARIANTS[name].method, tiny_model(VARIANTS[name].model_type)
+    before = outputs(model)
+    method.attach(model, torch.Generator().manual_seed(0))
+    assert torch.equal(outputs(model), before) or method.takes_start
+    assert (outputs(model) - before).abs().max() <= 1e-5 * before.abs().max()
 
 
 @over_variants
