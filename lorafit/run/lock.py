@@ -134,3 +134,12 @@ def _start_time(pid: int) -> str | None:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         return None
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process works in the folder now, as far as can be seen from here. Takes no lock."""
+    try:
+        holder = Holder(**json.loads((folder / LOCK_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return False
+    return not holder.is_dead()
