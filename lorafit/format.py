@@ -25,6 +25,14 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
+def age(seconds: float) -> str:
+    """93.2 -> '1m'; 200000 -> '2d'"""
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= length:
+            return f"{seconds // length:.0f}{unit}"
+    return f"{seconds:.0f}s"
+
+
 def short(value: float) -> str:
     """An axis label: 0.003 -> '0.003', 1e-05 -> '1e-5', 12000 -> '12k', 2500000 -> '2.5M'"""
     for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):

@@ -23,6 +23,7 @@ from lorafit.cli.options import (
     strategy_name,
 )
 from lorafit.errors import RecipeError, did_you_mean
+from lorafit.imports import importing
 
 if TYPE_CHECKING:
     from lorafit.verbs.chat import ChatSession
@@ -52,10 +53,11 @@ def chat(
     Each line of the input is what the user says; /reset, /use NAME and /exit are commands. The answers are shown as
     they are written: the likeliest token every time, unless options say otherwise.
     """
-    from lorafit.adapters import BaseChoice
-    from lorafit.decoding import Sampling
-    from lorafit.display import Display
-    from lorafit.verbs.chat import ChatSession
+    with importing():
+        from lorafit.adapters import BaseChoice
+        from lorafit.decoding import Sampling
+        from lorafit.display import Display
+        from lorafit.verbs.chat import ChatSession
 
     name = strategy_name(strategy, greedy)
     sampling = Sampling(name, temperature, top_p, max_new_tokens, seed, num_beams)

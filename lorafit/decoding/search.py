@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,6 +25,18 @@ class Move:
     tokens: Tensor
     rows: Tensor | None = None
     finished: tuple[tuple[int, list[int]], ...] = ()  # (example, generated ids)
+
+
+class DecodingSession(Protocol):
+    """The logits that a search asks for; a batch has n rows at first and fewer when examples are done."""
+
+    def read(self, prompts: Sequence[Sequence[int]]) -> Tensor:
+        """The logits [n, 1, vocab] after each prompt."""
+        ...
+
+    def step(self, parents: Tensor, tokens: Tensor, rows: Tensor | None) -> Tensor:
+        """The logits [m, width, vocab] after one more token per beam; the arguments are those of a `Move`."""
+        ...
 
 
 class Search(Protocol):

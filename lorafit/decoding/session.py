@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 from transformers.cache_utils import Cache, DynamicCache
 
 from lorafit.decoding.cache import SlotLayer
+from lorafit.decoding.search import DecodingSession
 from lorafit.decoding.trial import first_right
 from lorafit.decoding.vocabulary import VocabularyProduct
 from lorafit.models import accepted, family_of, is_proven, take_packed_rows
@@ -27,18 +28,6 @@ from lorafit.models.masks import Pattern
 
 Way = Literal["tree", "reorder", "separate", "reread"]
 WAYS: tuple[Way, ...] = ("tree", "reorder", "separate", "reread")
-
-
-class DecodingSession(Protocol):
-    """The logits that a search asks for; a batch has n rows at first and fewer when examples are done."""
-
-    def read(self, prompts: Sequence[Sequence[int]]) -> Tensor:
-        """The logits [n, 1, vocab] after each prompt."""
-        ...
-
-    def step(self, parents: Tensor, tokens: Tensor, rows: Tensor | None) -> Tensor:
-        """The logits [m, width, vocab] after one more token per beam; the arguments are those of a `Move`."""
-        ...
 
 
 def open_session(net: PreTrainedModel) -> DecodingSession:

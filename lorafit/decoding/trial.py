@@ -6,17 +6,14 @@ import copy
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel
 
+from lorafit.decoding.search import DecodingSession
 from lorafit.models import Family, Model, accepted
 from lorafit.models.trial import agree, random_texts, with_small_copy
-
-if TYPE_CHECKING:
-    from lorafit.decoding.session import DecodingSession
 
 _PROMPTS = (6, 3, 9)  # tokens: longer and shorter than a window
 _WIDTHS = (

@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 import struct
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from lorafit.errors import DataError, LorafitError, NotFoundError
 from lorafit.files import JsonObject
 from lorafit.metrics.comparison import Prediction, read_predictions
 from lorafit.metrics.score import flat
-from lorafit.run.lock import is_held
+from lorafit.run.lock import Holder
+from lorafit.run.paths import RunPaths
 from lorafit.run.recipes import Recipe, open_recipe
+from lorafit.run.summary import best_validation, read_events, read_object
+
+T = TypeVar("T")
 
 State = Literal["finished", "running", "stopped"]
 PAGE = "report.html"
@@ -89,8 +93,7 @@ class Run:
     @property
     def best_validation(self) -> JsonObject:
         """The event of the epoch whose adapter is kept; {} while there is none."""
-        best = [event for event in self.of("validation") if event.get("best")]
-        return best[-1] if best else {}
+        return best_validation(self.events) or {}
 
     @property
     def step(self) -> int:
@@ -111,52 +114,26 @@ class Run:
     def predictions(self) -> tuple[str, list[Prediction]]:
         """The split that was scored, and the adapter's predictions for it; [] where there are none."""
         split = str(self.result.get("split", "test"))
-        path = self.path / "predictions" / f"{split}.jsonl"
+        path = RunPaths(self.path).predictions(split)
         return split, read_predictions(path) if path.is_file() and path.stat().st_size else []
 
 
 def read_run(path: Path) -> Run:
     """A run folder. Raises NotFoundError where there is none, DataError for a file that is not what lorafit writes."""
-    if not (path / "recipe.toml").is_file():
+    paths = RunPaths(path)
+    if not paths.recipe.is_file():
         raise NotFoundError(f"{path}: not a run folder (it has no recipe.toml)")
+    document = _read(paths.recipe, lambda file: tomllib.loads(file.read_text(encoding="utf-8")))
+    events = _read(paths.metrics, read_events)
+    result, card = (_read(file, read_object) or {} for file in (paths.scores, paths.adapter / "adapter.json"))
+    return Run(path, document, tuple(events), result, card, Holder.of(path) is not None)
+
+
+def _read(path: Path, read: Callable[[Path], T]) -> T:
     try:
-        document = tomllib.loads((path / "recipe.toml").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path / 'recipe.toml'}: cannot be read: {error}") from None
-    result, card = (_read_object(path / name) for name in ("scores.json", "adapter/adapter.json"))
-    return Run(path, document, tuple(_events(path / "metrics.jsonl")), result, card, is_held(path))
-
-
-def _events(path: Path) -> Iterator[JsonObject]:
-    """The lines of metrics.jsonl. The last one may be half-written: the run goes on, or was killed."""
-    if not path.is_file():
-        return
-    lines = path.read_text(encoding="utf-8").split("\n")
-    for number, line in enumerate(lines, start=1):
-        if not line:
-            continue
-        try:
-            event = json.loads(line)
-        except json.JSONDecodeError as error:
-            if number == len(lines):
-                return
-            raise DataError(f"{path}:{number}: not valid JSON: {error.msg}") from None
-        if not isinstance(event, dict):
-            raise DataError(f"{path}:{number}: not an event: an object is expected")
-        yield event
-
-
-def _read_object(path: Path) -> JsonObject:
-    """A JSON object; {} where there is no such file."""
-    if not path.is_file():
-        return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        return read(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read: {error}") from None
-    if not isinstance(value, dict):
-        raise DataError(f"{path}: not a JSON object")
-    return value
 
 
 def _num_values(path: Path) -> int | None:

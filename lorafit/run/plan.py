@@ -150,15 +150,7 @@ def make_plan(recipe: Recipe) -> Plan:
     recipe = recipe.model_copy(update={"task": task, "data": data})
     _check_patience(recipe.train, rows)
     task.find_metrics(recipe.eval.metrics)  # an unknown name is an error before anything begins
-    config = load_config(
-        recipe.model.base,
-        recipe.model.revision,
-        dropout=recipe.model.dropout,
-        head_dropout=recipe.model.head_dropout,
-        num_labels=task.num_outputs,
-        tokens=task.tokens,
-        local_only=True,
-    )
+    config = base_config(recipe, local_only=True)
     facts = BaseFacts(config, family_of(config), method.num_positions)
     _check_kind(facts.family, task, recipe.model.base)
     objective = objective_for(task, facts, Settings(recipe.data, recipe.decode, recipe.eval))
@@ -199,6 +191,20 @@ def make_plan(recipe: Recipe) -> Plan:
         steps_known=steps_known,
         notes=(*rows.notes, *order.notes, *([start] if start else [])),
         warnings=(*shortfalls, *((tied,) if tied else ()), *_slower_ways(facts, objective, task)),
+    )
+
+
+def base_config(recipe: Recipe, *, local_only: bool = False) -> PretrainedConfig:
+    """The base's config for its task, with the recipe's dropouts. Raises as `load_config` does."""
+    section, task = recipe.model, recipe.task
+    return load_config(
+        section.base,
+        section.revision,
+        dropout=section.dropout,
+        head_dropout=section.head_dropout,
+        num_labels=task.num_outputs,
+        tokens=task.tokens,
+        local_only=local_only,
     )
 
 

@@ -18,7 +18,7 @@ from lorafit.data.order import Order
 from lorafit.errors import DataError, LorafitError, NotFoundError
 from lorafit.lora import Draws, draw_from
 from lorafit.methods import Method
-from lorafit.models import Model, load_base, load_config, missing_files
+from lorafit.models import Model, load_base, missing_files
 from lorafit.models.placement import Placement
 from lorafit.objectives import AnyObjective
 from lorafit.objectives.examples import encode_rows
@@ -26,7 +26,7 @@ from lorafit.objectives.order import Ordering
 from lorafit.recipe import TrainSection
 from lorafit.run.events import Note, Report
 from lorafit.run.inputs import Inputs
-from lorafit.run.plan import Plan
+from lorafit.run.plan import Plan, base_config
 from lorafit.run.provenance import adapter_card
 from lorafit.run.recipes import Recipe
 from lorafit.run.warm_start import read_start, warm_start
@@ -188,13 +188,6 @@ def _read_splits(rows: Rows, report: Report) -> tuple[dict[Split, Sequence[Any]]
 
 def _load_model(recipe: Recipe) -> Model:
     section, task = recipe.model, recipe.task
-    config = load_config(
-        section.base,
-        section.revision,
-        dropout=section.dropout,
-        head_dropout=section.head_dropout,
-        num_labels=task.num_outputs,
-        tokens=task.tokens,
-    )
+    config = base_config(recipe)
     model = load_base(config, section.base, section.revision, task.output, head_seed=recipe.train.seed)
     return replace(model, placement=Placement.of(section.dtype, model.family.width(config)))

@@ -9,6 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
+from typing_extensions import override
+
 from lorafit.data.cells import name_of
 from lorafit.data.rows import Label, RawRow, Row, single
 from lorafit.errors import lookup
@@ -137,3 +139,19 @@ class Task(TaskSection, ABC):
         """Name, kind and every option as JSON, from which `read_task` restores it."""
         fields = self.model_dump(mode="json")
         return {"name": fields.pop("name"), "kind": self.kind, **fields}
+
+
+class WritingTask(Task):
+    """A task of which a model writes texts: it has no classes and no head of its own."""
+
+    output: ClassVar[Kind] = "text"
+
+    @property
+    def labels(self) -> None:
+        """None: a text has no classes."""
+        return
+
+    @property
+    @override
+    def num_outputs(self) -> None:
+        return

@@ -14,22 +14,21 @@ from lorafit.data.cells import shown_names
 from lorafit.data.rows import ChatRow, RawRow
 from lorafit.errors import NotFoundError, RecipeError, SetKey, did_you_mean
 from lorafit.files import JsonObject
-from lorafit.metrics import Kind, Metric
+from lorafit.metrics import Metric
 from lorafit.metrics.scorers import SCORERS
 from lorafit.metrics.scoring import find_metric, text_metrics
 from lorafit.recipe import Split
-from lorafit.tasks.base import Task
+from lorafit.tasks.base import WritingTask
 from lorafit.tasks.chat_templates import TEMPLATES, is_template, template_text, template_tokens
 from lorafit.tasks.messages import is_written, parse_messages, parse_tools
 
 COLUMNS = ("messages", "conversations")
 
 
-class Chat(Task):
+class Chat(WritingTask):
     """Answer in a conversation, as the model's chat template writes it."""
 
     kind: ClassVar[str] = "chat"
-    output: ClassVar[Kind] = "text"
 
     messages: str | None = None
     """Column of the conversation: an array of messages with role and content, or with from and value; a text is read as
@@ -51,16 +50,6 @@ class Chat(Task):
         raise ValueError(
             f"no chat template {value!r}{hint} there are {', '.join(TEMPLATES)}, or a jinja file"
         )
-
-    @property
-    def labels(self) -> None:
-        """None: a text has no classes."""
-        return
-
-    @property
-    @override
-    def num_outputs(self) -> None:
-        return
 
     @property
     @override

@@ -12,19 +12,18 @@ from typing_extensions import override
 from lorafit.data.cells import text_of
 from lorafit.data.rows import RawRow, TextRow
 from lorafit.errors import did_you_mean
-from lorafit.metrics import Kind, TextMetric
+from lorafit.metrics import TextMetric
 from lorafit.metrics.scorers import SCORERS
 from lorafit.metrics.scoring import text_metrics
 from lorafit.recipe import Split
-from lorafit.tasks.base import Task
+from lorafit.tasks.base import WritingTask
 from lorafit.tasks.template import parse_template, require_columns
 
 
-class Generation(Task):
+class Generation(WritingTask):
     """Write the text that follows a prompt. Rows with the same prompt are references of one context."""
 
     kind: ClassVar[str] = "generation"
-    output: ClassVar[Kind] = "text"
 
     prompt: str = "prompt"
     """Column of the prompt, or a template of columns such as "Q: {question}\\nA:"; `{{` is a brace."""
@@ -61,16 +60,6 @@ class Generation(Task):
             hint = did_you_mean(value, SCORERS) or ";"
             raise ValueError(f"no scorer {value!r}{hint} there are {', '.join(SCORERS)}")
         return value
-
-    @property
-    def labels(self) -> None:
-        """None: a text has no classes."""
-        return
-
-    @property
-    @override
-    def num_outputs(self) -> None:
-        return
 
     @override
     def find_metrics(self, names: Sequence[str] | None) -> list[TextMetric]:

@@ -11,31 +11,20 @@ from lorafit.data.cells import text_of
 from lorafit.data.readers.plain_text import GOES_ON
 from lorafit.data.rows import DocumentRow, RawRow
 from lorafit.errors import RecipeError
-from lorafit.metrics import Kind, Metric
+from lorafit.metrics import Metric
 from lorafit.metrics.scoring import find_metric
 from lorafit.recipe import Split
-from lorafit.tasks.base import Task
+from lorafit.tasks.base import WritingTask
 from lorafit.tasks.template import require_columns
 
 
-class Text(Task):
+class Text(WritingTask):
     """Go on with a text. Every token is learned; a longer text is cut into examples of `data.max_length` tokens."""
 
     kind: ClassVar[str] = "text"
-    output: ClassVar[Kind] = "text"
 
     text: str = "text"
     """Column of the text; of a plain file (.txt), each passage is one."""
-
-    @property
-    def labels(self) -> None:
-        """None: a text has no classes."""
-        return
-
-    @property
-    @override
-    def num_outputs(self) -> None:
-        return
 
     @override
     def find_metrics(self, names: Sequence[str] | None) -> list[Metric[Any, Any]]:

@@ -12,8 +12,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from lorafit.decoding import cache
+from lorafit.decoding.search import DecodingSession
 from lorafit.decoding.session import (
-    DecodingSession,
     ReorderSession,
     RereadSession,
     SeparateSession,

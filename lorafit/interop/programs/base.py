@@ -27,9 +27,10 @@ class Program(ABC):
         del adapter, shape
         return []
 
-    @abstractmethod
     def summary(self, adapter: Adapter, shape: Model) -> str:
         """By what an adapter without refusals is held against its limits, in a few words."""
+        del adapter
+        return f"{shown_ranks(shape)} on a {shape.family.model_type}"
 
     @abstractmethod
     def command(self, adapter: Adapter, shape: Model, folder: Path) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import override
 
-from lorafit.interop.programs.base import Program, shown_ranks
+from lorafit.interop.programs.base import Program
 
 if TYPE_CHECKING:
     from lorafit.adapters import Adapter
@@ -21,12 +21,6 @@ class LlamaCpp(Program):
     name: ClassVar[str] = "llama.cpp"
     help: ClassVar[str] = "a server, on CPUs too"
     format: ClassVar[str] = "gguf"
-
-    @override
-    def summary(self, adapter: Adapter, shape: Model) -> str:
-        """Rank and architecture."""
-        del adapter
-        return f"{shown_ranks(shape)} on a {shape.family.model_type}"
 
     @override
     def command(self, adapter: Adapter, shape: Model, folder: Path) -> str:

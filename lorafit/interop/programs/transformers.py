@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import override
 
-from lorafit.interop.programs.base import Program, shown_ranks
-from lorafit.interop.programs.peft import loaded_base
+from lorafit.interop.programs.base import Program
+from lorafit.interop.writers.peft import loaded_base
 
 if TYPE_CHECKING:
     from lorafit.adapters import Adapter
@@ -23,13 +23,7 @@ class Transformers(Program):
     format: ClassVar[str] = "peft"
 
     @override
-    def summary(self, adapter: Adapter, shape: Model) -> str:
-        """Rank and architecture."""
-        del adapter
-        return f"{shown_ranks(shape)} on a {shape.family.model_type}"
-
-    @override
     def command(self, adapter: Adapter, shape: Model, folder: Path) -> str:
         """Two statements in Python."""
         del shape
-        return f'model = {loaded_base(adapter)}; model.load_adapter("{folder}")'
+        return f'model = {loaded_base(adapter.card)}; model.load_adapter("{folder}")'

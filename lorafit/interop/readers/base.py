@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from typing_extensions import override
+
+from lorafit.errors import AdapterError, DamagedError
+
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from lorafit.interop.base_tensors import BaseTensors
     from lorafit.interop.foreign import Factors, Foreign, Slices
@@ -39,3 +44,28 @@ class Reader(ABC):
     @abstractmethod
     def factors(self, foreign: Foreign, name: str, module: nn.Module, slices: Slices) -> Factors:
         """The adapter of one module of the base in lorafit's layout. Raises AdapterError where it does not fit it."""
+
+
+class PairReader(Reader):
+    """Reads files that hold the two factors of each module in PEFT's layout, and their scales."""
+
+    holds_alpha: ClassVar[bool] = True
+
+    @override
+    def factors(self, foreign: Foreign, name: str, module: nn.Module, slices: Slices) -> Factors:
+        """Out of PEFT's layout."""
+        from lorafit.interop.peft_layout import from_peft
+
+        a, b = foreign.layers[name]["A"], foreign.layers[name]["B"]
+        try:
+            return from_peft(a, b, module, slices.count, foreign.scales[name])
+        except ValueError as error:
+            raise AdapterError(f"{foreign.path}: {name!r}: {error}") from None
+
+
+def check_pairs(path: Path, layers: Mapping[str, Mapping[str, Tensor]]) -> None:
+    """Raises AdapterError where there are no layers, DamagedError where one of them lacks a factor."""
+    if half := sorted(name for name, factors in layers.items() if len(factors) != 2):
+        raise DamagedError(f"{path}: {half[0]!r} has only one of its two factors")
+    if not layers:
+        raise AdapterError(f"{path}: holds no adapter")

@@ -10,13 +10,13 @@ from typing_extensions import override
 
 from lorafit.errors import AdapterError, DamagedError, NotFoundError, WrongBaseError, reason_of
 from lorafit.files import JsonObject
-from lorafit.interop.readers.base import Reader
+from lorafit.interop.readers.base import PairReader, check_pairs
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from lorafit.interop.base_tensors import BaseTensors
-    from lorafit.interop.foreign import Factors, Foreign, Slices
+    from lorafit.interop.foreign import Foreign
 
 _ARCHITECTURE = "general.architecture"
 _ALPHA = "adapter.lora.alpha"
@@ -26,12 +26,11 @@ _UNDERSTOOD = {*_LORA, _ARCHITECTURE, _ALPHA}
 _WITHOUT_EFFECT = re.compile(r"(general|GGUF)\..+|adapter\.lora\.(task_name|prompt_prefix)")
 
 
-class GgufReader(Reader):
+class GgufReader(PairReader):
     """Names and orders of llama.cpp (see `gguf_layout`); PEFT's layout of fused projections."""
 
     name: ClassVar[str] = "gguf"
     help: ClassVar[str] = "a LoRA file of llama.cpp"
-    holds_alpha: ClassVar[bool] = True
 
     @override
     def read(self, path: Path) -> Foreign:
@@ -59,10 +58,7 @@ class GgufReader(Reader):
                 raise AdapterError(f"{file}: {tensor.name!r} is no factor of an adapter")
             values = torch.tensor(gguf.dequantize(tensor.data, tensor.tensor_type))
             layers.setdefault(name, {})[suffix[-1].upper()] = values.float()
-        if half := sorted(name for name, factors in layers.items() if len(factors) != 2):
-            raise DamagedError(f"{file}: {half[0]!r} has only one of its two factors")
-        if not layers:
-            raise AdapterError(f"{file}: holds no adapter")
+        check_pairs(file, layers)
         alpha = float(str(np.float32(facts.get(_ALPHA, 0.0))))  # in the fewest digits of a float32
         scales = {name: alpha / factors["B"].shape[-1] if alpha else 1.0 for name, factors in layers.items()}
         return Foreign(file, layers, {}, scales, settings=facts)
@@ -96,17 +92,6 @@ class GgufReader(Reader):
             a, b = layout.from_factors(tensor, factors["A"], factors["B"])
             layers[name], scales[name] = {"A": a, "B": b}, foreign.scales[tensor]
         return replace(foreign, layers=layers, scales=scales)
-
-    @override
-    def factors(self, foreign: Foreign, name: str, module: nn.Module, slices: Slices) -> Factors:
-        """As out of PEFT's layout."""
-        from lorafit.interop.peft_layout import from_peft
-
-        a, b = foreign.layers[name]["A"], foreign.layers[name]["B"]
-        try:
-            return from_peft(a, b, module, slices.count, foreign.scales[name])
-        except ValueError as error:
-            raise AdapterError(f"{foreign.path}: {name!r}: {error}") from None
 
 
 def _check(file: Path, facts: JsonObject) -> None:

@@ -8,26 +8,25 @@ from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import override
 
-from lorafit.errors import AdapterError, DamagedError, NotFoundError, reason_of
-from lorafit.interop.readers.base import Reader
+from lorafit.errors import DamagedError, NotFoundError, reason_of
+from lorafit.interop.readers.base import PairReader, check_pairs
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from lorafit.interop.base_tensors import BaseTensors
-    from lorafit.interop.foreign import Factors, Foreign, Slices
+    from lorafit.interop.foreign import Foreign
 
 _FACTOR = re.compile(r"(.+)\.lora_(embedding_)?([AB])(\.default)?(\.weight)?")
 _ORIGINAL = ".original_module."
 _WRAPPER = re.compile(r"\.(base_layer|modules_to_save(\.default)?)(?=\.)")
 
 
-class PeftReader(Reader):
+class PeftReader(PairReader):
     """Several slices of one module are one PEFT LoRA with a B of one block for each (see `peft_layout`)."""
 
     name: ClassVar[str] = "peft"
     help: ClassVar[str] = "a folder that peft's `save_pretrained` wrote"
-    holds_alpha: ClassVar[bool] = True
 
     @override
     def read(self, path: Path) -> Foreign:
@@ -48,10 +47,7 @@ class PeftReader(Reader):
                 layers.setdefault(match[1], {})[match[3]] = tensor.float()
             else:
                 others[_WRAPPER.sub("", name)] = tensor
-        if half := sorted(name for name, factors in layers.items() if len(factors) != 2):
-            raise DamagedError(f"{folder}: {half[0]!r} has only one of its two factors")
-        if not layers:
-            raise AdapterError(f"{folder}: holds no adapter")
+        check_pairs(folder, layers)
         for name, factors in layers.items():
             if (rank := len(factors["A"])) != config.rank(name):
                 raise config.refusal(
@@ -74,17 +70,6 @@ class PeftReader(Reader):
         check_adapted(config, foreign, base.shape)
         trained = trained_whole(config, foreign, base.shape)
         return replace(foreign, layers=with_residual(config, foreign, base), trained=trained)
-
-    @override
-    def factors(self, foreign: Foreign, name: str, module: nn.Module, slices: Slices) -> Factors:
-        """Out of PEFT's layout."""
-        from lorafit.interop.peft_layout import from_peft
-
-        a, b = foreign.layers[name]["A"], foreign.layers[name]["B"]
-        try:
-            return from_peft(a, b, module, slices.count, foreign.scales[name])
-        except ValueError as error:
-            raise AdapterError(f"{foreign.path}: {name!r}: {error}") from None
 
 
 def _read_tensors(folder: Path) -> dict[str, Tensor]:

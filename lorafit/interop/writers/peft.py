@@ -89,9 +89,7 @@ class PeftWriter(Writer):
     @override
     def card_paragraph(self, card: AdapterCard) -> str:
         """The three lines of Python that load it."""
-        num_outputs = read_task(card.task).num_outputs
-        kind = "CausalLM" if num_outputs is None else "SequenceClassification"
-        num_labels = "" if num_outputs is None else f", num_labels={num_outputs}"
+        base = loaded_base(card)
         tokens = read_task(card.task).tokens
         resized = (
             f'tokenizer = AutoTokenizer.from_pretrained("{card.base.id}")\n'
@@ -101,13 +99,21 @@ class PeftWriter(Writer):
         )
         return (
             f"With peft:\n\n```python\nfrom peft import PeftModel\n"
-            f"from transformers import AutoModelFor{kind}{', AutoTokenizer' if tokens else ''}\n\n"
-            f'base = AutoModelFor{kind}.from_pretrained("{card.base.id}"{num_labels})\n'
+            f"from transformers import {base.partition('.')[0]}{', AutoTokenizer' if tokens else ''}\n\n"
+            f"base = {base}\n"
             f"{resized if tokens else ''}"
             f'model = PeftModel.from_pretrained(base, "THIS_FOLDER")\n```\n\n'
             f"Back into an adapter folder of lorafit:\n\n```sh\n"
             f"lorafit import THIS_FOLDER OUT --format peft --base {card.base.id}\n```"
         )
+
+
+def loaded_base(card: AdapterCard) -> str:
+    """The base as transformers loads it, with a head for the adapter's task: an expression in Python."""
+    num_outputs = read_task(card.task).num_outputs
+    kind = "CausalLM" if num_outputs is None else "SequenceClassification"
+    num_labels = "" if num_outputs is None else f", num_labels={num_outputs}"
+    return f'AutoModelFor{kind}.from_pretrained("{card.base.id}"{num_labels})'
 
 
 def _is_bias(name: str) -> bool:
