@@ -53,6 +53,8 @@ def imported(*arguments: str | Path) -> set[str]:
         ("recipe", "schema"),
         ("recipe", "reference"),
         ("table", "2"),
+        ("runs", "."),
+        ("show", "e2e_gpt2m"),
     ],
     ids=" ".join,
 )
@@ -63,7 +65,7 @@ def test_help_recipes_and_tables_import_nothing_heavy(arguments: tuple[str, ...]
 @pytest.mark.parametrize(
     ("arguments", "others"),
     [
-        (("table", "2"), {"adapters", "conversion", "training"}),
+        (("table", "2"), {"adapters", "conversion", "pages", "training"}),
         (("recipes", "--table", "2"), {"adapters", "conversion", "reports", "training"}),
         (("--version",), {"adapters", "conversion", "recipes", "reports", "training"}),
     ],
