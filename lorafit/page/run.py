@@ -126,7 +126,7 @@ def read_run(path: Path) -> Run:
     document = _read(paths.recipe, lambda file: tomllib.loads(file.read_text(encoding="utf-8")))
     events = _read(paths.metrics, read_events)
     files = (paths.scores, paths.adapter / "adapter.json")
-    result, card = (_read(file, lambda path: read_object(path) or {}) for file in files)
+    result, card = (_read(file, lambda file: read_object(file) or {}) for file in files)
     return Run(path, document, tuple(events), result, card, Holder.of(path) is not None)
 
 
