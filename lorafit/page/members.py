@@ -151,7 +151,8 @@ def _of_entry(place: Path, entry: JsonObject, *, is_best: bool) -> Member:
     folder = next((path for path in (place / said, said) if RunPaths(path).recipe.is_file()), None)
     known = _of_run(read_run(folder)) if folder is not None else None
     overrides = dict(entry.get("overrides") or {})
-    scores = flatten(entry.get("scores") or {}) or (known.scores if known else {})
+    given = entry.get("scores") or {}
+    scores = flatten(given.get("scores", given)) or (known.scores if known else {})
     told = entry.get("validation")
     loss = told.get("loss") if isinstance(told, dict) else told
     return Member(
@@ -160,7 +161,7 @@ def _of_entry(place: Path, entry: JsonObject, *, is_best: bool) -> Member:
         settings={**(known.settings if known else {}), **overrides},
         seed=int(entry.get("seed") or (known.seed if known else 0)),
         state=str(entry.get("state") or (known.state if known else "")),
-        scores=flatten(scores.get("scores", scores)),
+        scores=scores,
         loss=known.loss if known and known.loss is not None else loss,
         is_best=is_best,
     )

@@ -106,8 +106,8 @@ def test_a_score_is_drawn_against_the_learning_rate_with_a_line_for_each_rank(
 def test_differences_are_those_of_compare(runs: Path, tmp_path: Path, opened: Open) -> None:
     text = opened(write_several([runs], tmp_path / "page.html")).page.inner_text("#differences")
     best, other = (runs / f"rate-{rate}-rank-4" / "seed-110" for rate in ("0.01", "0.0001"))
-    sides = [read_predictions(run / "predictions" / "test.jsonl") for run in (best, other)]
-    bleu = compare_predictions(*sides, SCORERS["e2e-metrics"]).differences[0]
+    a, b = (read_predictions(run / "predictions" / "test.jsonl") for run in (best, other))
+    bleu = compare_predictions(a, b, SCORERS["e2e-metrics"]).differences[0]
     assert bleu.metric == "bleu"
     assert f"{bleu.difference:+.4g}" in text
     assert f"{bleu.low:+.4g} to {bleu.high:+.4g}" in text
