@@ -155,12 +155,14 @@ def to_json(event: Event) -> JsonObject | None:
 class EventLog:
     """metrics.jsonl: one JSON object per event, written as it happens; of the steps, every `log_every`-th.
 
-    The file is cut to `num_bytes` first: what was logged after a checkpoint will be logged again.
+    The file is cut to `num_bytes` first: what was logged after a checkpoint will be logged again. Whoever is
+    to `follow` receives every line that is written.
     """
 
     def __init__(self, path: Path, log_every: int, num_bytes: int = 0) -> None:
         self.path = path
         self.log_every = log_every
+        self.follow: Callable[[JsonObject], None] = lambda _: None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._stream: IO[str] = path.open("a", encoding="utf-8", buffering=1)
@@ -177,6 +179,7 @@ class EventLog:
             self._stream.write(json.dumps(line, allow_nan=False) + "\n")
         except OSError as error:
             raise self._cannot(error) from error
+        self.follow(line)
 
     def sync(self) -> int:
         """Make sure that everything is on disk. Returns the size in bytes."""
