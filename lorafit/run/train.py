@@ -49,17 +49,28 @@ def train(
     finished = group.on_leader(lambda: finished_result(folder, recipe, plan.rows, options, report))
     if finished is not None:
         return _train_result(folder, finished, plan.scored_split, already_finished=True)
+    early: list[Note] = []  # what is said before the log can be opened
+
+    def report_early(event: Event) -> None:
+        match event:
+            case Note():
+                early.append(event)
+        report(event)
+
     for note in group.on_leader(lambda: notes_on_metrics(plan.objective)):
-        report(note)
+        report_early(note)
     with contextlib.ExitStack() as stack:
         group.on_leader(lambda: stack.enter_context(locked(folder.path)))
-        base = group.leader_first(lambda: load(plan, report))
+        base = group.leader_first(lambda: load(plan, report_early))
         group.on_leader(lambda: check_goes_on(folder, base.inputs, options))
         found = group.on_leader(lambda: folder.begin(recipe, options.resume))
         for fault in found.faults:
             report(Note(f"skipped a damaged checkpoint: {fault}"))
         base = base if found.checkpoint is None else base.going_on(found.checkpoint.state)
         log = _open_log(folder, recipe, found, report, stack) if group.is_leader else None
+        if log is not None:
+            for event in early:
+                log(event)
         scores = _run(plan, base, folder, found, _Reporter(log, report), group)
     return _train_result(folder, scores, plan.scored_split)
 
@@ -134,8 +145,9 @@ def _open_log(
     folder: RunFolder, recipe: Recipe, found: Found, report: Report, stack: contextlib.ExitStack
 ) -> EventLog:
     """The event log, followed by the trackers; `stack` closes both."""
-    state = found.checkpoint.state if found.checkpoint else {}
-    log = EventLog(folder.metrics, recipe.train.log_every, state.get("metrics_bytes", 0))
+    state = found.checkpoint.state if found.checkpoint else {"num_tokens": 0}
+    num_bytes, num_tokens = state.get("metrics_bytes", 0), state.get("num_tokens")
+    log = EventLog(folder.metrics, recipe.train.log_every, num_bytes, num_tokens)
     stack.callback(log.close)
     feed = open_feed(recipe, folder, report)
     stack.callback(feed.close)
