@@ -76,7 +76,11 @@ def test_a_run_that_breaks_off_and_goes_on_is_there_once_with_every_number(runne
     for name, read in READ.items():
         wanted = expected(tracked.folder / "metrics.jsonl", ROUNDED[name])
         found = read(folder)
-        measured = {"train/tokens_per_second", "train/memory_bytes", "run/seconds"}  # another each time that a step is trained
+        measured = {
+            "train/tokens_per_second",
+            "train/memory_bytes",
+            "run/seconds",
+        }  # another each time that a step is trained
         assert {name: pairs for name, pairs in found.items() if name not in measured} == {
             name: pairs for name, pairs in wanted.items() if name not in measured
         }
