@@ -125,7 +125,8 @@ def read_run(path: Path) -> Run:
         raise NotFoundError(f"{path}: not a run folder (it has no recipe.toml)")
     document = _read(paths.recipe, lambda file: tomllib.loads(file.read_text(encoding="utf-8")))
     events = _read(paths.metrics, read_events)
-    result, card = (_read(file, read_object) or {} for file in (paths.scores, paths.adapter / "adapter.json"))
+    files = (paths.scores, paths.adapter / "adapter.json")
+    result, card = (_read(file, lambda file: read_object(file) or {}) for file in files)
     return Run(path, document, tuple(events), result, card, Holder.of(path) is not None)
 
 
