@@ -312,6 +312,19 @@ class EvalSection(Section):
     """Also score the bare base, before training."""
 
 
+class TrackSection(Section):
+    """Other programs that show the numbers of a run as they come. They get what stands in metrics.jsonl, and no choice
+    here makes another run."""
+
+    to: tuple[str, ...] = ()
+    """Their names, such as "tensorboard" or "wandb". Their files are in the run folder, below `track/`. One that is not
+    installed, or fails, is left out with a note."""
+    project: str = "lorafit"
+    """The project of Weights & Biases that the run is filed under."""
+    offline: bool = False
+    """Nothing is sent: `wandb sync` does it later."""
+
+
 class PaperSection(Section):
     """The published row that the recipe stands for. Only reports read it; no recipe inherits it."""
 
@@ -335,4 +348,5 @@ class Recipe(Section):
     train: TrainSection
     decode: DecodeSection = DecodeSection()
     eval: EvalSection = EvalSection()
+    track: TrackSection = TrackSection()
     paper: PaperSection = PaperSection()

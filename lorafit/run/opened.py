@@ -14,7 +14,9 @@ from lorafit.run.events import Event, EventLog, FormatChosen, Note, Report
 from lorafit.run.folder import Found, RunFolder, check_goes_on
 from lorafit.run.options import TrainOptions
 from lorafit.run.plan import Plan, make_schedule
+from lorafit.run.recipes import Recipe
 from lorafit.run.session import LoadedBase, Session
+from lorafit.run.tracking import open_feed
 from lorafit.run.trainer import Trainer
 from lorafit.training import ProcessGroup, Schedule
 
@@ -50,11 +52,7 @@ class OpenRun:
         found = group.on_leader(lambda: folder.begin(plan.recipe, options.resume))
         for fault in found.faults:
             report(Note(f"skipped a damaged checkpoint: {fault}"))
-        log = None
-        if group.is_leader:
-            state = found.checkpoint.state if found.checkpoint else {}
-            log = EventLog(folder.metrics, plan.recipe.train.log_every, state.get("metrics_bytes", 0))
-            stack.callback(log.close)
+        log = _open_log(folder, plan.recipe, found, report, stack) if group.is_leader else None
         base = base if found.checkpoint is None else base.going_on(found.checkpoint.state)
         return cls(plan, base, folder, found, Reporter(log, report), group)
 
@@ -107,3 +105,36 @@ class Reporter:
         if self.log is not None:
             self.log(event)
             self.show(event)
+
+
+class EarlyNotes:
+    """Shows what is said before a run's log can be opened, and keeps the notes for it."""
+
+    def __init__(self, show: Report) -> None:
+        self.show, self._notes = show, list[Note]()
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Note():
+                self._notes.append(event)
+        self.show(event)
+
+    def write(self, run: OpenRun) -> None:
+        """Into the log of a run."""
+        if run.report.log is not None:
+            for note in self._notes:
+                run.report.log(note)
+
+
+def _open_log(
+    folder: RunFolder, recipe: Recipe, found: Found, report: Report, stack: contextlib.ExitStack
+) -> EventLog:
+    """The event log, followed by the trackers; `stack` closes both."""
+    state = found.checkpoint.state if found.checkpoint else {"num_tokens": 0}
+    num_bytes, num_tokens = state.get("metrics_bytes", 0), state.get("num_tokens")
+    log = EventLog(folder.metrics, recipe.train.log_every, num_bytes, num_tokens)
+    stack.callback(log.close)
+    feed = open_feed(recipe, folder, report)
+    stack.callback(feed.close)
+    log.follow = feed.log
+    return log

@@ -16,7 +16,7 @@ from lorafit.run.evaluator import notes_on_metrics
 from lorafit.run.events import Report
 from lorafit.run.folder import RunFolder, finished_result, is_resolved
 from lorafit.run.lock import locked
-from lorafit.run.opened import OpenRun
+from lorafit.run.opened import EarlyNotes, OpenRun
 from lorafit.run.options import TrainOptions
 from lorafit.run.plan import Plan
 from lorafit.run.recipes import Recipe, open_recipe
@@ -47,12 +47,14 @@ def train(
     finished = group.on_leader(lambda: finished_result(folder, recipe, plan.rows, options, report))
     if finished is not None:
         return train_result(folder, finished, plan.scored_split, already_finished=True)
+    early = EarlyNotes(report)
     for note in group.on_leader(lambda: notes_on_metrics(plan.objective)):
-        report(note)
+        early(note)
     with contextlib.ExitStack() as stack:
         group.on_leader(lambda: stack.enter_context(locked(folder.path)))
-        base = group.leader_first(lambda: load(plan, report))
+        base = group.leader_first(lambda: load(plan, early))
         opened = OpenRun.open(plan, base, folder, report, options, group, stack)
+        early.write(opened)
         state = opened.begin()
         with clear_out_of_memory(folder.path):
             session = attach(opened.base, plan.method, recipe.train, opened.schedule, group)

@@ -23,10 +23,10 @@ from lorafit.run.evaluator import notes_on_metrics
 from lorafit.run.events import Note, OfMember, Report
 from lorafit.run.folder import RunFolder, finished_result
 from lorafit.run.lock import locked
-from lorafit.run.opened import OpenRun
+from lorafit.run.opened import EarlyNotes, OpenRun
 from lorafit.run.options import TrainOptions
 from lorafit.run.plan import Plan
-from lorafit.run.session import LoadedBase, Session, load, make_member
+from lorafit.run.session import Session, load, make_member
 from lorafit.run.train import TrainResult, train, train_result
 from lorafit.run.trainer import Trainer
 from lorafit.sweep.groups import Group, group
@@ -78,9 +78,6 @@ def train_family(
         if found is not None:
             outcomes[number] = train_result(job.run, found, job.plan.scored_split, already_finished=True)
     waiting = [number for number in range(len(jobs)) if number not in outcomes]
-    if waiting:
-        for note in processes.on_leader(lambda: notes_on_metrics(jobs[waiting[0]].plan.objective)):
-            report(note)
     for each in group([jobs[number].plan for number in waiting]):
         numbers = [waiting[member] for member in each.members]
         family = _Family([jobs[number] for number in numbers], each, options, report, processes)
@@ -105,9 +102,9 @@ class _Family:
         with ExitStack() as stack:
             for job in self.jobs:
                 self.processes.on_leader(partial(stack.enter_context, locked(job.run.path)))
-            base = self.processes.leader_first(lambda: load(self.jobs[0].plan, self.report))
+            opened = self._open(stack)
             with clear_out_of_memory(self.jobs[0].run.path.parent):
-                members = _on_one_base(self._open(base, stack), self.processes)
+                members = _on_one_base(opened, self.processes)
                 if self._is_together(members):
                     scores = members.train_together(self._at_once(members))
                 else:
@@ -125,22 +122,25 @@ class _Family:
             tell(Note(f"diverged: {error}"))
             return error
 
-    def _open(self, base: LoadedBase, stack: ExitStack) -> list[OpenRun]:
-        """Every run, in the number format in which those that were begun have begun."""
+    def _open(self, stack: ExitStack) -> list[OpenRun]:
+        """Every run on the base, in the number format in which those that were begun have begun."""
+        first, early = self.jobs[0].plan, EarlyNotes(self.report)
+        for note in self.processes.on_leader(lambda: notes_on_metrics(first.objective)):
+            early(note)
+        base = self.processes.leader_first(lambda: load(first, early))
         options, processes, of_base = self.options.train, self.processes, dict[str, list[Prediction]]()
         opened = []
         for job in self.jobs:
             own, tell = base.for_member(job.plan), _told(job, self.report)
             run = OpenRun.open(job.plan, own, job.run, tell, options, processes, stack)
+            early.write(run)
             opened.append(run if base.model.fresh else replace(run, of_base=of_base))
         begun = [each for each in opened if each.found.checkpoint is not None]
         if not begun:
             return opened
-        first = begun[0].found.checkpoint
-        assert first is not None
-        opened = [
-            each if each in begun else replace(each, base=each.base.going_on(first.state)) for each in opened
-        ]
+        checkpoint = begun[0].found.checkpoint
+        state = checkpoint.state if checkpoint is not None else {}
+        opened = [each if each in begun else replace(each, base=each.base.going_on(state)) for each in opened]
         if len(formats := {each.base.model.placement.dtype_name for each in opened}) > 1:
             raise RecipeError(
                 f"{self.jobs[0].run.path.parent}: some of the runs began in {' and some in '.join(sorted(formats))}; "
