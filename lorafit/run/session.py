@@ -158,7 +158,9 @@ def attach(
 def make_member(base: LoadedBase, section: TrainSection, schedule: Schedule, draws: Draws) -> Member[Any]:
     """The member that trains what trains in the base's net now."""
     trained = base.model.trained()
-    groups = parameter_groups(trained, base.model.net, section.weight_decay, section.decay_exempt)
+    groups = parameter_groups(
+        trained, base.model.net, section.weight_decay, section.decay_exempt, section.lora_plus_ratio
+    )
     betas = (section.adam_beta1, section.adam_beta2)
     return Member(
         trained,
