@@ -2,7 +2,7 @@
 
     y = g (W x + s B A x) + b,    g = m / ‖W + s B A‖    for every output
 
-The norm is a constant for the gradient (section 4.3), so m and the two factors get theirs through g and through the sum.
+The norm is a constant for the gradient (section 4.3), so m and the two factors get theirs through g and the sum.
 It is found without W + s B A: for a row w of W and the row b of B,
 
     ‖w + s b A‖² = ‖w‖² + 2 s b · (A w) + s² b · (A Aᵀ b)

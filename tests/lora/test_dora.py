@@ -109,7 +109,11 @@ def test_the_fault_of_a_wrong_base_is_found(make_base, tmp_path):
 @pytest.mark.parametrize(
     ("model_type", "output", "config"),
     [
-        ("gpt2", "text", {"target_modules": ["c_attn", "c_proj"], "use_rslora": True, "rank_pattern": {"c_proj": 2}}),
+        (
+            "gpt2",
+            "text",
+            {"target_modules": ["c_attn", "c_proj"], "use_rslora": True, "rank_pattern": {"c_proj": 2}},
+        ),
         ("roberta", "label", {"target_modules": ["query", "value"]}),
     ],
 )

@@ -80,7 +80,10 @@ def test_what_cannot_be_imported_is_named(gpt2_base, tmp_path):
     for values, words in (
         ({"use_dora": True}, "use_dora = True: .*c_attn' has no magnitude"),
         ({"use_qalora": True}, "use_qalora = True: has no counterpart"),
-        ({"use_dora": False, "use_qalora": False, "peft_type": "IA3"}, "peft_type = 'IA3': only LoRA can be imported"),
+        (
+            {"use_dora": False, "use_qalora": False, "peft_type": "IA3"},
+            "peft_type = 'IA3': only LoRA can be imported",
+        ),
         ({"peft_type": "LORA", "target_modules": ["c_proj"]}, "target_modules = .* would not adapt"),
         ({"target_modules": ["c_attn", "c_fc"]}, "target_modules = .* means .*c_fc' too"),
         ({"target_modules": ["c_attn"], "r": 8}, "r = 8: .* is of rank 4"),
