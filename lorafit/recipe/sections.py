@@ -330,7 +330,8 @@ class TrackSection(Section):
     """Nothing is sent: `wandb sync` does it later."""
 
 
-SweepValue = bool | int | float | str | tuple[str | int | float, ...]
+_Whole = Annotated[int, AtMost(2**63 - 1, "no key of a recipe takes a greater one")]
+SweepValue = bool | _Whole | float | str | tuple[str | _Whole | float, ...]
 
 
 class SweepSection(Section):
