@@ -17,6 +17,7 @@ from lorafit.imports import importing
 COMMANDS = {
     "init": "init.init",
     "train": "training.train",
+    "sweep": "sweep.sweep",
     "eval": "adapters.evaluate",
     "predict": "adapters.predict",
     "chat": "chat.chat",
