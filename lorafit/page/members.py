@@ -152,8 +152,11 @@ def _of_entry(place: Path, entry: JsonObject, *, is_best: bool) -> Member:
     folder = next((path for path in (place / said, said) if RunPaths(path).recipe.is_file()), None)
     known = _of_run(read_run(folder)) if folder is not None else None
     overrides = dict(entry.get("overrides") or {})
-    given = entry.get("scores") or {}
-    scores = flatten(given.get("scores", given)) or (known.scores if known else {})
+    given: Mapping[str, object] = entry.get("scores") or {}
+    match given:
+        case {"scores": dict() as inner}:
+            given = inner
+    scores = flatten(given) or (known.scores if known else {})
     told = entry.get("validation")
     loss = told.get("loss") if isinstance(told, dict) else told
     return Member(

@@ -94,7 +94,13 @@ def _lede(run: Run) -> str:
     method, started = run.section("method"), run.last("started")
     name = str(method.get("name", ""))
     titled = {"lora": "LoRA", "bitfit": "BitFit", "full": "Full fine-tuning"}.get(name, name.capitalize())
-    rank = f" of rank {method['r']}" if "r" in method else ""
+    match method.get("r"):
+        case int() as r:
+            rank = f" of rank {r}"
+        case {} as ranks if ranks:
+            rank = f" of ranks {min(ranks.values())} to {max(ranks.values())}"
+        case _:
+            rank = ""
     text = f"{titled}{rank} on {run.section('model').get('base')}, for {run.section('task').get('name')}."
     trained = run.num_trained
     if trained is not None and (total := started.get("num_total")):

@@ -211,6 +211,11 @@ class TrainSection(Section):
     """Examples held in memory at once; the result does not depend on it. Without it: all of a step."""
     learning_rate: PositiveFloat
     """The peak; it rises linearly over the warm-up and then goes on as `schedule` says."""
+    lora_plus_ratio: Annotated[PositiveFloat, AtMost(1e4, "nothing is learned in steps as long")] | None = (
+        None
+    )
+    """LoRA+ (Hayou et al. 2024): the learning rate of every B is so many times that of A and of all else; the paper
+    advises 16. Without it: the same."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     """The learning rate behind the warm-up. linear, cosine: it falls to 0 at the last step; constant: it stays."""
     warmup_steps: WarmupSteps | None = None
