@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lorafit.cli.completion import complete_adapter
 from lorafit.cli.options import Json, Overrides, RecipeArgument, Unset, all_overrides
 from lorafit.cli.parsing import parse_length, parse_seeds
 from lorafit.cli.stopping import stoppable
@@ -51,6 +52,7 @@ def train(
             help="Start from the weights of an adapter; short for --set train.init_from=ADAPTER.",
             metavar="ADAPTER",
             show_default=False,
+            autocompletion=complete_adapter,
         ),
     ] = None,
     show_anyway: Annotated[
