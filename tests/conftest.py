@@ -186,7 +186,7 @@ def recipe_overrides(base: Path, data: Path, **more: Any) -> list[str]:
         **{key.replace("__", "."): value for key, value in more.items()},
     }
     pairs = [
-        assignment(key, value) if isinstance(value, list | dict) else f"{key}={value}"
+        assignment(key, value) if isinstance(value, list | dict | bool) else f"{key}={value}"
         for key, value in values.items()
     ]
     return [argument for pair in pairs for argument in ("--set", pair)]
