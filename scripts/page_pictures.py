@@ -1,6 +1,6 @@
 """Pictures of pages for the documents: at two widths, in both themes. Needs Chromium and playwright.
 
-python scripts/page_pictures.py run=runs/quickstart/seed-1/report.html runs=compared.html
+python scripts/page_pictures.py run=runs/quickstart/seed-1/report.html sweep=compared.html
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal
 from playwright.sync_api import sync_playwright
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
-WIDTHS = {1440: 1000, 375: 812}  # -> height
+WIDTHS = {1440: 1240, 375: 812}  # -> height
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 

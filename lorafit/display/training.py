@@ -9,9 +9,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from lorafit.display.display import Display
-from lorafit.display.format import number
 from lorafit.display.scores import show_samples, show_scores
 from lorafit.files import JsonObject
+from lorafit.format import number
 from lorafit.metrics.score import flat
 from lorafit.page.run import PAGE
 from lorafit.recipe import Recipe, to_toml
