@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from lorafit.page.one import write_run_page
 from lorafit.page.run import PAGE
-from lorafit.run.events import Event, Note, Report, Scored, Started, Validated
+from lorafit.run.events import Event, Note, OfMember, Report, Scored, Started, Validated
 from lorafit.run.paths import RunPaths
 
 
@@ -28,6 +28,25 @@ def drawing(folder: Path, report: Report) -> Iterator[Report]:
             page.draw()
 
 
+@contextmanager
+def drawing_members(folders: Mapping[str, Path], report: Report) -> Iterator[Report]:
+    """The same for runs that are trained together, by their names."""
+    pages = {name: _LivePage(folder, report) for name, folder in folders.items()}
+
+    def tell(event: Event) -> None:
+        report(event)
+        match event:
+            case OfMember(name, inner):
+                pages[name].notice(inner)
+
+    try:
+        yield tell
+    finally:
+        for page in pages.values():
+            if page.has_changed:
+                page.draw()
+
+
 @dataclass
 class _LivePage:
     folder: Path
@@ -37,6 +56,10 @@ class _LivePage:
 
     def __call__(self, event: Event) -> None:
         self.report(event)
+        self.notice(event)
+
+    def notice(self, event: Event) -> None:
+        """Draw after a validation; remember that something has happened otherwise."""
         match event:
             case Validated():
                 self.draw()

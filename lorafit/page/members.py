@@ -6,7 +6,7 @@ import json
 import os
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,7 @@ class Members:
     keys: Sequence[str]
     scores: Sequence[str]
     is_sweep: bool
+    answer: str = ""  # of a sweep, in a sentence
 
     @property
     def headline(self) -> str:
@@ -95,17 +96,19 @@ def find_members(places: Sequence[Path]) -> Members:
     Raises NotFoundError for a place without a run, DataError for files that are not what lorafit writes.
     """
     found: list[Member] = []
-    is_sweep = False
+    is_sweep, answers = False, list[str]()
     for place in places:
         if (place / SWEEP_FILE).is_file() and not RunPaths(place).recipe.is_file():
             is_sweep = True
-            found += _of_sweep(place)
+            sweep = _read_sweep(place)
+            found += _of_sweep(place, sweep)
+            answers += [str(sweep["answer"])] if sweep.get("answer") else []
         else:
             found += [_of_run(read_run(folder)) for folder in _folders(place)]
     unique = list(
         {member.run.path.resolve() if member.run else member.name: member for member in found}.values()
     )
-    return _together(unique, is_sweep=is_sweep)
+    return replace(_together(unique, is_sweep=is_sweep), answer="; ".join(answers))
 
 
 def mean_and_std(known: Iterable[float | None]) -> tuple[float | None, float | None, int]:
@@ -133,18 +136,22 @@ def _of_run(run: Run) -> Member:
     )
 
 
-def _of_sweep(place: Path) -> Iterator[Member]:
-    """The members that sweep.json names, with what their folders hold where these are there."""
+def _read_sweep(place: Path) -> JsonObject:
     path = place / SWEEP_FILE
     try:
         sweep = read_object(path) or {}
-        members, best = list(sweep["members"]), sweep.get("best")
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise DataError(f"{path}: cannot be read: {error!r}") from None
-    for index, entry in enumerate(members):
-        if not isinstance(entry, dict):
-            raise DataError(f"{path}: member {index}: not an object")
-        yield _of_entry(place, entry, is_best=index == best)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from None
+    members = sweep.get("members")
+    if not isinstance(members, list) or not all(isinstance(entry, dict) for entry in members):
+        raise DataError(f"{path}: members: a list of objects is expected")
+    return sweep
+
+
+def _of_sweep(place: Path, sweep: JsonObject) -> Iterator[Member]:
+    """The members that sweep.json names, with what their folders hold where these are there."""
+    for index, entry in enumerate(sweep["members"]):
+        yield _of_entry(place, entry, is_best=index == sweep.get("best"))
 
 
 def _of_entry(place: Path, entry: JsonObject, *, is_best: bool) -> Member:

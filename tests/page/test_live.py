@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 import lorafit
 from lorafit.run.events import Event, Note, Saved, Started
 from tests.conftest import CONTEXTS, e2e_rows
+from tests.support.adapter_fixtures import run_here
 
 RECIPE = """
 model = {{ base = "{base}", dropout = 0.0 }}
@@ -73,3 +75,19 @@ def test_a_run_that_is_refused_leaves_the_page_as_it_is(recipe: Path, tmp_path: 
         lorafit.train(recipe, {"method.r": 4}, output=run)
     lorafit.train(recipe, output=run)
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_sweep_has_a_page_and_so_has_each_of_its_runs(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "sweep"
+    rates = "train.learning_rate=0.01,0.02"
+    done = run_here(monkeypatch, ["sweep", recipe, "--grid", rates, "--output", output])
+    assert done.code == 0, done.err
+    assert f"page:        {output / 'report.html'}" in done.out
+    sweep = json.loads((output / "sweep.json").read_text())
+    page = (output / "report.html").read_text(encoding="utf-8")
+    assert sweep["answer"][1:] in page
+    for member in sweep["members"]:
+        assert "finished</span>" in (output / member["run"] / "report.html").read_text(encoding="utf-8")
+        assert f'data-value="{member["scores"]["bleu"]}"' in page
