@@ -144,7 +144,9 @@ def attach(
         group = group.in_lockstep()
         shard_frozen(base.model.net, group.size, base.model.placement.device)
     trained = base.model.trained()
-    groups = parameter_groups(trained, base.model.net, section.weight_decay, section.decay_exempt)
+    groups = parameter_groups(
+        trained, base.model.net, section.weight_decay, section.decay_exempt, section.lora_plus_ratio
+    )
     betas = (section.adam_beta1, section.adam_beta2)
     member = Member(
         trained,

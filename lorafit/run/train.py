@@ -21,6 +21,7 @@ from lorafit.run.options import TrainOptions
 from lorafit.run.plan import Plan, make_schedule
 from lorafit.run.recipes import Recipe, open_recipe
 from lorafit.run.session import LoadedBase, attach, load
+from lorafit.run.tracking import open_feed
 from lorafit.run.trainer import Trainer
 from lorafit.tasks import load_rows
 from lorafit.training import ProcessGroup
@@ -66,8 +67,7 @@ def train(
         for fault in found.faults:
             report(Note(f"skipped a damaged checkpoint: {fault}"))
         base = base if found.checkpoint is None else base.going_on(found.checkpoint.state)
-        log = _open_log(folder, recipe, found) if group.is_leader else None
-        stack.callback(lambda: log.close() if log is not None else None)
+        log = _open_log(folder, recipe, found, report, stack) if group.is_leader else None
         if log is not None:
             for event in early:
                 log(event)
@@ -141,13 +141,18 @@ def missing_by_name(asked: Sequence[str] | None, scores: Mapping[str, Any]) -> l
     return [] if asked is None else list(scores.get("reasons") or {})
 
 
-def _open_log(folder: RunFolder, recipe: Recipe, found: Found) -> EventLog:
-    if found.checkpoint is None:
-        return EventLog(folder.metrics, recipe.train.log_every)
-    state = found.checkpoint.state
-    return EventLog(
-        folder.metrics, recipe.train.log_every, state.get("metrics_bytes", 0), state.get("num_tokens")
-    )
+def _open_log(
+    folder: RunFolder, recipe: Recipe, found: Found, report: Report, stack: contextlib.ExitStack
+) -> EventLog:
+    """The event log, followed by the trackers; `stack` closes both."""
+    state = found.checkpoint.state if found.checkpoint else {"num_tokens": 0}
+    num_bytes, num_tokens = state.get("metrics_bytes", 0), state.get("num_tokens")
+    log = EventLog(folder.metrics, recipe.train.log_every, num_bytes, num_tokens)
+    stack.callback(log.close)
+    feed = open_feed(recipe, folder, report)
+    stack.callback(feed.close)
+    log.follow = feed.log
+    return log
 
 
 def _train_result(
