@@ -102,8 +102,26 @@ class Finished:
     seconds: float
 
 
+@dataclass(frozen=True)
+class OfMember:
+    """What happened to one of several runs that train together, by its name."""
+
+    name: str
+    event: Event
+
+
 Event = (
-    Note | FormatChosen | Started | Stepped | Progress | Downloading | Validated | Saved | Scored | Finished
+    Note
+    | FormatChosen
+    | Started
+    | Stepped
+    | Progress
+    | Downloading
+    | Validated
+    | Saved
+    | Scored
+    | Finished
+    | OfMember
 )
 Report = Callable[[Event], None]
 """Receives events."""

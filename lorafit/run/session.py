@@ -68,6 +68,15 @@ class LoadedBase:
     card: AdapterCard  # of the adapter that will be trained
     sample: FingerprintSample
 
+    def for_member(self, plan: Plan) -> LoadedBase:
+        """The same for another plan on this base and these rows: with its own order of examples, objective and card."""
+        objective, recipe = plan.objective, plan.recipe
+        ordering = Ordering(recipe.train, recipe.data, plan.rows, objective)
+        order = ordering.of(objective.encoder(self.model.require_tokenizer()), self.train)
+        inputs = Inputs.of(recipe, plan.rows)
+        card = adapter_card(recipe, inputs, self.model.placement.dtype_name)
+        return replace(self, objective=objective, order=order, inputs=inputs, card=card)
+
     def going_on(self, state: Mapping[str, Any]) -> LoadedBase:
         """The same in the number format that a run began with, by the state in its checkpoint."""
         placement = self.model.placement.of_run(state.get("dtype"), state.get("dtype_reason", ""))
@@ -143,12 +152,17 @@ def attach(
     if section.parallel == "fsdp" and group.size > 1:
         group = group.in_lockstep()
         shard_frozen(base.model.net, group.size, base.model.placement.device)
+    return Session(base, method, make_member(base, section, schedule, draws), group)
+
+
+def make_member(base: LoadedBase, section: TrainSection, schedule: Schedule, draws: Draws) -> Member[Any]:
+    """The member that trains what trains in the base's net now."""
     trained = base.model.trained()
     groups = parameter_groups(
         trained, base.model.net, section.weight_decay, section.decay_exempt, section.lora_plus_ratio
     )
     betas = (section.adam_beta1, section.adam_beta2)
-    member = Member(
+    return Member(
         trained,
         AdamW(groups, lr=section.learning_rate, betas=betas, eps=section.adam_epsilon),
         schedule,
@@ -158,7 +172,6 @@ def attach(
         section.label_smoothing,
         draws,
     )
-    return Session(base, method, member, group)
 
 
 def take_start(session: Session, section: TrainSection) -> list[str]:

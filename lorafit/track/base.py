@@ -49,7 +49,7 @@ class Tracker(ABC):
     """
 
     name: ClassVar[str]
-    extra: ClassVar[str]  # of `pip install 'lorafit[EXTRA]'`
+    extra: ClassVar[str] = ""  # of `pip install 'lorafit[EXTRA]'`
 
     @classmethod
     @abstractmethod

@@ -24,10 +24,8 @@ class Feed:
             try:
                 self._trackers[name] = kind.open(run)
             except ImportError as error:
-                self._say(
-                    f"{name}: cannot be imported ({error}), so this run is not tracked there; "
-                    f"pip install 'lorafit[{kind.extra}]'"
-                )
+                cure = f"; pip install 'lorafit[{kind.extra}]'" if kind.extra else ""
+                self._say(f"{name}: cannot be imported ({error}), so this run is not tracked there{cure}")
             except Exception as error:  # another program's: it may raise anything
                 self._say(f"{name}: this run is not tracked there: {_why(error)}")
 

@@ -77,7 +77,7 @@ def test_who_is_dead() -> None:
     assert replace(me, pid=child.pid).is_dead()
 
 
-def test_a_process_that_has_ended_unnoticed_is_dead(tmp_path: Path) -> None:
+def test_a_process_that_has_ended_unnoticed_is_dead() -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     holder = Holder(Holder.this().host, child.pid, _start_time(child.pid), None)
     assert not holder.is_dead()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,25 +28,36 @@ def read_tensorboard(folder: Path) -> Numbers:
 def read_wandb(folder: Path) -> Numbers:
     """All files of the run, in the order in which they were begun, as `wandb sync` sends them."""
     found: Numbers = {}
-    for path in sorted(folder.glob("wandb/offline-run-*/*.wandb"), key=lambda path: path.stat().st_ctime_ns):
-        for record in _records(path.read_bytes()):
-            if record.WhichOneof("record_type") != "history":
-                continue
-            row = {
-                item.key or ".".join(item.nested_key): json.loads(item.value_json)
-                for item in record.history.item
-            }
-            for name, value in row.items():
-                if name != "step" and not name.startswith("_"):
-                    found.setdefault(name, []).append((row["step"], value))
+    for history in _histories(folder):
+        pairs = {item.key or ".".join(item.nested_key): json.loads(item.value_json) for item in history.item}
+        for name, value in pairs.items():
+            if name != "step" and not name.startswith("_"):
+                found.setdefault(name, []).append((pairs["step"], value))
     return found
 
 
 def rows_of_wandb(folder: Path) -> list[int]:
     """The internal number of each row, which must only rise."""
-    paths = sorted(folder.glob("wandb/offline-run-*/*.wandb"), key=lambda path: path.stat().st_ctime_ns)
-    records = [record for path in paths for record in _records(path.read_bytes())]
-    return [each.history.step.num for each in records if each.WhichOneof("record_type") == "history"]
+    return [history.step.num for history in _histories(folder)]
+
+
+def _histories(folder: Path) -> Iterator[Any]:
+    paths = folder.glob("wandb/offline-run-*/*.wandb")
+    for path in sorted(paths, key=lambda path: path.parent.name):
+        for record in _whole(path):
+            if record.WhichOneof("record_type") == "history":
+                yield record.history
+
+
+def _whole(path: Path) -> list[Any]:
+    """The records of a file; its writer, a process of its own, may still be at it when the run is done."""
+    end = time.monotonic() + 30
+    while True:
+        records = list(_records(path.read_bytes()))
+        if records and records[-1].WhichOneof("record_type") == "exit":
+            return records
+        assert time.monotonic() < end, f"{path}: never ended"
+        time.sleep(0.05)
 
 
 def _records(data: bytes) -> Iterator[Any]:
@@ -65,9 +77,12 @@ def _records(data: bytes) -> Iterator[Any]:
             whole = b""
 
 
-READ: dict[str, Callable[[Path], Numbers]] = {"tensorboard": read_tensorboard, "wandb": read_wandb}
-ROUNDED: dict[str, Callable[[float], float]] = {
-    "tensorboard": lambda value: float(np.float32(value)),
-    "wandb": float,
+READ: dict[str, Callable[[Path], Numbers]] = {
+    "tensorboard": read_tensorboard,
+    "wandb": read_wandb,
 }
-"""How exactly each tracker keeps a number."""
+
+
+def kept(name: str, value: float) -> float:
+    """A number as precisely as a tracker keeps it."""
+    return float(np.float32(value)) if name == "tensorboard" else value
