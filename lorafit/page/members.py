@@ -16,13 +16,14 @@ from lorafit.files import JsonObject
 from lorafit.page.run import Run, read_run
 from lorafit.page.scores import higher_is_better
 from lorafit.page.settings import shown, values
+from lorafit.recipe.read import INCIDENTAL
 from lorafit.run.paths import RunPaths, run_folders
 from lorafit.run.summary import flatten, read_object
 
 SWEEP_FILE = "sweep.json"
 _SEED = "train.seed"
-_QUIET = {"task.headline", "train.log_every", "train.checkpoint_every", "train.keep_checkpoints"}
-"""Keys that tell no two runs apart."""
+_ASIDE = {"task.headline", *(f"{section}.{key}" for section, key in INCIDENTAL)}
+"""Keys that say nothing of what comes out."""
 
 
 @dataclass(frozen=True)
@@ -151,8 +152,11 @@ def _of_entry(place: Path, entry: JsonObject, *, is_best: bool) -> Member:
     folder = next((path for path in (place / said, said) if RunPaths(path).recipe.is_file()), None)
     known = _of_run(read_run(folder)) if folder is not None else None
     overrides = dict(entry.get("overrides") or {})
-    given = entry.get("scores") or {}
-    scores = flatten(given.get("scores", given)) or (known.scores if known else {})
+    given: Mapping[str, object] = entry.get("scores") or {}
+    match given:
+        case {"scores": dict() as inner}:
+            given = inner
+    scores = flatten(given) or (known.scores if known else {})
     told = entry.get("validation")
     loss = told.get("loss") if isinstance(told, dict) else told
     return Member(
@@ -169,7 +173,11 @@ def _of_entry(place: Path, entry: JsonObject, *, is_best: bool) -> Member:
 
 def _together(members: Sequence[Member], *, is_sweep: bool) -> Members:
     """Their names without what is common to all, and the settings in which they differ."""
-    keys = [key for key in _all_keys(members) if key not in _QUIET and _differ(members, key)]
+    keys = [
+        key
+        for key in _all_keys(members)
+        if key not in _ASIDE and not key.startswith("track.") and _differ(members, key)
+    ]
     names = _short_names([member.name for member in members])
     scores = dict.fromkeys(name for member in members for name in member.scores)
     headlines = [member.run.headline for member in members if member.run is not None and member.run.headline]
