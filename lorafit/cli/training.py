@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -97,7 +98,9 @@ def train(
     with importing():
         from lorafit.display import Display
         from lorafit.display.training import show_plan, show_seeds, show_train_result
-        from lorafit.page.live import drawing
+        from lorafit.page.live import drawing, drawn
+        from lorafit.page.run import PAGE
+        from lorafit.page.several import write_several
         from lorafit.run.folder import RunFolder
         from lorafit.run.plan import with_examples
         from lorafit.run.recipes import open_recipe
@@ -138,8 +141,12 @@ def train(
         if seeds is not None:
             with display:
                 of_seeds = train_seeds(plans, output, run, display.report)
-            show_seeds(display, of_seeds)
             results = list(of_seeds.runs.values())
+            folders = [each.run for each in results]
+            page = folders[0].parent / PAGE
+            if group.is_leader:
+                drawn(partial(write_several, folders, page), page, display.report)
+            show_seeds(display, of_seeds, page)
         else:
             with display:
                 results = [run(plan, output)]

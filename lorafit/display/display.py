@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lorafit.display.format import duration, number, scores_line, size
+from lorafit.display.format import scores_line
 from lorafit.display.screen import Screen, TrainingState
+from lorafit.format import duration, number, size
 from lorafit.run.memory import peak_memory
 
 if TYPE_CHECKING:  # the display of `lorafit recipes` must not wait for torch

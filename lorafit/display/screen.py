@@ -17,7 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from lorafit.display.format import duration, number, size
+from lorafit.format import duration, number, size
 from lorafit.run.memory import peak_memory
 
 PATIENCE_S = 2.0  # work that is done sooner needs no bar
