@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lorafit.cli.options import Json, Overrides, RecipeArgument, Unset, all_overrides
+from lorafit.cli.options import Json, Overrides, Quiet, RecipeArgument, Unset, all_overrides
 from lorafit.cli.parsing import parse_seeds
 from lorafit.cli.stopping import stoppable
 from lorafit.errors import DivergedError, RecipeError
@@ -68,6 +68,7 @@ def sweep(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show the runs, their steps, and what trains together.")
     ] = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Train a grid of settings on one base, together, and say which is best.
@@ -79,6 +80,10 @@ def sweep(
     with importing():
         from lorafit.display import Display
         from lorafit.display.sweep import show_sweep, show_sweep_plan
+        from lorafit.page.live import drawing_members, drawn
+        from lorafit.page.one import write_run_page
+        from lorafit.page.run import PAGE
+        from lorafit.page.several import write_several
         from lorafit.run.plan import pins
         from lorafit.sweep.family import FamilyOptions
         from lorafit.sweep.grid import parse_axis
@@ -93,13 +98,20 @@ def sweep(
             chosen += group.leader_first(lambda: pins(recipe, chosen, output))
         plan = group.leader_first(lambda: plan_sweep(recipe, chosen, dict(axes), several, output))
         log_every = plan.jobs[0].plan.recipe.train.log_every
-        display = Display(json=json, log_every=log_every, quiet=not group.is_leader)
+        display = Display(json=json, log_every=log_every, quiet=not group.is_leader, only_result=quiet)
         if dry_run:
             show_sweep_plan(display, plan)
             return
         options = FamilyOptions(TrainOptions(resume), members)
-        with display:
-            result = run_sweep(plan, options, display.report, group, apply_best=apply == "best")
-        show_sweep(display, result)
+        folders = {job.name: job.run.path for job in plan.jobs} if group.is_leader else {}
+        page = plan.output / PAGE
+        with display, drawing_members(folders, display.report) as report:
+            result = run_sweep(plan, options, report, group, apply_best=apply == "best")
+        if group.is_leader:
+            if result.applied is not None:
+                applied = result.applied.run
+                drawn(lambda: write_run_page(applied), applied / PAGE, display.report)
+            drawn(lambda: write_several([plan.output], page), page, display.report)
+        show_sweep(display, result, page)
         if result.answer.best is None:
             raise DivergedError(f"{plan.output}: {result.answer.sentence()}")
