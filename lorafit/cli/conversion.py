@@ -70,7 +70,9 @@ def merge(
     shard_bytes = parse_size("--max-shard-size", max_shard_size) if max_shard_size else None
     display = Display(json=json)
     with display.working("merging"):
-        result = verb.merge(adapter, output, BaseChoice(base, force), dtype, shard_bytes, proof=proof, onto=onto)
+        result = verb.merge(
+            adapter, output, BaseChoice(base, force), dtype, shard_bytes, proof=proof, onto=onto
+        )
     show_merge(display, result)
 
 

@@ -71,7 +71,7 @@ class QuantizedTensor(torch.Tensor):
         return rows.T if self.transposed else rows
 
     @override
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         del tensor_contents
         return f"QuantizedTensor({list(self.shape)}, {self.dtype})"
 
