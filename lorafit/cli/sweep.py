@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -79,6 +80,7 @@ def sweep(
     with importing():
         from lorafit.display import Display
         from lorafit.display.sweep import show_sweep, show_sweep_plan
+        from lorafit.page.live import drawing
         from lorafit.run.plan import pins
         from lorafit.sweep.family import FamilyOptions
         from lorafit.sweep.grid import parse_axis
@@ -98,6 +100,8 @@ def sweep(
             show_sweep_plan(display, plan)
             return
         options = FamilyOptions(TrainOptions(resume), members)
+        if group.is_leader:
+            options = replace(options, watch=drawing)
         with display:
             result = run_sweep(plan, options, display.report, group, apply_best=apply == "best")
         show_sweep(display, result)

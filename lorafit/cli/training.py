@@ -28,7 +28,9 @@ def train(
     seeds: Annotated[
         str | None,
         typer.Option(
-            metavar="N,N,...", help="One run for each seed, and mean ± std at the end.", show_default=False
+            metavar="N,N,...|A..B",
+            help="One run for each seed, all on one base, and mean ± std at the end.",
+            show_default=False,
         ),
     ] = None,
     output: Annotated[
@@ -97,9 +99,10 @@ def train(
         from lorafit.run.folder import RunFolder
         from lorafit.run.plan import with_examples
         from lorafit.run.recipes import open_recipe
-        from lorafit.run.seeds import train_seeds
         from lorafit.run.train import TrainResult, finished_without, missing_by_name
         from lorafit.run.train import train as train_plan
+        from lorafit.sweep.family import FamilyOptions
+        from lorafit.sweep.seeds import train_seeds
 
     chosen = all_overrides(overrides, unset)
     chosen += [f"train.init_from={init_from}"] if init_from is not None else []
@@ -133,7 +136,8 @@ def train(
 
         if seeds is not None:
             with display:
-                result = train_seeds(plans, output, run, display.report)
+                family = FamilyOptions(options, watch=drawing) if group.is_leader else FamilyOptions(options)
+                result = train_seeds(plans, output, family, display.report, group)
             show_seeds(display, result)
             results = list(result.runs.values())
         else:
@@ -160,7 +164,7 @@ def _plans(recipe: str, overrides: list[str], seed: int | None, seeds: str | Non
     """A plan for every seed that was asked for."""
     with importing():
         from lorafit.run.plan import load_plan
-        from lorafit.run.seeds import load_plans
+        from lorafit.sweep.seeds import load_plans
 
     if seed is not None and seeds is not None:
         raise RecipeError("--seed and --seeds exclude each other; keep one")

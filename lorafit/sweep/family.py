@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import methodcaller
@@ -31,7 +31,7 @@ from lorafit.run.train import TrainResult, train, train_result
 from lorafit.run.trainer import Trainer
 from lorafit.sweep.groups import Group, group
 from lorafit.sweep.proof import is_proven_equal
-from lorafit.sweep.room import room_for
+from lorafit.sweep.room import keep_freed_memory, room_for
 from lorafit.training import FewerAtOnce, FitEvent, Member, ProcessGroup, fit, recompute_activations
 
 Result = TypeVar("Result")
@@ -57,10 +57,12 @@ Outcome = TrainResult | DivergedError
 
 @dataclass(frozen=True)
 class FamilyOptions:
-    """How a family is trained. `at_once`: members in one row; None: as many as memory has room for."""
+    """How a family is trained. `at_once`: members in one row; None: as many as memory has room for. `watch`: who is to
+    see the events of a run, by its folder and the report that would have them."""
 
     train: TrainOptions = field(default_factory=TrainOptions)
     at_once: int | None = None
+    watch: Callable[[Path, Report], AbstractContextManager[Report]] = lambda _, report: nullcontext(report)
 
 
 def train_family(
@@ -115,12 +117,12 @@ class _Family:
         ]
 
     def _alone(self, job: Job) -> Outcome:
-        tell, options = _told(job, self.report), self.options.train
-        try:
-            return train(job.plan, job.folder, tell, options, self.processes)
-        except DivergedError as error:
-            tell(Note(f"diverged: {error}"))
-            return error
+        with self.options.watch(job.run.path, _told(job, self.report)) as tell:
+            try:
+                return train(job.plan, job.folder, tell, self.options.train, self.processes)
+            except DivergedError as error:
+                tell(Note(f"diverged: {error}"))
+                return error
 
     def _open(self, stack: ExitStack) -> list[OpenRun]:
         """Every run on the base, in the number format in which those that were begun have begun."""
@@ -131,7 +133,8 @@ class _Family:
         options, processes, of_base = self.options.train, self.processes, dict[str, list[Prediction]]()
         opened = []
         for job in self.jobs:
-            own, tell = base.for_member(job.plan), _told(job, self.report)
+            own = base.for_member(job.plan)
+            tell = stack.enter_context(self.options.watch(job.run.path, _told(job, self.report)))
             run = OpenRun.open(job.plan, own, job.run, tell, options, processes, stack)
             early.write(run)
             opened.append(run if base.model.fresh else replace(run, of_base=of_base))
@@ -189,6 +192,7 @@ class _OneBase:
 
     def train_together(self, at_once: int) -> list[JsonObject | DivergedError]:
         """The scores of each, or why it diverged."""
+        keep_freed_memory()
         for i, trainer in enumerate(self.trainers):
             with self.family.alone(i):
                 trainer.begin(self.opened[i].found)
