@@ -59,6 +59,11 @@ def _hash_bytes(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def cache_root() -> Path:
+    """Where lorafit keeps what it has found out; it may be deleted at any time."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lorafit"
+
+
 class _Entry:
     """A file in the user's cache folder that holds one hash.
 
@@ -67,9 +72,8 @@ class _Entry:
     """
 
     def __init__(self, key: str) -> None:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         self.name = hashlib.sha256(key.encode()).hexdigest()
-        self.path = root / "lorafit" / "hashes" / self.name
+        self.path = cache_root() / "hashes" / self.name
 
     def read(self) -> str | None:
         try:

@@ -29,6 +29,7 @@ COMMANDS = {
     "import": "conversion.import_adapter",
     "show": "runs.show",
     "recipes": "recipes.recipes",
+    "doctor": "doctor.doctor",
     "fetch": "prefetch.fetch",
     "table": "reports.table",
     "compare": "reports.compare",

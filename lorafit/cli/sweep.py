@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -80,7 +79,10 @@ def sweep(
     with importing():
         from lorafit.display import Display
         from lorafit.display.sweep import show_sweep, show_sweep_plan
-        from lorafit.page.live import drawing
+        from lorafit.page.live import drawing_members, drawn
+        from lorafit.page.one import write_run_page
+        from lorafit.page.run import PAGE
+        from lorafit.page.several import write_several
         from lorafit.run.plan import pins
         from lorafit.sweep.family import FamilyOptions
         from lorafit.sweep.grid import parse_axis
@@ -100,10 +102,15 @@ def sweep(
             show_sweep_plan(display, plan)
             return
         options = FamilyOptions(TrainOptions(resume), members)
+        folders = {job.name: job.run.path for job in plan.jobs} if group.is_leader else {}
+        page = plan.output / PAGE
+        with display, drawing_members(folders, display.report) as report:
+            result = run_sweep(plan, options, report, group, apply_best=apply == "best")
         if group.is_leader:
-            options = replace(options, watch=drawing)
-        with display:
-            result = run_sweep(plan, options, display.report, group, apply_best=apply == "best")
-        show_sweep(display, result)
+            if result.applied is not None:
+                applied = result.applied.run
+                drawn(lambda: write_run_page(applied), applied / PAGE, display.report)
+            drawn(lambda: write_several([plan.output], page), page, display.report)
+        show_sweep(display, result, page)
         if result.answer.best is None:
             raise DivergedError(f"{plan.output}: {result.answer.sentence()}")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lorafit.cli.completion import complete_adapter
 from lorafit.cli.options import Json, Overrides, RecipeArgument, Unset, all_overrides
 from lorafit.cli.parsing import parse_length, parse_seeds
 from lorafit.cli.stopping import stoppable
@@ -52,6 +54,7 @@ def train(
             help="Start from the weights of an adapter; short for --set train.init_from=ADAPTER.",
             metavar="ADAPTER",
             show_default=False,
+            autocompletion=complete_adapter,
         ),
     ] = None,
     show_anyway: Annotated[
@@ -95,14 +98,16 @@ def train(
     with importing():
         from lorafit.display import Display
         from lorafit.display.training import show_plan, show_seeds, show_train_result
-        from lorafit.page.live import drawing
+        from lorafit.page.live import drawing, drawing_members, drawn
+        from lorafit.page.run import PAGE
+        from lorafit.page.several import write_several
         from lorafit.run.folder import RunFolder
         from lorafit.run.plan import with_examples
         from lorafit.run.recipes import open_recipe
         from lorafit.run.train import TrainResult, finished_without, missing_by_name
         from lorafit.run.train import train as train_plan
         from lorafit.sweep.family import FamilyOptions
-        from lorafit.sweep.seeds import train_seeds
+        from lorafit.sweep.seeds import seed_jobs, train_seeds
 
     chosen = all_overrides(overrides, unset)
     chosen += [f"train.init_from={init_from}"] if init_from is not None else []
@@ -136,10 +141,15 @@ def train(
 
         if seeds is not None:
             with display:
-                family = FamilyOptions(options, watch=drawing) if group.is_leader else FamilyOptions(options)
-                result = train_seeds(plans, output, family, display.report, group)
-            show_seeds(display, result)
+                jobs = seed_jobs(plans, output) if group.is_leader else []
+                with drawing_members({job.name: job.run.path for job in jobs}, display.report) as report:
+                    result = train_seeds(plans, output, FamilyOptions(options), report, group)
             results = list(result.runs.values())
+            folders = [each.run for each in results]
+            page = folders[0].parent / PAGE
+            if group.is_leader:
+                drawn(partial(write_several, folders, page), page, display.report)
+            show_seeds(display, result, page)
         else:
             with display:
                 results = [run(plan, output)]

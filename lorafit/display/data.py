@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from lorafit.display.display import Display
-from lorafit.display.format import size
+from lorafit.format import size
 
 if TYPE_CHECKING:
     from lorafit.data.download import FetchedFile

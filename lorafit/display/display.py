@@ -13,7 +13,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
-from lorafit.display.format import duration, scores_line, size
+from lorafit.display.format import scores_line
+from lorafit.format import duration, size
 from lorafit.run.memory import peak_memory
 
 if TYPE_CHECKING:  # the display of `lorafit recipes` must not wait for torch

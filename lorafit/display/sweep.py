@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
 
 from lorafit.display.display import Display
-from lorafit.display.format import number
 from lorafit.files import JsonObject
+from lorafit.format import number
 
 if TYPE_CHECKING:
     from lorafit.sweep.answer import Figure, Row
@@ -43,7 +44,7 @@ def show_sweep_plan(display: Display, plan: SweepPlan) -> None:
         display.print(escape(note))
 
 
-def show_sweep(display: Display, result: SweepResult) -> None:
+def show_sweep(display: Display, result: SweepResult, page: Path) -> None:
     """A table of the settings, the sentence, and where everything is."""
     if display.json:
         display.print_json(_json(result))
@@ -60,6 +61,8 @@ def show_sweep(display: Display, result: SweepResult) -> None:
     display.print_wide(table)
     display.print(f"\n{escape(answer.sentence())}")
     display.print(f"answer:      {escape(str(result.output / 'sweep.json'))}")
+    if page.is_file():
+        display.print(f"page:        {escape(str(page))}")
     if result.best_recipe is not None:
         display.print(f"best recipe: {escape(str(result.best_recipe))}")
     if result.applied is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -16,6 +15,7 @@ from transformers import PretrainedConfig
 
 from lorafit.errors import LorafitError
 from lorafit.files import JsonObject, write_json
+from lorafit.hashes import cache_root
 from lorafit.models.identity import INCIDENTAL
 
 _found: dict[str, str] = {}
@@ -63,8 +63,7 @@ def _source() -> str:
 
 
 def _folder() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "lorafit" / "architectures"
+    return cache_root() / "architectures"
 
 
 def _read(path: Path) -> str | None:

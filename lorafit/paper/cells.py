@@ -41,8 +41,8 @@ class Cell:
 
     @property
     def band(self) -> Band | None:
-        """As in the paper: within the published ±, or better; as others get: between the paper's figure and the least of
-        theirs, give or take that ±. None where others have published nothing, or we have nothing.
+        """As in the paper: within the published ±, or better; as others get: between the paper's figure and theirs,
+        give or take that ±. None where others have published nothing, or we have nothing.
         """
         if not self.reruns or self.value is None or self.published is None:
             return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import methodcaller
@@ -57,12 +57,10 @@ Outcome = TrainResult | DivergedError
 
 @dataclass(frozen=True)
 class FamilyOptions:
-    """How a family is trained. `at_once`: members in one row; None: as many as memory has room for. `watch`: who is to
-    see the events of a run, by its folder and the report that would have them."""
+    """How a family is trained. `at_once`: members in one row; None: as many as memory has room for."""
 
     train: TrainOptions = field(default_factory=TrainOptions)
     at_once: int | None = None
-    watch: Callable[[Path, Report], AbstractContextManager[Report]] = lambda _, report: nullcontext(report)
 
 
 def train_family(
@@ -117,12 +115,12 @@ class _Family:
         ]
 
     def _alone(self, job: Job) -> Outcome:
-        with self.options.watch(job.run.path, _told(job, self.report)) as tell:
-            try:
-                return train(job.plan, job.folder, tell, self.options.train, self.processes)
-            except DivergedError as error:
-                tell(Note(f"diverged: {error}"))
-                return error
+        tell = _told(job, self.report)
+        try:
+            return train(job.plan, job.folder, tell, self.options.train, self.processes)
+        except DivergedError as error:
+            tell(Note(f"diverged: {error}"))
+            return error
 
     def _open(self, stack: ExitStack) -> list[OpenRun]:
         """Every run on the base, in the number format in which those that were begun have begun."""
@@ -134,7 +132,7 @@ class _Family:
         opened = []
         for job in self.jobs:
             own = base.for_member(job.plan)
-            tell = stack.enter_context(self.options.watch(job.run.path, _told(job, self.report)))
+            tell = _told(job, self.report)
             run = OpenRun.open(job.plan, own, job.run, tell, options, processes, stack)
             early.write(run)
             opened.append(run if base.model.fresh else replace(run, of_base=of_base))

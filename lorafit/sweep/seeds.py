@@ -39,6 +39,13 @@ def load_plans(name_or_path: str, overrides: list[str], seeds: Sequence[int]) ->
     return {seed: load_plan(name_or_path, [*overrides, f"train.seed={seed}"]) for seed in seeds}
 
 
+def seed_jobs(plans: Mapping[int, Plan], output: Path | None) -> list[Job]:
+    """A run for each seed, in runs/<recipe>/seed-<n> or `output`/seed-<n>."""
+    return [
+        Job(f"seed {seed}", plan, output / f"seed-{seed}" if output else None) for seed, plan in plans.items()
+    ]
+
+
 def train_seeds(
     plans: Mapping[int, Plan],
     output: Path | None,
@@ -46,13 +53,11 @@ def train_seeds(
     report: Report,
     processes: ProcessGroup,
 ) -> SeedsResult:
-    """Train every plan, in runs/<recipe>/seed-<n> or `output`/seed-<n>. Runs that are finished are not repeated.
+    """Train every plan. Runs that are finished are not repeated.
 
     Raises as `train_family`, and DivergedError where a run has diverged, after all others are finished.
     """
-    jobs = [
-        Job(f"seed {seed}", plan, output / f"seed-{seed}" if output else None) for seed, plan in plans.items()
-    ]
+    jobs = seed_jobs(plans, output)
     outcomes = dict(zip(plans, train_family(jobs, options, report, processes), strict=True))
     for seed, outcome in outcomes.items():
         if isinstance(outcome, DivergedError):
