@@ -111,16 +111,18 @@ def load(plan: Plan, report: Report) -> LoadedBase:
     tokenizer = model.require_tokenizer()
     examples = encode_rows(objective, tokenizer, rows, recipe.data, plan.scored_split)
     ordering = Ordering(recipe.train, recipe.data, plan.rows, objective)
-    order = ordering.of(objective.encoder(tokenizer), examples.train)
+    order = ordering.of(examples.train)
     for note in (*examples.notes, *order.notes):
         report(Note(note))
-    sample = [objective.inputs(example) for example in (examples.valid or examples.train)[:NUM_INPUTS]]
+    sample = [
+        objective.inputs(example) for example in (examples.valid or examples.train.examples)[:NUM_INPUTS]
+    ]
     inputs = hashed.result()
     return LoadedBase(
         model,
         objective,
         examples.rows,
-        examples.train,
+        examples.train.examples,
         order,
         examples.valid_rows,
         examples.valid,
