@@ -104,8 +104,10 @@ def tokenizer_hash(folder: Path) -> str | None:
 
 
 def loaded_tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str | None:
-    """sha256 over everything that decides a tokenizer's ids, tokens that were added since among it; None for one that is
-    written in Python, of which nobody knows what that is."""
+    """sha256 over everything that decides a tokenizer's ids, tokens that were added since among it.
+
+    None for one that is written in Python, of which nobody knows what that is.
+    """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return None

@@ -50,8 +50,8 @@ ExampleT = TypeVar("ExampleT", bound=FlatExample)
 class Block(Generic[ExampleT]):
     """What some rows became; indices count the examples of the block.
 
-    `by_row`: the number of examples of each row, where it may be another than one. `counts`: what the encoder has to say
-    something of; `refused`: what is wrong with rows that became nothing.
+    `by_row`: the number of examples of each row, where it may be another than one. `counts`: of what the encoder has
+    something to say; `refused`: what is wrong with rows that became nothing.
     """
 
     examples: Sequence[ExampleT]
