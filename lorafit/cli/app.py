@@ -26,6 +26,7 @@ COMMANDS = {
     "export": "conversion.export",
     "combine": "conversion.combine",
     "import": "conversion.import_adapter",
+    "show": "runs.show",
     "recipes": "recipes.recipes",
     "fetch": "prefetch.fetch",
     "table": "reports.table",
@@ -35,7 +36,7 @@ COMMANDS = {
 }
 """Name of a command -> module and function of this room."""
 
-GROUPS = {"recipe": "recipes.app", "data": "data.app"}
+GROUPS = {"runs": "runs.app", "recipe": "recipes.app", "data": "data.app"}
 """Name of a group of commands -> module and `Typer` of this room."""
 
 

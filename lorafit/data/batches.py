@@ -120,7 +120,7 @@ class SequenceBatch:
     `input_ids`; `position_ids` [1, T] restart with every example and are there in a packed batch only,
     `attention_mask` [n, longest] in a padded one; without either every row is read on its own. `lengths` of the
     examples; `target_places` [N] indices into the flattened input; `targets` [N] the tokens to predict there;
-    `num_targets` and `num_tokens` by member.
+    `num_targets`, `num_tokens` and `counts` of examples by member.
     """
 
     input_ids: Tensor
@@ -129,6 +129,7 @@ class SequenceBatch:
     targets: Tensor
     num_targets: tuple[int, ...]
     num_tokens: tuple[int, ...]
+    counts: tuple[int, ...]
     position_ids: Tensor | None = None
     attention_mask: Tensor | None = None
 
@@ -161,6 +162,7 @@ def pack(
         targets=torch.tensor(targets, dtype=torch.long),
         num_targets=shares[0],
         num_tokens=shares[1],
+        counts=tuple(counts or (len(examples),)),
         position_ids=torch.cat([torch.arange(length) for length in lengths])[None],
     )
 
@@ -179,6 +181,7 @@ def pad(
         targets=torch.tensor(targets, dtype=torch.long),
         num_targets=shares[0],
         num_tokens=shares[1],
+        counts=tuple(counts or (len(examples),)),
         attention_mask=padded([[1] * len(ids) for ids in inputs], 0),
     )
 

@@ -26,6 +26,7 @@ from lorafit.lora.layer import (
     unmerge,
 )
 from lorafit.lora.linear import Linear, MergedLinear
+from lorafit.lora.members import MemberDraws, Members
 from lorafit.lora.state import a_factors, lora_state_dict, mark_only_lora_as_trainable, require_input_grad
 from lorafit.lora.surgery import Site, adaptable, attach, detach, find, matches, replace, untie
 
@@ -41,6 +42,8 @@ __all__ = [
     "Embedding",
     "Linear",
     "LoRALayer",
+    "MemberDraws",
+    "Members",
     "MergedLinear",
     "Site",
     "a_factors",

@@ -38,6 +38,10 @@ class Draws:
         """Which elements of x dropout keeps (see DropoutSource)."""
         return keep_mask(x, p, self.generator(x.device))
 
+    def of_member(self, _member: int) -> Draws:
+        """These: a run alone has one member."""
+        return self
+
     def integer(self, low: int, high: int) -> int:
         """A number from low .. high - 1, each as likely."""
         return int(torch.randint(low, high, (), generator=self.generator(torch.device("cpu"))))

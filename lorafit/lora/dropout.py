@@ -23,6 +23,10 @@ class DropoutSource(Protocol):
         """True where an element of x is kept: each with probability `keep_share(p)`, on x's device."""
         ...
 
+    def of_member(self, member: int) -> DropoutSource:
+        """That of one of the members that share a row; its own where there is one member."""
+        ...
+
 
 def keep_share(p: float) -> float:
     """The probability 1 - p of being kept, rounded to what 16 bits can tell."""
@@ -47,6 +51,10 @@ class TorchDraws:
     def keep_mask(self, x: Tensor, p: float) -> Tensor:
         """See DropoutSource."""
         return keep_mask(x, p, None)
+
+    def of_member(self, _member: int) -> TorchDraws:
+        """The same."""
+        return self
 
 
 def dropout(x: Tensor, p: float, source: DropoutSource | None = None) -> Tensor:

@@ -8,7 +8,7 @@ plain modules must, reads and writes the large output once more each way. Neithe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,18 +78,52 @@ def lora_linear(
     force now, 0 outside training; its mask is drawn from `draws`, or else from torch's global generator.
     (Hu et al. 2021, eq. 3)
     """
-    has_plain_data = all(type(t) in (Tensor, torch.nn.Parameter) and not t.is_meta for t in (x, base[0]))
-    if torch.compiler.is_compiling() or not has_plain_data:
+    if not has_plain_data(x, base[0]):
         return plain_lora_linear(x, base, adapter, geometry, p, draws)
+    return lora_linear_of_stretches(x, base, [Stretch(slice(None), adapter, geometry, p, draws)])
+
+
+def has_plain_data(x: Tensor, weight: Tensor) -> bool:
+    """Whether the fused step may be taken: not for compilers, tensor subclasses and meta tensors."""
+    plain = all(type(t) in (Tensor, torch.nn.Parameter) and not t.is_meta for t in (x, weight))
+    return plain and not torch.compiler.is_compiling()
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Some rows of x [N, in], the adapter (lora_a, lora_b) that they have, and its dropout."""
+
+    rows: slice
+    adapter: tuple[Tensor, Tensor]
+    geometry: Geometry
+    p: float = 0.0
+    draws: DropoutSource | None = None
+
+    def scale(self) -> float:
+        """That of the update of units which are not dropped."""
+        share = keep_share(self.p)
+        return self.geometry.scale / share if share > 0 else 0.0
+
+
+def lora_linear_of_stretches(
+    x: Tensor, base: tuple[Tensor, Tensor | None], stretches: Sequence[Stretch]
+) -> Tensor:
+    """`lora_linear` for rows with adapters of their own: one product with the base weight, an update for each stretch.
+
+    Rows of no stretch have the base alone. x must have plain data.
+    """
     device, (weight, bias) = x.device.type, base
     if torch.is_autocast_enabled(device) and x.dtype != torch.float64:
         dtype = torch.get_autocast_dtype(device)
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
-    lora_a, lora_b = (t.to(x.dtype) for t in adapter)
-    mask = (draws or TorchDraws()).keep_mask(x, p) if p > 0 else None
-    share = keep_share(p)
-    scale = geometry.scale / share if share > 0 else 0.0
-    y: Tensor = _LoraLinear.apply(x, weight, bias, lora_a, lora_b, mask, (geometry, scale))[0]
+    tensors: list[Tensor | None] = []
+    for stretch in stretches:
+        tensors += [t.to(x.dtype) for t in stretch.adapter]
+        draws = stretch.draws or TorchDraws()
+        drawn_for = x if stretch.rows == slice(None) else _rows(x)[stretch.rows]
+        tensors.append(draws.keep_mask(drawn_for, stretch.p) if stretch.p > 0 else None)
+    options = [(stretch.rows, stretch.geometry, stretch.scale()) for stretch in stretches]
+    y: Tensor = _LoraLinear.apply(x, weight, bias, options, *tensors)[0]
     return y
 
 
@@ -120,58 +154,82 @@ class _LoraLinear(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        x: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        lora_a: Tensor,
-        lora_b: Tensor,
-        mask: Tensor | None,
-        options: tuple[Geometry, float],
-    ) -> tuple[Tensor, Tensor]:
-        geometry, scale = options
-        y = base_linear(x, weight, bias, geometry.fan_in_fan_out)
+        x: Tensor, weight: Tensor, bias: Tensor | None, options: _Options, *tensors: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        """`tensors`: lora_a, lora_b and the mask of each stretch."""
+        fan_in_fan_out = options[0][1].fan_in_fan_out
+        y = base_linear(x, weight, bias, fan_in_fan_out)
         if y._is_view():  # as nn.Linear's output, it may be changed in place by whoever gets it
             y = torch.ops.aten._unsafe_view.default(y, y.shape)
-        h = lora_a @ _dropped_rows(x, mask).T
-        blocks = zip(geometry.a_blocks(h), geometry.b_blocks(lora_b), strict=True)
-        for y_slice, (block_h, block_b) in zip(geometry.slices(y.view(-1, y.size(-1))), blocks, strict=True):
-            y_slice.addmm_(block_h.T, block_b.T, alpha=scale)
-        return y, h
+        rows, out, hs = _rows(x), y.view(-1, y.size(-1)), []
+        for (place, geometry, scale), lora_a, lora_b, mask in _by_stretch(options, tensors):
+            h = lora_a @ _dropped_rows(rows[place], mask).T
+            blocks = zip(geometry.a_blocks(h), geometry.b_blocks(lora_b), strict=True)
+            for y_slice, (block_h, block_b) in zip(geometry.slices(out[place]), blocks, strict=True):
+                y_slice.addmm_(block_h.T, block_b.T, alpha=scale)
+            hs.append(h)
+        return y, *hs
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        x, weight, _, lora_a, lora_b, mask, ctx.options = inputs
-        ctx.mark_non_differentiable(output[1])
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        x, weight, _, ctx.options, *tensors = inputs
+        ctx.mark_non_differentiable(*output[1:])
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(x, weight, lora_a, lora_b, mask, output[1])
+        ctx.save_for_backward(x, weight, *tensors, *output[1:])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        x, weight, lora_a, lora_b, mask, h = ctx.saved_tensors
-        geometry, scale = ctx.options
+        x, weight, *others = ctx.saved_tensors
+        options: _Options = ctx.options
+        tensors, hs = others[: 3 * len(options)], others[3 * len(options) :]
+        fan_in_fan_out = options[0][1].fan_in_fan_out
         needs_x, needs_weight, needs_bias, *_ = ctx.needs_input_grad
         if grads[0] is None:
-            return (None,) * 7
-        grad = _rows(grads[0])
-        dropped, slices = _dropped_rows(x, mask), geometry.slices(grad)
-        if torch.is_grad_enabled():  # for a second derivative, in which x A^T counts too
-            h = lora_a @ dropped.T
-        grad_b = torch.cat([(b @ g).T for b, g in zip(geometry.a_blocks(h), slices, strict=True)]) * scale
-        b_blocks = _rows_of_ranks(geometry.b_blocks(lora_b), grad)
-        grad_h = torch.cat([b @ g.T for b, g in zip(b_blocks, slices, strict=True)]) * scale
-        grad_a = grad_h @ dropped
-        grad_x = grad_weight = None
-        if needs_x:
-            grad_x = grad @ (weight.T if geometry.fan_in_fan_out else weight)
-            if mask is None:
-                grad_x.addmm_(grad_h.T, lora_a)
-            else:
-                grad_x.add_(masked(grad_h.T @ lora_a, mask.view(grad_x.shape)))
-            grad_x = grad_x.view(x.shape)
+            return (None,) * (4 + len(tensors))
+        grad, rows = _rows(grads[0]), _rows(x)
+        grad_x = grad @ (weight.T if fan_in_fan_out else weight) if needs_x else None
+        of_adapters: list[Tensor | None] = []
+        for ((place, geometry, scale), lora_a, lora_b, mask), h in zip(
+            _by_stretch(options, tensors), hs, strict=True
+        ):
+            dropped, slices = _dropped_rows(rows[place], mask), geometry.slices(grad[place])
+            if torch.is_grad_enabled():  # for a second derivative, in which x A^T counts too
+                h = lora_a @ dropped.T
+            grad_b = torch.cat([(b @ g).T for b, g in zip(geometry.a_blocks(h), slices, strict=True)]) * scale
+            b_blocks = _rows_of_ranks(geometry.b_blocks(lora_b), grad[place])
+            grad_h = torch.cat([b @ g.T for b, g in zip(b_blocks, slices, strict=True)]) * scale
+            of_adapters += [grad_h @ dropped, grad_b, None]
+            if grad_x is not None and mask is None:
+                grad_x[place].addmm_(grad_h.T, lora_a)
+            elif grad_x is not None and mask is not None:
+                own = grad_x[place]
+                own.add_(masked(grad_h.T @ lora_a, mask.view(own.shape)))
+        grad_weight = None
         if needs_weight:
-            grad_weight = _rows(x).T @ grad if geometry.fan_in_fan_out else grad.T @ _rows(x)
+            grad_weight = rows.T @ grad if fan_in_fan_out else grad.T @ rows
         grad_bias = grad.sum(0) if needs_bias else None
-        return grad_x, grad_weight, grad_bias, grad_a, grad_b, None, None
+        return (
+            grad_x.view(x.shape) if grad_x is not None else None,
+            grad_weight,
+            grad_bias,
+            None,
+            *of_adapters,
+        )
+
+
+_Options = Sequence[tuple[slice, Geometry, float]]
+
+
+def _by_stretch(
+    options: _Options, tensors: Sequence[Tensor | None]
+) -> Iterator[tuple[tuple[slice, Geometry, float], Tensor, Tensor, Tensor | None]]:
+    """Options, lora_a, lora_b and mask of each."""
+    for option, lora_a, lora_b, mask in zip(
+        options, tensors[0::3], tensors[1::3], tensors[2::3], strict=True
+    ):
+        assert lora_a is not None
+        assert lora_b is not None
+        yield option, lora_a, lora_b, mask
 
 
 def _rows_of_ranks(blocks: Sequence[Tensor], grad: Tensor) -> list[Tensor]:

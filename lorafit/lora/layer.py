@@ -91,6 +91,11 @@ class LoRALayer(nn.Module):
         base._parameters.update({name: self._parameters[name] for name in base._parameters})
         return base.train(self.training)
 
+    @property
+    def base(self) -> nn.Module:
+        """The module whose place it took; itself, where there was none."""
+        return self if self._base is None else self._base[0]
+
     def _plain(self) -> nn.Module:
         """A new module of type `base_type` with the parameters of this one."""
         raise NotImplementedError

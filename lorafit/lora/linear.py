@@ -12,11 +12,11 @@ from torch.nn import functional as F
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from typing_extensions import override
 
-from lorafit.lora.fused import Geometry, base_linear, lora_linear
+from lorafit.lora.fused import Geometry, Stretch, base_linear, lora_linear
 from lorafit.lora.layer import LoRALayer
 
 
-class _LoraLinear(LoRALayer, nn.Linear):
+class LoRALinear(LoRALayer, nn.Linear):
     """lora_A [k*r, in] and lora_B [sum of the adapted widths, r], where k parts of the output are adapted."""
 
     base_type = nn.Linear
@@ -147,6 +147,12 @@ class _LoraLinear(LoRALayer, nn.Linear):
         p = dropout.p if self.training else 0.0
         return lora_linear(x, base, adapter, self.geometry, p, dropout.draws)
 
+    def stretch(self, rows: slice) -> Stretch:
+        """Its update for some rows of a product that it shares with other adapters of the same base layer."""
+        dropout = self.lora_dropout
+        p = dropout.p if self.training else 0.0
+        return Stretch(rows, (self.lora_A, self.lora_B), self.geometry, p, dropout.draws)
+
     def extra_repr(self) -> str:
         """The line in print(model)."""
         slices = f", enable_lora={self.enable_lora}" if len(self.enable_lora) > 1 else ""
@@ -154,7 +160,7 @@ class _LoraLinear(LoRALayer, nn.Linear):
         return super().extra_repr() + self._lora_repr() + slices + unequal
 
 
-class Linear(_LoraLinear):
+class Linear(LoRALinear):
     """nn.Linear with an update of rank r.  lora_A [r, in], lora_B [out, r]."""
 
     def __init__(
@@ -176,7 +182,7 @@ class Linear(_LoraLinear):
         return cls._around_parts(module, [True])
 
 
-class MergedLinear(_LoraLinear):
+class MergedLinear(LoRALinear):
     """nn.Linear for several maps at once, with an update of rank r for each one that `enable_lora` names.
 
     With k of n adapted: lora_A [k*r, in], lora_B [k*out/n, r], block after block in the order of the output.

@@ -52,16 +52,23 @@ class Model:
             if self.is_head(name):
                 yield name, parameter
 
-    def head_outputs(self, input_ids: Tensor, lengths: Sequence[int], **inputs: Tensor | None) -> Tensor:
+    def head_outputs(
+        self,
+        input_ids: Tensor,
+        lengths: Sequence[int],
+        counts: Sequence[int] = (),
+        **inputs: Tensor | None,
+    ) -> Tensor:
         """The head's outputs for n texts, [n, outputs].
 
         The texts lie end to end [1, T], with `position_ids` that begin anew for each (the net must
         `take_packed_rows`), or one below the other [n, longest], with an `attention_mask` that leaves out the padding
-        on the right; without it each is read on its own. Raises NotFoundError for a text without a token.
+        on the right; without it each is read on its own. `counts`: how many belong to each member, where several share
+        the row. Raises NotFoundError for a text without a token.
         """
         given = {name: tensor for name, tensor in inputs.items() if tensor is not None}
         if given.keys() & {"position_ids", "attention_mask"}:
-            return self._head_outputs(input_ids, lengths, given)
+            return self._head_outputs(input_ids, lengths, given, counts)
         texts = [(slice(row, row + 1), slice(length)) for row, length in enumerate(lengths)]
         alone = [
             self._head_outputs(
@@ -71,7 +78,13 @@ class Model:
         ]
         return torch.cat(alone)
 
-    def _head_outputs(self, input_ids: Tensor, lengths: Sequence[int], given: dict[str, Tensor]) -> Tensor:
+    def _head_outputs(
+        self,
+        input_ids: Tensor,
+        lengths: Sequence[int],
+        given: dict[str, Tensor],
+        counts: Sequence[int] = (),
+    ) -> Tensor:
         pad_id: int | None = getattr(self.family.text_config(self.net.config), "pad_token_id", None)
         if not self.head.way(self.net.config):
             mask = given.get("attention_mask")
@@ -80,20 +93,22 @@ class Model:
             outputs: Tensor = self.net(input_ids=input_ids, **given).logits
             return outputs
         places = self.head.places(input_ids, lengths, pad_id)
-        hidden = self._hidden_states(input_ids, lengths, given)
+        hidden = self._hidden_states(input_ids, lengths, given, counts)
         return self.apply_head(hidden.flatten(0, 1).index_select(0, places)[:, None])
 
     def apply_head(self, hidden: Tensor) -> Tensor:
         """What the backbone gave for the token that the head reads [n, 1, d] -> [n, outputs]."""
         return self.head.apply(self.net, hidden)
 
-    def _hidden_states(self, input_ids: Tensor, lengths: Sequence[int], inputs: dict[str, Tensor]) -> Tensor:
+    def _hidden_states(
+        self, input_ids: Tensor, lengths: Sequence[int], inputs: dict[str, Tensor], counts: Sequence[int]
+    ) -> Tensor:
         backbone = self.net.base_model
         options = accepted(backbone, use_cache=False)
         if "position_ids" in inputs:
             from lorafit.models.packing import PackedRow
 
-            options["packed_row"] = PackedRow.of(list(lengths), input_ids.device)
+            options["packed_row"] = PackedRow.of(lengths, input_ids.device, counts)
         hidden: Tensor = backbone(input_ids=input_ids, **inputs, **options).last_hidden_state
         return hidden
 

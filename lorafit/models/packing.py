@@ -6,6 +6,8 @@ is a small share of the work, pads inside: on [num_examples, heads, longest, hea
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -31,6 +33,8 @@ class PackedRow:
 
     `scatter` [T]: the place of every token in the padded [num_examples * longest] layout; `gaps`: the places without.
     `mask` [num_examples, 1, 1, longest]: true at real keys, or None where every example is as long as the longest.
+    `counts`: how many examples each member has, in order, where several share the row; `members`: the row of each that
+    has any, by its number.
     """
 
     scatter: Tensor
@@ -38,16 +42,27 @@ class PackedRow:
     mask: Tensor | None
     lengths: tuple[int, ...]
     longest: int
+    counts: tuple[int, ...] = ()
+    members: Mapping[int, PackedRow] = field(default_factory=dict)
     _places: dict[int, Places] = field(default_factory=dict, repr=False, compare=False)
 
     @staticmethod
-    def of(lengths: list[int], device: torch.device) -> PackedRow:
-        """The layout of examples of the given lengths, in order."""
+    def of(lengths: Sequence[int], device: torch.device, counts: Sequence[int] = ()) -> PackedRow:
+        """The layout of examples of the given lengths, in order; `counts` of them belong to each member."""
         longest = max(lengths)
         real = torch.arange(longest)[None, :] < torch.tensor(lengths)[:, None]
         places, gaps = (which.flatten().nonzero()[:, 0].to(device) for which in (real, ~real))
         mask = real[:, None, None, :].to(device) if len(gaps) else None
-        return PackedRow(places, gaps, mask, tuple(lengths), longest)
+        ends = list(itertools.accumulate(counts))
+        own = {i: lengths[end - n : end] for i, (n, end) in enumerate(zip(counts, ends, strict=True)) if n}
+        members = {i: PackedRow.of(each, device) for i, each in own.items()} if len(own) > 1 else {}
+        return PackedRow(places, gaps, mask, tuple(lengths), longest, tuple(counts), members)
+
+    @property
+    def token_counts(self) -> tuple[int, ...]:
+        """Tokens of each member."""
+        ends = list(itertools.accumulate(self.counts))
+        return tuple(sum(self.lengths[end - n : end]) for n, end in zip(self.counts, ends, strict=True))
 
     @property
     def num_examples(self) -> int:
@@ -136,11 +151,6 @@ def packed_attention(
     attention_mask: Tensor | None,
     *,
     packed_row: PackedRow | None = None,
-    scaling: float | None = None,
-    dropout: float = 0.0,
-    is_causal: bool | None = None,
-    softcap: float | None = None,
-    s_aux: Tensor | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
     """Block-diagonal attention for transformers' AttentionInterface: [1, heads, T, d] -> ([1, T, heads, d], None).
@@ -149,12 +159,47 @@ def packed_attention(
     behind it. Without `packed_row` this is transformers' own SDPA attention, so a net that can take packed rows still
     takes ordinary batches. In either case a module's AttentionPrefix is seen by every token, and the KV cache, where
     there is one, knows nothing of it. Dropout is drawn from the module's `draws` (`lora.draw_from`). That, scores that
-    are capped at `softcap`, and sinks [heads] (`s_aux`) are what torch's SDPA cannot do.
+    are capped at `softcap`, and sinks [heads] (`s_aux`) are what torch's SDPA cannot do. Members that share the row
+    attend each by itself, padded to its own longest example, and with its own draws.
     """
+    draws: DropoutSource | None = getattr(module, "draws", None)
+    if packed_row is None or not packed_row.members:
+        return _attention(
+            module, query, key, value, attention_mask, draws=draws, packed_row=packed_row, **kwargs
+        )
+    members = packed_row.members
+    sizes = [row.scatter.shape[0] for row in members.values()]
+    heads = zip(*(x.split(sizes, 2) for x in (query, key, value)), strict=True)
+    counts = [row.num_examples for row in members.values()]
+    masks = [None] * len(counts) if attention_mask is None else attention_mask.split(counts)
+    outs = []
+    for (i, row), (q, k, v), mask in zip(members.items(), heads, masks, strict=True):
+        own = None if mask is None else mask[:, :, : row.longest, : row.longest]
+        source = None if draws is None else draws.of_member(i)
+        outs.append(_attention(module, q, k, v, own, draws=source, packed_row=row, **kwargs)[0])
+    return torch.cat(outs, 1), None
+
+
+def _attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    draws: DropoutSource | None,
+    packed_row: PackedRow | None = None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    is_causal: bool | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, Tensor | None]:
+    """`packed_attention` of one member."""
     causal = bool(getattr(module, "is_causal", True)) if is_causal is None else is_causal
     prefix: Tensor | None = module.prefix() if hasattr(module, "prefix") else None  # type: ignore[operator]
     mask = attention_mask
-    draws: DropoutSource | None = getattr(module, "draws", None)
     has_extras = prefix is not None or softcap is not None or s_aux is not None
     if packed_row is not None and dropout and draws is not None and not has_extras and plain(query, key):
         seen = packed_row.seen(mask, causal)

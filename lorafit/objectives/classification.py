@@ -314,6 +314,7 @@ def label_outputs(model: Model, batch: LabelBatch) -> Tensor:
     return model.head_outputs(
         batch.input_ids,
         batch.lengths,
+        batch.num_targets,
         attention_mask=batch.attention_mask,
         position_ids=batch.position_ids,
         token_type_ids=batch.token_type_ids,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from lorafit.errors import DataError, NotFoundError
 from lorafit.files import JsonObject
+from lorafit.run.paths import run_folders
+from lorafit.run.summary import best_validation, flatten, read_events, read_object
 
 CellKey = tuple[str, str, str]
 """(table, row, task)."""
@@ -41,35 +41,15 @@ def find_runs(root: Path) -> list[RunRecord]:
     """Every run folder below `root`, by path. Raises NotFoundError when `root` is no folder."""
     if not root.is_dir():
         raise NotFoundError(f"{root}: no such folder of runs")
-    return [_read_run(path) for path in sorted(_run_folders(root))]
-
-
-def flatten(scores: Mapping[str, object], prefix: str = "") -> dict[str, float]:
-    """{"all": {"bleu": 1.0}} -> {"all.bleu": 1.0}; scores that could not be computed are left out."""
-    flat: dict[str, float] = {}
-    for name, value in scores.items():
-        match value:
-            case dict():
-                flat |= flatten(value, f"{prefix}{name}.")
-            case int() | float():
-                flat[f"{prefix}{name}"] = float(value)
-    return flat
-
-
-def _run_folders(root: Path) -> Iterator[Path]:
-    """Folders that hold a recipe.toml; folders inside one are part of that run."""
-    for folder, inner, files in os.walk(root):
-        if "recipe.toml" in files:
-            inner.clear()
-            yield Path(folder)
+    return [_read_run(path) for path in sorted(run_folders(root))]
 
 
 def _read_run(path: Path) -> RunRecord:
     try:
         recipe = tomllib.loads((path / "recipe.toml").read_text(encoding="utf-8"))
-        scores = _read_object(path / "scores.json")
-        card = _read_object(path / "adapter" / "adapter.json") or {}
-        loss = _best_validation_loss(path / "metrics.jsonl")
+        scores = read_object(path / "scores.json")
+        card = read_object(path / "adapter" / "adapter.json") or {}
+        best = best_validation(read_events(path / "metrics.jsonl"))
         provenance = card.get("provenance", {})
         return RunRecord(
             path=path,
@@ -77,7 +57,7 @@ def _read_run(path: Path) -> RunRecord:
             seed=recipe.get("train", {}).get("seed", 0),
             finished=scores is not None,
             scores=flatten((scores or {}).get("scores") or {})
-            | ({"validation.loss": loss} if loss is not None else {}),
+            | ({"validation.loss": best["loss"]} if best else {}),
             adapter_sha256=card.get("files", {}).get("adapter.safetensors", {}).get("sha256"),
             recipe_hash=provenance.get("recipe_hash"),
             step=provenance.get("step"),
@@ -92,29 +72,7 @@ def _scored_rows(scores: JsonObject) -> str | None:
     return None if rows is None else str(rows["sha256"])
 
 
-def _read_object(path: Path) -> JsonObject | None:
-    """A JSON object; None where there is no such file."""
-    if not path.is_file():
-        return None
-    value = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(value, dict):
-        raise ValueError(f"{path.name} is not a JSON object")
-    return value
-
-
 def _cell(paper: Mapping[str, object], task: str) -> CellKey | None:
     if "table" not in paper or "row" not in paper:
         return None
     return str(paper["table"]), str(paper["row"]), task
-
-
-def _best_validation_loss(metrics: Path) -> float | None:
-    """That of the epoch whose adapter was kept: the last validation marked as best."""
-    if not metrics.is_file():
-        return None
-    loss = None
-    for line in metrics.read_text(encoding="utf-8").splitlines():
-        event = json.loads(line)
-        if event.get("event") == "validation" and event.get("best"):
-            loss = event["loss"]
-    return loss

@@ -40,6 +40,7 @@ class Layers:
     path: Path  # of the recipe itself
     document: Document = field(default_factory=dict)
     files: dict[Key, Path | None] = field(default_factory=dict)  # None: an override
+    parent: Path | None = None  # the recipe that it extends
 
     def add(self, layer: Mapping[str, Any], file: Path | None) -> None:
         """Lay sections on top: each key wins over the one below it.
@@ -122,6 +123,7 @@ def _inherit(layers: Layers, extends: str) -> None:
             f"{where}: {extends!r} is not complete, it extends {further!r} itself; extend {further!r} and set here "
             f"what {extends!r} changes"
         )
+    layers.parent = path
     layers.add({section: table for section, table in document.items() if section not in OWN}, path)
 
 

@@ -23,12 +23,12 @@ from torch import Tensor
 from lorafit.errors import Advice, DataError, LorafitError, RecipeError, SetArgument, reason_of
 from lorafit.files import JsonObject, new_folder
 from lorafit.models.pickled import read_pickled
+from lorafit.run.paths import PROGRESS_FILE, checkpoint_folders
 from lorafit.training.member import Position
 
 FORMAT_VERSION = 2  # 1 had the states of torch's, Python's and numpy's global generators
 MANIFEST_FILE = "manifest.json"
 STATE_FILE = "state.pt"
-PROGRESS_FILE = "progress.json"
 BEST_FOLDER = "best"
 
 
@@ -97,12 +97,6 @@ def newest_checkpoint(root: Path) -> tuple[Path | None, Checkpoint | None, list[
         except DataError as error:
             faults.append(str(error))
     return None, None, faults
-
-
-def checkpoint_folders(root: Path) -> list[Path]:
-    """Every step-<n> in `root`, the newest first."""
-    numbered = [(p.name.removeprefix("step-"), p) for p in root.glob("step-*")]
-    return [path for _, path in sorted(((int(n), p) for n, p in numbered if n.isdigit()), reverse=True)]
 
 
 def num_bytes(folder: Path) -> int:

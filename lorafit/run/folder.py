@@ -26,17 +26,12 @@ from lorafit.errors import (
 )
 from lorafit.files import JsonObject, new_folder, tidy, write_json, write_jsonl, write_text
 from lorafit.recipe import differing_keys, to_toml
-from lorafit.run.checkpoint import (
-    PROGRESS_FILE,
-    Checkpoint,
-    checkpoint_folders,
-    copy_linked,
-    newest_checkpoint,
-)
+from lorafit.run.checkpoint import Checkpoint, copy_linked, newest_checkpoint
 from lorafit.run.events import Note, Report
 from lorafit.run.inputs import Input, Inputs
 from lorafit.run.lock import LOCK_FILE
 from lorafit.run.options import Resume, TrainOptions
+from lorafit.run.paths import PROGRESS_FILE, RunPaths, checkpoint_folders
 from lorafit.run.recipes import Recipe, open_recipe
 from lorafit.tasks import Rows
 
@@ -53,45 +48,12 @@ class Found:
 
 
 @dataclass(frozen=True)
-class RunFolder:
-    """runs/<recipe name>/seed-<n>, or another folder that the caller names."""
-
-    path: Path
+class RunFolder(RunPaths):
+    """The folder of a run that is written."""
 
     @staticmethod
     def of(recipe: Recipe, output: Path | None) -> RunFolder:
-        return RunFolder(output or Path("runs") / recipe.name / f"seed-{recipe.train.seed}")
-
-    @property
-    def adapter(self) -> Path:
-        return self.path / "adapter"
-
-    @property
-    def last_adapter(self) -> Path:
-        return self.path / "adapter-last"
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
-
-    @property
-    def recipe(self) -> Path:
-        return self.path / "recipe.toml"
-
-    @property
-    def metrics(self) -> Path:
-        return self.path / "metrics.jsonl"
-
-    @property
-    def scores(self) -> Path:
-        return self.path / "scores.json"
-
-    def predictions(self, split: str) -> Path:
-        return self.path / "predictions" / f"{split}.jsonl"
-
-    def predicting(self, split: str) -> Path:
-        """Predictions so far, while they are being made."""
-        return self.path / "predicting" / f"{split}.jsonl"
+        return RunFolder(output or RunPaths.usual(recipe.name, recipe.train.seed))
 
     def is_begun(self) -> bool:
         """Whether there is a run in this folder. Raises RecipeError when it holds something else."""

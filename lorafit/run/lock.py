@@ -33,6 +33,22 @@ class Holder:
         pid = os.getpid()
         return Holder(socket.gethostname(), pid, _start_time(pid), os.environ.get("SLURM_JOB_ID"))
 
+    @staticmethod
+    def of(folder: Path) -> Holder | None:
+        """The process that works on a run folder; None where none does. It is not asked, and its lock not touched."""
+        try:
+            descriptor = os.open(folder / LOCK_FILE, os.O_RDONLY)
+        except OSError:
+            return None
+        try:
+            holder = _read(descriptor)
+        finally:
+            os.close(descriptor)
+        return None if holder is None or holder.is_dead() else holder
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}" + (f" (Slurm job {self.job})" if self.job else "")
+
     def is_dead(self) -> bool:
         """Whether the process is known to have ended: here by its number and start, elsewhere by Slurm's requeue."""
         me = Holder.this()
@@ -103,13 +119,12 @@ def _take(descriptor: int, path: Path) -> None:
 def _held(path: Path, holder: Holder | None) -> LorafitError:
     if holder is None:
         return LorafitError(f"{path.parent}: another process works on this run", Advice("wait for it"))
-    who = f"process {holder.pid} on {holder.host}" + (f" (Slurm job {holder.job})" if holder.job else "")
     if holder.host == socket.gethostname():
         return LorafitError(
-            f"{path.parent}: {who} works on this run", Advice("wait for it"), Advice("stop it")
+            f"{path.parent}: {holder} works on this run", Advice("wait for it"), Advice("stop it")
         )
     return LorafitError(
-        f"{path.parent}: {who} works on this run, or died there, which cannot be seen from this machine",
+        f"{path.parent}: {holder} works on this run, or died there, which cannot be seen from this machine",
         Advice("wait for it"),
         Advice(f"if it is gone, delete {path}"),
     )

@@ -15,7 +15,17 @@ from lorafit.run.events import Finished, Note, Report, Started, Validated
 from lorafit.run.figures import draw_confusion
 from lorafit.run.folder import Found, RunFolder
 from lorafit.run.session import Session, take_start
-from lorafit.training import EpochEnded, FitEvent, MemoryRanOut, Movement, Schedule, Stepped, all_finite, fit
+from lorafit.training import (
+    EpochEnded,
+    Failed,
+    FitEvent,
+    MemoryRanOut,
+    Movement,
+    Schedule,
+    Stepped,
+    all_finite,
+    fit,
+)
 
 
 class Trainer:
@@ -75,13 +85,9 @@ class Trainer:
         self.report(self._start_event())
         base.model.net.train()
         with base.model.placement.autocast():
-            try:
-                for event in fit(base.model, [member], base.objective, group):
-                    self._handle(event, section, movement)
-                    if self._is_out_of_patience(section):
-                        break
-            except DivergedError as error:
-                raise (self._diverged(error) if movement.passed else error) from None
+            for event in fit(base.model, [member], base.objective, group):
+                self._handle(event, section, movement)
+                member.stopped = self._is_out_of_patience(section)
 
     def _handle(self, event: FitEvent, section: TrainSection, movement: Movement) -> None:
         match event:
@@ -102,6 +108,8 @@ class Trainer:
                         f"{event.micro_batch_size}, and the batch of a step stays the same"
                     )
                 )
+            case Failed(error):
+                raise self._diverged(error) if movement.passed else error
 
     def _validate(self, ended: EpochEnded) -> None:
         """The best epoch has the greatest validation quality; without a validation split the last is best."""

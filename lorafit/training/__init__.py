@@ -2,7 +2,17 @@
 
 from lorafit.training.distributed import open_process_group
 from lorafit.training.health import Movement, all_finite
-from lorafit.training.loop import Batch, EpochEnded, FitEvent, Loss, MemoryRanOut, Stepped, fit
+from lorafit.training.loop import (
+    Batch,
+    EpochEnded,
+    Failed,
+    FewerAtOnce,
+    FitEvent,
+    Loss,
+    MemoryRanOut,
+    Stepped,
+    fit,
+)
 from lorafit.training.loss import cross_entropy_sum, label_loss_sum, label_loss_sums, language_model_loss_sums
 from lorafit.training.member import Member, Position, Steps
 from lorafit.training.optim import AdamW, parameter_groups
@@ -16,6 +26,8 @@ __all__ = [
     "AdamW",
     "Batch",
     "EpochEnded",
+    "Failed",
+    "FewerAtOnce",
     "FitEvent",
     "Loss",
     "Member",

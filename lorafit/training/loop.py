@@ -99,7 +99,23 @@ class MemoryRanOut:
     member: int = 0
 
 
-FitEvent = Stepped | EpochEnded | MemoryRanOut
+@dataclass(frozen=True)
+class FewerAtOnce:
+    """So many members are trained together from now on, since more did not fit into memory; the others wait."""
+
+    at_once: int
+    member: int = 0  # the first of those that are
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A member's loss is NaN or infinite: it was stopped before the update, so its parameters are still good."""
+
+    error: DivergedError
+    member: int = 0
+
+
+FitEvent = Stepped | EpochEnded | MemoryRanOut | FewerAtOnce | Failed
 
 
 def fit(
@@ -107,53 +123,32 @@ def fit(
     members: Sequence[Member[Example]],
     objective: Loss[ModelT, Example, BatchT],
     group: ProcessGroup,
+    at_once: int | None = None,
 ) -> Iterator[FitEvent]:
     """Train every member from its position until its last step, and yield after every step and every epoch.
 
-    Members make their steps together: a micro-batch holds a part of each. A member's loss is a sum over its targets
-    divided by the step's number of its targets (or the sum of their weights), so neither micro-batches, nor the number
-    of processes, nor the other members change it. A position stays at the end of an epoch while `EpochEnded` is dealt
-    with: a run that is resumed from there hears of that end again.
-    Raises DivergedError before an update whose loss is NaN or infinite, so that the parameters stay good, and
-    OutOfMemoryError when even the smallest micro-batch is too large.
+    Members make their steps together, the first `at_once` of those that are not finished: a micro-batch holds a part of
+    each, an empty one of those that wait. A member's loss is a sum over its targets divided by the step's number of its
+    targets (or the sum of their weights), so neither micro-batches, nor the number of processes, nor the other members
+    change it. A position stays at the end of an epoch while `EpochEnded` is dealt with: a run that is resumed from
+    there hears of that end again. Whoever takes the events may set a member's `stopped`.
+    Where memory runs out, fewer make their step together, and then in smaller micro-batches. Raises OutOfMemoryError
+    when even the smallest micro-batch is too large.
     """
+    at_once = at_once or len(members)
     while True:
         for number, member in enumerate(members):
             if not member.is_finished and member.is_at_epoch_end:
                 yield EpochEnded(member.position.epoch + 1, member.position.step, number)
                 member.begin_epoch()
-        active = {number: member for number, member in enumerate(members) if not member.is_finished}
-        if not active:
+        unfinished = [number for number, member in enumerate(members) if not member.is_finished]
+        if not unfinished:
             return
-        yield from _step(active, _Step(model, list(active.values()), objective, group))
-
-
-def _step(active: dict[int, Member[Example]], step: _Step[ModelT, Example, BatchT]) -> Iterator[FitEvent]:
-    """One optimizer step of every active member."""
-    started = time.perf_counter()
-    learning_rates = [member.begin_step() for member in active.values()]
-    while (sums := step.add_gradients()) is None:
-        for number, member in active.items():
-            member.optimizer.zero_grad(set_to_none=True)
-            size = len(step.group.shard(member.next_batch()))
-            yield MemoryRanOut(member.position.step + 1, _halve_micro_batch(member.position, size), number)
-    norms = []
-    for member, each in zip(active.values(), sums, strict=True):
-        _check_finite(each.loss, member.position.step + 1)
-        norms.append(member.end_step())
-    seconds = time.perf_counter() - started
-    for number, rate, each, norm in zip(active, learning_rates, sums, norms, strict=True):
-        yield Stepped(
-            active[number].position.step,
-            each.loss,
-            rate,
-            each.num_targets,
-            each.num_tokens,
-            seconds,
-            each.num_places,
-            number,
-            norm,
-        )
+        step = _Step(model, members, tuple(unfinished[:at_once]), objective, group)
+        for event in step.make():
+            if isinstance(event, FewerAtOnce):
+                at_once = event.at_once
+            yield event
 
 
 @dataclass(frozen=True)
@@ -168,12 +163,50 @@ class _Sums:
 
 @dataclass(frozen=True)
 class _Step(Generic[ModelT, Example, BatchT]):
-    """The next step of some members, whose examples share micro-batches."""
+    """The next step of some members, whose examples share micro-batches. `active`: their numbers."""
 
     model: ModelT
     members: Sequence[Member[Example]]
+    active: tuple[int, ...]
     objective: Loss[ModelT, Example, BatchT]
     group: ProcessGroup
+
+    def make(self) -> Iterator[FitEvent]:
+        """Make it. What did not fit into memory is made with less, unless that means fewer members."""
+        started = time.perf_counter()
+        active = [self.members[number] for number in self.active]
+        learning_rates = [member.begin_step() for member in active]
+        while (sums := self.add_gradients()) is None:
+            for member in active:
+                member.optimizer.zero_grad(set_to_none=True)
+            _free_memory()
+            if len(active) > 1:
+                yield FewerAtOnce(len(active) // 2, self.active[0])
+                return
+            size = len(self.group.shard(active[0].next_batch()))
+            halved = _halve_micro_batch(active[0].position, size)
+            yield MemoryRanOut(active[0].position.step + 1, halved, self.active[0])
+        done = []
+        for number, member, rate in zip(self.active, active, learning_rates, strict=True):
+            if (error := _not_finite(sums[number].loss, member.position.step + 1)) is not None:
+                member.optimizer.zero_grad(set_to_none=True)
+                member.stopped = True
+                yield Failed(error, number)
+            else:
+                done.append((number, member, rate, sums[number], member.end_step()))
+        seconds = time.perf_counter() - started
+        for number, member, rate, each, norm in done:
+            yield Stepped(
+                member.position.step,
+                each.loss,
+                rate,
+                each.num_targets,
+                each.num_tokens,
+                seconds,
+                each.num_places,
+                number,
+                norm,
+            )
 
     def add_gradients(self) -> list[_Sums] | None:
         """Backward through every micro-batch of the step. None when a process ran out of memory."""
@@ -190,21 +223,23 @@ class _Step(Generic[ModelT, Example, BatchT]):
         *totals, failures = group.all_reduce_sum([*losses, float(ran_out)])
         if failures:
             return None
-        for member in self.members:
-            group.all_reduce_gradients(member.parameters)
+        for number in self.active:
+            group.all_reduce_gradients(self.members[number].parameters)
         return [
-            _Sums(total, num_targets, num_tokens, int(counts[-1]))
+            _Sums(total, num_targets, num_tokens, int(counts[-1]) if count == 1 else num_tokens)
             for total, num_targets, num_tokens in zip(totals, targets, tokens, strict=True)
         ]
 
     def _micro_batches(self) -> list[list[list[Example]]]:
         """This process's share of the step: micro-batches, each with a part of every member (perhaps an empty one)."""
-        split = []
-        for member in self.members:
+        split: dict[int, list[list[Example]]] = {}
+        for number in self.active:
+            member = self.members[number]
             mine = split_evenly(self.group.shard(member.next_batch()), member.position.micro_batch_size)
-            split.append([[member.steps.examples[i] for i in part] for part in mine if part])
-        rounds = max(map(len, split))
-        return [[parts[i] if i < len(parts) else [] for parts in split] for i in range(rounds)]
+            split[number] = [[member.steps.examples[i] for i in part] for part in mine if part]
+        rounds = range(max(map(len, split.values())))
+        numbers = range(len(self.members))
+        return [[split[n][i] if n in split and i < len(split[n]) else [] for n in numbers] for i in rounds]
 
     def _backward(
         self, batches: Sequence[BatchT], num_idle: int, target_weights: Sequence[float]
@@ -227,7 +262,12 @@ class _Step(Generic[ModelT, Example, BatchT]):
         return totals, False
 
     def _first_examples(self) -> BatchT:
-        return self.objective.collate([[m.steps.examples[m.next_batch()[0]]] for m in self.members])
+        return self.objective.collate(
+            [
+                [member.steps.examples[member.next_batch()[0]]] if number in self.active else []
+                for number, member in enumerate(self.members)
+            ]
+        )
 
 
 def _halve_micro_batch(at: Position, num_examples: int) -> int:
@@ -243,17 +283,22 @@ def _halve_micro_batch(at: Position, num_examples: int) -> int:
         )
     at.micro_batch_size = (size + 1) // 2
     at.oom_retries -= 1
-    gc.collect()  # what the failed pass held
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
     return at.micro_batch_size
 
 
-def _check_finite(loss: float, step: int) -> None:
-    if not math.isfinite(loss):
-        raise DivergedError(
-            f"step {step}: the loss is {loss}",
-            SetKey("train.learning_rate", note="lower"),
-            SetKey("train.warmup_steps", note="more"),
-            SetKey("model.dtype", "float32"),
-        )
+def _free_memory() -> None:
+    """What a failed pass held."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _not_finite(loss: float, step: int) -> DivergedError | None:
+    if math.isfinite(loss):
+        return None
+    return DivergedError(
+        f"step {step}: the loss is {loss}",
+        SetKey("train.learning_rate", note="lower"),
+        SetKey("train.warmup_steps", note="more"),
+        SetKey("model.dtype", "float32"),
+    )

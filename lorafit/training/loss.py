@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from functools import partial
 
@@ -28,12 +27,14 @@ def language_model_loss_sums(
     states = _states(net, batch, is_bare=is_bare)
     loss_sum = partial(_loss_sum, net) if is_bare else cross_entropy_sum
     at_targets = states.flatten(0, 1).index_select(0, batch.target_places)
-    ends = itertools.accumulate(batch.num_targets)
-    stretches = [slice(end - count, end) for count, end in zip(batch.num_targets, ends, strict=True)]
+    sizes = list(batch.num_targets)
+    stretches = [(at_targets, batch.targets)]
+    if len(sizes) > 1:
+        stretches = list(zip(at_targets.split(sizes), batch.targets.split(sizes), strict=True))
     return torch.stack(
         [
-            loss_sum(at_targets[rows] if len(stretches) > 1 else at_targets, batch.targets[rows], epsilon)
-            for rows, epsilon in zip(stretches, label_smoothing, strict=True)
+            loss_sum(*stretch, epsilon) if size or len(sizes) == 1 else states.new_zeros(())
+            for stretch, size, epsilon in zip(stretches, sizes, label_smoothing, strict=True)
         ]
     )
 
@@ -50,7 +51,7 @@ def _states(net: PreTrainedModel, batch: SequenceBatch, *, is_bare: bool) -> Ten
         return logits
 
     if batch.position_ids is not None:
-        row = PackedRow.of(batch.lengths, batch.input_ids.device)
+        row = PackedRow.of(batch.lengths, batch.input_ids.device, batch.counts)
         return read(batch.input_ids, position_ids=batch.position_ids, packed_row=row)
     if batch.attention_mask is not None:
         return read(batch.input_ids, attention_mask=batch.attention_mask)

@@ -51,6 +51,7 @@ class Member(Generic[Example]):
     max_grad_norm: float = 0.0  # 0 turns clipping off
     label_smoothing: float = 0.0
     draws: Draws = field(default_factory=lambda: Draws(seed=0))  # of dropout and the like, in this process
+    stopped: bool = False  # whether it makes no more steps, although some are left
     _order: tuple[int, Sequence[Sequence[int]]] | None = None  # of the epoch that is its first entry
 
     @property
@@ -60,8 +61,9 @@ class Member(Generic[Example]):
 
     @property
     def is_finished(self) -> bool:
-        """Whether every step is done and the end of the last epoch was dealt with."""
-        return self.position.step >= self.steps.total and not self.position.step_in_epoch
+        """Whether it was stopped, or every step is done and the end of the last epoch was dealt with."""
+        at = self.position
+        return self.stopped or (at.step >= self.steps.total and not at.step_in_epoch)
 
     @property
     def is_at_epoch_end(self) -> bool:

@@ -53,6 +53,8 @@ def imported(*arguments: str | Path) -> set[str]:
         ("recipe", "schema"),
         ("recipe", "reference"),
         ("table", "2"),
+        ("runs", "."),
+        ("show", "e2e_gpt2m"),
     ],
     ids=" ".join,
 )

@@ -211,7 +211,8 @@ def options_of(words: list[str]) -> set[str]:
     """The long options of a command, found by its words. Fails where there is no such command."""
     command = typer.main.get_command(app)
     while isinstance(command, click.Group) or hasattr(command, "commands"):
-        name = words.pop(0)
+        listed = words and words[0] in command.commands
+        name = words.pop(0) if listed else getattr(command, "usual", " ".join(words))
         assert name in command.commands, f"there is no command {name!r}"
         command = command.commands[name]
     return {option for parameter in command.params for option in parameter.opts}

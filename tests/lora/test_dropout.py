@@ -9,6 +9,7 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from lorafit.lora.draws import Draws
 from lorafit.lora.dropout import Dropout, dropout, keep_share
+from lorafit.lora.members import MemberDraws, Shares
 
 
 @pytest.mark.parametrize("p", [0.1, 0.15, 0.5, 0.9])
@@ -57,21 +58,19 @@ def test_without_a_source_it_is_torchs() -> None:
     assert torch.equal(module(x), theirs)
 
 
-def test_a_source_may_be_anything_that_gives_masks() -> None:
-    """Such as one that knows which stretch of a row belongs to whom."""
-
-    class Stretches:
-        def __init__(self, *draws: Draws) -> None:
-            self.draws = draws
-
-        def keep_mask(self, x: Tensor, p: float) -> Tensor:
-            parts = zip(self.draws, x.chunk(len(self.draws)), strict=True)
-            return torch.cat([draws.keep_mask(part, p) for draws, part in parts])
-
-    x, module = torch.randn(6, 9), Dropout(0.5)
-    module.draws = Stretches(Draws(1), Draws(2))
-    alone = [dropout(part, 0.5, Draws(seed)) for seed, part in enumerate(x.chunk(2), start=1)]
-    assert torch.equal(module(x), torch.cat(alone))
+def test_members_of_a_row_have_masks_of_their_own() -> None:
+    draws = MemberDraws(Shares((1, 0, 2), (2, 0, 4)))
+    draws.members = [Draws(1), Draws(2), Draws(3)]
+    alone = {1: Draws(1), 3: Draws(3)}
+    for x, stretches in (
+        (torch.randn(1, 6, 9), (slice(2), slice(2, 6))),  # tokens
+        (torch.randn(3, 9), (slice(1), slice(1, 3))),  # examples
+    ):
+        module, rows = Dropout(0.5), x.view(-1, 9)
+        module.draws = draws
+        masked = module(x).view(-1, 9)
+        for place, seed in zip(stretches, (1, 3), strict=True):
+            assert torch.equal(masked[place], dropout(rows[place], 0.5, alone[seed]))
 
 
 def test_the_ends_and_evaluation() -> None:

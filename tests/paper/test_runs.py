@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from lorafit.errors import DataError, NotFoundError
-from lorafit.paper.runs import find_runs, flatten
+from lorafit.paper.runs import find_runs
 from lorafit.paper.table import table
+from lorafit.run.summary import flatten
 from tests.support.run_folders import e2e_scores, write_run
 
 
@@ -52,7 +53,7 @@ def test_folders_inside_a_run_are_no_runs(tmp_path: Path) -> None:
         ("scores.json", "[]"),
         ("scores.json", '{"scores": 3}'),
         ("adapter/adapter.json", json.dumps({"files": []})),
-        ("metrics.jsonl", "{"),
+        ("metrics.jsonl", "{\n"),
         ("metrics.jsonl", '"validation"\n'),
     ],
 )

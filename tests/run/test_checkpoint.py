@@ -12,12 +12,12 @@ from lorafit.errors import DataError, RecipeError
 from lorafit.lora import Draws
 from lorafit.run.checkpoint import (
     Checkpoint,
-    checkpoint_folders,
     newest_checkpoint,
     prune,
     read_checkpoint,
     write_checkpoint,
 )
+from lorafit.run.paths import checkpoint_folders
 from lorafit.training import Position
 
 

@@ -13,6 +13,7 @@ from lorafit.errors import OutOfMemoryError
 from lorafit.training import (
     AdamW,
     EpochEnded,
+    FitEvent,
     Member,
     MemoryRanOut,
     Position,
@@ -83,7 +84,7 @@ class Regression:
         assert label_smoothing == [0.0]
         return ((net(batch.x).squeeze(1) - batch.y) ** 2).sum()[None]
 
-    def events(self) -> Iterator[Stepped | EpochEnded | MemoryRanOut]:
+    def events(self) -> Iterator[FitEvent]:
         """Train."""
         member = Member(
             dict(self.net.named_parameters()), self.optimizer, Schedule(20, 0, 0.1), self.steps, self.position
