@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import mmap
 import os
+import weakref
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -71,7 +72,8 @@ class Records(Sequence[bytes]):
 
     def __init__(self, folder: Path, name: str) -> None:
         self._ends = read_numbers(folder / f"{name}.ends", "q")
-        self._file = (folder / f"{name}.bytes").open("rb", buffering=0)
+        self._file = os.open(folder / f"{name}.bytes", os.O_RDONLY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self._file)
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -104,7 +106,7 @@ class Records(Sequence[bytes]):
             first, begin = last, end
 
     def _bytes(self, start: int, end: int) -> bytes:
-        content = os.pread(self._file.fileno(), end - start, start)
+        content = os.pread(self._file, end - start, start)
         if len(content) < end - start:
             content = b"".join(self._pieces(content, start, end))
         return content
@@ -114,6 +116,6 @@ class Records(Sequence[bytes]):
         while content:
             yield content
             start += len(content)
-            content = os.pread(self._file.fileno(), end - start, start)
+            content = os.pread(self._file, end - start, start)
         if start < end:
-            raise OSError(f"{self._file.name}: ends before its last record")
+            raise OSError("a file of records ends before the last one")

@@ -8,13 +8,16 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from transformers import PreTrainedTokenizerBase
 
 from lorafit.errors import NotFoundError
 from lorafit.hashes import file_hash, joint_hash, remembered
 from lorafit.models.stored import DTYPE_NAMES, Stored, stored_tensors, weight_files
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 _BLOCK_BYTES = 4 << 20
 

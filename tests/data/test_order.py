@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ def order(mix: Mix, lengths: list[int] | None = None, **keys: Any) -> Order:
     return Order(section, mix, lengths or ())
 
 
-def flat(batches: list[list[int]]) -> list[int]:
+def flat(batches: Sequence[list[int]]) -> list[int]:
     return list(itertools.chain.from_iterable(batches))
 
 
