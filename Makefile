@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: quickstart test check format clean
+.PHONY: quickstart test check format bench clean
 
 quickstart: $(VENV)/.installed  ## install, then train and score the embedded example
 	$(BIN)/lorafit train quickstart
@@ -22,6 +22,14 @@ check: $(VENV)/.installed-dev  ## formatter, linter, type checker, import layers
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.installed-dev  ## what needs no download, into scripts/bench/RESULTS.md; some 30 minutes on two quiet cores
+	$(BIN)/python scripts/bench/lora_layer.py --write
+	$(BIN)/python scripts/bench/train.py --write
+	$(BIN)/python scripts/bench/train.py --dtype bfloat16 --only lorafit hf-trainer+peft --write
+	$(BIN)/python scripts/bench/train.py --shape gemma3-270m --only lorafit hf-trainer+peft --rounds 1 --write
+	$(BIN)/python scripts/bench/decode.py --write
+	$(BIN)/python scripts/bench/merge.py --write
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache

@@ -20,8 +20,10 @@ from lorafit.interop.models import Proof
 from lorafit.models import Model
 from lorafit.objectives import Answered
 from lorafit.objectives.restored import RestoredAdapter, restored_by_name
+from lorafit.page.live import drawing
 from lorafit.recipe import EvalSection, assignment
 from lorafit.run.events import Event, Note, Report
+from lorafit.run.folder import RunFolder
 from lorafit.run.options import Resume, TrainOptions
 from lorafit.run.plan import load_plan, pins
 from lorafit.run.recipes import open_recipe
@@ -192,7 +194,8 @@ def train(
         except NotFoundError as missing:
             wanted = open_recipe(name_or_path, chosen)
             return finished_without(missing, wanted, _path(output), options, report or log_notes)
-        return train_plan(plan, _path(output), report or log_notes, options, group)
+        with drawing(RunFolder.of(plan.recipe, _path(output)).path, report or log_notes) as drawn:
+            return train_plan(plan, _path(output), drawn, options, group)
 
 
 def predict(

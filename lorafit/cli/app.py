@@ -33,6 +33,7 @@ COMMANDS = {
     "compare": "reports.compare",
     "analyze": "reports.analyze",
     "repro": "repro.repro",
+    "report": "pages.report",
 }
 """Name of a command -> module and function of this room."""
 

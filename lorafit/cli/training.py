@@ -93,6 +93,8 @@ def train(
     with importing():
         from lorafit.display import Display
         from lorafit.display.training import show_plan, show_seeds, show_train_result
+        from lorafit.page.live import drawing
+        from lorafit.run.folder import RunFolder
         from lorafit.run.plan import with_examples
         from lorafit.run.recipes import open_recipe
         from lorafit.run.seeds import train_seeds
@@ -124,7 +126,10 @@ def train(
             return
 
         def run(plan: Plan, folder: Path | None) -> TrainResult:
-            return train_plan(plan, folder, display.report, options, group)
+            if not group.is_leader:
+                return train_plan(plan, folder, display.report, options, group)
+            with drawing(RunFolder.of(plan.recipe, folder).path, display.report) as report:
+                return train_plan(plan, folder, report, options, group)
 
         if seeds is not None:
             with display:

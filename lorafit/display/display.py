@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_module
-import resource
 import sys
 import time
 from types import TracebackType
@@ -15,6 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
 from lorafit.display.format import duration, scores_line, size
+from lorafit.run.memory import peak_memory
 
 if TYPE_CHECKING:  # the display of `lorafit recipes` must not wait for torch
     from lorafit.run.events import Event
@@ -159,13 +159,5 @@ class _TrainingLine:
         padding = f"{event.padding:.0%} padding  " if event.padding else ""
         return (
             f"loss {event.loss:.4f}  lr {event.learning_rate:.2e}  {speed:,.0f} tokens/s  {padding}"
-            f"{duration(left)} left  {size(_memory())}"
+            f"{duration(left)} left  {size(peak_memory())}"
         )
-
-
-def _memory() -> int:
-    """Peak memory in bytes: of the GPU where one is used, else of the process."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -12,6 +12,7 @@ from lorafit.display.format import number
 from lorafit.display.scores import show_samples, show_scores
 from lorafit.files import JsonObject
 from lorafit.metrics.score import flat
+from lorafit.page.run import PAGE
 from lorafit.recipe import Recipe, to_toml
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ def show_train_result(display: Display, recipe: Recipe, result: TrainResult) -> 
     show_scores(display, result.scores, recipe.paper.scores)
     show_samples(display, result.samples)
     display.print(f"\nrun folder: {escape(str(result.run))}\nadapter:    {escape(str(result.adapter))}")
+    if (page := result.run / PAGE).is_file():
+        display.print(f"page:       {escape(str(page))}")
 
 
 def show_seeds(display: Display, result: SeedsResult) -> None:

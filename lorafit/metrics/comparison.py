@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,71 @@ class Comparison:
     measure: str
     differences: tuple[Difference, ...]
     examples: tuple[ExampleDifference, ...]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A score of all examples, and between which values it lies with 95 % confidence."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Of the scores that two systems are compared by, each under its name."""
+
+    by_name: dict[str, Interval]
+    num_examples: int
+    num_samples: int
+
+
+_MOST_DRAWN = 4_000_000  # examples of all samples together: some seconds for the slowest score
+_FEWEST_SAMPLES = 200
+
+
+def intervals(
+    predictions: Sequence[Prediction], scorer: Scorer, names: Collection[str], *, num_samples: int = 1000
+) -> Intervals:
+    """How sure each score of one system is, by the bootstrap; fewer samples of very many examples.
+
+    Of `names` those are given that two systems are compared by. Raises DataError where examples have no labels or
+    references.
+    """
+    from lorafit.metrics.significance import bootstrap, everything, mean_of
+
+    kind = _kind(predictions[0])
+    scored = [line for line in predictions if kind != "text" or any(map(str.strip, line["references"]))]
+    if not scored:
+        raise DataError("no text has a reference, so nothing can be scored")
+    metrics, answers, _, right = _as_compared(kind, scored, scored, scorer)
+    num_samples = max(min(num_samples, _MOST_DRAWN // len(scored)), _FEWEST_SAMPLES)
+    found = {}
+    for metric in metrics:
+        if metric.keys[0] not in names:
+            continue
+        # The mean over examples is the score itself, and is drawn in a moment.
+        score = (
+            mean_of(metric.per_example(answers, right))
+            if metric.right_or_wrong
+            else metric.resample(answers, right)
+        )
+        low, high = bootstrap(score, len(scored), num_samples=num_samples)
+        found[metric.keys[0]] = Interval(score(everything(len(scored))), low, high)
+    return Intervals(found, len(scored), num_samples)
+
+
+def example_values(predictions: Sequence[Prediction], scorer: Scorer) -> tuple[str, bool, list[float]]:
+    """The value of every example by the measure that tells two systems apart: (its name, whether more is better, the
+    values).
+
+    Raises DataError where examples have no labels or references.
+    """
+    kind = _kind(predictions[0])
+    _, answers, _, right = _as_compared(kind, predictions, predictions, scorer)
+    single = METRICS[_SINGLE[kind]]
+    return single.measure, single.higher_is_better, single.per_example(answers, right)
 
 
 def read_predictions(path: Path) -> list[Prediction]:

@@ -32,6 +32,17 @@ class Difference:
         return self.b - self.a
 
 
+def everything(num_examples: int) -> NDArray[np.intp]:
+    """The positions of all examples."""
+    return np.arange(num_examples)
+
+
+def mean_of(values: Sequence[float]) -> Statistic:
+    """The mean of the examples' values."""
+    known = np.asarray(values, dtype=float)
+    return lambda positions: float(known[positions].mean())
+
+
 def mcnemar(metric: str, a_right: Sequence[bool], b_right: Sequence[bool]) -> Difference:
     """Exact McNemar test on the examples that only one of the two gets right (McNemar 1947)."""
     from scipy.stats import binomtest
@@ -58,8 +69,7 @@ def paired_bootstrap(
     from zero (Riezler & Maxwell 2005, and sacrebleu).
     """
     generator = np.random.default_rng(seed)
-    everything = np.arange(num_examples)
-    score_a, score_b = a(everything), b(everything)
+    score_a, score_b = a(everything(num_examples)), b(everything(num_examples))
     draws = (generator.integers(num_examples, size=num_examples) for _ in range(num_samples))
     differences = np.array([b(draw) - a(draw) for draw in draws])
     far = np.abs(differences - differences.mean()) >= abs(score_b - score_a) - 1e-12
@@ -73,3 +83,13 @@ def paired_bootstrap(
         float(low),
         float(high),
     )
+
+
+def bootstrap(
+    score: Statistic, num_examples: int, *, num_samples: int = 1000, seed: int = 0
+) -> tuple[float, float]:
+    """The middle 95 % of a score over examples drawn anew, with replacement (Efron 1979, percentiles)."""
+    generator = np.random.default_rng(seed)
+    draws = (generator.integers(num_examples, size=num_examples) for _ in range(num_samples))
+    low, high = np.quantile([score(draw) for draw in draws], (0.025, 0.975))
+    return float(low), float(high)

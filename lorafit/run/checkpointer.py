@@ -32,6 +32,7 @@ class RunState:
     base_scores: JsonObject | None = None
     inputs: JsonObject = field(default_factory=dict)  # `Inputs` as JSON
     metrics_bytes: int = 0  # of the event log
+    num_tokens: int | None = 0  # trained on so far; None where an earlier lorafit did not count them
     dtype: str = "float32"  # of the frozen weights
     dtype_reason: str = ""  # why, where the recipe left it open
 
@@ -80,7 +81,7 @@ class Checkpointer:
             return
         started = time.monotonic()
         self.state.seconds = self.seconds()
-        self.state.metrics_bytes = self.log.sync()
+        self.state.metrics_bytes, self.state.num_tokens = self.log.sync(), self.log.num_tokens
         best = self.folder.adapter if self.folder.adapter.is_dir() else None
         folder = self.folder.checkpoints / f"step-{member.position.step}"
         trained, state = trained_tensors(self.session.base.model), vars(self.state).copy()

@@ -7,12 +7,13 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from lorafit.errors import LorafitError
 from lorafit.files import JsonObject
+from lorafit.run.memory import peak_memory
 from lorafit.training import Stepped as Stepped  # an event as well, offered here with the others
 
 
@@ -33,6 +34,8 @@ class Started:
     device: str
     dtype: str
     first_step: int = 0
+    num_total: int = 0  # parameters of the model, frozen ones too
+    num_rows: Mapping[str, int] = field(default_factory=dict)  # by split, as they are used
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,10 @@ Report = Callable[[Event], None]
 def to_json(event: Event) -> JsonObject | None:
     """The event's line in metrics.jsonl; None for what is only shown."""
     match event:
+        case Note():
+            return {"event": "note", "text": event.text}
+        case Started():
+            return {"event": "started", **vars(event), "num_rows": dict(event.num_rows)}
         case Stepped():
             return {
                 "event": "step",
@@ -119,6 +126,7 @@ def to_json(event: Event) -> JsonObject | None:
                 "num_targets": event.num_targets,
                 "padding": round(event.padding, 4),
                 "tokens_per_second": round(event.num_tokens / event.seconds, 1) if event.seconds else None,
+                "memory_bytes": peak_memory(),
             }
         case FormatChosen():
             return {"event": "number_format", "dtype": event.dtype, "reason": event.reason}
@@ -155,12 +163,14 @@ def to_json(event: Event) -> JsonObject | None:
 class EventLog:
     """metrics.jsonl: one JSON object per event, written as it happens; of the steps, every `log_every`-th.
 
-    The file is cut to `num_bytes` first: what was logged after a checkpoint will be logged again.
+    The file is cut to `num_bytes` first: what was logged after a checkpoint will be logged again. `num_tokens` were
+    trained on before; None where that is not known, and then no step tells how many it has been.
     """
 
-    def __init__(self, path: Path, log_every: int, num_bytes: int = 0) -> None:
+    def __init__(self, path: Path, log_every: int, num_bytes: int = 0, num_tokens: int | None = 0) -> None:
         self.path = path
         self.log_every = log_every
+        self.num_tokens = num_tokens
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._stream: IO[str] = path.open("a", encoding="utf-8", buffering=1)
@@ -171,6 +181,10 @@ class EventLog:
     def __call__(self, event: Event) -> None:
         """Log an event, if it is one that is logged."""
         line = to_json(event)
+        match event:
+            case Stepped() if self.num_tokens is not None and line is not None:
+                self.num_tokens += event.num_tokens
+                line["tokens"] = self.num_tokens
         if line is None or (line["event"] == "step" and line["step"] % self.log_every):
             return
         try:

@@ -1,4 +1,4 @@
-"""One process at a time in a run folder."""
+"""One process at a time in a run folder, or at any other work on disk."""
 
 from __future__ import annotations
 
@@ -57,6 +57,27 @@ class Holder:
         return me.job is not None and self.job == me.job
 
 
+class _HeldError(Exception):
+    """Another process holds the lock: `holder`, where that is known."""
+
+    def __init__(self, holder: Holder | None) -> None:
+        super().__init__()
+        self.holder = holder
+
+    def explained(self, path: Path, where: str, work: str) -> LorafitError:
+        """In the user's words, with what to do."""
+        if self.holder is None:
+            return LorafitError(f"{where}: another process works on {work}", Advice("wait for it"))
+        fault = f"{where}: {self.holder} works on {work}"
+        if self.holder.host == socket.gethostname():
+            return LorafitError(fault, Advice("wait for it"), Advice("stop it"))
+        return LorafitError(
+            f"{fault}, or died there, which cannot be seen from this machine",
+            Advice("wait for it"),
+            Advice(f"if it is gone, delete {path}"),
+        )
+
+
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the folder's lock inside the block. The folder is created, and removed again if it stays empty.
@@ -64,19 +85,32 @@ def locked(folder: Path) -> Iterator[None]:
     The system releases the lock when its holder dies, however it dies.
     Raises LorafitError while another process holds the lock, and where the folder cannot be written.
     """
-    path = folder / LOCK_FILE
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        with holding(folder / LOCK_FILE, str(folder), "this run"):
+            yield
+    finally:
+        with contextlib.suppress(OSError):  # not empty, as it should be
+            folder.rmdir()
+
+
+@contextlib.contextmanager
+def holding(path: Path, where: str, work: str) -> Iterator[None]:
+    """Hold the lock file inside the block; it is removed afterwards. `where` and `work` say what it is for.
+
+    Raises as `locked` does.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = _acquire(path)
+    except _HeldError as held:
+        raise held.explained(path, where, work) from None
     except OSError as error:
-        raise LorafitError(f"{folder}: cannot be written: {error.strerror}") from None
+        raise LorafitError(f"{where}: cannot be written: {error.strerror}") from None
     try:
         yield
     finally:
         path.unlink(missing_ok=True)
         os.close(descriptor)
-        with contextlib.suppress(OSError):  # not empty, as it should be
-            folder.rmdir()
 
 
 def _acquire(path: Path) -> int:
@@ -84,7 +118,7 @@ def _acquire(path: Path) -> int:
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            _take(descriptor, path)
+            _take(descriptor)
         except BaseException:
             os.close(descriptor)
             raise
@@ -93,7 +127,8 @@ def _acquire(path: Path) -> int:
         os.close(descriptor)  # its holder has just finished and removed the file
 
 
-def _take(descriptor: int, path: Path) -> None:
+def _take(descriptor: int) -> None:
+    """Hold the lock. Raises _HeldError where another process does."""
     knows_locks = True
     for attempt in range(_TRIES):
         try:
@@ -102,7 +137,7 @@ def _take(descriptor: int, path: Path) -> None:
         except BlockingIOError:
             holder = _read(descriptor)
             if attempt + 1 == _TRIES or not (holder and holder.is_dead()):
-                raise _held(path, holder) from None
+                raise _HeldError(holder) from None
             # The holder was killed while it started a program, which keeps the lock for a moment.
             time.sleep(_PAUSE_S)
         except OSError:  # a file system without locks: the content of the file must do
@@ -111,23 +146,9 @@ def _take(descriptor: int, path: Path) -> None:
     holder, me = _read(descriptor), Holder.this()
     free = holder is None or holder.is_dead() or (knows_locks and holder.host == me.host)
     if not free:
-        raise _held(path, holder)
+        raise _HeldError(holder)
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, json.dumps(asdict(me)).encode(), 0)
-
-
-def _held(path: Path, holder: Holder | None) -> LorafitError:
-    if holder is None:
-        return LorafitError(f"{path.parent}: another process works on this run", Advice("wait for it"))
-    if holder.host == socket.gethostname():
-        return LorafitError(
-            f"{path.parent}: {holder} works on this run", Advice("wait for it"), Advice("stop it")
-        )
-    return LorafitError(
-        f"{path.parent}: {holder} works on this run, or died there, which cannot be seen from this machine",
-        Advice("wait for it"),
-        Advice(f"if it is gone, delete {path}"),
-    )
 
 
 def _read(descriptor: int) -> Holder | None:

@@ -6,10 +6,12 @@ import itertools
 import json
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from lorafit.errors import Advice, ChangeArgument, LorafitError, RecipeError
 from lorafit.files import JsonObject
+from lorafit.run.lock import holding
 
 
 class PartialFile:
@@ -21,6 +23,10 @@ class PartialFile:
     def __init__(self, result: Path, job: Mapping[str, str]) -> None:
         self.path = result.with_name(f"{result.name}.partial")
         self.job = dict(job)
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Inside the block no other process works on it. Raises LorafitError while one does."""
+        return holding(self.path.with_name(f"{self.path.name}.lock"), str(self.path), "it")
 
     def read(self) -> list[JsonObject]:
         """The values that are done. A line that was torn is dropped from the file; without any file, one is begun.

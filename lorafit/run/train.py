@@ -48,11 +48,19 @@ def train(
     finished = group.on_leader(lambda: finished_result(folder, recipe, plan.rows, options, report))
     if finished is not None:
         return _train_result(folder, finished, plan.scored_split, already_finished=True)
+    early: list[Note] = []  # what is said before the log can be opened
+
+    def report_early(event: Event) -> None:
+        match event:
+            case Note():
+                early.append(event)
+        report(event)
+
     for note in group.on_leader(lambda: notes_on_metrics(plan.objective)):
-        report(note)
+        report_early(note)
     with contextlib.ExitStack() as stack:
         group.on_leader(lambda: stack.enter_context(locked(folder.path)))
-        base = group.leader_first(lambda: load(plan, report))
+        base = group.leader_first(lambda: load(plan, report_early))
         group.on_leader(lambda: check_goes_on(folder, base.inputs, options))
         found = group.on_leader(lambda: folder.begin(recipe, options.resume))
         for fault in found.faults:
@@ -60,6 +68,9 @@ def train(
         base = base if found.checkpoint is None else base.going_on(found.checkpoint.state)
         log = _open_log(folder, recipe, found) if group.is_leader else None
         stack.callback(lambda: log.close() if log is not None else None)
+        if log is not None:
+            for event in early:
+                log(event)
         scores = _run(plan, base, folder, found, _Reporter(log, report), group)
     return _train_result(folder, scores, plan.scored_split)
 
@@ -131,8 +142,12 @@ def missing_by_name(asked: Sequence[str] | None, scores: Mapping[str, Any]) -> l
 
 
 def _open_log(folder: RunFolder, recipe: Recipe, found: Found) -> EventLog:
-    state = found.checkpoint.state if found.checkpoint else {}
-    return EventLog(folder.metrics, recipe.train.log_every, state.get("metrics_bytes", 0))
+    if found.checkpoint is None:
+        return EventLog(folder.metrics, recipe.train.log_every)
+    state = found.checkpoint.state
+    return EventLog(
+        folder.metrics, recipe.train.log_every, state.get("metrics_bytes", 0), state.get("num_tokens")
+    )
 
 
 def _train_result(

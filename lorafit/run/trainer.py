@@ -180,6 +180,8 @@ class Trainer:
             device=str(placement.device),
             dtype=placement.dtype_name,
             first_step=member.position.step,
+            num_total=sum(p.numel() for p in base.model.net.parameters()),
+            num_rows={split: len(rows) for split, rows in base.rows.items()},
         )
 
 

@@ -198,10 +198,14 @@ class RowPredictions:
         `<output>.partial` beside it holds the answers; the same call goes on behind them.
 
         Raises RecipeError where `output` is there already or has no known suffix, or where the partial file is of other
-        adapters, rows or settings; DataError where the format cannot hold a row; InterruptedRunError when asked to
-        stop.
+        adapters, rows or settings; DataError where the format cannot hold a row; LorafitError while another process
+        writes it; InterruptedRunError when asked to stop.
         """
         partial = PartialFile(output, self._job())
+        with partial.locked():
+            return self._write(output, partial)
+
+    def _write(self, output: Path, partial: PartialFile) -> PredictResult:
         if output.exists() and not partial.path.exists():
             raise RecipeError(f"{output}: already exists", ChangeArgument("output"))
         write_rows(output, self.fields)  # what cannot be written is said before anything is computed

@@ -13,6 +13,7 @@ import statistics
 import time
 
 import torch
+from results import recorded
 from torch import Tensor, nn
 
 from lorafit.models import packing
@@ -58,4 +59,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    recorded(main)

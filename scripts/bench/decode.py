@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from results import recorded
 from transformers import AutoConfig, AutoModelForCausalLM, GPT2Tokenizer, PreTrainedModel
 
 from lorafit.decoding import BeamSearch, generate_all
@@ -177,4 +178,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    recorded(main)

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 
 import torch
+from results import recorded
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from lorafit.data.batches import pack
@@ -81,4 +82,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    recorded(main)

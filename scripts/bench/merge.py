@@ -31,6 +31,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from results import recorded
+
 RANK, ALPHA = 4, 32.0
 
 IMPORTS = """
@@ -271,4 +273,4 @@ def report(
 
 
 if __name__ == "__main__":
-    main()
+    recorded(main)

@@ -65,7 +65,7 @@ def test_help_recipes_and_tables_import_nothing_heavy(arguments: tuple[str, ...]
 @pytest.mark.parametrize(
     ("arguments", "others"),
     [
-        (("table", "2"), {"adapters", "conversion", "training"}),
+        (("table", "2"), {"adapters", "conversion", "pages", "training"}),
         (("recipes", "--table", "2"), {"adapters", "conversion", "reports", "training"}),
         (("--version",), {"adapters", "conversion", "recipes", "reports", "training"}),
     ],

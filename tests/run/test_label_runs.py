@@ -92,7 +92,7 @@ class Job:
     def events(self, *kinds: str) -> list[dict[str, object]]:
         """The lines of metrics.jsonl of these kinds, without what is measured."""
         lines = map(json.loads, (self.folder / "metrics.jsonl").read_text().splitlines())
-        measured = {"tokens_per_second", "seconds"}
+        measured = {"tokens_per_second", "seconds", "memory_bytes"}
         return [
             {k: v for k, v in line.items() if k not in measured} for line in lines if line["event"] in kinds
         ]

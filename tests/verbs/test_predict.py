@@ -17,10 +17,18 @@ from pyarrow import parquet
 import lorafit
 from lorafit.adapters import BaseChoice, read_adapter, write_adapter
 from lorafit.decoding import Sampling
-from lorafit.errors import AdapterError, DataError, InterruptedRunError, NotFoundError, RecipeError
+from lorafit.errors import (
+    AdapterError,
+    DataError,
+    InterruptedRunError,
+    LorafitError,
+    NotFoundError,
+    RecipeError,
+)
 from lorafit.methods import AdapterTuning, BitFit, Full, LoRA, Method, Prefix
 from lorafit.objectives.restored import restored_by_name
 from lorafit.run.events import Event, Progress
+from lorafit.run.partial import PartialFile
 from lorafit.tasks import Task, make_task
 from lorafit.training import ProcessGroup
 from lorafit.verbs.predict import PredictOptions, RowPredictions
@@ -193,6 +201,15 @@ def test_nothing_is_overwritten(labels: Path, reviews: Path, tmp_path: Path) -> 
         output.touch()
         with pytest.raises(RecipeError, match=r"already exists; choose another `output`"):
             predict([labels], reviews, output)
+
+
+def test_two_processes_do_not_write_the_same_answers(labels: Path, reviews: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    with PartialFile(output, {}).locked(), pytest.raises(LorafitError, match=r"process \d+ .* works on it"):
+        predict([labels], reviews, output)
+    assert not any(tmp_path.glob("out.jsonl*"))
+    predict([labels], reviews, output)
+    assert [path.name for path in tmp_path.glob("out.jsonl*")] == ["out.jsonl"]
 
 
 @pytest.mark.parametrize(
