@@ -33,6 +33,11 @@ def age(seconds: float) -> str:
     return f"{seconds:.0f}s"
 
 
+def signed(value: float) -> str:
+    """A difference: 1.25 -> '+1.25'"""
+    return f"{value:+.4g}" if value else "0"
+
+
 def short(value: float) -> str:
     """An axis label: 0.003 -> '0.003', 1e-05 -> '1e-5', 12000 -> '12k', 2500000 -> '2.5M'"""
     for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):

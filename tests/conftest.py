@@ -9,7 +9,6 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
-import json
 import subprocess
 import sys
 from collections import Counter
@@ -24,6 +23,7 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
 from lorafit.__main__ import main
 from lorafit.models import FAMILIES
+from lorafit.recipe import assignment
 
 torch.set_num_threads(1)
 ROOT = Path(__file__).resolve().parents[1]
@@ -183,6 +183,7 @@ def recipe_overrides(base: Path, data: Path, **more: Any) -> list[str]:
         **{key.replace("__", "."): value for key, value in more.items()},
     }
     pairs = [
-        f"{key}={json.dumps(value) if isinstance(value, list) else value}" for key, value in values.items()
+        assignment(key, value) if isinstance(value, list | dict) else f"{key}={value}"
+        for key, value in values.items()
     ]
     return [argument for pair in pairs for argument in ("--set", pair)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from lorafit.errors import AdapterError, DamagedError, WrongScaleError
 from lorafit.files import JsonObject
 
 _FUNCTION = ("format_version", "method", "task")
-_SCALE = ("method.r", "method.alpha")
+_SCALE = re.compile(r"method\.(r|alpha|scaling)\b")
 
 
 def document_seal(document: JsonObject) -> str:
@@ -42,7 +43,7 @@ def changed_function(where: str, sealed: str | None, document: Mapping[str, Any]
         )
     if not changed:
         return None
-    kind = WrongScaleError if set(changed) & set(_SCALE) else DamagedError
+    kind = WrongScaleError if any(map(_SCALE.match, changed)) else DamagedError
     values = ", ".join(f"{key} is {_shown(now, key)}, trained with {_shown(written, key)}" for key in changed)
     return kind(f"{where}: was changed after training: {values}")
 

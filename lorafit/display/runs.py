@@ -194,11 +194,8 @@ def _known(value: float | None) -> str:
 
 def _steps(run: RunSummary) -> str:
     """As far as they are known: 282 of 376."""
-    steps = [
-        "" if run.step is None else f"{run.step:,}",
-        "" if run.num_steps is None else f"{run.num_steps:,}",
-    ]
-    return " of ".join(step for step in steps if step) if steps[0] != steps[1] else steps[0]
+    done = f"{run.step or 0:,}"
+    return done if run.num_steps in (None, run.step) else f"{done} of {run.num_steps:,}"
 
 
 def _summary_json(run: RunSummary) -> JsonObject:

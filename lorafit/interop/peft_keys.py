@@ -11,12 +11,12 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import TypeGuard
 
+from lorafit.lora import STARTS
+
 Accepts = Callable[[object], bool]
 """Whether a key at this value is understood."""
 
 _PLAIN_INITS = ("gaussian", "eva", "mica", "orthogonal")  # which leave the base as it is
-RESIDUAL_INITS = ("pissa", "olora")
-"""Inits that take the start of the adapter out of the base's weights, and nothing else is needed to do it again."""
 
 
 def _anything(value: object) -> bool:
@@ -145,7 +145,7 @@ KEYS: Mapping[str, Accepts] = {
     "ensure_weight_tying": _switch,
     # what the base was made into
     "init_lora_weights": lambda value: (
-        _switch(value) or (isinstance(value, str) and (value in _PLAIN_INITS or value in RESIDUAL_INITS))
+        _switch(value) or (isinstance(value, str) and (value in _PLAIN_INITS or value in STARTS))
     ),
     # what is more, or other, than LoRA
     "alora_invocation_tokens": _empty,

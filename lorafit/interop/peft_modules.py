@@ -9,7 +9,7 @@ from lorafit.interop.base_tensors import BaseTensors
 from lorafit.interop.foreign import Foreign
 from lorafit.interop.peft_config import PeftConfig
 from lorafit.interop.peft_inits import on_the_base
-from lorafit.interop.peft_keys import RESIDUAL_INITS
+from lorafit.lora import STARTS
 from lorafit.models import Model
 
 
@@ -71,7 +71,7 @@ def trained_whole(config: PeftConfig, foreign: Foreign, shape: Model) -> frozens
 
 def with_residual(config: PeftConfig, foreign: Foreign, base: BaseTensors) -> dict[str, dict[str, Tensor]]:
     """The adapters as adapters of the base itself, where PEFT changes the base (see `peft_inits`)."""
-    if config.init not in RESIDUAL_INITS:
+    if config.init not in STARTS:
         return foreign.layers
     modules = _named(foreign, base.shape)
     layers = {}

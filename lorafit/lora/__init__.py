@@ -27,11 +27,16 @@ from lorafit.lora.layer import (
 )
 from lorafit.lora.linear import Linear, MergedLinear
 from lorafit.lora.members import MemberDraws, Members
-from lorafit.lora.state import a_factors, lora_state_dict, mark_only_lora_as_trainable, require_input_grad
+from lorafit.lora.scalings import SCALINGS
+from lorafit.lora.starts import STARTS
+from lorafit.lora.state import factors, lora_state_dict, mark_only_lora_as_trainable, require_input_grad
 from lorafit.lora.surgery import Site, adaptable, attach, detach, find, matches, replace, untie
+from lorafit.lora.with_start import LayerWithStart, layers_with_start
 
 __all__ = [
     "INITS",
+    "SCALINGS",
+    "STARTS",
     "Conv1d",
     "Conv2d",
     "Conv3d",
@@ -40,21 +45,23 @@ __all__ = [
     "Dropout",
     "DropoutSource",
     "Embedding",
+    "LayerWithStart",
     "Linear",
     "LoRALayer",
     "MemberDraws",
     "Members",
     "MergedLinear",
     "Site",
-    "a_factors",
     "adaptable",
     "adapted_layers",
     "adapter_parameters",
     "attach",
     "detach",
     "draw_from",
+    "factors",
     "filled_layers",
     "find",
+    "layers_with_start",
     "lora_layers",
     "lora_state_dict",
     "mark_only_lora_as_trainable",

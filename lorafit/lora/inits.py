@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lorafit.errors import RecipeError, did_you_mean
+from lorafit.lora.starts import STARTS
 
 Filler = Callable[[Tensor, torch.Generator | None], Tensor]
 
@@ -50,8 +51,10 @@ def fill_adapter(
     """Draw lora_a, then lora_b, in place.  RecipeError for an unknown `init`.
 
     With a generator the values depend on its state alone: neither on the device nor on the dtype of the
-    adapter, and the global random state stays as it is.
+    adapter, and the global random state stays as it is. ValueError for an init of STARTS, which needs a weight.
     """
+    if init in STARTS:
+        raise ValueError(f"init {init!r} is for linear layers")
     if init not in inits:
         raise RecipeError(
             f"init {init!r} is not known (there are {', '.join(inits)}){did_you_mean(init, inits)}"

@@ -18,6 +18,7 @@ from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from lorafit.lora.dropout import Dropout
 from lorafit.lora.inits import INITS, Filler, fill_adapter
+from lorafit.lora.scalings import SCALINGS
 
 HALF = (torch.float16, torch.bfloat16)
 
@@ -62,11 +63,13 @@ class LoRALayer(nn.Module):
         merge_weights: bool = True,
         init: str = "loralib",
         generator: torch.Generator | None = None,
+        scaling: str = "lora",
         **options: Any,
     ) -> Self:
         """A LoRA layer around the very parameters of `module`, which it freezes and else leaves as they are.
 
-        The adapter is kept in float32 beside a half-precision base. `options`: those of the layer's own kind,
+        The adapter is kept in float32 beside a half-precision base. `scaling`: by the name of SCALINGS, how much the
+        update counts. `options`: those of the layer's own kind,
         `enable_lora` or `layout`.  TypeError for a module that this layer cannot stand in for.
         """
         if not cls.adapts(module):
@@ -74,7 +77,7 @@ class LoRALayer(nn.Module):
         layer = cls._around(module, **options)
         layer._base = (module,)
         dtype = torch.float32 if layer.weight.dtype in HALF else layer.weight.dtype
-        layer._add_adapter(r, lora_alpha, lora_dropout, merge_weights, dtype)
+        layer._add_adapter(r, lora_alpha, lora_dropout, merge_weights, dtype, scaling)
         layer.reset_lora_parameters(init, generator)
         return layer.train(module.training)
 
@@ -125,6 +128,7 @@ class LoRALayer(nn.Module):
         lora_dropout: float,
         merge_weights: bool,
         dtype: torch.dtype | None = None,
+        scaling: str = "lora",
     ) -> None:
         """Freeze the base and register uninitialised lora_A and lora_B; nothing of this when r = 0."""
         if r < 0 or not 0 <= lora_dropout <= 1:
@@ -135,7 +139,7 @@ class LoRALayer(nn.Module):
         shapes = self._adapter_shapes(r)
         if 0 in shapes[0] + shapes[1]:  # r = 0, or no slice of the output is adapted
             return
-        self.scaling = lora_alpha / r
+        self.scaling = SCALINGS[scaling](lora_alpha, r)
         self.requires_grad_(False)
         for name, shape in zip(("lora_A", "lora_B"), shapes, strict=True):
             self.register_parameter(name, nn.Parameter(self.weight.new_empty(shape, dtype=dtype)))

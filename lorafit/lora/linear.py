@@ -13,10 +13,10 @@ from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from typing_extensions import override
 
 from lorafit.lora.fused import Geometry, Stretch, base_linear, lora_linear
-from lorafit.lora.layer import LoRALayer
+from lorafit.lora.with_start import LayerWithStart
 
 
-class LoRALinear(LoRALayer, nn.Linear):
+class LoRALinear(LayerWithStart, nn.Linear):
     """lora_A [k*r, in] and lora_B [sum of the adapted widths, r], where k parts of the output are adapted."""
 
     base_type = nn.Linear
@@ -103,6 +103,7 @@ class LoRALinear(LoRALayer, nn.Linear):
         self.reset_lora_parameters()
 
     @property
+    @override
     def geometry(self) -> Geometry:
         """Which parts of the output are adapted, and how the weight lies."""
         return Geometry(tuple(self.enable_lora), self.parts, self.scaling, self.fan_in_fan_out)

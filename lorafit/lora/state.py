@@ -31,10 +31,10 @@ def lora_state_dict(model: nn.Module, bias: str = "none") -> dict[str, Tensor]:
     return {name: t.detach() for name, t in model.state_dict(keep_vars=True).items() if id(t) in wanted}
 
 
-def a_factors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A of every adapted module in a `lora_state_dict`, by the module's name."""
-    name = ".lora_A"
-    return {key.removesuffix(name): tensor for key, tensor in tensors.items() if key.endswith(name)}
+def factors(tensors: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
+    """A and B of every adapted module in a `lora_state_dict`, by the module's name."""
+    modules = [key.removesuffix(".lora_A") for key in tensors if key.endswith(".lora_A")]
+    return {name: (tensors[f"{name}.lora_A"], tensors[f"{name}.lora_B"]) for name in modules}
 
 
 def require_input_grad(embedding: nn.Module) -> RemovableHandle:

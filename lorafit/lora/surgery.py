@@ -17,6 +17,7 @@ from lorafit.lora.conv import Conv1d, Conv2d, Conv3d
 from lorafit.lora.embedding import Embedding
 from lorafit.lora.layer import LoRALayer
 from lorafit.lora.linear import Linear, MergedLinear
+from lorafit.lora.with_start import layers_with_start
 
 LAYERS: tuple[type[LoRALayer], ...] = (Linear, Embedding, Conv1d, Conv2d, Conv3d)
 
@@ -86,12 +87,13 @@ def attach(
     model: nn.Module,
     sites: Sequence[Site],
     *,
-    r: int,
-    alpha: float,
+    r: int = 0,
+    alpha: float = 1.0,
     dropout: float = 0.0,
     init: str = "loralib",
     generator: torch.Generator | None = None,
     merge_weights: bool = False,
+    scaling: str = "lora",
 ) -> list[str]:
     """Put a LoRA layer in the place of every site's module, whose parameters it freezes; returns the names.
 
@@ -111,7 +113,8 @@ def attach(
         if dataclasses.replace(first, name=site.name) != site:
             raise RecipeError(f"{first.name} and {site.name} are one module, but ask for different adapters")
     build = partial(_build, r=r, lora_alpha=alpha, lora_dropout=dropout, merge_weights=merge_weights)
-    layers = {s.name: build(m, s, init=init, generator=generator) for m, s in wanted.items()}
+    how = {"init": init, "generator": generator, "scaling": scaling}
+    layers = {s.name: build(m, s, **how) for m, s in wanted.items()}
     for name, layer in layers.items():
         replace(model, name, layer)
     return [site.name for site in sites]
@@ -146,6 +149,8 @@ def detach(model: nn.Module, *, merge: bool = False) -> list[str]:
     would change that one too.
     """
     layers = {name: module for name, module in model.named_modules() if isinstance(module, LoRALayer)}
+    for started in layers_with_start(model).values():
+        started.put_start_back()
     if merge:
         for name, layer in layers.items():
             _check_not_tied(model, name, layer)

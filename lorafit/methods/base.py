@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Set
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from lorafit.errors import NotMergeableError
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 
     from lorafit.methods.change import Change
     from lorafit.models import Model, TrainedSet
+
+
+@dataclass(frozen=True)
+class LeftOutAtDefault:
+    """Marks an option that came after adapters were written: what says nothing of it goes on meaning the same, and
+    stays the same bytes when it is written again."""
 
 
 class Method(MethodSection, ABC):
@@ -109,8 +116,14 @@ class Method(MethodSection, ABC):
         )
 
     def options(self) -> dict[str, Any]:
-        """What is needed to attach the method again: `name` and every option, as plain values."""
-        return {"name": self.name, **self.model_dump(mode="json")}
+        """What is needed to attach the method again: `name` and every option, as plain values; options that are
+        LeftOutAtDefault where they say something."""
+        later = {
+            key
+            for key, field in type(self).model_fields.items()
+            if LeftOutAtDefault() in field.metadata and getattr(self, key) == field.default
+        }
+        return {"name": self.name, **self.model_dump(mode="json", exclude=later)}
 
 
 def train_only(model: Model, names: Set[str]) -> TrainedSet:

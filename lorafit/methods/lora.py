@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, PositiveFloat
+from pydantic import BeforeValidator, Discriminator, Field, PositiveFloat, Tag, model_validator
 from typing_extensions import override
 
 from lorafit.errors import RecipeError, SetKey, did_you_mean
-from lorafit.methods.base import Method, train_only
+from lorafit.methods.base import LeftOutAtDefault, Method, train_only
+from lorafit.methods.by_module import DEFAULT, by_module
 from lorafit.methods.change import Added, Change, replaced
 from lorafit.recipe.bounds import AtMost, Width
 from lorafit.recipe.sections import Probability
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from lorafit import lora
     from lorafit.models import Model, TrainedSet
 
 _Several = Annotated[tuple[str, ...], Field(min_length=1)]
@@ -25,6 +29,10 @@ _one_or_several = BeforeValidator(
     lambda value: (value,) if isinstance(value, str) else value, json_schema_input_type=str | _Several
 )
 _Patterns = Annotated[_Several, _one_or_several]
+_Alpha = Annotated[PositiveFloat, AtMost(1e6, "the update is multiplied by it")]
+_one_or_table = Discriminator(lambda value: "table" if isinstance(value, dict) else "one")
+_Ranks = Annotated[Annotated[Width, Tag("one")] | Annotated[dict[str, Width], Tag("table")], _one_or_table]
+_Alphas = Annotated[Annotated[_Alpha, Tag("one")] | Annotated[dict[str, _Alpha], Tag("table")], _one_or_table]
 
 
 class LoRA(Method):
@@ -33,24 +41,56 @@ class LoRA(Method):
     name: ClassVar[str] = "lora"
     low_rank: ClassVar[bool] = True
 
-    r: Width = 8
-    """The rank: rows of A and columns of B."""
-    alpha: Annotated[PositiveFloat, AtMost(1e6, "the update is multiplied by alpha / r")] = 16.0
-    """Scale of the update: B A is multiplied by alpha / r."""
+    r: _Ranks = 8
+    """The rank: rows of A and columns of B. Or ranks by patterns of module names, such as
+    { "layers.*.mlp.*" = 4, default = 16 }; each must match, and no two the same module."""
+    alpha: _Alphas = 16.0
+    """Scale of the update: B A is multiplied by alpha / r. Or scales by patterns, as for `r`."""
+    scaling: Annotated[Literal["lora", "rslora"], LeftOutAtDefault()] = "lora"
+    """What B A is multiplied by. lora: alpha / r; rslora: alpha / sqrt(r), which does not fade as r grows
+    (Kalajdzievski 2023)."""
     dropout: Probability = 0.0
     """Dropout on the input of A, as a probability."""
     targets: _Patterns = ("query", "value")
     """Which matrices get an adapter: query, key, value, output, up, down, all-linear, or patterns of module names such
     as "attn.c_*"; "h.3.query" is a slice in one block. Each must match, and what it leaves out of what it says is
     said."""
+    exclude: Annotated[_Patterns | None, LeftOutAtDefault()] = None
+    """Which of them get none, in the same words, such as "h.0.*". Each must match one."""
     also_train: _Patterns | None = None
     """What trains whole beside the adapters: patterns of names of modules or parameters, such as "lm_head", "ln_f" or
     "*.bias". Each must match. A module that shares its weight with another, as a tied lm_head does, gets its own."""
-    init: Literal["loralib", "paper-gpt2", "gaussian"] = "loralib"
+    init: Literal["loralib", "paper-gpt2", "gaussian", "pissa", "olora"] = "loralib"
     """Initial values. loralib: A kaiming-uniform, B zero; gaussian: A from N(0, 0.02), B zero; paper-gpt2: A and B from
-    N(0, 0.02), as the archived code of the paper's GPT-2 runs does, so that training does not start at the base."""
+    N(0, 0.02), as the archived code of the paper's GPT-2 runs does, so that training does not start at the base. pissa
+    (Meng et al. 2024) and olora (Büyükakyüz 2024) take A and B out of the base's own matrices, by their singular values
+    or their QR decomposition; the adapter is saved with twice the rank, as one of the base as it was."""
     init_from: str | None = None
     """An adapter folder whose LoRA tensors are the start; the head stays fresh."""
+
+    @model_validator(mode="after")
+    def _starts_once(self) -> Self:
+        if self.takes_start and self.init_from is not None:
+            raise ValueError(f"'init_from' and 'init' = {self.init!r} exclude each other; keep one")
+        return self
+
+    @property
+    def takes_start(self) -> bool:
+        """Whether the start is a part of the base's weights, so that training goes on from what is left of them."""
+        return self.init in ("pissa", "olora")
+
+    @property
+    def finished(self) -> LoRA:
+        """LoRA as it is saved: an adapter of the base itself. What took its start out of the base has twice the rank
+        then, at the same scale."""
+        if not self.takes_start:
+            return self
+        louder = 2.0 if self.scaling == "lora" else math.sqrt(2.0)
+        r = self.r if isinstance(self.r, dict) else {DEFAULT: self.r}
+        alpha = self.alpha if isinstance(self.alpha, dict) else {DEFAULT: self.alpha}
+        twice = {key: 2 * value for key, value in r.items()}
+        louder_alpha = {key: louder * value for key, value in alpha.items()}
+        return self.model_copy(update={"init": "loralib", "r": twice, "alpha": louder_alpha})
 
     @property
     @override
@@ -59,15 +99,17 @@ class LoRA(Method):
 
     @override
     def warm_start_conflict(self, theirs: Method) -> str | None:
-        """Rank and alpha must be equal; the targets are, if the tensors are. Dropout and the rest may differ."""
+        """Rank and scale must be equal; the targets are, if the tensors are. Dropout and the rest may differ."""
         if theirs.name != self.name:
             return f"was trained with {theirs.name}, and only LoRA can start from another adapter"
-        here, there = self.options(), theirs.options()
-        differing = [key for key in ("r", "alpha") if here[key] != there[key]]
-        if not differing:
-            return None
-        key = differing[0]
-        return f"has {key} = {there[key]:g}, and this recipe {here[key]:g}; they must be equal"
+        if self.takes_start:
+            return f"cannot be the start: with init = {self.init!r} that is a part of the base"
+        here, there = self.model_dump(), theirs.model_dump()
+        for key in ("r", "alpha", "scaling"):
+            if here[key] != there[key]:
+                ours, other = (f"{v:g}" if isinstance(v, float) else str(v) for v in (here[key], there[key]))
+                return f"has {key} = {other}, and this recipe {ours}; they must be equal"
+        return None
 
     @override
     def shortfalls(self, model: Model) -> list[str]:
@@ -82,24 +124,55 @@ class LoRA(Method):
         """Swap every targeted module for its LoRA layer; the base weights stay where they are, frozen but for those
         of `also_train`."""
         from lorafit import lora
+
+        lora.attach(
+            model.net,
+            self._sites(model),
+            dropout=self.dropout,
+            init=self.init,
+            generator=generator,
+            scaling=self.scaling,
+        )
+        whole = self._whole(model)
+        lora.untie(model.net, whole)
+        return train_only(model, {*lora.adapter_parameters(model.net), *whole})
+
+    @override
+    def saved_tensors(self, model: Model) -> dict[str, Tensor]:
+        """Everything that trains; where the start was taken out of the base, as an adapter of the whole base."""
+        from lorafit import lora
+
+        tensors: dict[str, Tensor] = dict(model.trained())
+        for name, layer in lora.layers_with_start(model.net).items():
+            tensors[f"{name}.lora_A"], tensors[f"{name}.lora_B"] = layer.on_whole_weight()
+        return tensors
+
+    @override
+    def finish(self, model: Model) -> None:
+        """Put back what was taken out of the base."""
+        from lorafit import lora
+
+        for layer in lora.layers_with_start(model.net).values():
+            layer.put_start_back()
+
+    @override
+    def attach_finished(self, model: Model) -> None:
+        """Nothing is taken out of the base, only to be put back."""
+        import torch
+
+        self.finished.attach(model, torch.Generator().manual_seed(0))
+
+    def _sites(self, model: Model) -> list[lora.Site]:
+        """What gets an adapter, with its rank and alpha."""
         from lorafit.models import ALL_LINEAR, unreached_layers
 
         unreached: tuple[str, ...] = ()
         if ALL_LINEAR in self.targets:
             unreached = unreached_layers(model.family, model.net.config, model.output)
-        sites = model.family.sites(model.net, self.targets, unreached)
-        lora.attach(
-            model.net,
-            sites,
-            r=self.r,
-            alpha=self.alpha,
-            dropout=self.dropout,
-            init=self.init,
-            generator=generator,
-        )
-        whole = self._whole(model)
-        lora.untie(model.net, whole)
-        return train_only(model, {*lora.adapter_parameters(model.net), *whole})
+        sites = model.family.sites(model.net, self.targets, unreached, self.exclude or ())
+        names = [site.name for site in sites]
+        ranks, alphas = by_module("r", self.r, names), by_module("alpha", self.alpha, names)
+        return [dataclasses.replace(s, r=ranks[s.name], alpha=alphas[s.name]) for s in sites]
 
     def _whole(self, model: Model) -> list[str]:
         """The parameters outside the head that `also_train` means, by each of their names.
@@ -141,9 +214,9 @@ class LoRA(Method):
         if ALL_LINEAR in self.targets:
             layers = dict([max(layers.items(), key=lambda item: item[1].full_rank)])
         for name, layer in layers.items():
-            if self.r > layer.full_rank:
+            if layer.r > layer.full_rank:
                 raise RecipeError(
-                    f"[method] r: {self.r:,} is more than an update of {name} can have; its full rank is "
+                    f"[method] r: {layer.r:,} is more than an update of {name} can have; its full rank is "
                     f"{layer.full_rank:,}",
                     SetKey("method.r", note="lower"),
                 )

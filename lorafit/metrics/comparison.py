@@ -120,7 +120,7 @@ def example_values(predictions: Sequence[Prediction], scorer: Scorer) -> tuple[s
     kind = _kind(predictions[0])
     _, answers, _, right = _as_compared(kind, predictions, predictions, scorer)
     single = METRICS[_SINGLE[kind]]
-    return single.measure, single.higher_is_better, single.per_example(answers, right)
+    return single.name, single.higher_is_better, single.per_example(answers, right)
 
 
 def read_predictions(path: Path) -> list[Prediction]:
@@ -150,13 +150,8 @@ def compare_predictions(
 
     Raises DataError where the examples are not the same ones, or have no labels or references.
     """
-    _check_same_examples(a, b)
-    kind = _kind(a[0])
     num_all = len(a)
-    indices = [i for i, line in enumerate(a) if kind != "text" or any(map(str.strip, line["references"]))]
-    if not indices:
-        raise DataError("no text has a reference, so neither run can be called better")
-    a, b = ([side[i] for i in indices] for side in (a, b))
+    kind, indices, a, b = _paired(a, b)
     metrics, one, other, references = _as_compared(kind, a, b, scorer)
     differences = [metric.compare(one, other, references, num_samples) for metric in metrics]
 
@@ -177,6 +172,31 @@ def compare_predictions(
         differences=tuple(differences),
         examples=tuple(_example(indices[i], gains[i], a[i], b[i]) for i in order),
     )
+
+
+def difference(
+    a: Sequence[Prediction], b: Sequence[Prediction], scorer: Scorer, name: str, *, num_samples: int = 1000
+) -> Difference:
+    """That of one score alone: the one of that name, or, where two systems are not compared by it, the first one.
+
+    Raises DataError as `compare_predictions`.
+    """
+    kind, _, a, b = _paired(a, b)
+    metrics, one, other, references = _as_compared(kind, a, b, scorer)
+    metric = next((metric for metric in metrics if name in metric.keys), metrics[0])
+    return metric.compare(one, other, references, num_samples)
+
+
+def _paired(
+    a: Sequence[Prediction], b: Sequence[Prediction]
+) -> tuple[Kind, list[int], list[Prediction], list[Prediction]]:
+    """What the examples are, and those that can be compared: their positions, and both sides."""
+    _check_same_examples(a, b)
+    kind = _kind(a[0])
+    indices = [i for i, line in enumerate(a) if kind != "text" or any(map(str.strip, line["references"]))]
+    if not indices:
+        raise DataError("no text has a reference, so neither run can be called better")
+    return kind, indices, [a[i] for i in indices], [b[i] for i in indices]
 
 
 def _as_compared(

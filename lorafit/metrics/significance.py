@@ -93,3 +93,14 @@ def bootstrap(
     draws = (generator.integers(num_examples, size=num_examples) for _ in range(num_samples))
     low, high = np.quantile([score(draw) for draw in draws], (0.025, 0.975))
     return float(low), float(high)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values of several tests made together, so that one false alarm among all stays as rare (Holm 1979)."""
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted = [0.0] * len(p_values)
+    greatest = 0.0
+    for rank, index in enumerate(order):
+        greatest = max(greatest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = greatest
+    return adjusted

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lorafit.models.identity import BaseIdentity, base_identity, config_hash, tokenizer_hash, weights_hash
     from lorafit.models.learnable import unreached_layers
     from lorafit.models.load import (
+        draw_head,
         load_base,
         load_config,
         load_tokenizer,
@@ -62,6 +63,7 @@ __all__ = [
     "base_folder",
     "base_identity",
     "config_hash",
+    "draw_head",
     "family_of",
     "fuse_activations",
     "is_proven",
@@ -94,7 +96,7 @@ _NAMES = {
     "folder": "base_folder",
     "identity": "BaseIdentity base_identity config_hash tokenizer_hash weights_hash",
     "learnable": "unreached_layers",
-    "load": "load_base load_config load_tokenizer reads_last_token set_pad_token tie_note",
+    "load": "draw_head load_base load_config load_tokenizer reads_last_token set_pad_token tie_note",
     "meta": "skeleton",
     "model": "Model TrainedSet accepted special_tokens",
     "by_files": "outline",

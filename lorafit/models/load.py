@@ -184,14 +184,15 @@ def load_base(
     mismatched = {str(name): (tuple(held), tuple(asked)) for name, held, asked in report["mismatched_keys"]}
     if bad := [name for name in (*unread, *sorted(mismatched)) if not family.is_head(name, output)]:
         raise _misfit(base, net, bad, mismatched)
-    draw_head(net, [*unread, *mismatched], torch.Generator().manual_seed(head_seed))
+    fresh = (*unread, *mismatched)
+    draw_head(net, fresh, torch.Generator().manual_seed(head_seed))
     if (added := planned_tokens(config)) is not None:
         add_tokens(tokenizer, added.tokens)
         add_rows(net)
     fuse_activations(net)
     model = Model(net.eval(), tokenizer, family, output)
     notes = (tie_note(base, revision), _surplus_note(base, model, sorted(report["unexpected_keys"])))
-    return replace(model, notes=tuple(note for note in notes if note is not None))
+    return replace(model, notes=tuple(note for note in notes if note is not None), fresh=fresh)
 
 
 def _misfit(

@@ -36,6 +36,7 @@ class Model:
     output: Kind
     notes: tuple[str, ...] = ()  # where its config and its files say different things
     placement: Placement = LOADED
+    fresh: tuple[str, ...] = ()  # parameters of a head that its files do not have: they were drawn
 
     @property
     def head(self) -> Head:

@@ -16,14 +16,14 @@ from lorafit.run.events import Event, Note, Report, Scored, Started, Validated
 def drawing(folder: Path, report: Report) -> Iterator[Report]:
     """The report to train a run in `folder` with: it passes every event on, and draws the page.
 
-    However the block ends, the page is drawn once more. Where it cannot be drawn, that is one note, and the run goes
-    on.
+    However the block ends, the page is drawn once more where anything has happened. Where it cannot be drawn, that is
+    one note, and the run goes on.
     """
     page = _LivePage(folder, report)
     try:
         yield page
     finally:
-        if page.has_changed or not (folder / PAGE).exists():
+        if page.has_changed:
             page.draw()
 
 

@@ -10,7 +10,7 @@ import jinja2
 from markupsafe import Markup
 
 from lorafit.files import local_path
-from lorafit.format import duration, number, short, size
+from lorafit.format import duration, number, short, signed, size
 
 _FOLDER = local_path("lorafit:page")
 
@@ -40,5 +40,11 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "short": short, "size": size, "duration": duration}
+    environment.filters |= {
+        "number": number,
+        "short": short,
+        "size": size,
+        "duration": duration,
+        "signed": signed,
+    }
     return environment

@@ -61,7 +61,8 @@ class QuickInputs:
             values["train.warmup_steps"] = 1
         if recipe.train.micro_batch_size:
             values["train.micro_batch_size"] = 6
-        if recipe.method.options().get("r", 0) > SIZES["hidden_size"]:
+        r = recipe.method.options().get("r", 0)
+        if isinstance(r, int) and r > SIZES["hidden_size"]:
             values["method.r"] = SIZES["hidden_size"]  # no update of the tiny base has a greater rank
         if recipe.task.output == "text":
             values |= {"decode.num_beams": 2, "decode.max_new_tokens": 12, "decode.eos_token_ids": [0]}

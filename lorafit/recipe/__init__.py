@@ -16,6 +16,7 @@ from lorafit.recipe.sections import (
     Section,
     Split,
     TaskSection,
+    TrackSection,
     TrainSection,
 )
 
@@ -32,6 +33,7 @@ __all__ = [
     "Section",
     "Split",
     "TaskSection",
+    "TrackSection",
     "TrainSection",
     "assignment",
     "differing_keys",

@@ -69,6 +69,7 @@ INCIDENTAL = {
     ("eval", "batch_size"),
 }
 
+_ASIDE = ("name", "paper", "track")  # what is said of a run, and nothing of what it does
 
 _SHOWN_CHARACTERS = 200  # of a value that is refused
 
@@ -110,19 +111,20 @@ def to_toml(recipe: Recipe, *, paths_from: Path | None = None) -> str:
 
 
 def recipe_hash(recipe: Recipe) -> str:
-    """sha256 of what decides the result: all but the name, the published figures and the INCIDENTAL keys."""
-    document = {k: v for k, v in _document(recipe).items() if k not in ("name", "paper")}
+    """sha256 of what decides the result: all but the name, the published figures, the trackers and the INCIDENTAL
+    keys."""
+    document = {k: v for k, v in _document(recipe).items() if k not in _ASIDE}
     for section, key in INCIDENTAL:
         document[section].pop(key)
     return hashlib.sha256(tomli_w.dumps(_without_none(document)).encode()).hexdigest()
 
 
 def differing_keys(ours: Recipe, theirs: Recipe) -> list[str]:
-    """`section.key: theirs -> ours` for every key in which two recipes differ, published figures and INCIDENTAL keys
-    aside."""
+    """`section.key: theirs -> ours` for every key in which two recipes differ, published figures, trackers and
+    INCIDENTAL keys aside."""
     mine, other = _document(ours), _document(theirs)
     lines = []
-    for section in mine.keys() - {"name", "paper"}:
+    for section in mine.keys() - set(_ASIDE):
         for key in sorted(mine[section].keys() | other[section].keys()):
             before, after = other[section].get(key), mine[section].get(key)
             if before != after and (section, key) not in INCIDENTAL:

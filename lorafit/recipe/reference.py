@@ -183,7 +183,7 @@ def _properties(model: type[Section]) -> dict[str, JsonSchema]:
     properties, texts = {}, meanings(model)
     for name, plain in model.model_json_schema()["properties"].items():
         full = dict(sorted((plain | ({"description": texts[name]} if name in texts else {})).items()))
-        kinds = [kind for kind in full.pop("anyOf", []) if kind != {"type": "null"}]
+        kinds = [kind for kind in full.pop("anyOf", full.pop("oneOf", [])) if kind != {"type": "null"}]
         found = full | (kinds[0] if len(kinds) == 1 else {"anyOf": kinds} if kinds else {})
         found.pop("title", None)
         if each := found.pop("prefixItems", None):  # of draft 2020; our tuples have one type of item

@@ -211,6 +211,11 @@ class TrainSection(Section):
     """Examples held in memory at once; the result does not depend on it. Without it: all of a step."""
     learning_rate: PositiveFloat
     """The peak; it rises linearly over the warm-up and then goes on as `schedule` says."""
+    lora_plus_ratio: Annotated[PositiveFloat, AtMost(1e4, "nothing is learned in steps as long")] | None = (
+        None
+    )
+    """LoRA+ (Hayou et al. 2024): the learning rate of every B is so many times that of A and of all else; the paper
+    advises 16. Without it: the same."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     """The learning rate behind the warm-up. linear, cosine: it falls to 0 at the last step; constant: it stays."""
     warmup_steps: WarmupSteps | None = None
@@ -312,6 +317,19 @@ class EvalSection(Section):
     """Also score the bare base, before training."""
 
 
+class TrackSection(Section):
+    """Other programs that show the numbers of a run as they come. They get what stands in metrics.jsonl, and no choice
+    here makes another run."""
+
+    to: tuple[str, ...] = ()
+    """Their names, such as "tensorboard" or "wandb". Their files are in the run folder, below `track/`. One that is not
+    installed, or fails, is left out with a note."""
+    project: str = "lorafit"
+    """The project of Weights & Biases that the run is filed under."""
+    offline: bool = False
+    """Nothing is sent: `wandb sync` does it later."""
+
+
 class PaperSection(Section):
     """The published row that the recipe stands for. Only reports read it; no recipe inherits it."""
 
@@ -335,4 +353,5 @@ class Recipe(Section):
     train: TrainSection
     decode: DecodeSection = DecodeSection()
     eval: EvalSection = EvalSection()
+    track: TrackSection = TrackSection()
     paper: PaperSection = PaperSection()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lorafit.adapters import read_adapter
@@ -61,7 +61,10 @@ class Evaluator:
         self, model: Model, rows: Sequence[Any], cache: PredictionCache | None = None
     ) -> Evaluation | None:
         """Predict and score. Only the leader scores; the other processes get None."""
-        predictions = self.predict(model, rows, cache)
+        return self.scored(rows, self.predict(model, rows, cache))
+
+    def scored(self, rows: Sequence[Any], predictions: Sequence[Prediction]) -> Evaluation | None:
+        """Score what was predicted. Only the leader does; the other processes get None."""
         if not self.group.is_leader:
             return None
         lines = self.objective.lines(rows, predictions)
@@ -76,6 +79,8 @@ class RunEvaluator:
     base: LoadedBase
     folder: RunFolder
     split: Split
+    of_base: dict[str, list[Prediction]] = field(default_factory=dict)
+    """What the bare base has predicted, by the key of its cache: several runs on one base share them."""
 
     @property
     def has_rows(self) -> bool:
@@ -89,7 +94,12 @@ class RunEvaluator:
         """
         name = self.split if who == "adapter" else f"{self.split}-base"
         rows, cache = self.base.rows[self.split], self._cache(who, name)
-        evaluation = self.evaluator.evaluate(self.base.model, rows, cache)
+        predictions = self.of_base.get(cache.key) if who == "base" else None
+        if predictions is None:
+            predictions = self.evaluator.predict(self.base.model, rows, cache)
+        if who == "base":
+            self.of_base[cache.key] = predictions
+        evaluation = self.evaluator.scored(rows, predictions)
         if evaluation is None:
             return {}
         self.folder.write_predictions(name, evaluation.lines)

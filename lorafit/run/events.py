@@ -102,8 +102,26 @@ class Finished:
     seconds: float
 
 
+@dataclass(frozen=True)
+class OfMember:
+    """What happened to one of several runs that train together, by its name."""
+
+    name: str
+    event: Event
+
+
 Event = (
-    Note | FormatChosen | Started | Stepped | Progress | Downloading | Validated | Saved | Scored | Finished
+    Note
+    | FormatChosen
+    | Started
+    | Stepped
+    | Progress
+    | Downloading
+    | Validated
+    | Saved
+    | Scored
+    | Finished
+    | OfMember
 )
 Report = Callable[[Event], None]
 """Receives events."""
@@ -164,13 +182,15 @@ class EventLog:
     """metrics.jsonl: one JSON object per event, written as it happens; of the steps, every `log_every`-th.
 
     The file is cut to `num_bytes` first: what was logged after a checkpoint will be logged again. `num_tokens` were
-    trained on before; None where that is not known, and then no step tells how many it has been.
+    trained on before; None where that is not known, and then no step tells how many it has been. Whoever is to `follow`
+    receives every line that is written.
     """
 
     def __init__(self, path: Path, log_every: int, num_bytes: int = 0, num_tokens: int | None = 0) -> None:
         self.path = path
         self.log_every = log_every
         self.num_tokens = num_tokens
+        self.follow: Callable[[JsonObject], None] = lambda _: None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._stream: IO[str] = path.open("a", encoding="utf-8", buffering=1)
@@ -191,6 +211,7 @@ class EventLog:
             self._stream.write(json.dumps(line, allow_nan=False) + "\n")
         except OSError as error:
             raise self._cannot(error) from error
+        self.follow(line)
 
     def sync(self) -> int:
         """Make sure that everything is on disk. Returns the size in bytes."""

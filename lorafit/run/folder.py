@@ -133,7 +133,13 @@ class RunFolder(RunPaths):
 
     def _clear(self) -> None:
         """Delete what an unfinished run of the same recipe left."""
-        for folder in (self.adapter, self.last_adapter, self.checkpoints, self.path / "predictions"):
+        for folder in (
+            self.adapter,
+            self.last_adapter,
+            self.checkpoints,
+            self.path / "predictions",
+            self.tracked,
+        ):
             shutil.rmtree(folder, ignore_errors=True)
         self.metrics.unlink(missing_ok=True)
 

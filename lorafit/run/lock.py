@@ -166,7 +166,9 @@ def _is_current(descriptor: int, path: Path) -> bool:
 
 
 def _start_time(pid: int) -> str | None:
+    """None of a process that has ended, although nobody has asked yet how."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return None if fields[0] == "Z" else fields[19]
     except (OSError, IndexError):
         return None

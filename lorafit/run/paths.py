@@ -45,6 +45,11 @@ class RunPaths:
     def scores(self) -> Path:
         return self.path / "scores.json"
 
+    @property
+    def tracked(self) -> Path:
+        """What trackers keep."""
+        return self.path / "track"
+
     def predictions(self, split: str) -> Path:
         return self.path / "predictions" / f"{split}.jsonl"
 

@@ -38,6 +38,7 @@ from lorafit.recipe import DataSection, TrainSection, assignment
 from lorafit.recipe.bounds import MAX_STEPS, STEPS
 from lorafit.run.folder import RunFolder
 from lorafit.run.recipes import Recipe, open_recipe
+from lorafit.run.tracking import trackers_of
 from lorafit.run.warm_start import plan_warm_start, read_start
 from lorafit.tasks import Rows, Task, load_rows
 from lorafit.training import Schedule, check_shardable, count_steps, count_warmup
@@ -149,6 +150,7 @@ def make_plan(recipe: Recipe) -> Plan:
     task = rows.task
     recipe = recipe.model_copy(update={"task": task, "data": data})
     _check_patience(recipe.train, rows)
+    trackers_of(recipe.track)
     task.find_metrics(recipe.eval.metrics)  # an unknown name is an error before anything begins
     config = base_config(recipe, local_only=True)
     facts = BaseFacts(config, family_of(config), method.num_positions)

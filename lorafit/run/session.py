@@ -20,7 +20,7 @@ from lorafit.lora import Draws, draw_from
 from lorafit.methods import Method
 from lorafit.models import Model, load_base, missing_files
 from lorafit.models.placement import Placement
-from lorafit.objectives import AnyObjective
+from lorafit.objectives import AnyObjective, Encoded
 from lorafit.objectives.examples import encode_rows
 from lorafit.objectives.order import Ordering
 from lorafit.recipe import TrainSection
@@ -60,13 +60,22 @@ class LoadedBase:
     model: Model
     objective: AnyObjective
     rows: Mapping[Split, Sequence[Any]]
-    train: Sequence[Any]
+    train: Encoded[Any]
     order: Order
     valid_rows: Sequence[Any]
     valid: Sequence[Any]
     inputs: Inputs
     card: AdapterCard  # of the adapter that will be trained
     sample: FingerprintSample
+
+    def for_member(self, plan: Plan) -> LoadedBase:
+        """The same for another plan on this base and these rows: with its own order of examples, objective and card."""
+        objective, recipe = plan.objective, plan.recipe
+        ordering = Ordering(recipe.train, recipe.data, plan.rows, objective)
+        order = ordering.of(self.train)
+        inputs = Inputs.of(recipe, plan.rows)
+        card = adapter_card(recipe, inputs, self.model.placement.dtype_name)
+        return replace(self, objective=objective, order=order, inputs=inputs, card=card)
 
     def going_on(self, state: Mapping[str, Any]) -> LoadedBase:
         """The same in the number format that a run began with, by the state in its checkpoint."""
@@ -122,7 +131,7 @@ def load(plan: Plan, report: Report) -> LoadedBase:
         model,
         objective,
         examples.rows,
-        examples.train.examples,
+        examples.train,
         order,
         examples.valid_rows,
         examples.valid,
@@ -145,20 +154,26 @@ def attach(
     if section.parallel == "fsdp" and group.size > 1:
         group = group.in_lockstep()
         shard_frozen(base.model.net, group.size, base.model.placement.device)
+    return Session(base, method, make_member(base, section, schedule, draws), group)
+
+
+def make_member(base: LoadedBase, section: TrainSection, schedule: Schedule, draws: Draws) -> Member[Any]:
+    """The member that trains what trains in the base's net now."""
     trained = base.model.trained()
-    groups = parameter_groups(trained, base.model.net, section.weight_decay, section.decay_exempt)
+    groups = parameter_groups(
+        trained, base.model.net, section.weight_decay, section.decay_exempt, section.lora_plus_ratio
+    )
     betas = (section.adam_beta1, section.adam_beta2)
-    member = Member(
+    return Member(
         trained,
         AdamW(groups, lr=section.learning_rate, betas=betas, eps=section.adam_epsilon),
         schedule,
-        Steps(base.order.batches, base.train, schedule.num_steps),
+        Steps(base.order.batches, base.train.examples, schedule.num_steps),
         Position(micro_batch_size=section.micro_batch_size, oom_retries=section.max_oom_retries),
         section.max_grad_norm,
         section.label_smoothing,
         draws,
     )
-    return Session(base, method, member, group)
 
 
 def take_start(session: Session, section: TrainSection) -> list[str]:

@@ -9,19 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lorafit.errors import RUN_AGAIN, InterruptedRunError, NotFoundError
+from lorafit.errors import NotFoundError
 from lorafit.files import JsonObject
 from lorafit.models.placement import clear_out_of_memory
-from lorafit.run.checkpointer import Checkpointer, RunState
-from lorafit.run.evaluator import Evaluator, RunEvaluator, notes_on_metrics
-from lorafit.run.events import Event, EventLog, FormatChosen, Note, Report
-from lorafit.run.folder import Found, RunFolder, check_goes_on, finished_result, is_resolved
+from lorafit.run.evaluator import notes_on_metrics
+from lorafit.run.events import Report
+from lorafit.run.folder import RunFolder, finished_result, is_resolved
 from lorafit.run.lock import locked
+from lorafit.run.opened import EarlyNotes, OpenRun
 from lorafit.run.options import TrainOptions
-from lorafit.run.plan import Plan, make_schedule
+from lorafit.run.plan import Plan
 from lorafit.run.recipes import Recipe, open_recipe
-from lorafit.run.session import LoadedBase, attach, load
-from lorafit.run.trainer import Trainer
+from lorafit.run.session import attach, load
 from lorafit.tasks import load_rows
 from lorafit.training import ProcessGroup
 
@@ -47,32 +46,20 @@ def train(
     recipe, folder = plan.recipe, RunFolder.of(plan.recipe, output)
     finished = group.on_leader(lambda: finished_result(folder, recipe, plan.rows, options, report))
     if finished is not None:
-        return _train_result(folder, finished, plan.scored_split, already_finished=True)
-    early: list[Note] = []  # what is said before the log can be opened
-
-    def report_early(event: Event) -> None:
-        match event:
-            case Note():
-                early.append(event)
-        report(event)
-
+        return train_result(folder, finished, plan.scored_split, already_finished=True)
+    early = EarlyNotes(report)
     for note in group.on_leader(lambda: notes_on_metrics(plan.objective)):
-        report_early(note)
+        early(note)
     with contextlib.ExitStack() as stack:
         group.on_leader(lambda: stack.enter_context(locked(folder.path)))
-        base = group.leader_first(lambda: load(plan, report_early))
-        group.on_leader(lambda: check_goes_on(folder, base.inputs, options))
-        found = group.on_leader(lambda: folder.begin(recipe, options.resume))
-        for fault in found.faults:
-            report(Note(f"skipped a damaged checkpoint: {fault}"))
-        base = base if found.checkpoint is None else base.going_on(found.checkpoint.state)
-        log = _open_log(folder, recipe, found) if group.is_leader else None
-        stack.callback(lambda: log.close() if log is not None else None)
-        if log is not None:
-            for event in early:
-                log(event)
-        scores = _run(plan, base, folder, found, _Reporter(log, report), group)
-    return _train_result(folder, scores, plan.scored_split)
+        base = group.leader_first(lambda: load(plan, early))
+        opened = OpenRun.open(plan, base, folder, report, options, group, stack)
+        early.write(opened)
+        state = opened.begin()
+        with clear_out_of_memory(folder.path):
+            session = attach(opened.base, plan.method, recipe.train, opened.schedule, group)
+            scores = opened.trainer(session, state).run(opened.found)
+    return train_result(folder, scores, plan.scored_split)
 
 
 def finished_without(
@@ -90,50 +77,7 @@ def finished_without(
     scores = finished_result(folder, kept, load_rows(kept.task, kept.data), options, report)
     if scores is None:
         raise missing
-    return _train_result(folder, scores, str(scores.get("split")), already_finished=True)
-
-
-def _run(
-    plan: Plan, base: LoadedBase, folder: RunFolder, found: Found, reporter: _Reporter, group: ProcessGroup
-) -> JsonObject:
-    """Score the bare base if asked, train, and score the best adapter. Returns the scores."""
-    section, schedule = plan.recipe.train, make_schedule(plan.recipe.train, base.order)
-    placement = base.model.placement
-    state = RunState(
-        schedule.num_steps,
-        inputs=base.inputs.to_json(),
-        dtype=placement.dtype_name,
-        dtype_reason=placement.reason,
-    )
-    if placement.reason:
-        reporter(FormatChosen(placement.dtype_name, placement.reason))
-    evaluator = RunEvaluator(Evaluator(base.objective, reporter, group), base, folder, plan.scored_split)
-    try:
-        group.stop_if_asked()
-        if plan.recipe.eval.score_base and evaluator.has_rows and found.checkpoint is None:
-            base.model.placement.move(base.model.net)
-            state.base_scores = evaluator.score("base").get("scores", {})
-    except InterruptedRunError as error:
-        reason = group.stop() or error
-        fault = f"{folder.path}: stopped before training ({reason}); nothing is lost"
-        raise InterruptedRunError(fault, RUN_AGAIN) from None
-    with clear_out_of_memory(folder.path):
-        session = attach(base, plan.method, section, schedule, group)
-        checkpointer = Checkpointer(session, folder, state, reporter.log, reporter)
-        return Trainer(session, folder, state, checkpointer, evaluator, reporter).run(section, found)
-
-
-@dataclass(frozen=True)
-class _Reporter:
-    """Writes events to the log and shows them. Only the leader has a log; the other processes are silent."""
-
-    log: EventLog | None
-    show: Report
-
-    def __call__(self, event: Event) -> None:
-        if self.log is not None:
-            self.log(event)
-            self.show(event)
+    return train_result(folder, scores, str(scores.get("split")), already_finished=True)
 
 
 def missing_by_name(asked: Sequence[str] | None, scores: Mapping[str, Any]) -> list[str]:
@@ -141,18 +85,10 @@ def missing_by_name(asked: Sequence[str] | None, scores: Mapping[str, Any]) -> l
     return [] if asked is None else list(scores.get("reasons") or {})
 
 
-def _open_log(folder: RunFolder, recipe: Recipe, found: Found) -> EventLog:
-    if found.checkpoint is None:
-        return EventLog(folder.metrics, recipe.train.log_every)
-    state = found.checkpoint.state
-    return EventLog(
-        folder.metrics, recipe.train.log_every, state.get("metrics_bytes", 0), state.get("num_tokens")
-    )
-
-
-def _train_result(
+def train_result(
     folder: RunFolder, scores: JsonObject, split: str, *, already_finished: bool = False
 ) -> TrainResult:
+    """The result of a finished run, with a few of its predictions."""
     return TrainResult(folder.path, folder.adapter, scores, _samples(folder, split), already_finished)
 
 

@@ -34,40 +34,55 @@ class Trainer:
     def __init__(
         self,
         session: Session,
+        section: TrainSection,
         folder: RunFolder,
         state: RunState,
         checkpointer: Checkpointer,
         evaluator: RunEvaluator,
         report: Report,
     ) -> None:
-        self.session, self.folder, self.state = session, folder, state
+        self.session, self.section, self.folder, self.state = session, section, folder, state
         self.checkpointer, self.evaluator, self.report = checkpointer, evaluator, report
+        self.movement = Movement({})  # until the run begins
 
-    def run(self, section: TrainSection, found: Found) -> JsonObject:
+    def run(self, found: Found) -> JsonObject:
         """Start, or continue from the checkpoint that was found; train to the end; score. Returns the scores.
 
         Raises InterruptedRunError when the run is asked to stop; a checkpoint is then written.
         """
+        base = self.session.base
         try:
-            self._begin(section, found)
-            self._fit(section)
-            return self._finish()
+            self.begin(found)
+            with base.model.placement.autocast():
+                for event in fit(base.model, [self.session.member], base.objective, self.session.group):
+                    self.handle(event)
+            return self.finish()
         except InterruptedRunError as error:
             reason = self.session.group.stop() or str(error)
-            self.checkpointer.save(section.keep_checkpoints)  # while scoring there is nothing new to save
+            self.save()  # while scoring there is nothing new to save
             step = self.session.member.position.step
             fault = f"{self.folder.path}: stopped after step {step} ({reason})"
             raise InterruptedRunError(fault, RUN_AGAIN) from None
 
-    def _begin(self, section: TrainSection, found: Found) -> None:
+    def begin(self, found: Found) -> None:
+        """Take the start, or restore the checkpoint that was found. Out of patience, the member is stopped."""
         if found.checkpoint is not None:
             self.checkpointer.resume(found, found.checkpoint)
             self._extend()
-            return
-        for line in take_start(self.session, section):
-            self.report(Note(line))
-        if self.state.base_scores is not None:
-            self.checkpointer.save(section.keep_checkpoints)
+        else:
+            for line in take_start(self.session, self.section):
+                self.report(Note(line))
+            if self.state.base_scores is not None:
+                self.save()
+        self.session.member.stopped = self._is_out_of_patience()
+        if not self.session.member.stopped:
+            self.movement = Movement(self.session.method.always_reached(self.session.base.model))
+            self.report(self._start_event())
+            self.session.base.model.net.train()
+
+    def save(self) -> None:
+        """Write a checkpoint, unless there is one of this very moment."""
+        self.checkpointer.save(self.section.keep_checkpoints)
 
     def _extend(self) -> None:
         """Plan the learning rate anew, where the run is longer than the checkpoint's."""
@@ -77,30 +92,21 @@ class Trainer:
             self.state.num_steps = member.schedule.num_steps
             self.state.epochs_since_best = 0
 
-    def _fit(self, section: TrainSection) -> None:
-        base, member, group = self.session.base, self.session.member, self.session.group
-        if self._is_out_of_patience(section):
-            return
-        movement = Movement(self.session.method.always_reached(base.model))
-        self.report(self._start_event())
-        base.model.net.train()
-        with base.model.placement.autocast():
-            for event in fit(base.model, [member], base.objective, group):
-                self._handle(event, section, movement)
-                member.stopped = self._is_out_of_patience(section)
+    def handle(self, event: FitEvent) -> None:
+        """What is due after an event of `fit`: log, checkpoint, validation.
 
-    def _handle(self, event: FitEvent, section: TrainSection, movement: Movement) -> None:
+        Raises DivergedError, and InterruptedRunError when the run is asked to stop while it validates.
+        """
         match event:
             case Stepped():
                 self.report(event)
-                movement.stepped(event.step, event.learning_rate)
-                if event.step % section.checkpoint_every == 0:
-                    self.checkpointer.save(section.keep_checkpoints)
-                self.session.group.stop_if_asked()
+                self.movement.stepped(event.step, event.learning_rate)
+                if event.step % self.section.checkpoint_every == 0:
+                    self.save()
             case EpochEnded() if event.step > self.state.validated_step:
                 self._validate(event)
-                self.checkpointer.save(section.keep_checkpoints)
-                self.session.group.stop_if_asked()
+                self.save()
+                self.session.member.stopped = self._is_out_of_patience()
             case MemoryRanOut():
                 self.report(
                     Note(
@@ -109,7 +115,7 @@ class Trainer:
                     )
                 )
             case Failed(error):
-                raise self._diverged(error) if movement.passed else error
+                raise self._diverged(error) if self.movement.passed else error
 
     def _validate(self, ended: EpochEnded) -> None:
         """The best epoch has the greatest validation quality; without a validation split the last is best."""
@@ -127,10 +133,14 @@ class Trainer:
         state.epochs_since_best = 0 if best else state.epochs_since_best + 1
         state.validated_step = ended.step
 
-    def _is_out_of_patience(self, section: TrainSection) -> bool:
+    def _is_out_of_patience(self) -> bool:
         """Whether to train no further, although there are steps left."""
-        since, at = self.state.epochs_since_best, self.session.member.position
-        if section.patience is None or since < section.patience or at.step >= self.state.num_steps:
+        since, at, patience = (
+            self.state.epochs_since_best,
+            self.session.member.position,
+            self.section.patience,
+        )
+        if patience is None or since < patience or at.step >= self.state.num_steps:
             return False
         self.report(Note(f"no better validation for {since} epochs (train.patience), so training ends here"))
         return True
@@ -144,7 +154,7 @@ class Trainer:
         message = f"{error.message}; the last good adapter is in {kept}" if kept else error.message
         return DivergedError(message, *error.remedies)
 
-    def _finish(self) -> JsonObject:
+    def finish(self) -> JsonObject:
         """Score the best adapter and write the result: a run with scores is finished."""
         scores: JsonObject = {}
         if self.evaluator.has_rows:
@@ -175,7 +185,7 @@ class Trainer:
         placement = base.model.placement
         return Started(
             num_steps=member.schedule.num_steps,
-            num_examples=len(base.train),
+            num_examples=len(base.train.examples),
             num_trained=sum(p.numel() for p in member.parameters),
             device=str(placement.device),
             dtype=placement.dtype_name,

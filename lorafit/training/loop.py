@@ -133,13 +133,15 @@ def fit(
     change it. A position stays at the end of an epoch while `EpochEnded` is dealt with: a run that is resumed from
     there hears of that end again. Whoever takes the events may set a member's `stopped`.
     Where memory runs out, fewer make their step together, and then in smaller micro-batches. Raises OutOfMemoryError
-    when even the smallest micro-batch is too large.
+    when even the smallest micro-batch is too large, and InterruptedRunError after a step or an epoch of all members,
+    when a process was asked to stop.
     """
     at_once = at_once or len(members)
     while True:
         for number, member in enumerate(members):
             if not member.is_finished and member.is_at_epoch_end:
                 yield EpochEnded(member.position.epoch + 1, member.position.step, number)
+                group.stop_if_asked()
                 member.begin_epoch()
         unfinished = [number for number, member in enumerate(members) if not member.is_finished]
         if not unfinished:
@@ -149,6 +151,7 @@ def fit(
             if isinstance(event, FewerAtOnce):
                 at_once = event.at_once
             yield event
+        group.stop_if_asked()
 
 
 @dataclass(frozen=True)

@@ -76,10 +76,10 @@ class Member(Generic[Example]):
         return self._steps_of_epoch()[self.position.step_in_epoch]
 
     def begin_step(self) -> float:
-        """Set the learning rate of the next step, and return it."""
+        """Set the learning rate of the next step, and return it; a group may have so many times that."""
         learning_rate = self.schedule.learning_rate(self.position.step)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group.get("rate_factor", 1.0)
         return learning_rate
 
     def end_step(self) -> float:

@@ -8,6 +8,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from lorafit.errors import RecipeError
+from lorafit.lora import adapted_layers
+
 DecayExempt = Literal["none", "bias_and_norm"]
 
 
@@ -60,15 +63,30 @@ class AdamW(torch.optim.Optimizer):
 
 
 def parameter_groups(
-    trained: Mapping[str, nn.Parameter], net: nn.Module, weight_decay: float, exempt: DecayExempt
+    trained: Mapping[str, nn.Parameter],
+    net: nn.Module,
+    weight_decay: float,
+    exempt: DecayExempt,
+    lora_plus_ratio: float | None = None,
 ) -> list[dict[str, Any]]:
-    """Two groups, decayed and not. "bias_and_norm" spares biases and LayerNorms, as the paper's GLUE trainer did."""
+    """Two groups, decayed and not. "bias_and_norm" spares biases and LayerNorms, as the paper's GLUE trainer did.
+
+    With `lora_plus_ratio`, B of every LoRA layer is in a group of its own, whose learning rate is `rate_factor` times
+    the others' (Hayou et al. 2024). Raises RecipeError where there is no LoRA layer.
+    """
     spared: set[str] = set()
     if exempt == "bias_and_norm":
         norms = {name for name, module in net.named_modules() if isinstance(module, nn.LayerNorm)}
         spared = {name for name in trained if name.endswith("bias") or name.rpartition(".")[0] in norms}
-    groups = [
-        {"params": [p for name, p in trained.items() if name not in spared], "weight_decay": weight_decay},
+    faster = {f"{name}.lora_B" for name in adapted_layers(net)} if lora_plus_ratio is not None else set()
+    if lora_plus_ratio is not None and not faster:
+        raise RecipeError("[train] lora_plus_ratio: the method has no LoRA layers, whose B it is for")
+    usual = [p for name, p in trained.items() if name not in spared | faster]
+    groups: list[dict[str, Any]] = [
+        {"params": usual, "weight_decay": weight_decay},
         {"params": [p for name, p in trained.items() if name in spared], "weight_decay": 0.0},
     ]
+    if faster:
+        of_b = [p for name, p in trained.items() if name in faster]
+        groups.append({"params": of_b, "weight_decay": weight_decay, "rate_factor": lora_plus_ratio})
     return [group for group in groups if group["params"]]

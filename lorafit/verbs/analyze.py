@@ -85,11 +85,10 @@ def _read(folder: Path) -> Adapter:
 
 def _blocks(adapter: Adapter) -> dict[str, Matrix]:
     """A [r, in] of every adapted matrix; a module that holds query and value side by side has two."""
-    r = int(adapter.card.method["r"])
     targets = [t for t in LOGICAL_TARGETS if t in adapter.card.method.get("targets", ())]
     blocks = {}
-    for module, tensor in lora.a_factors(adapter.tensors).items():
-        parts = tensor.float().numpy().reshape(-1, r, tensor.shape[-1])
+    for module, (lora_a, lora_b) in lora.factors(adapter.tensors).items():
+        parts = lora_a.float().numpy().reshape(-1, lora_b.shape[1], lora_a.shape[-1])
         names = targets if len(targets) == len(parts) else [str(i) for i in range(len(parts))]
         for part, target in zip(parts, names, strict=True):
             blocks[module if len(parts) == 1 else f"{module}[{target}]"] = part
@@ -111,7 +110,6 @@ def _pair(a: Adapter, b: Adapter, max_directions: int) -> PairResult:
 
 def _amplified(adapter: Adapter, base: BaseChoice) -> dict[str, Amplification]:
     model = restore(adapter, base=base.base, force=base.force)
-    r = int(adapter.card.method["r"])
     targets = [t for t in LOGICAL_TARGETS if t in adapter.card.method.get("targets", ())]
     found = {}
     for name, layer in model.net.named_modules():
@@ -126,7 +124,7 @@ def _amplified(adapter: Adapter, base: BaseChoice) -> dict[str, Amplification]:
         names = targets if len(targets) == len(adapted) else [str(i) for i in range(len(adapted))]
         for (w, d), target in zip(adapted, names, strict=True):
             key = name if len(geometry.enabled) == 1 else f"{name}[{target}]"
-            found[key] = amplification(w.numpy(), d.numpy(), r)
+            found[key] = amplification(w.numpy(), d.numpy(), layer.r)
     return found
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lorafit.cli.app import COMMANDS, GROUPS, Commands
+from lorafit.track import TRACKERS
 from tests.conftest import ROOT
 from tests.support.adapter_fixtures import make_adapter
 
@@ -83,7 +84,7 @@ def test_every_command_is_there() -> None:
 
 def test_a_training_run_imports_nothing_for_other_data_and_scores() -> None:
     """What transformers itself brings, such as sympy and scipy.optimize, comes with any of its nets."""
-    strangers = (NEURAL | NUMERIC | {"peft"}) - {
+    strangers = (NEURAL | NUMERIC | TRACKERS.keys() | {"peft"}) - {
         "torch",
         "transformers",
         "tokenizers",

@@ -29,6 +29,7 @@ ENTRIES = {
     "A method": ("norms", ("contract/test_methods.py",)),
     "An architecture": ("phi", ("contract/test_families.py", "contract/test_draws.py")),
     "A writer of a foreign adapter format": ("numpy", ("contract/test_formats.py",)),
+    "A tracker": ("sheet", ("contract/test_trackers.py",)),
 }
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
+from transformers.pytorch_utils import Conv1D
 
 import lorafit.lora as lora
-from lorafit.errors import NotMergeableError
+from lorafit.errors import NotMergeableError, RecipeError
 
 
 class Tied(nn.Module):
@@ -195,3 +198,31 @@ def test_a_layer_made_in_inference_mode_merges():
         layer, x = lora.Linear(4, 4, r=2), torch.randn(2, 4)
         layer.reset_lora_parameters("paper-gpt2")
         torch.testing.assert_close(layer.eval()(x), layer.train()(x))
+
+
+@pytest.mark.parametrize("kind", [nn.Linear, Conv1D])
+@pytest.mark.parametrize("init", lora.STARTS)
+def test_an_adapter_that_starts_as_a_part_of_the_weight_leaves_it_whole(kind, init):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 7) if kind is nn.Linear else Conv1D(7, 5))
+    x, weight = torch.randn(3, 5), model[0].weight.detach().clone()
+    expected = model(x)
+    lora.attach(model, [lora.Site("0")], r=2, alpha=6, init=init)
+    torch.testing.assert_close(model(x), expected, rtol=0, atol=1e-5)
+    assert not torch.equal(model[0].weight, weight)
+    with torch.no_grad():
+        model[0].lora_A.add_(0.5)
+    trained, twin = model(x), copy.deepcopy(model)
+    lora.detach(model)
+    assert torch.equal(model(x), expected)
+    lora.detach(twin, merge=True)
+    assert type(twin[0]) is kind
+    torch.testing.assert_close(twin(x), trained, rtol=0, atol=1e-5)
+
+
+def test_an_init_out_of_the_weight_needs_a_linear_layer_with_that_rank():
+    model = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 3))
+    with pytest.raises(RecipeError, match="0: init 'pissa' is for linear layers"):
+        lora.attach(model, [lora.Site("0")], r=2, init="pissa")
+    with pytest.raises(RecipeError, match=r"1: init 'olora': a weight \[3, 4\] has no rank 4"):
+        lora.attach(model, [lora.Site("1")], r=4, init="olora")

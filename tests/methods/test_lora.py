@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from lorafit import lora
 from lorafit.adapters import BaseChoice, read_adapter, restore
 from lorafit.errors import AdapterError, RecipeError
 from lorafit.methods import LoRA
@@ -110,3 +111,45 @@ def test_what_a_format_cannot_hold_is_named(gpt2_base, tmp_path):
         AdapterError, match=r"ln_f\.weight: trained whole, which the loralib format has no place for"
     ):
         export(tmp_path / "adapter", tmp_path / "out", "loralib", BaseChoice())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"r": {"mlpp.*": 2, "default": 4}}, r"r: 'mlpp\.\*' matches no module that gets an adapter"),
+        ({"r": {"h.0.*": 2}}, r"r: no pattern matches transformer\.h\.1\.attn\.c_attn; say 'default'"),
+        (
+            {"alpha": {"h.0.*": 2.0, "c_attn": 4.0}},
+            r"alpha: 'h\.0\.\*' and 'c_attn' both match transformer\.h\.0\.attn\.c_attn, with 2 and 4",
+        ),
+        ({"exclude": ("c_fc",)}, r"exclude: 'c_fc' matches nothing that targets mean"),
+        ({"exclude": ("c_fk",)}, r"exclude: target 'c_fk' matches no module"),
+        ({"exclude": ("c_attn",)}, r"exclude: 'c_attn' leaves nothing"),
+        (
+            {"targets": ("c_attn",), "exclude": ("query",)},
+            r"exclude: 'query' is a part of .*c_attn, which targets",
+        ),
+    ],
+)
+def test_patterns_that_mean_nothing_or_two_things_are_refused(options, words):
+    config = tiny_model("gpt2").net.config
+    with pytest.raises(RecipeError, match=rf"\[method\] {words}"):
+        LoRA(**options).attach(skeleton(config, "text"))
+
+
+def test_a_slice_can_be_excluded_in_some_blocks():
+    model = tiny_model("gpt2")
+    LoRA(r=2, targets=("query", "value"), exclude=("h.1.value", "h.2.*")).attach(model)
+    enabled = {name: layer.enable_lora for name, layer in lora.adapted_layers(model.net).items()}
+    assert enabled == {
+        "transformer.h.0.attn.c_attn": [True, False, True],
+        "transformer.h.1.attn.c_attn": [True, False, False],
+    }
+
+
+def test_options_that_came_later_are_left_out_at_their_defaults():
+    assert LoRA().options().keys() == {
+        "name", "r", "alpha", "dropout", "targets", "also_train", "init", "init_from"
+    }  # fmt: skip
+    options = LoRA(scaling="rslora", r={"default": 4}).options()
+    assert (options["scaling"], options["r"]) == ("rslora", {"default": 4})

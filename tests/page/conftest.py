@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-
-pytest.importorskip("playwright")
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.conftest import recipe_overrides

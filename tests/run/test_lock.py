@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lorafit.errors import LorafitError
-from lorafit.run.lock import LOCK_FILE, Holder, locked
+from lorafit.run.lock import LOCK_FILE, Holder, _start_time, locked
 
 HOLD = """
 import sys, time
@@ -74,3 +75,13 @@ def test_who_is_dead() -> None:
     with subprocess.Popen(["true"]) as child:
         child.wait()
     assert replace(me, pid=child.pid).is_dead()
+
+
+def test_a_process_that_has_ended_unnoticed_is_dead() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    holder = Holder(Holder.this().host, child.pid, _start_time(child.pid), None)
+    assert not holder.is_dead()
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # ended, and still in the table of processes
+    assert holder.is_dead()
+    child.communicate()

@@ -50,6 +50,8 @@ class Vllm(Program):
     @override
     def refusals(self, adapter: Adapter, shape: Model) -> list[str]:
         """By architecture, rank, module, and what was trained whole."""
+        from lorafit import lora
+
         kind = shape.family.model_type
         if kind not in EMBEDDINGS:
             return [f"serves no adapters of a {kind}"]
@@ -58,6 +60,8 @@ class Vllm(Program):
         reasons = (
             [f"has rank {largest}; at most {MAX_LORA_RANKS[-1]}"] if largest > MAX_LORA_RANKS[-1] else []
         )
+        if len({layer.scaling for layer in lora.lora_layers(shape.net)}) > 1:
+            reasons.append("has one alpha / r for all modules, and these have several")
         tied = bool(shape.family.text_config(shape.net.config).tie_word_embeddings)
         embeddings = {shape.net.get_input_embeddings(), shape.net.get_output_embeddings()}
         for name in ranks:

@@ -39,7 +39,10 @@ class LoralibWriter(Writer):
             f"{name}: trained whole, which the {self.name} format has no place for; use merge"
             for name in trained_of_base(adapter, shape)
         ]
+        alphas = {layer.scaling * layer.r for layer in lora.lora_layers(shape.net)}
+        several = [f"modules of several alphas, and the {self.name} format has one; use merge"]
         return refusals_unless_low_rank(adapter, shape, self.name) or [
+            *(several if len(alphas) > 1 else ()),
             *of_layers,
             *whole,
             *refusals_of_added_rows(shape, self.name),

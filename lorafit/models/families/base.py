@@ -133,10 +133,14 @@ class Family:
     # ---- targets
 
     def sites(
-        self, net: PreTrainedModel, targets: Sequence[str], unreached: Sequence[str] = ()
+        self,
+        net: PreTrainedModel,
+        targets: Sequence[str],
+        unreached: Sequence[str] = (),
+        exclude: Sequence[str] = (),
     ) -> list[lora.Site]:
-        """The modules that `targets` mean, each with its adapted slices. What is meant as a whole and by slices is
-        meant as a whole.
+        """The modules that `targets` mean and `exclude` does not, each with its adapted slices. What is meant as a
+        whole and by slices is meant as a whole.
 
         Logical names, globs of module names, "all-linear", or a slice in some blocks (`h.3.query`, where one module
         holds several).
@@ -149,9 +153,28 @@ class Family:
                 if target == ALL_LINEAR and any_number(name) in unreached:
                     continue
                 found.setdefault(name, set()).add(place)
+        for pattern in exclude:
+            self._take_out(found, self._matches(net, pattern, "exclude"), pattern)
         return [_site(name, found[name], net.config) for name, _ in net.named_modules() if name in found]
 
-    def _matches(self, net: PreTrainedModel, target: str) -> list[tuple[str, Place]]:
+    def _take_out(
+        self, found: dict[str, set[Place]], excluded: Sequence[tuple[str, Place]], pattern: str
+    ) -> None:
+        """Raises RecipeError where there is nothing to take, where a whole has a part taken, and where all is gone."""
+        where = f"[method] exclude: {pattern!r}"
+        before = {name: set(places) for name, places in found.items()}
+        for name, place in excluded:
+            places = before.get(name, set())
+            if place.num_slices > 1 and any(whole.num_slices == 1 for whole in places):
+                raise RecipeError(f"{where} is a part of {name}, which targets mean as a whole")
+            left = {other for other in found.pop(name, set()) if place.num_slices > 1 and other != place}
+            found |= {name: left} if left else {}
+        if found == before:
+            raise RecipeError(f"{where} matches nothing that targets mean")
+        if not found:
+            raise RecipeError(f"{where} leaves nothing of what targets mean")
+
+    def _matches(self, net: PreTrainedModel, target: str, key: str = "targets") -> list[tuple[str, Place]]:
         if target == ALL_LINEAR and (linear := self._linear(net)):
             return [(name, Place(name)) for name in linear]
         if target in self.places:
@@ -175,7 +198,7 @@ class Family:
                 if is_word
                 else f"logical targets are {known}{hint}"
             )
-            raise RecipeError(f"[method] targets: {error}{why}; {offer}") from None
+            raise RecipeError(f"[method] {key}: {error}{why}; {offer}") from None
 
     def shortfalls(
         self, net: PreTrainedModel, targets: Sequence[str], unreached: Sequence[str] = ()

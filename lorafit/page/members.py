@@ -1,0 +1,218 @@
+"""Several runs side by side: in what they differ, how they score, and what a sweep says of its members."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from lorafit.errors import DataError, NotFoundError
+from lorafit.files import JsonObject
+from lorafit.page.run import Run, read_run
+from lorafit.page.scores import higher_is_better
+from lorafit.page.settings import shown, values
+from lorafit.run.paths import RunPaths, run_folders
+from lorafit.run.summary import flatten, read_object
+
+SWEEP_FILE = "sweep.json"
+_SEED = "train.seed"
+_QUIET = {"task.headline", "train.log_every", "train.checkpoint_every", "train.keep_checkpoints"}
+"""Keys that tell no two runs apart."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One run among several. `run` is None where its folder is not there; `settings` are those in which they differ.
+
+    `scores` are by flat name; `loss` is that of the best validation.
+    """
+
+    name: str
+    run: Run | None
+    settings: Mapping[str, Any]
+    seed: int
+    state: str
+    scores: Mapping[str, float]
+    loss: float | None
+    is_best: bool = False
+
+    @property
+    def alike(self) -> tuple[str, ...]:
+        """The settings without the seed: the same of runs that differ in nothing else."""
+        return tuple(f"{key}={value!r}" for key, value in self.settings.items() if key != _SEED)
+
+    def value(self, score: str) -> float | None:
+        """A score, or the validation loss."""
+        return self.loss if score == LOSS else self.scores.get(score)
+
+
+LOSS = "validation loss"
+"""What runs without scores are compared by."""
+
+
+@dataclass(frozen=True)
+class Members:
+    """All of them. `keys` are the settings in which they differ; `scores` the names of all scores, `headline` first."""
+
+    members: Sequence[Member]
+    keys: Sequence[str]
+    scores: Sequence[str]
+    is_sweep: bool
+
+    @property
+    def headline(self) -> str:
+        """The score by which they are compared; the validation loss where there is none."""
+        return self.scores[0] if self.scores else LOSS
+
+    @cached_property
+    def best(self) -> Member | None:
+        """The one that the sweep names, else the one with the best headline."""
+        named = next((member for member in self.members if member.is_best), None)
+        known = [member for member in self.members if member.value(self.headline) is not None]
+        sign = 1 if higher_is_better(self.headline) and self.headline != LOSS else -1
+        return named or max(
+            known, key=lambda member: sign * (member.value(self.headline) or 0.0), default=None
+        )
+
+    @property
+    def groups(self) -> list[Sequence[Member]]:
+        """Those that differ in nothing but their seed, where there are two or more with the same settings."""
+        found: dict[tuple[str, ...], list[Member]] = {}
+        for member in self.members:
+            found.setdefault((_base_name(member), *member.alike), []).append(member)
+        return list(found.values()) if any(len(group) > 1 for group in found.values()) else []
+
+
+def find_members(places: Sequence[Path]) -> Members:
+    """The runs that are meant by run folders, folders of runs and folders of sweeps.
+
+    Raises NotFoundError for a place without a run, DataError for files that are not what lorafit writes.
+    """
+    found: list[Member] = []
+    is_sweep = False
+    for place in places:
+        if (place / SWEEP_FILE).is_file() and not RunPaths(place).recipe.is_file():
+            is_sweep = True
+            found += _of_sweep(place)
+        else:
+            found += [_of_run(read_run(folder)) for folder in _folders(place)]
+    unique = list(
+        {member.run.path.resolve() if member.run else member.name: member for member in found}.values()
+    )
+    return _together(unique, is_sweep=is_sweep)
+
+
+def mean_and_std(known: Iterable[float | None]) -> tuple[float | None, float | None, int]:
+    """(mean, sample standard deviation, how many); None of too few."""
+    there = [value for value in known if value is not None]
+    mean = statistics.fmean(there) if there else None
+    return mean, statistics.stdev(there) if len(there) > 1 else None, len(there)
+
+
+def _folders(place: Path) -> Iterator[Path]:
+    if RunPaths(place).recipe.is_file():
+        yield place
+        return
+    folders = sorted(run_folders(place)) if place.is_dir() else []
+    if not folders:
+        raise NotFoundError(f"{place}: no run folder, and none lies in it")
+    yield from folders
+
+
+def _of_run(run: Run) -> Member:
+    flat = {f"{section}.{key}": value for section, keys in values(run).items() for key, value in keys.items()}
+    loss = run.best_validation.get("loss")
+    return Member(
+        str(run.path), run, flat, run.seed, run.state, flatten(run.result.get("scores") or {}), loss
+    )
+
+
+def _of_sweep(place: Path) -> Iterator[Member]:
+    """The members that sweep.json names, with what their folders hold where these are there."""
+    path = place / SWEEP_FILE
+    try:
+        sweep = read_object(path) or {}
+        members, best = list(sweep["members"]), sweep.get("best")
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise DataError(f"{path}: cannot be read: {error!r}") from None
+    for index, entry in enumerate(members):
+        if not isinstance(entry, dict):
+            raise DataError(f"{path}: member {index}: not an object")
+        yield _of_entry(place, entry, is_best=index == best)
+
+
+def _of_entry(place: Path, entry: JsonObject, *, is_best: bool) -> Member:
+    said = Path(str(entry.get("run", "")))
+    folder = next((path for path in (place / said, said) if RunPaths(path).recipe.is_file()), None)
+    known = _of_run(read_run(folder)) if folder is not None else None
+    overrides = dict(entry.get("overrides") or {})
+    given = entry.get("scores") or {}
+    scores = flatten(given.get("scores", given)) or (known.scores if known else {})
+    told = entry.get("validation")
+    loss = told.get("loss") if isinstance(told, dict) else told
+    return Member(
+        name=str(folder or place / said),
+        run=known.run if known else None,
+        settings={**(known.settings if known else {}), **overrides},
+        seed=int(entry.get("seed") or (known.seed if known else 0)),
+        state=str(entry.get("state") or (known.state if known else "")),
+        scores=scores,
+        loss=known.loss if known and known.loss is not None else loss,
+        is_best=is_best,
+    )
+
+
+def _together(members: Sequence[Member], *, is_sweep: bool) -> Members:
+    """Their names without what is common to all, and the settings in which they differ."""
+    keys = [key for key in _all_keys(members) if key not in _QUIET and _differ(members, key)]
+    names = _short_names([member.name for member in members])
+    scores = dict.fromkeys(name for member in members for name in member.scores)
+    headlines = [member.run.headline for member in members if member.run is not None and member.run.headline]
+    first = next((name for name in headlines if name in scores), None)
+    order = [first, *(name for name in scores if name != first)] if first else list(scores)
+    kept = [
+        Member(
+            name,
+            member.run,
+            {key: member.settings[key] for key in keys if key in member.settings},
+            member.seed,
+            member.state,
+            member.scores,
+            member.loss,
+            member.is_best,
+        )
+        for name, member in zip(names, members, strict=True)
+    ]
+    return Members(kept, keys, order, is_sweep)
+
+
+def _all_keys(members: Sequence[Member]) -> list[str]:
+    """The seed last."""
+    keys = dict.fromkeys(key for member in members for key in member.settings if key != _SEED)
+    return [*keys, _SEED]
+
+
+def _differ(members: Sequence[Member], key: str) -> bool:
+    return len({json.dumps(member.settings.get(key), default=str) for member in members}) > 1
+
+
+def _short_names(names: Sequence[str]) -> list[str]:
+    """Paths without the folders that all have in common."""
+    if len(names) < 2:
+        return list(names)
+    common = os.path.commonpath([str(Path(name).parent) for name in names])
+    return [os.path.relpath(name, common) if common else name for name in names]
+
+
+def _base_name(member: Member) -> str:
+    return member.run.name if member.run else ""
+
+
+def setting_text(member: Member, key: str) -> str:
+    """A setting of a member as a person reads it; empty where it has none."""
+    return shown(member.settings[key]) if key in member.settings else ""

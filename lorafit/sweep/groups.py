@@ -1,0 +1,71 @@
+"""Which runs of a family share a base, and which of them are trained together on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from lorafit.run.plan import Plan
+
+Way = Literal["together", "in turns", "apart"]
+"""together: in one packed row; in turns: one after the other on one base; apart: each loads a base of its own."""
+
+_OF_THE_BASE = ("model", "task", "data")
+_OF_THE_PASS = ("gradient_checkpointing", "parallel")  # keys of [train] that change the net itself
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs, by their numbers in the family, that share a base or, `apart`, do not. `why` they are not together."""
+
+    members: tuple[int, ...]
+    way: Way
+    why: str = ""
+
+
+def group(plans: Sequence[Plan]) -> list[Group]:
+    """The groups of a family, in the order of their first members."""
+    found: dict[str, list[int]] = {}
+    for number, plan in enumerate(plans):
+        found.setdefault(repr(_shared(plan)), []).append(number)
+    groups = []
+    for numbers in found.values():
+        way, why = _way([plans[number] for number in numbers])
+        groups.append(Group(tuple(numbers), way, why))
+    return groups
+
+
+def differences(plans: Sequence[Plan], groups: Sequence[Group]) -> list[str]:
+    """Keys of which each group has a value of its own, so that a base is loaded for each."""
+    firsts = [_shared(plans[each.members[0]]) for each in groups]
+    return sorted(key for key in firsts[0] if len({repr(first.get(key)) for first in firsts}) > 1)
+
+
+def _shared(plan: Plan) -> Mapping[str, Any]:
+    """What all members of a group have in common, by key of the recipe."""
+    recipe = plan.recipe.model_dump(mode="json")
+    keys = {f"{section}.{key}": value for section in _OF_THE_BASE for key, value in recipe[section].items()}
+    keys |= {f"train.{key}": recipe["train"][key] for key in _OF_THE_PASS}
+    return keys | {"method.name": plan.method.name}
+
+
+def _way(plans: Sequence[Plan]) -> tuple[Way, str]:
+    """How they are trained, and why not together; "" where they are, or where there is only one."""
+    if len(plans) == 1:
+        return "apart", ""
+    first = plans[0]
+    if not first.method.low_rank:
+        return (
+            "apart",
+            f"the method {first.method.name} trains more than adapters of low rank beside the base",
+        )
+    if first.recipe.train.parallel == "fsdp":
+        return "apart", "the base is sharded over processes (train.parallel)"
+    if first.objective.reading != "packed":
+        return "in turns", f"examples of this {first.config.model_type} do not share a row"
+    if first.recipe.task.tokens:
+        return "in turns", "rows of added tokens train, too"
+    if any(plan.method.options().get("also_train") for plan in plans):
+        return "in turns", "parts of the base train whole (method.also_train)"
+    return "together", ""

@@ -1,0 +1,98 @@
+"""Every run of a family leaves what it leaves alone, whatever happens to the others and to the process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from lorafit.errors import DivergedError, InterruptedRunError
+from lorafit.run.plan import load_plan
+from lorafit.run.train import TrainResult
+from lorafit.sweep.groups import group
+from lorafit.training import ProcessGroup
+from tests.support.stops import StopAt
+from tests.sweep.conftest import Families, assert_same_runs
+
+FAMILY: dict[str, dict[str, Any]] = {
+    "first": {},
+    "fast": {"train.learning_rate": 0.03, "train.seed": 1, "method.dropout": 0.2},
+    "wide": {"method.r": 8, "method.alpha": 8, "method.init": "paper-gpt2", "train.epochs": 1},
+}
+
+
+def test_each_run_is_what_it_is_alone(texts: Callable[..., Families]) -> None:
+    families = texts(eval__score_base="true", train__patience=1)
+    together = families.together(FAMILY)
+    for name, changes in FAMILY.items():
+        assert isinstance(together[name], TrainResult)
+        assert_same_runs(families.folder / "together" / name, families.alone(name, changes))
+    again = families.together(FAMILY)
+    assert all(isinstance(each, TrainResult) and each.already_finished for each in again.values())
+
+
+@pytest.mark.parametrize(
+    ("model_type", "changes"),
+    [
+        ("roberta", {}),  # together; a fresh head for each seed
+        ("roberta", {"train__gradient_checkpointing": "true"}),
+        ("deberta-v2", {"method__targets": '["query", "value"]'}),  # in turns: it is padded
+        ("bert", {"method__also_train": '["LayerNorm"]'}),  # in turns
+    ],
+)
+def test_heads_and_bases_that_cannot_share_a_row(
+    labels: Callable[..., Families], model_type: str, changes: dict[str, Any]
+) -> None:
+    families = labels(model_type, **changes)
+    family: dict[str, dict[str, Any]] = {
+        "a": {"train.seed": 3},
+        "b": {"train.seed": 4, "train.label_smoothing": 0.1},
+    }
+    families.together(family)
+    for name, settings in family.items():
+        assert_same_runs(families.folder / "together" / name, families.alone(name, settings))
+
+
+def test_another_method_or_dropout_of_the_base_is_another_group(labels: Callable[..., Families]) -> None:
+    families = labels()
+    family: dict[str, dict[str, Any]] = {"a": {}, "b": {"model.dropout": 0.2}, "c": {"train.seed": 5}}
+    bare = ["unset=method.r", "unset=method.alpha", "unset=method.targets", "method.name=bitfit"]
+    bitfit = [load_plan(families.recipe, [*families.overrides, *bare, f"train.seed={n}"]) for n in (0, 1)]
+    groups = group([*map(families.plan, family.values()), *bitfit])
+    assert [(each.members, each.way) for each in groups] == [
+        ((0, 2), "together"),
+        ((1,), "apart"),
+        ((3, 4), "apart"),
+    ]
+    families.together(family)
+    assert_same_runs(families.folder / "together" / "b", families.alone("b", family["b"]))
+
+
+def test_a_run_that_diverges_ends_alone(texts: Callable[..., Families]) -> None:
+    families = texts()
+    wild = {"train.learning_rate": 1e30, "train.max_grad_norm": 0, "train.warmup_steps": 0}
+    outcomes = families.together({"first": FAMILY["first"], "wild": wild, "wide": FAMILY["wide"]})
+    error = outcomes["wild"]
+    assert isinstance(error, DivergedError)
+    assert any(note.startswith("wild: diverged: step ") for note in families.notes)
+    families.together({name: FAMILY[name] for name in ("first", "wide")}, "without")
+    for name in ("first", "wide"):
+        assert_same_runs(families.folder / "together" / name, families.folder / "without" / name)
+
+
+def test_stopped_anywhere_and_resumed_it_is_the_same(texts: Callable[..., Families]) -> None:
+    families = texts()
+    families.together(FAMILY, "whole")
+    num_stops = 0
+    for n in (1, 4, 6, 3, 5, 2, 100):
+        try:
+            families.together(FAMILY, "stopped", ProcessGroup(StopAt(n)), at_once=2 if n % 2 else None)
+        except InterruptedRunError:
+            num_stops += 1
+        else:
+            break
+    assert num_stops > 3
+    for name in FAMILY:
+        stopped, whole = (families.folder / under / name for under in ("stopped", "whole"))
+        assert_same_runs(stopped, whole, ("step", "validation", "score", "finished"))
