@@ -1,11 +1,11 @@
 """Rows of a file to token ids: seconds and peak memory, the first time and when the same run starts again.
 
-    python scripts/bench/encode.py [--rows train.txt] [--tokenizer FOLDER] [--count 420480] [--epoch] [--write]
+    python scripts/bench/encode.py [--rows train.txt] [--tokenizer FOLDER] [--count 420480] [--batches 1000] [--write]
 
 The rows are those of a file in E2E's layout, repeated until there are `--count` of them. Each figure is of a process of
 its own, imports not counted in its seconds: `first` reads, tokenizes and keeps; `again` is the same program once more;
 `not kept` has LORAFIT_CACHE_GB=0; `datasets` tokenizes prompt and completion with `datasets.map` in batches, with as
-many processes as there are cores, and is run twice as well. With `--epoch`, `again` also makes the batches of one
+many processes as there are cores, and is run twice as well. With `--batches`, `again` also makes so many batches of an
 epoch in its shuffled order, as training reads them. Peak: resident memory of the process, and of its children.
 """
 
@@ -24,7 +24,7 @@ from results import recorded
 ASSETS = Path(__file__).resolve().parents[2] / "lorafit" / "assets" / "quickstart"
 
 MEASURE = """
-import json, os, resource, sys, time
+import itertools, json, os, resource, sys, time
 def measured(work):
     at_import = peak()
     wall, cpu = time.perf_counter(), cpu_s()
@@ -35,7 +35,7 @@ def cpu_s():
     return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 def peak():
     return max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1e3
-rows, tokenizer, epoch = sys.argv[1:3] + [sys.argv[3] == "epoch"]
+rows, tokenizer, num_batches = *sys.argv[1:3], int(sys.argv[3])
 """
 
 LORAFIT = (
@@ -56,8 +56,8 @@ def work():
     found = encode_rows(objective, load_tokenizer(tokenizer), {"train": loaded.rows("train")}, loaded.data, "test")
     section = TrainSection(batch_size=8, epochs=1, learning_rate=1e-3)
     order = Ordering(section, loaded.data, loaded, objective).of(found.train)
-    if epoch:
-        for batch in order.batches(0):
+    if num_batches:
+        for batch in itertools.islice(order.batches(0), num_batches):
             objective.collate([[found.train.examples[i] for i in batch]])
     return len(found.train.examples)
 measured(work)
@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--rows", type=Path, default=ASSETS / "data" / "train.txt")
     parser.add_argument("--tokenizer", type=Path, default=ASSETS / "base")
     parser.add_argument("--count", type=int, default=420_480)
-    parser.add_argument("--epoch", action="store_true", help="make the batches of one epoch, too")
+    parser.add_argument("--batches", type=int, default=0, help="made when it starts again")
     parser.add_argument("--only", nargs="*", choices=["lorafit", "not-kept", "datasets"], default=None)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -105,8 +105,9 @@ def main() -> None:
         print(f"{'':16}{'wall s':>9}{'CPU s':>9}{'peak MB':>10}{'imports MB':>12}")
         for name, program, more in [run for key in args.only or runs for run in runs[key]]:
             environment = {"LORAFIT_CACHE": str(cache), "HF_DATASETS_CACHE": str(cache / "hf"), **more}
-            epoch = "epoch" if args.epoch and name == "again" else ""
-            print(line(name, measure(program, rows, args.tokenizer, epoch, environment), args.count))
+            num_batches = args.batches if name == "again" else 0
+            found = measure(program, rows, args.tokenizer, num_batches, environment)
+            print(line(name, found, args.count), flush=True)
 
 
 def repeated(source: Path, target: Path, count: int) -> Path:
@@ -120,10 +121,12 @@ def repeated(source: Path, target: Path, count: int) -> Path:
     return target
 
 
-def measure(program: str, rows: Path, tokenizer: Path, epoch: str, more: dict[str, str]) -> dict[str, float]:
+def measure(
+    program: str, rows: Path, tokenizer: Path, num_batches: int, more: dict[str, str]
+) -> dict[str, float]:
     """What a process says of its work."""
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", **more}
-    command = [sys.executable, "-c", program, str(rows), str(tokenizer), epoch]
+    command = [sys.executable, "-c", program, str(rows), str(tokenizer), str(num_batches)]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
