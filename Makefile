@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: quickstart test check format bench clean
+.PHONY: quickstart test check format bench dist clean
 
 quickstart: $(VENV)/.installed  ## install, then train and score the embedded example
 	$(BIN)/lorafit train quickstart
@@ -18,6 +18,13 @@ check: $(VENV)/.installed-dev  ## formatter, linter, type checker, import layers
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+dist: $(VENV)/.installed  ## the wheel, checked and tried in an empty environment
+	$(PIP_INSTALL) '.[dist]'
+	rm -rf build dist
+	$(BIN)/python -m build --wheel
+	$(BIN)/twine check --strict dist/*
+	scripts/try_wheel.sh $(PYTHON) dist/*.whl
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .

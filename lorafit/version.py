@@ -1,3 +1,3 @@
 """The version of lorafit, for what it writes and signs."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

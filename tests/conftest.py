@@ -134,11 +134,14 @@ def lorafit() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """How exactly the recorded numbers of tests/links/test_same_numbers.py were compared."""
+    """How exactly the recorded numbers of tests/links/test_same_numbers.py were compared; what had no browser."""
     reports = terminalreporter.stats.get("passed", [])
     ways = Counter(how for each in reports for name, how in each.user_properties if name == "same_numbers")
     for how, count in ways.items():
         terminalreporter.write_line(f"same numbers: {count} recorded cases compared {how}")
+    unseen = sum("Chromium" in str(each.longrepr) for each in terminalreporter.stats.get("skipped", []))
+    if unseen:
+        terminalreporter.write_line(f"{unseen} tests skipped: no Chromium (apt-get install chromium)")
 
 
 @dataclass(frozen=True)
@@ -183,7 +186,7 @@ def recipe_overrides(base: Path, data: Path, **more: Any) -> list[str]:
         **{key.replace("__", "."): value for key, value in more.items()},
     }
     pairs = [
-        assignment(key, value) if isinstance(value, list | dict) else f"{key}={value}"
+        assignment(key, value) if isinstance(value, list | dict | bool) else f"{key}={value}"
         for key, value in values.items()
     ]
     return [argument for pair in pairs for argument in ("--set", pair)]

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from lorafit.cli.command import advise
+from lorafit.cli.completion import complete_adapter
 from lorafit.cli.options import (
     AdapterArgument,
     AdaptersArgument,
@@ -94,6 +95,7 @@ def predict(
             help="An adapter folder, and texts (without any, the lines of standard input). With --input, one adapter "
             "folder or several of one base.",
             show_default=False,
+            autocompletion=complete_adapter,
         ),
     ],
     rows: Annotated[

@@ -17,6 +17,7 @@ from lorafit.imports import importing
 COMMANDS = {
     "init": "init.init",
     "train": "training.train",
+    "sweep": "sweep.sweep",
     "eval": "adapters.evaluate",
     "predict": "adapters.predict",
     "chat": "chat.chat",
@@ -28,6 +29,7 @@ COMMANDS = {
     "import": "conversion.import_adapter",
     "show": "runs.show",
     "recipes": "recipes.recipes",
+    "doctor": "doctor.doctor",
     "fetch": "prefetch.fetch",
     "table": "reports.table",
     "compare": "reports.compare",

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from lorafit.cli.completion import complete_adapter
 from lorafit.cli.options import (
     AdapterArgument,
     Base,
@@ -105,6 +106,7 @@ def combine(
             metavar="ADAPTER[:WEIGHT]...",
             help="Adapter folders of one base, each with how much of it; 1 where nothing is said.",
             show_default=False,
+            autocompletion=complete_adapter,
         ),
     ],
     output: OutputArgument,

@@ -8,21 +8,31 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from lorafit.cli.completion import complete_adapter, complete_recipe
 from lorafit.errors import DropArgument, RecipeError
 
 AdapterArgument = Annotated[
-    Path, typer.Argument(metavar="ADAPTER", help="An adapter folder.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="ADAPTER", help="An adapter folder.", show_default=False, autocompletion=complete_adapter
+    ),
 ]
 AdaptersArgument = Annotated[
     list[Path],
     typer.Argument(
-        metavar="ADAPTER...", help="An adapter folder, or several of one base.", show_default=False
+        metavar="ADAPTER...",
+        help="An adapter folder, or several of one base.",
+        show_default=False,
+        autocompletion=complete_adapter,
     ),
 ]
 RecipeArgument = Annotated[
     str,
     typer.Argument(
-        metavar="RECIPE", help="A recipe file, or the name of a shipped recipe.", show_default=False
+        metavar="RECIPE",
+        help="A recipe file, or the name of a shipped recipe.",
+        show_default=False,
+        autocompletion=complete_recipe,
     ),
 ]
 OutputArgument = Annotated[

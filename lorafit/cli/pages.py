@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lorafit.cli.completion import complete_run
 from lorafit.cli.options import Json
 from lorafit.cli.parsing import parse_table
 from lorafit.errors import Advice, RecipeError
@@ -20,6 +21,7 @@ def report(
             metavar="RUN...",
             help="Run folders, finished or not; folders of runs, such as runs/quickstart; folders of sweeps.",
             show_default=False,
+            autocompletion=complete_run,
         ),
     ],
     output: Annotated[

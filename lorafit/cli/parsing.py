@@ -10,6 +10,7 @@ from lorafit.recipe.bounds import SEED
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST_S = 10 * 365 * 86400
 _MOST_BYTES = 10**15
+_MOST_SEEDS = 1000
 _BYTES = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
@@ -52,16 +53,26 @@ def parse_names(text: str | None) -> tuple[str, ...]:
 
 
 def parse_seeds(option: str, text: str) -> tuple[int, ...]:
-    """'0,1,2' -> (0, 1, 2). A seed must not be there twice."""
-    words = [word.strip() for word in text.split(",")]
-    if not all(word.isascii() and word.isdigit() for word in words):
-        raise RecipeError(f"{option} {text}: must be whole numbers with commas between, such as 0,1,2")
-    if too_long := [word for word in words if len(word) > len(str(SEED.limit))]:
-        raise RecipeError(f"{option} {too_long[0][:40]}: must be at most {SEED.limit} ({SEED.why})")
-    seeds = tuple(int(word) for word in words)
+    """'0,1,2' -> (0, 1, 2); '0..9' has all ten. A seed must not be there twice."""
+    seeds: list[int] = []
+    for word in text.split(","):
+        ends = re.fullmatch(r"(\d+)(?:\.\.(\d+))?", word.strip(), re.ASCII)
+        if ends is None:
+            raise RecipeError(
+                f"{option} {text}: must be whole numbers with commas between, such as 0,1,2, or a range such as 0..9"
+            )
+        for number in ends.groups():
+            if number is not None and len(number) > len(str(SEED.limit)):
+                raise RecipeError(f"{option} {number[:40]}: must be at most {SEED.limit} ({SEED.why})")
+        first, last = int(ends[1]), int(ends[2] or ends[1])
+        if not 0 <= last - first < _MOST_SEEDS:
+            raise RecipeError(
+                f"{option} {word.strip()}: must begin with the smaller number, and name at most {_MOST_SEEDS:,}"
+            )
+        seeds += range(first, last + 1)
     if len(set(seeds)) < len(seeds):
         raise RecipeError(f"{option} {text}: names a seed twice")
-    return seeds
+    return tuple(seeds)
 
 
 def parse_length(option: str, text: str) -> str:

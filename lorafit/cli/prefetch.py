@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lorafit.cli.completion import complete_recipe
 from lorafit.cli.options import Json, Overrides, Unset, all_overrides
 from lorafit.imports import importing
 
@@ -15,7 +16,10 @@ def fetch(
     recipes: Annotated[
         list[str],
         typer.Argument(
-            metavar="RECIPE", help="Recipe files, or names of shipped recipes.", show_default=False
+            metavar="RECIPE",
+            help="Recipe files, or names of shipped recipes.",
+            show_default=False,
+            autocompletion=complete_recipe,
         ),
     ],
     overrides: Overrides = None,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from lorafit.cli.completion import complete_adapter, complete_run
 from lorafit.cli.options import Base, Force, Json, choice
 from lorafit.cli.parsing import parse_cell, parse_table
 from lorafit.errors import lookup
@@ -49,9 +50,14 @@ def table(
     show_table(display, report, form)
 
 
+def _run(name: str, help: str) -> Any:
+    """An argument that is a run."""
+    return typer.Argument(metavar=name, help=help, autocompletion=complete_run)
+
+
 def compare(
-    run_a: Annotated[Path, typer.Argument(metavar="RUN_A", help="A run folder, or a predictions file.")],
-    run_b: Annotated[Path, typer.Argument(metavar="RUN_B", help="The run to compare it with.")],
+    run_a: Annotated[Path, _run("RUN_A", "A run folder, or a predictions file.")],
+    run_b: Annotated[Path, _run("RUN_B", "The run to compare it with.")],
     split: Annotated[str | None, typer.Option(help="Which split.", show_default="test, else valid")] = None,
     examples: Annotated[
         int, typer.Option("-n", "--examples", min=0, help="How many differing examples to show.")
@@ -70,7 +76,10 @@ def compare(
 
 def analyze(
     adapters: Annotated[
-        list[Path], typer.Argument(metavar="ADAPTER", help="Adapter folders.", show_default=False)
+        list[Path],
+        typer.Argument(
+            metavar="ADAPTER", help="Adapter folders.", show_default=False, autocompletion=complete_adapter
+        ),
     ],
     output: Annotated[Path, typer.Option(help="Folder for the CSV files and figures.")] = Path("analysis"),
     amplification: Annotated[

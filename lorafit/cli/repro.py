@@ -134,6 +134,8 @@ def _conclude(display: Display, number: str, runs_dir: Path, outcomes: list[Outc
     with importing():
         from lorafit.display.reports import show_table
         from lorafit.display.repro import show_summary
+        from lorafit.page.live import drawn
+        from lorafit.page.table import write_table_page
         from lorafit.paper.table import table as build
 
     show_summary(display, outcomes)
@@ -142,5 +144,9 @@ def _conclude(display: Display, number: str, runs_dir: Path, outcomes: list[Outc
     failed = {outcome.job.output: outcome.error for outcome in outcomes if outcome.status == "failed"}
     report = build(number, runs_dir, include_changed=quick, left_out=failed)
     show_table(display, report, "rich")
+    page = runs_dir / f"table{number}.html"
+    note = "Tiny random bases and a few made-up rows: these figures mean nothing." if quick else ""
+    if drawn(lambda: write_table_page(report, page, note), page, display.report) is not None:
+        display.print(f"\npage: {page}", markup=False)
     if codes := [outcome.exit_code for outcome in outcomes if outcome.exit_code]:
         raise typer.Exit(codes[0])

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from typing_extensions import override
 
 from lorafit.cli.command import add_command
+from lorafit.cli.completion import complete_any, complete_run
 from lorafit.cli.next_step import next_step, use_adapter
 from lorafit.cli.options import Json, choice
 from lorafit.errors import RecipeError, SetArgument
@@ -74,7 +75,12 @@ def runs(
 
 
 def rm(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.", show_default=False)],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN...", help="Run folders.", show_default=False, autocompletion=complete_run
+        ),
+    ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json: Json = False,
 ) -> None:
@@ -101,6 +107,7 @@ def show(
             metavar="RUN|ADAPTER|RECIPE",
             help="A run folder, an adapter folder, a recipe file, or the name of a shipped recipe.",
             show_default=False,
+            autocompletion=complete_any,
         ),
     ],
     json: Json = False,

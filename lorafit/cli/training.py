@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lorafit.cli.completion import complete_adapter
 from lorafit.cli.options import Json, Overrides, RecipeArgument, Unset, all_overrides
 from lorafit.cli.parsing import parse_length, parse_seeds
 from lorafit.cli.stopping import stoppable
@@ -50,6 +52,7 @@ def train(
             help="Start from the weights of an adapter; short for --set train.init_from=ADAPTER.",
             metavar="ADAPTER",
             show_default=False,
+            autocompletion=complete_adapter,
         ),
     ] = None,
     show_anyway: Annotated[
@@ -93,7 +96,9 @@ def train(
     with importing():
         from lorafit.display import Display
         from lorafit.display.training import show_plan, show_seeds, show_train_result
-        from lorafit.page.live import drawing
+        from lorafit.page.live import drawing, drawn
+        from lorafit.page.run import PAGE
+        from lorafit.page.several import write_several
         from lorafit.run.folder import RunFolder
         from lorafit.run.plan import with_examples
         from lorafit.run.recipes import open_recipe
@@ -134,8 +139,12 @@ def train(
         if seeds is not None:
             with display:
                 result = train_seeds(plans, output, run, display.report)
-            show_seeds(display, result)
             results = list(result.runs.values())
+            folders = [each.run for each in results]
+            page = folders[0].parent / PAGE
+            if group.is_leader:
+                drawn(partial(write_several, folders, page), page, display.report)
+            show_seeds(display, result, page)
         else:
             with display:
                 results = [run(plan, output)]

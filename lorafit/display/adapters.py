@@ -9,9 +9,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from lorafit.display.display import Display
-from lorafit.display.format import number, size
 from lorafit.display.scores import show_samples, show_scores
 from lorafit.files import JsonObject
+from lorafit.format import number, size
 from lorafit.metrics.score import flat
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from lorafit.display.display import Display
-from lorafit.display.format import number
 from lorafit.files import JsonObject
+from lorafit.format import number
 
 if TYPE_CHECKING:
     from lorafit.metrics.significance import Difference

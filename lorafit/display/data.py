@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from lorafit.display.display import Display
-from lorafit.display.format import age, size
+from lorafit.format import age, size
 
 if TYPE_CHECKING:
     from lorafit.cache import Entry

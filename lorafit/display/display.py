@@ -13,7 +13,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
-from lorafit.display.format import duration, scores_line, size
+from lorafit.display.format import scores_line
+from lorafit.format import duration, size
 from lorafit.run.memory import peak_memory
 
 if TYPE_CHECKING:  # the display of `lorafit recipes` must not wait for torch
@@ -30,7 +31,7 @@ class Display:
         self.console = Console(stderr=json, highlight=False, soft_wrap=True, quiet=quiet)
         self._progress: Progress | None = None
         self._bars: dict[str, TaskID] = {}
-        self._training: _TrainingLine | None = None
+        self._training: dict[str, _TrainingLine] = {}  # by the run's name; "" is that of a run alone
 
     def __enter__(self) -> Self:
         if self.console.is_terminal and not self.quiet:
@@ -46,48 +47,58 @@ class Display:
             self._progress.stop()
             self._progress = None
 
-    def report(self, event: Event) -> None:
-        """Show an event."""
+    def report(self, event: Event, run: str = "") -> None:
+        """Show an event; `run` is the name of the run that it belongs to, where there are several."""
         from lorafit.run import events
         from lorafit.training import Stepped
 
+        named = escape(f"{run}: ") if run else ""
         match event:
+            case events.OfMember():
+                self.report(event.event, event.name)
             case events.Note():
-                self.console.print(escape(event.text))
+                self.console.print(named + escape(event.text))
             case events.FormatChosen():
-                self.console.print(f"the base's weights are held in {event.dtype}: {escape(event.reason)}")
-            case events.Started():
-                self._training = _TrainingLine(event.num_steps, event.first_step)
                 self.console.print(
-                    f"training {event.num_trained:,} parameters on {event.num_examples:,} examples for "
+                    f"{named}the base's weights are held in {event.dtype}: {escape(event.reason)}"
+                )
+            case events.Started():
+                self._training[run] = _TrainingLine(event.num_steps, event.first_step)
+                self.console.print(
+                    f"{named}training {event.num_trained:,} parameters on {event.num_examples:,} examples for "
                     f"{event.num_steps:,} steps ({event.device}, {event.dtype})"
                 )
             case Stepped():
-                self._stepped(event)
+                self._stepped(event, run)
             case events.Progress():
-                self._bar(event.what, event.done, event.total, f"{event.done}/{event.total}")
+                self._bar(named + event.what, event.done, event.total, f"{event.done}/{event.total}")
             case events.Downloading():
                 self.downloading(event.name, event.num_bytes, event.total)
             case events.Validated():
                 scores = f", {scores_line(dict(event.scores))}" if event.scores else ""
                 best = ", the best so far" if event.best else ""
                 self.console.print(
-                    f"epoch {event.epoch} (step {event.step}): validation loss {event.loss:.4f}{scores}{best}"
+                    f"{named}epoch {event.epoch} (step {event.step}): validation loss {event.loss:.4f}{scores}{best}"
                 )
             case events.Saved():
-                self.console.print(f"wrote {escape(str(event.folder))} ({size(event.num_bytes)})")
+                self.console.print(f"{named}wrote {escape(str(event.folder))} ({size(event.num_bytes)})")
             case events.Scored():
-                self.console.print(f"{event.split} scores of the {event.who}: {scores_line(event.scores)}")
+                self.console.print(
+                    f"{named}{event.split} scores of the {event.who}: {scores_line(event.scores)}"
+                )
             case events.Finished():
-                self.console.print(f"finished after {event.step:,} steps and {duration(event.seconds)}")
+                self.console.print(
+                    f"{named}finished after {event.step:,} steps and {duration(event.seconds)}"
+                )
 
-    def _stepped(self, event: Any) -> None:
-        assert self._training is not None
-        text = self._training.text(event)
+    def _stepped(self, event: Any, run: str) -> None:
+        line = self._training[run]
+        text, what = line.text(event), escape(run) or "training"
         if self._progress is not None:
-            self._bar("training", event.step, self._training.num_steps, text)
+            self._bar(what, event.step, line.num_steps, text)
         elif event.step % self.log_every == 0:
-            self.console.print(f"step {event.step}/{self._training.num_steps}  {text}")
+            named = escape(f"{run}: ") if run else ""
+            self.console.print(f"{named}step {event.step}/{line.num_steps}  {text}")
 
     def downloading(self, name: str, num_bytes: int, total: int | None) -> None:
         """A bar; without a terminal, a line when a file is complete."""

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from lorafit.files import JsonObject
-from lorafit.format import age as age
-from lorafit.format import duration as duration
-from lorafit.format import number as number
-from lorafit.format import size as size
+from lorafit.format import number
 from lorafit.metrics.score import flat
 
 

@@ -10,8 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from lorafit.display.display import Display
-from lorafit.display.format import duration
 from lorafit.errors import Remedy, with_remedies
+from lorafit.format import duration
 from lorafit.paper.repro import JobEvent, JobOutput, JobStarted, Outcome, log_path
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from lorafit.display.display import Display
-from lorafit.display.format import age, duration, number, size
 from lorafit.display.scores import show_scores
 from lorafit.files import JsonObject
+from lorafit.format import age, duration, number, size
 from lorafit.recipe import to_toml
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from lorafit.display.display import Display
-from lorafit.display.format import number
+from lorafit.format import number
 from lorafit.metrics.score import flat
 
 _MOST_COLUMNS = 12  # of a confusion matrix on a terminal; of more classes the greatest confusions are shown

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from lorafit.display.display import Display
-from lorafit.display.format import number
+from lorafit.format import number
 
 if TYPE_CHECKING:
     from lorafit.verbs.score import ScoreResult

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
 
 from lorafit.display.display import Display
-from lorafit.display.format import number
 from lorafit.display.scores import show_samples, show_scores
 from lorafit.files import JsonObject
+from lorafit.format import number
 from lorafit.metrics.score import flat
 from lorafit.page.run import PAGE
 from lorafit.recipe import Recipe, to_toml
@@ -70,8 +71,8 @@ def show_train_result(display: Display, recipe: Recipe, result: TrainResult) -> 
         display.print(f"page:       {escape(str(page))}")
 
 
-def show_seeds(display: Display, result: SeedsResult) -> None:
-    """Every run's scores side by side, their mean and standard deviation, and the paper's."""
+def show_seeds(display: Display, result: SeedsResult, page: Path) -> None:
+    """Every run's scores side by side, their mean and standard deviation, and the paper's; and the page of all."""
     if display.json:
         display.print_json(_seeds_json(result))
         return
@@ -93,6 +94,8 @@ def show_seeds(display: Display, result: SeedsResult) -> None:
     display.print(table)
     for run in result.runs.values():
         display.print(f"run folder: {escape(str(run.run))}")
+    if page.is_file():
+        display.print(f"page:       {escape(str(page))}")
 
 
 def _seeds_json(result: SeedsResult) -> JsonObject:

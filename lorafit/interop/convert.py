@@ -80,6 +80,7 @@ def convert(
             r=next(iter(layers.values())).r,
             alpha=alpha,
             dropout=float(foreign.dropout),
+            dora=any("lora_magnitude" in factors.tensors for factors in layers.values()),
             targets=_targets(foreign, shape, layers),
             also_train=exact_parameters(whole.keys(), shape) or None,
         )
@@ -125,7 +126,10 @@ def _into_head(foreign: Foreign, layers: dict[str, Factors], head: dict[str, Ten
     for name in [name for name in layers if f"{name}.weight" in head]:
         factors = layers.pop(name)
         a, b = factors.tensors["lora_A"], factors.tensors["lora_B"]
-        head[f"{name}.weight"] = head[f"{name}.weight"] + (factors.scale or 0.0) * b @ a
+        weight = head[f"{name}.weight"] + (factors.scale or 0.0) * b @ a
+        if (magnitude := factors.tensors.get("lora_magnitude")) is not None:
+            weight = weight * (magnitude / weight.norm(dim=1))[:, None]
+        head[f"{name}.weight"] = weight
     if not layers:
         raise AdapterError(
             f"{foreign.path}: adapts nothing but the head, which trains whole here; merge it with PEFT"

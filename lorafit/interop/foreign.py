@@ -83,7 +83,7 @@ class Factors:
             b = F.pad(b, (0, r - self.r))
         if own_scale != scale:
             b = b * (own_scale / scale)
-        return replace(self, tensors={"lora_A": a, "lora_B": b}, r=r, scale=scale)
+        return replace(self, tensors={**self.tensors, "lora_A": a, "lora_B": b}, r=r, scale=scale)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,12 @@ def _(layer: lora.ConvLoRA) -> str | None:
 
 
 @refusal.register
+def _(layer: lora.DoRALinear) -> str | None:
+    del layer
+    return "loralib has no magnitudes, which DoRA has"
+
+
+@refusal.register
 def _(layer: lora.MergedLinear) -> str | None:
     if len(set(layer.parts)) == 1:
         return None

@@ -12,6 +12,7 @@ from pathlib import Path
 from lorafit.errors import AdapterError, DamagedError, NotFoundError
 from lorafit.files import JsonObject
 from lorafit.interop.peft_keys import KEYS, WHY_NOT
+from lorafit.lora import STARTS
 
 CONFIG_FILE = "adapter_config.json"
 PREFIX = "base_model.model."  # of every tensor's and every module's name
@@ -50,6 +51,10 @@ class PeftConfig:
         for key in ("peft_type", "target_modules"):
             if key not in self.document:
                 raise AdapterError(f"{self.path}: {key} is missing")
+        if self.rescales and self.init in STARTS:
+            raise self.refusal(
+                "use_dora", f"PEFT takes the norms of what init_lora_weights = {self.init!r} leaves"
+            )
         of_list = [
             key for key in ("layers_to_transform", "layers_pattern") if self.document.get(key) is not None
         ]
@@ -105,6 +110,11 @@ class PeftConfig:
     @property
     def dropout(self) -> float:
         return float(self._settings["lora_dropout"])
+
+    @property
+    def rescales(self) -> bool:
+        """Whether it is DoRA."""
+        return bool(self._settings["use_dora"])
 
     @property
     def targets(self) -> str | list[str]:
@@ -181,6 +191,7 @@ DEFAULTS: JsonObject = {
     "lora_alpha": 8,
     "alpha_pattern": {},
     "use_rslora": False,
+    "use_dora": False,
     "lora_dropout": 0.0,
     "exclude_modules": None,
     "layers_to_transform": None,

@@ -131,6 +131,7 @@ KEYS: Mapping[str, Accepts] = {
     "lora_alpha": _alpha,
     "alpha_pattern": _patterns_to(_alpha),
     "use_rslora": _switch,
+    "use_dora": _switch,
     "lora_dropout": _probability,
     # which modules
     "target_modules": lambda value: _is_pattern(value) or _is_list(value, _is_name),
@@ -159,7 +160,6 @@ KEYS: Mapping[str, Accepts] = {
     "target_parameters": _empty,
     "trainable_token_indices": _none,
     "use_bdlora": _none,
-    "use_dora": _off,
     "use_qalora": _off,
     "velora_config": _none,
 }

@@ -3,13 +3,14 @@
 layer           lorafit                                     PEFT
 Linear          A [r, in], B [out, r]                       the same
 MergedLinear    A [k r, in], B [adapted widths, r]          A the same, B [out, k r] with a block for each adapted slice
+DoRALinear      the same, magnitude [adapted widths]        the same, magnitude [out]
 Embedding       A [r, num], B [dim, r]                      the same; A is zero for the padding token
 convolution     A [g r, in/g |kernel|], B [out, r]          A [g r, in, *kernel] zero across groups, B [out, r, 1...]
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import singledispatch
 from itertools import accumulate, product
 
@@ -21,6 +22,7 @@ from lorafit.interop.foreign import Factors
 
 TENSOR_FILE = "adapter_model.safetensors"
 PICKLE_FILE = "adapter_model.bin"
+MAGNITUDE = "lora_magnitude_vector"
 
 
 @singledispatch
@@ -40,6 +42,13 @@ def _(layer: lora.ConvLoRA) -> str | None:
     return None
 
 
+@refusal.register
+def _(layer: lora.DoRALinear) -> str | None:
+    if not all(layer.enable_lora):
+        return "PEFT rescales every output of a module that has DoRA, and not just some parts"
+    return None
+
+
 @singledispatch
 def to_peft(layer: lora.LoRALayer) -> dict[str, Tensor]:
     """The adapter of a layer without refusal, by PEFT's names for it."""
@@ -54,6 +63,12 @@ def _(layer: lora.Linear) -> dict[str, Tensor]:
 @to_peft.register
 def _(layer: lora.MergedLinear) -> dict[str, Tensor]:
     return _named(layer.lora_A, block_structured(layer.lora_B, layer.enable_lora, layer.parts, layer.r))
+
+
+@to_peft.register
+def _(layer: lora.DoRALinear) -> dict[str, Tensor]:
+    b = block_structured(layer.lora_B, layer.enable_lora, layer.parts, layer.r)
+    return _named(layer.lora_A, b) | {MAGNITUDE: layer.lora_magnitude.detach()}
 
 
 @to_peft.register
@@ -75,8 +90,14 @@ def _named(a: Tensor, b: Tensor) -> dict[str, Tensor]:
     return {"lora_A.weight": a.detach(), "lora_B.weight": b.detach().contiguous()}
 
 
-def from_peft(a: Tensor, b: Tensor, module: nn.Module, num_slices: int, scale: float) -> Factors:
-    """PEFT's A and B of a base module -> lorafit's. Raises ValueError where lorafit has no layer for them."""
+def from_peft(tensors: Mapping[str, Tensor], module: nn.Module, num_slices: int, scale: float) -> Factors:
+    """PEFT's A, B and M of a base module -> lorafit's. Raises ValueError where lorafit has no layer for them."""
+    a, b = tensors["A"], tensors["B"]
+    if (magnitude := tensors.get("M")) is not None:
+        if not lora.DoRALinear.adapts(module):
+            raise ValueError(f"DoRA of a {type(module).__name__} has no layer here")
+        every = {"lora_A": a, "lora_B": b, "lora_magnitude": magnitude}
+        return Factors(every, a.shape[0], scale=scale)
     if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
         r = a.shape[0] // module.groups
         return Factors({"lora_A": _within_groups(a, module), "lora_B": b.flatten(1)}, r, scale=scale)

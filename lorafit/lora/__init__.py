@@ -10,6 +10,7 @@ with lora.merged(model): ...                                     # at the base m
 """
 
 from lorafit.lora.conv import Conv1d, Conv2d, Conv3d, ConvLoRA
+from lorafit.lora.dora import DoRALinear
 from lorafit.lora.draws import Draws, draw_from
 from lorafit.lora.dropout import Dropout, DropoutSource
 from lorafit.lora.embedding import Embedding
@@ -41,6 +42,7 @@ __all__ = [
     "Conv2d",
     "Conv3d",
     "ConvLoRA",
+    "DoRALinear",
     "Draws",
     "Dropout",
     "DropoutSource",

@@ -12,7 +12,7 @@ from typing_extensions import override
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from lorafit.lora import LoRALayer
+    from lorafit.lora import DoRALinear, LoRALayer
 
 
 class Change(ABC):
@@ -97,6 +97,35 @@ class Added(Change):
     def rows(self, block: Tensor, start: int) -> Tensor:
         """block + ΔW[start:start + len(block)], in place."""
         return block.add_(self.layer.delta_rows(start, start + block.shape[0]))
+
+
+@dataclass(frozen=True)
+class Rescaled(Change):
+    """g (W + ΔW) of one DoRA layer; `norms` are those of W + ΔW, once they are known."""
+
+    needs_scan: ClassVar[bool] = True
+
+    layer: DoRALinear
+    norms: Tensor | None = None
+
+    @override
+    def scan(self, blocks: Iterable[Tensor]) -> Self:
+        """With the norms."""
+        return replace(self, norms=self.layer.norms(blocks))
+
+    @override
+    def exact(self) -> Self:
+        """With the adapter and the norms in float64."""
+        adapter = {name: parameter.double() for name, parameter in self.layer.adapter_parameters().items()}
+        norms = None if self.norms is None else self.norms.double()
+        return replace(self, layer=self.layer.filled(adapter), norms=norms)
+
+    @override
+    def rows(self, block: Tensor, start: int) -> Tensor:
+        """The rows of g (W + ΔW), in place."""
+        if self.norms is None:
+            raise ValueError("the norms are not known before the scan")
+        return self.layer.rescaled_rows(block, start, self.norms)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing_extensions import override
 from lorafit.errors import RecipeError, SetKey, did_you_mean
 from lorafit.methods.base import LeftOutAtDefault, Method, train_only
 from lorafit.methods.by_module import DEFAULT, by_module
-from lorafit.methods.change import Added, Change, replaced
+from lorafit.methods.change import Added, Change, Rescaled, replaced
 from lorafit.recipe.bounds import AtMost, Width
 from lorafit.recipe.sections import Probability
 
@@ -55,6 +55,9 @@ class LoRA(Method):
     """Which matrices get an adapter: query, key, value, output, up, down, all-linear, or patterns of module names such
     as "attn.c_*"; "h.3.query" is a slice in one block. Each must match, and what it leaves out of what it says is
     said."""
+    dora: Annotated[bool, LeftOutAtDefault()] = False
+    """DoRA (Liu et al. 2024): the norm of every output's weights is learned apart from their direction. Of linear
+    layers only."""
     exclude: Annotated[_Patterns | None, LeftOutAtDefault()] = None
     """Which of them get none, in the same words, such as "h.0.*". Each must match one."""
     also_train: _Patterns | None = None
@@ -72,6 +75,10 @@ class LoRA(Method):
     def _starts_once(self) -> Self:
         if self.takes_start and self.init_from is not None:
             raise ValueError(f"'init_from' and 'init' = {self.init!r} exclude each other; keep one")
+        if self.takes_start and self.dora:
+            raise ValueError(
+                f"'dora' is about the norms of the weights that 'init' = {self.init!r} takes apart; keep one"
+            )
         return self
 
     @property
@@ -105,7 +112,7 @@ class LoRA(Method):
         if self.takes_start:
             return f"cannot be the start: with init = {self.init!r} that is a part of the base"
         here, there = self.model_dump(), theirs.model_dump()
-        for key in ("r", "alpha", "scaling"):
+        for key in ("r", "alpha", "scaling", "dora"):
             if here[key] != there[key]:
                 ours, other = (f"{v:g}" if isinstance(v, float) else str(v) for v in (here[key], there[key]))
                 return f"has {key} = {other}, and this recipe {ours}; they must be equal"
@@ -164,6 +171,7 @@ class LoRA(Method):
 
     def _sites(self, model: Model) -> list[lora.Site]:
         """What gets an adapter, with its rank and alpha."""
+        from lorafit.lora import DoRALinear
         from lorafit.models import ALL_LINEAR, unreached_layers
 
         unreached: tuple[str, ...] = ()
@@ -172,7 +180,8 @@ class LoRA(Method):
         sites = model.family.sites(model.net, self.targets, unreached, self.exclude or ())
         names = [site.name for site in sites]
         ranks, alphas = by_module("r", self.r, names), by_module("alpha", self.alpha, names)
-        return [dataclasses.replace(s, r=ranks[s.name], alpha=alphas[s.name]) for s in sites]
+        kind = DoRALinear if self.dora else None
+        return [dataclasses.replace(s, r=ranks[s.name], alpha=alphas[s.name], kind=kind) for s in sites]
 
     def _whole(self, model: Model) -> list[str]:
         """The parameters outside the head that `also_train` means, by each of their names.
@@ -223,12 +232,16 @@ class LoRA(Method):
 
     @override
     def changed_weights(self, model: Model, tensors: Mapping[str, Tensor]) -> dict[str, Change]:
-        """W + (alpha / r) B A in every adapted module; the head, and what else trained whole, is replaced."""
+        """W + (alpha / r) B A in every adapted module, with DoRA rescaled; the head, and what else trained whole, is
+        replaced."""
         from lorafit import lora
 
         factors = lora.adapter_parameters(model.net)
         layers = lora.filled_layers(model.net, tensors)
-        added: dict[str, Change] = {f"{name}.weight": Added(layer) for name, layer in layers.items()}
+        added: dict[str, Change] = {
+            f"{name}.weight": Rescaled(layer) if isinstance(layer, lora.DoRALinear) else Added(layer)
+            for name, layer in layers.items()
+        }
         return {**replaced({n: t for n, t in tensors.items() if n not in factors}), **added}
 
 

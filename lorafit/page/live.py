@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from lorafit.page.one import write_run_page
 from lorafit.page.run import PAGE
-from lorafit.run.events import Event, Note, Report, Scored, Started, Validated
+from lorafit.run.events import Event, Note, OfMember, Report, Scored, Started, Validated
+from lorafit.run.paths import RunPaths
 
 
 @contextmanager
@@ -27,6 +28,25 @@ def drawing(folder: Path, report: Report) -> Iterator[Report]:
             page.draw()
 
 
+@contextmanager
+def drawing_members(folders: Mapping[str, Path], report: Report) -> Iterator[Report]:
+    """The same for runs that are trained together, by their names."""
+    pages = {name: _LivePage(folder, report) for name, folder in folders.items()}
+
+    def tell(event: Event) -> None:
+        report(event)
+        match event:
+            case OfMember(name, inner):
+                pages[name].notice(inner)
+
+    try:
+        yield tell
+    finally:
+        for page in pages.values():
+            if page.has_changed:
+                page.draw()
+
+
 @dataclass
 class _LivePage:
     folder: Path
@@ -36,6 +56,10 @@ class _LivePage:
 
     def __call__(self, event: Event) -> None:
         self.report(event)
+        self.notice(event)
+
+    def notice(self, event: Event) -> None:
+        """Draw after a validation; remember that something has happened otherwise."""
         match event:
             case Validated():
                 self.draw()
@@ -43,13 +67,23 @@ class _LivePage:
                 self.has_changed = True
 
     def draw(self) -> None:
-        """Write the page of what is in the folder, if there is a run in it."""
-        if not (self.folder / "recipe.toml").is_file():
-            return
-        try:
-            write_run_page(self.folder)
+        """Write the page of what is in the folder, if there is a run in it. Says once what keeps it from that."""
+        if RunPaths(self.folder).recipe.is_file():
+            report = ignore if self.has_failed else self.report
+            self.has_failed = drawn(lambda: write_run_page(self.folder), self.folder / PAGE, report) is None
             self.has_changed = False
-        except Exception as error:  # whatever is wrong with a page, a run must not end for it
-            if not self.has_failed:
-                self.report(Note(f"{self.folder / PAGE}: not drawn, the run goes on: {error}"))
-            self.has_failed = True
+
+
+def drawn(write: Callable[[], Path], page: Path, report: Report) -> Path | None:
+    """The page that `write` writes; None, and a note, where it cannot: whatever is wrong with a page, no run ends for
+    it."""
+    try:
+        return write()
+    except Exception as error:
+        report(Note(f"{page}: cannot be drawn: {error}"))
+        return None
+
+
+def ignore(event: Event) -> None:
+    """Reports nothing."""
+    del event

@@ -6,7 +6,7 @@ import json
 import os
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,14 @@ from lorafit.files import JsonObject
 from lorafit.page.run import Run, read_run
 from lorafit.page.scores import higher_is_better
 from lorafit.page.settings import shown, values
+from lorafit.recipe.read import INCIDENTAL
 from lorafit.run.paths import RunPaths, run_folders
 from lorafit.run.summary import flatten, read_object
 
 SWEEP_FILE = "sweep.json"
 _SEED = "train.seed"
-_QUIET = {"task.headline", "train.log_every", "train.checkpoint_every", "train.keep_checkpoints"}
-"""Keys that tell no two runs apart."""
+_ASIDE = {"task.headline", *(f"{section}.{key}" for section, key in INCIDENTAL)}
+"""Keys that say nothing of what comes out."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Members:
     keys: Sequence[str]
     scores: Sequence[str]
     is_sweep: bool
+    answer: str = ""  # of a sweep, in a sentence
 
     @property
     def headline(self) -> str:
@@ -94,17 +96,19 @@ def find_members(places: Sequence[Path]) -> Members:
     Raises NotFoundError for a place without a run, DataError for files that are not what lorafit writes.
     """
     found: list[Member] = []
-    is_sweep = False
+    is_sweep, answers = False, list[str]()
     for place in places:
         if (place / SWEEP_FILE).is_file() and not RunPaths(place).recipe.is_file():
             is_sweep = True
-            found += _of_sweep(place)
+            sweep = _read_sweep(place)
+            found += _of_sweep(place, sweep)
+            answers += [str(sweep["answer"])] if sweep.get("answer") else []
         else:
             found += [_of_run(read_run(folder)) for folder in _folders(place)]
     unique = list(
         {member.run.path.resolve() if member.run else member.name: member for member in found}.values()
     )
-    return _together(unique, is_sweep=is_sweep)
+    return replace(_together(unique, is_sweep=is_sweep), answer="; ".join(answers))
 
 
 def mean_and_std(known: Iterable[float | None]) -> tuple[float | None, float | None, int]:
@@ -132,18 +136,22 @@ def _of_run(run: Run) -> Member:
     )
 
 
-def _of_sweep(place: Path) -> Iterator[Member]:
-    """The members that sweep.json names, with what their folders hold where these are there."""
+def _read_sweep(place: Path) -> JsonObject:
     path = place / SWEEP_FILE
     try:
         sweep = read_object(path) or {}
-        members, best = list(sweep["members"]), sweep.get("best")
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise DataError(f"{path}: cannot be read: {error!r}") from None
-    for index, entry in enumerate(members):
-        if not isinstance(entry, dict):
-            raise DataError(f"{path}: member {index}: not an object")
-        yield _of_entry(place, entry, is_best=index == best)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from None
+    members = sweep.get("members")
+    if not isinstance(members, list) or not all(isinstance(entry, dict) for entry in members):
+        raise DataError(f"{path}: members: a list of objects is expected")
+    return sweep
+
+
+def _of_sweep(place: Path, sweep: JsonObject) -> Iterator[Member]:
+    """The members that sweep.json names, with what their folders hold where these are there."""
+    for index, entry in enumerate(sweep["members"]):
+        yield _of_entry(place, entry, is_best=index == sweep.get("best"))
 
 
 def _of_entry(place: Path, entry: JsonObject, *, is_best: bool) -> Member:
@@ -151,8 +159,11 @@ def _of_entry(place: Path, entry: JsonObject, *, is_best: bool) -> Member:
     folder = next((path for path in (place / said, said) if RunPaths(path).recipe.is_file()), None)
     known = _of_run(read_run(folder)) if folder is not None else None
     overrides = dict(entry.get("overrides") or {})
-    given = entry.get("scores") or {}
-    scores = flatten(given.get("scores", given)) or (known.scores if known else {})
+    given: Mapping[str, object] = entry.get("scores") or {}
+    match given:
+        case {"scores": dict() as inner}:
+            given = inner
+    scores = flatten(given) or (known.scores if known else {})
     told = entry.get("validation")
     loss = told.get("loss") if isinstance(told, dict) else told
     return Member(
@@ -169,7 +180,11 @@ def _of_entry(place: Path, entry: JsonObject, *, is_best: bool) -> Member:
 
 def _together(members: Sequence[Member], *, is_sweep: bool) -> Members:
     """Their names without what is common to all, and the settings in which they differ."""
-    keys = [key for key in _all_keys(members) if key not in _QUIET and _differ(members, key)]
+    keys = [
+        key
+        for key in _all_keys(members)
+        if key not in _ASIDE and not key.startswith("track.") and _differ(members, key)
+    ]
     names = _short_names([member.name for member in members])
     scores = dict.fromkeys(name for member in members for name in member.scores)
     headlines = [member.run.headline for member in members if member.run is not None and member.run.headline]

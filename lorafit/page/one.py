@@ -14,6 +14,7 @@ from lorafit.page.render import render
 from lorafit.page.run import PAGE, Run, read_run
 from lorafit.page.scores import ScoreTable, score_table
 from lorafit.page.settings import settings
+from lorafit.recipe.layers import PATHS_FROM
 from lorafit.version import __version__
 
 _SPLITS = ("train", "valid", "test")
@@ -93,11 +94,17 @@ def _lede(run: Run) -> str:
     method, started = run.section("method"), run.last("started")
     name = str(method.get("name", ""))
     titled = {"lora": "LoRA", "bitfit": "BitFit", "full": "Full fine-tuning"}.get(name, name.capitalize())
-    rank = f" of rank {method['r']}" if "r" in method else ""
+    match method.get("r"):
+        case int() as r:
+            rank = f" of rank {r}"
+        case {} as ranks if ranks:
+            rank = f" of ranks {min(ranks.values())} to {max(ranks.values())}"
+        case _:
+            rank = ""
     text = f"{titled}{rank} on {run.section('model').get('base')}, for {run.section('task').get('name')}."
     trained = run.num_trained
     if trained is not None and (total := started.get("num_total")):
-        text += f" {trained:,} of {total:,} parameters were trained, {100 * trained / total:.3g} %."
+        text += f" {trained:,} of {total:,} parameters were trained, {100 * trained / total:.3g}\u00a0%."
     elif trained is not None:
         text += f" {trained:,} parameters were trained."
     return text
@@ -167,6 +174,7 @@ def _provenance(run: Run) -> dict[str, str]:
     files = (run.card.get("files") or {}).get("adapter.safetensors") or {}
     facts = {
         "run folder": str(run.path),
+        "its relative paths are from": str(run.document.get(PATHS_FROM) or ""),
         "made": str(made.get("created") or ""),
         "versions": ", ".join(
             f"{name} {made[name]}" for name in ("lorafit", "torch", "transformers") if made.get(name)

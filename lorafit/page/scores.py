@@ -52,7 +52,7 @@ class ScoreLine:
         ends = [self.interval.low, self.interval.high] if self.interval else []
         known = [value for value in (self.value, self.base, self.paper_value, *ends) if value is not None]
         low, high = min(known, default=0.0), max(known, default=0.0)
-        if self.value is None or high <= low:
+        if self.value is None or (self.base is None and self.paper_value is None) or high <= low:
             return None
 
         def place(value: float | None) -> float | None:

@@ -71,11 +71,15 @@ def settings(run: Run) -> Settings:
 
 
 def values(run: Run) -> Values:
-    """The recipe's values as the run folder has them."""
-    return {
+    """The recipe's values as the run folder has them; of keys that came later, what stands for their absence."""
+    said = {
         name: section
         for name, section in run.document.items()
         if name not in _QUIET and isinstance(section, dict)
+    }
+    resolved = _values_of(run.recipe) if run.recipe is not None else {}
+    return {
+        name: {**resolved.get(name, {}), **said.get(name, {})} for name in dict.fromkeys((*said, *resolved))
     }
 
 

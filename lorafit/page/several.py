@@ -153,15 +153,17 @@ def _curves(members: Members) -> list[Chart]:
     """Training and validation loss, and the headline on the validation split, of all runs in one chart each."""
     runs = [(number, each, each.run) for number, each in enumerate(members.members) if each.run is not None]
     training, validation, scored = [], [], []
+    widest = 1
     name = members.headline.rpartition(".")[2]
     for number, member, run in runs:
         points, validations = loss_points(run.of("step"), "step"), run.of("validation")
         width = min(max(len(points) // 20, 1), _MOST_SMOOTHED)
+        widest = max(widest, width)
         training.append(Series(member.name, smoothed(points, width), number))
         validation.append(Series(member.name, loss_points(validations, "step"), number, "dots"))
         values = [(float(e["step"]), (e.get("scores") or {}).get(name)) for e in validations if "step" in e]
         scored.append(Series(member.name, values, number, "dots"))
-    note = f"Means of up to {_MOST_SMOOTHED} logged steps."
+    note = f"Each point is the mean of up to {widest} logged steps." if widest > 1 else ""
     found = [
         draw("training", "Training loss", training, x="steps", note=note),
         draw("validation", "Validation loss", validation, x="steps"),
@@ -199,9 +201,7 @@ def _against(members: Members, key: str, others: Sequence[str], score: str) -> C
     note = f"{better.capitalize()} is better." + (" Each point is the mean over seeds." if several else "")
     positive = all(at > 0 for places in lines.values() for at in places)
     x = key.partition(".")[2].replace("_", " ")
-    return draw(
-        f"swept-{len(score)}", f"{score[:1].upper()}{score[1:]}", series, x=x, note=note, log_x=positive
-    )
+    return draw(f"swept-{len(score)}", score, series, x=x, note=note, log_x=positive)
 
 
 def _is_number(members: Members, key: str) -> bool:

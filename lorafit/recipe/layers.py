@@ -30,7 +30,7 @@ PATH_KEYS: tuple[Key, ...] = (
     ("data", "test"),
     ("train", "init_from"),
 )
-OWN = ("name", "paper")  # what a recipe says of itself alone, so that nobody inherits it
+OWN = ("name", "paper", "sweep")  # what a recipe says of itself alone, so that nobody inherits it
 
 
 @dataclass

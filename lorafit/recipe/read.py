@@ -69,7 +69,7 @@ INCIDENTAL = {
     ("eval", "batch_size"),
 }
 
-_ASIDE = ("name", "paper", "track")  # what is said of a run, and nothing of what it does
+_ASIDE = ("name", "paper", "sweep", "track")  # what is said of a run, and nothing of what it does
 
 _SHOWN_CHARACTERS = 200  # of a value that is refused
 
@@ -104,6 +104,8 @@ def to_toml(recipe: Recipe, *, paths_from: Path | None = None) -> str:
     `paths_from`: the folder in which its relative paths, where it has some, can be found from elsewhere.
     """
     document = _without_none(_document(recipe))
+    if not recipe.sweep.grid and not recipe.sweep.seeds:
+        del document["sweep"]
     places = path_places(document)
     if paths_from is not None and any(absolute_path(holder[key]) for holder, key in places):
         document = {PATHS_FROM: str(paths_from), **document}

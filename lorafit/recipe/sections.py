@@ -330,6 +330,20 @@ class TrackSection(Section):
     """Nothing is sent: `wandb sync` does it later."""
 
 
+_Whole = Annotated[int, AtMost(2**63 - 1, "no key of a recipe takes a greater one")]
+SweepValue = bool | _Whole | float | str | tuple[str | _Whole | float, ...]
+
+
+class SweepSection(Section):
+    """What `lorafit sweep` varies. Only that command reads it; no recipe inherits it."""
+
+    grid: dict[str, tuple[SweepValue, ...]] = {}
+    """Keys of the recipe, each with the values that it takes, such as "train.learning_rate" = [1e-4, 1e-3]: there is a
+    run for every combination."""
+    seeds: tuple[Seed, ...] = ()
+    """A run of every combination for each of these seeds. Without it: the recipe's own seed."""
+
+
 class PaperSection(Section):
     """The published row that the recipe stands for. Only reports read it; no recipe inherits it."""
 
@@ -354,4 +368,5 @@ class Recipe(Section):
     decode: DecodeSection = DecodeSection()
     eval: EvalSection = EvalSection()
     track: TrackSection = TrackSection()
+    sweep: SweepSection = SweepSection()
     paper: PaperSection = PaperSection()

@@ -103,6 +103,23 @@ VARIANTS = {
         {"init": "olora", "targets": ("query", "down")},
         {"init_lora_weights": "olora", "target_modules": ["q_proj", "down_proj"]},
     ),
+    "dora": Variant(
+        "llama",
+        {"dora": True, "targets": ("query", "value", "down")},
+        {"use_dora": True, "target_modules": ["q_proj", "v_proj", "down_proj"]},
+        refused={"gguf": "the gguf format has no place for lora_magnitude; use merge"},
+    ),
+    "dora with patterns and rslora": Variant(
+        "gpt2",
+        {"dora": True, "scaling": "rslora", "targets": ALL_GPT2, "r": {"h.0.*": 8, "default": 2}},
+        {
+            "use_dora": True,
+            "use_rslora": True,
+            "target_modules": ["c_attn", "c_proj", "c_fc"],
+            "rank_pattern": {r"h\.0\..*": 8, r"h\.[12]\..*": 2},
+        },
+        refused={"gguf": "the gguf format has no place for lora_magnitude; use merge"},
+    ),
     "lora+": Variant(
         "llama", {"targets": ("query", "up")}, {"target_modules": ["q_proj", "up_proj"]}, lora_plus_ratio=16.0
     ),
@@ -139,7 +156,11 @@ def train_net(net: nn.Module, optimizer: torch.optim.Optimizer) -> list[float]:
 
 def start_as(net: nn.Module, layers: Mapping[str, lora.LoRALayer], of_base: bool) -> None:
     """Put the adapters of `layers` into PEFT's, which span the same subspaces where they are parts of the base."""
-    parameters = {name.replace(".default", ""): p for name, p in net.named_parameters() if p.requires_grad}
+    parameters = {
+        name.replace(".default", "").replace("_vector.weight", "_vector"): p
+        for name, p in net.named_parameters()
+        if p.requires_grad
+    }
     ours = {
         f"base_model.model.{name}.{key}": tensor
         for name, layer in layers.items()

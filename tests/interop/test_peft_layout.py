@@ -63,7 +63,7 @@ def test_peft_computes_the_same_convolutions(tmp_path):
         torch.testing.assert_close(adapted(x), model(x), rtol=0, atol=1e-5)
     for name, module in Picture().named_children():
         a, b = (tensors[f"base_model.model.{name}.lora_{f}.weight"] for f in "AB")
-        factors = from_peft(a, b, module, 1, 3.0)
+        factors = from_peft({"A": a, "B": b}, module, 1, 3.0)
         assert torch.equal(factors.tensors["lora_A"], layers[name].lora_A)
         assert torch.equal(factors.tensors["lora_B"], layers[name].lora_B)
         assert factors.r == 2
@@ -87,6 +87,7 @@ def test_the_parts_of_a_fused_projection_are_blocks_of_one_pair(enabled, parts):
     delta = layer.scaling * factors["lora_B.weight"] @ factors["lora_A.weight"]
     torch.testing.assert_close(delta, layer.delta_weight())
     if len(set(parts)) == 1:
-        back = from_peft(factors["lora_A.weight"], factors["lora_B.weight"], nn.Linear(5, 12), 3, 3.0)
+        pair = {"A": factors["lora_A.weight"], "B": factors["lora_B.weight"]}
+        back = from_peft(pair, nn.Linear(5, 12), 3, 3.0)
         assert back.enabled == tuple(enabled)
         assert all(torch.equal(tensor, getattr(layer, key)) for key, tensor in back.tensors.items())

@@ -62,6 +62,10 @@ class Vllm(Program):
         )
         if len({layer.scaling for layer in lora.lora_layers(shape.net)}) > 1:
             reasons.append("has one alpha / r for all modules, and these have several")
+        if any(
+            layer.adapter_parameters().keys() > {"lora_A", "lora_B"} for layer in lora.lora_layers(shape.net)
+        ):
+            reasons.append("computes no DoRA")
         tied = bool(shape.family.text_config(shape.net.config).tie_word_embeddings)
         embeddings = {shape.net.get_input_embeddings(), shape.net.get_output_embeddings()}
         for name in ranks:

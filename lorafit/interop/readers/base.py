@@ -56,16 +56,15 @@ class PairReader(Reader):
         """Out of PEFT's layout."""
         from lorafit.interop.peft_layout import from_peft
 
-        a, b = foreign.layers[name]["A"], foreign.layers[name]["B"]
         try:
-            return from_peft(a, b, module, slices.count, foreign.scales[name])
+            return from_peft(foreign.layers[name], module, slices.count, foreign.scales[name])
         except ValueError as error:
             raise AdapterError(f"{foreign.path}: {name!r}: {error}") from None
 
 
 def check_pairs(path: Path, layers: Mapping[str, Mapping[str, Tensor]]) -> None:
     """Raises AdapterError where there are no layers, DamagedError where one of them lacks a factor."""
-    if half := sorted(name for name, factors in layers.items() if len(factors) != 2):
+    if half := sorted(name for name, factors in layers.items() if not factors.keys() >= {"A", "B"}):
         raise DamagedError(f"{path}: {half[0]!r} has only one of its two factors")
     if not layers:
         raise AdapterError(f"{path}: holds no adapter")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lorafit.interop.base_tensors import BaseTensors
     from lorafit.interop.foreign import Foreign
 
-_FACTOR = re.compile(r"(.+)\.lora_(embedding_)?([AB])(\.default)?(\.weight)?")
+_FACTOR = re.compile(r"(.+)\.lora_(embedding_)?([AB]|magnitude_vector)(\.default)?(\.weight)?")
 _ORIGINAL = ".original_module."
 _WRAPPER = re.compile(r"\.(base_layer|modules_to_save(\.default)?)(?=\.)")
 
@@ -44,11 +44,14 @@ class PeftReader(PairReader):
             if key.replace(_ORIGINAL, ".") != key and key.replace(_ORIGINAL, ".") in tensors:
                 continue  # the trained module stands in its place
             if match := _FACTOR.fullmatch(name):
-                layers.setdefault(match[1], {})[match[3]] = tensor.float()
+                layers.setdefault(match[1], {})[match[3][0].upper()] = tensor.float()
             else:
                 others[_WRAPPER.sub("", name)] = tensor
         check_pairs(folder, layers)
         for name, factors in layers.items():
+            if ("M" in factors) != config.rescales:
+                has = "a" if "M" in factors else "no"
+                raise config.refusal("use_dora", f"{name!r} has {has} magnitude")
             if (rank := len(factors["A"])) != config.rank(name):
                 raise config.refusal(
                     "r", f"rank_pattern, too, says nothing of {name!r}, which is of rank {rank}"

@@ -132,7 +132,7 @@ def peft_adapter(layers: Mapping[str, LoRALayer]) -> tuple[dict[str, Tensor], Js
     Rank and alpha of the first layer hold for all, patterns say those that differ.
     """
     from lorafit.interop.peft_config import PREFIX
-    from lorafit.interop.peft_layout import to_peft
+    from lorafit.interop.peft_layout import MAGNITUDE, to_peft
 
     tensors = {
         f"{PREFIX}{name}.{key}": tensor
@@ -142,7 +142,7 @@ def peft_adapter(layers: Mapping[str, LoRALayer]) -> tuple[dict[str, Tensor], Js
     ranks = {name: len(layer.lora_A) for name, layer in layers.items()}
     alphas = {name: layer.scaling * ranks[name] for name, layer in layers.items()}
     first = next(iter(layers))
-    config = {
+    config: JsonObject = {
         "peft_type": "LORA",
         "target_modules": sorted(layers),
         "r": ranks[first],
@@ -153,4 +153,6 @@ def peft_adapter(layers: Mapping[str, LoRALayer]) -> tuple[dict[str, Tensor], Js
         "alpha_pattern": {name: alpha for name, alpha in alphas.items() if alpha != alphas[first]},
         "inference_mode": True,
     }
+    if f"{PREFIX}{first}.{MAGNITUDE}" in tensors:
+        config["use_dora"] = True
     return tensors, config

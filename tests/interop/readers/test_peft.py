@@ -78,8 +78,12 @@ def test_what_cannot_be_imported_is_named(gpt2_base, tmp_path):
     save_peft(gpt2_base, tmp_path / "peft")
     _refused(tmp_path, gpt2_base, "peft files hold their own alpha", RecipeError, alpha=3)
     for values, words in (
-        ({"use_dora": True}, "use_dora = True: has no counterpart"),
-        ({"use_dora": False, "peft_type": "IA3"}, "peft_type = 'IA3': only LoRA can be imported"),
+        ({"use_dora": True}, "use_dora = True: .*c_attn' has no magnitude"),
+        ({"use_qalora": True}, "use_qalora = True: has no counterpart"),
+        (
+            {"use_dora": False, "use_qalora": False, "peft_type": "IA3"},
+            "peft_type = 'IA3': only LoRA can be imported",
+        ),
         ({"peft_type": "LORA", "target_modules": ["c_proj"]}, "target_modules = .* would not adapt"),
         ({"target_modules": ["c_attn", "c_fc"]}, "target_modules = .* means .*c_fc' too"),
         ({"target_modules": ["c_attn"], "r": 8}, "r = 8: .* is of rank 4"),

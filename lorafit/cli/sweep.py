@@ -1,0 +1,116 @@
+"""`lorafit sweep`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from lorafit.cli.options import Json, Overrides, RecipeArgument, Unset, all_overrides
+from lorafit.cli.parsing import parse_seeds
+from lorafit.cli.stopping import stoppable
+from lorafit.errors import DivergedError, RecipeError
+from lorafit.imports import importing
+from lorafit.run.options import Resume, TrainOptions
+
+
+def sweep(
+    recipe: RecipeArgument,
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SECTION.KEY=VALUE,VALUE,...",
+            help="Values of a key of the recipe; may be repeated: there is a run for every combination.",
+            show_default=False,
+        ),
+    ] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,N,...|A..B", help="Every combination once for each seed.", show_default="the recipe's"
+        ),
+    ] = None,
+    members: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=10_000,
+            help="How many runs are trained together at once; the results do not depend on it.",
+            show_default="as many as memory has room for",
+        ),
+    ] = None,
+    apply: Annotated[
+        Literal["best"] | None,
+        typer.Option(help="Train the recipe of the best setting on all training rows.", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="The folder of the runs and of the answer.", show_default="runs/<recipe>-sweep"),
+    ] = None,
+    overrides: Overrides = None,
+    unset: Unset = None,
+    resume: Annotated[
+        Resume,
+        typer.Option(
+            help="Unfinished runs are continued (auto), must be there to be continued (must), or start over (never)."
+        ),
+    ] = "auto",
+    time_limit: Annotated[
+        str | None,
+        typer.Option(
+            help="Save and stop before this much time has passed, such as 90s, 15m, 1.5h or 1:30:00. "
+            "Inside a Slurm job its end counts, too.",
+            metavar="TIME",
+            show_default=False,
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show the runs, their steps, and what trains together.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Train a grid of settings on one base, together, and say which is best.
+
+    Every run is the one that `lorafit train` would make, and leaves the same folder; all share the base, and in one
+    step it reads examples of several. A run that diverges ends alone. The same command again continues what is not
+    finished. Without --grid, the recipe's [sweep] section says what varies.
+    """
+    with importing():
+        from lorafit.display import Display
+        from lorafit.display.sweep import show_sweep, show_sweep_plan
+        from lorafit.page.live import drawing_members, drawn
+        from lorafit.page.one import write_run_page
+        from lorafit.page.run import PAGE
+        from lorafit.page.several import write_several
+        from lorafit.run.plan import pins
+        from lorafit.sweep.family import FamilyOptions
+        from lorafit.sweep.grid import parse_axis
+        from lorafit.sweep.sweep import plan_sweep, run_sweep
+
+    axes = [parse_axis(text) for text in grid or ()]
+    if len(dict(axes)) < len(axes):
+        raise RecipeError("--grid names a key twice; give all of its values at once")
+    chosen, several = all_overrides(overrides, unset), parse_seeds("--seeds", seeds) if seeds else ()
+    with stoppable(time_limit, distributed=True) as group:
+        if not dry_run:
+            chosen += group.leader_first(lambda: pins(recipe, chosen, output))
+        plan = group.leader_first(lambda: plan_sweep(recipe, chosen, dict(axes), several, output))
+        log_every = plan.jobs[0].plan.recipe.train.log_every
+        display = Display(json=json, log_every=log_every, quiet=not group.is_leader)
+        if dry_run:
+            show_sweep_plan(display, plan)
+            return
+        options = FamilyOptions(TrainOptions(resume), members)
+        folders = {job.name: job.run.path for job in plan.jobs} if group.is_leader else {}
+        page = plan.output / PAGE
+        with display, drawing_members(folders, display.report) as report:
+            result = run_sweep(plan, options, report, group, apply_best=apply == "best")
+        if group.is_leader:
+            if result.applied is not None:
+                applied = result.applied.run
+                drawn(lambda: write_run_page(applied), applied / PAGE, display.report)
+            drawn(lambda: write_several([plan.output], page), page, display.report)
+        show_sweep(display, result, page)
+        if result.answer.best is None:
+            raise DivergedError(f"{plan.output}: {result.answer.sentence()}")
