@@ -19,6 +19,7 @@ from lorafit.cli.options import (
     GreedyFlag,
     Json,
     MaxNewTokens,
+    Quiet,
     SamplingSeed,
     Split,
     Strategy,
@@ -63,6 +64,7 @@ def evaluate(
     ] = None,
     base: Base = None,
     force: Force = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Predict and score a split of an adapter's task, or other rows; several adapters of one base side by side."""
@@ -77,7 +79,7 @@ def evaluate(
     section = EvalSection(metrics=tuple(metric) if metric else None, batch_size=batch_size)
     options = verb.EvaluateOptions(split, data, output, glue_submission)
     choice = BaseChoice(base, force)
-    with Display(json=json) as display, stoppable() as group:
+    with Display(json=json, only_result=quiet) as display, stoppable() as group:
         results = verb.evaluate_several(adapters, choice, options, section, display.report, group)
     if len(results) == 1:
         show_evaluation(display, results[""])
@@ -176,7 +178,9 @@ def verify(
         from lorafit.errors import AdapterError
         from lorafit.verbs import verify as verb
 
-    result = verb.verify(adapter, base)
-    show_verification(Display(json=json), result, advise(ctx, result.remedies))
+    display = Display(json=json)
+    with display.working("verifying"):
+        result = verb.verify(adapter, base)
+    show_verification(display, result, advise(ctx, result.remedies))
     if not result.ok:
         raise typer.Exit(AdapterError.exit_code)

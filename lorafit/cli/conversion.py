@@ -60,8 +60,10 @@ def merge(
         from lorafit.verbs import merge as verb
 
     shard_bytes = parse_size("--max-shard-size", max_shard_size) if max_shard_size else None
-    result = verb.merge(adapter, output, BaseChoice(base, force), dtype, shard_bytes, proof=proof)
-    show_merge(Display(json=json), result)
+    display = Display(json=json)
+    with display.working("merging"):
+        result = verb.merge(adapter, output, BaseChoice(base, force), dtype, shard_bytes, proof=proof)
+    show_merge(display, result)
 
 
 def export(
@@ -122,8 +124,10 @@ def combine(
         from lorafit.verbs import combine as verb
 
     parts = [verb.Part(Path(folder), weight) for folder, weight in map(parse_weighted, adapters)]
-    result = verb.combine(parts, output, BaseChoice(base, force))
-    show_combination(Display(json=json), result)
+    display = Display(json=json)
+    with display.working("combining"):
+        result = verb.combine(parts, output, BaseChoice(base, force))
+    show_combination(display, result)
 
 
 def import_adapter(
@@ -157,5 +161,7 @@ def import_adapter(
         from lorafit.verbs import import_ as verb
 
     options = verb.ImportOptions(alpha, task, tuple(targets) if targets else None)
-    result = verb.import_adapter(file, output, format_name, base, options)
-    show_import(Display(json=json), result)
+    display = Display(json=json)
+    with display.working("importing"):
+        result = verb.import_adapter(file, output, format_name, base, options)
+    show_import(display, result)

@@ -46,6 +46,9 @@ Force = Annotated[
     typer.Option("--force", help="Use the base although it is not the one that the adapter was trained on."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout, messages on stderr.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Show the result alone, without progress and notes on the way.")
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option(

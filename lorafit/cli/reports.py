@@ -100,7 +100,9 @@ def analyze(
         from lorafit.verbs import analyze as verb
 
     chosen = BaseChoice(base, force)
-    result = verb.analyze(
-        adapters, output, chosen, amplification=amplification, max_directions=max_directions
-    )
-    show_analysis(Display(json=json), result)
+    display = Display(json=json)
+    with display.working("analysing"):
+        result = verb.analyze(
+            adapters, output, chosen, amplification=amplification, max_directions=max_directions
+        )
+    show_analysis(display, result)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lorafit.cli.options import Json, Overrides, RecipeArgument, Unset, all_overrides
+from lorafit.cli.options import Json, Overrides, Quiet, RecipeArgument, Unset, all_overrides
 from lorafit.cli.parsing import parse_seeds
 from lorafit.cli.stopping import stoppable
 from lorafit.errors import DivergedError, RecipeError
@@ -68,6 +68,7 @@ def sweep(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show the runs, their steps, and what trains together.")
     ] = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Train a grid of settings on one base, together, and say which is best.
@@ -97,7 +98,7 @@ def sweep(
             chosen += group.leader_first(lambda: pins(recipe, chosen, output))
         plan = group.leader_first(lambda: plan_sweep(recipe, chosen, dict(axes), several, output))
         log_every = plan.jobs[0].plan.recipe.train.log_every
-        display = Display(json=json, log_every=log_every, quiet=not group.is_leader)
+        display = Display(json=json, log_every=log_every, quiet=not group.is_leader, only_result=quiet)
         if dry_run:
             show_sweep_plan(display, plan)
             return

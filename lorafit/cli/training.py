@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lorafit.cli.completion import complete_adapter
-from lorafit.cli.options import Json, Overrides, RecipeArgument, Unset, all_overrides
+from lorafit.cli.next_step import use_adapter
+from lorafit.cli.options import Json, Overrides, Quiet, RecipeArgument, Unset, all_overrides
 from lorafit.cli.parsing import parse_length, parse_seeds
 from lorafit.cli.stopping import stoppable
 from lorafit.errors import NotFoundError, RecipeError
@@ -84,6 +85,7 @@ def train(
         bool,
         typer.Option("--dry-run", help="Only show the resolved recipe, steps and parameter counts."),
     ] = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Train a recipe, score the result and leave an adapter folder.
@@ -118,14 +120,14 @@ def train(
         except NotFoundError as error:
             if dry_run or seeds is not None:
                 raise
-            display = Display(json=json, quiet=not group.is_leader)
+            display = Display(json=json, quiet=not group.is_leader, only_result=quiet)
             wanted = open_recipe(recipe, _with_seed(chosen, seed))
-            show_train_result(
-                display, wanted, finished_without(error, wanted, output, options, display.report)
-            )
+            result = finished_without(error, wanted, output, options, display.report)
+            show_train_result(display, wanted, result, use_adapter(result.adapter, wanted.task.kind))
             return
         plan = next(iter(plans.values()))
-        display = Display(json=json, log_every=plan.recipe.train.log_every, quiet=not group.is_leader)
+        log_every = plan.recipe.train.log_every
+        display = Display(json=json, log_every=log_every, quiet=not group.is_leader, only_result=quiet)
         if dry_run:
             show_plan(display, with_examples(plan))
             return
@@ -138,17 +140,18 @@ def train(
 
         if seeds is not None:
             with display:
-                result = train_seeds(plans, output, run, display.report)
-            results = list(result.runs.values())
+                of_seeds = train_seeds(plans, output, run, display.report)
+            results = list(of_seeds.runs.values())
             folders = [each.run for each in results]
             page = folders[0].parent / PAGE
             if group.is_leader:
                 drawn(partial(write_several, folders, page), page, display.report)
-            show_seeds(display, result, page)
+            show_seeds(display, of_seeds, page)
         else:
             with display:
                 results = [run(plan, output)]
-            show_train_result(display, plan.recipe, results[0])
+            command = use_adapter(results[0].adapter, plan.task.kind)
+            show_train_result(display, plan.recipe, results[0], command)
         missing = any(missing_by_name(plan.recipe.eval.metrics, each.scores) for each in results)
         if group.on_leader(lambda: missing):
             raise typer.Exit(3)

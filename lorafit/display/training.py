@@ -57,8 +57,8 @@ def show_plan(display: Display, plan: Plan) -> None:
         display.print(escape(note))
 
 
-def show_train_result(display: Display, recipe: Recipe, result: TrainResult) -> None:
-    """Scores beside the paper's, a few predictions, and the folders."""
+def show_train_result(display: Display, recipe: Recipe, result: TrainResult, command: str) -> None:
+    """Scores beside the paper's, a few predictions, the folders, and the command that uses the adapter."""
     if display.json:
         display.print_json(_run_json(result))
         return
@@ -69,6 +69,7 @@ def show_train_result(display: Display, recipe: Recipe, result: TrainResult) -> 
     display.print(f"\nrun folder: {escape(str(result.run))}\nadapter:    {escape(str(result.adapter))}")
     if (page := result.run / PAGE).is_file():
         display.print(f"page:       {escape(str(page))}")
+    display.print(f"next:       {escape(command)}")
 
 
 def show_seeds(display: Display, result: SeedsResult, page: Path) -> None:

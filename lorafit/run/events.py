@@ -36,6 +36,7 @@ class Started:
     first_step: int = 0
     num_total: int = 0  # parameters of the model, frozen ones too
     num_rows: Mapping[str, int] = field(default_factory=dict)  # by split, as they are used
+    steps_per_epoch: int | None = None  # where it is the same in each
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,13 @@ class Progress:
     what: str
     done: int
     total: int
+
+
+@dataclass(frozen=True)
+class Working:
+    """Something began that may take a while, nobody knows how long; it ends with the next one, or with training."""
+
+    what: str
 
 
 @dataclass(frozen=True)
@@ -116,6 +124,7 @@ Event = (
     | Started
     | Stepped
     | Progress
+    | Working
     | Downloading
     | Validated
     | Saved

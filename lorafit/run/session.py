@@ -24,7 +24,7 @@ from lorafit.objectives import AnyObjective, Encoded
 from lorafit.objectives.examples import encode_rows
 from lorafit.objectives.order import Ordering
 from lorafit.recipe import TrainSection
-from lorafit.run.events import Note, Report
+from lorafit.run.events import Note, Report, Working
 from lorafit.run.inputs import Inputs
 from lorafit.run.plan import Plan, base_config
 from lorafit.run.provenance import adapter_card
@@ -104,12 +104,14 @@ def load(plan: Plan, report: Report) -> LoadedBase:
     recipe = plan.recipe
     for warning in plan.warnings:
         report(Note(warning))
+    report(Working("reading rows"))
     rows, faults = _read_splits(plan.rows, report)
     if constants.HF_HUB_OFFLINE:
         faults += missing_files(recipe.model.base, recipe.model.revision)
     if faults:
         raise NotFoundError.joined(faults)
     seed_all(recipe.train.seed)
+    report(Working("loading the base"))
     with ThreadPoolExecutor(1) as pool:
         hashed = pool.submit(Inputs.of, recipe, plan.rows)  # beside loading: hashes need no interpreter
         model, objective = _load_model(recipe), plan.objective
@@ -118,6 +120,7 @@ def load(plan: Plan, report: Report) -> LoadedBase:
             report(Note(note))
     objective.prepare(model)
     tokenizer = model.require_tokenizer()
+    report(Working("encoding rows"))
     examples = encode_rows(objective, tokenizer, rows, recipe.data, plan.scored_split)
     ordering = Ordering(recipe.train, recipe.data, plan.rows, objective)
     order = ordering.of(examples.train)
@@ -126,7 +129,9 @@ def load(plan: Plan, report: Report) -> LoadedBase:
     sample = [
         objective.inputs(example) for example in (examples.valid or examples.train.examples)[:NUM_INPUTS]
     ]
+    report(Working("hashing"))
     inputs = hashed.result()
+    report(Working("preparing"))
     return LoadedBase(
         model,
         objective,

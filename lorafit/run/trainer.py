@@ -192,6 +192,7 @@ class Trainer:
             first_step=member.position.step,
             num_total=sum(p.numel() for p in base.model.net.parameters()),
             num_rows={split: len(rows) for split, rows in base.rows.items()},
+            steps_per_epoch=base.order.steps_per_epoch,
         )
 
 
