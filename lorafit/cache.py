@@ -81,7 +81,9 @@ def max_bytes() -> int:
 
 
 def why_not_kept() -> str:
-    """Why nothing can be kept although it should be; "" where it can."""
+    """Why nothing can be kept although it should be; "" where it can, or nothing is to be kept."""
+    if not max_bytes():
+        return ""
     folder = prepared_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -6,13 +6,13 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from lorafit.cache import Key
+from lorafit.cache import Key, why_not_kept
 from lorafit.data.cells import shown, shown_names
 from lorafit.data.places import no_place, row_sources
 from lorafit.data.rows import RawRow, Row
 from lorafit.data.sources import Renamed, RowFile, RowSource
 from lorafit.data.splits import SPLIT_NAMES
-from lorafit.data.stored import find_rows, keep_rows
+from lorafit.data.stored import StoredRows, find_rows, keep_rows
 from lorafit.errors import Advice, DataError, Remedy, SetKey, did_you_mean
 from lorafit.files import JsonObject, absolute_path
 from lorafit.hashes import source_hash
@@ -118,7 +118,9 @@ class Rows:
         rows = keep_rows(itertools.chain.from_iterable(map(reading.rows, files)), key, about)
         if not rows:
             raise self._nothing(split)
-        return _SplitRows(rows, reading.sizes, reading.notes)
+        why = why_not_kept() if isinstance(rows, StoredRows) else ""
+        unkept = [f"rows and token ids are not kept for the next run: {why}"] if why else []
+        return _SplitRows(rows, reading.sizes, [*reading.notes, *unkept])
 
     def _key(self, split: Split) -> Key:
         """What decides the rows: the bytes of their files, how these are read, and what the task makes of it."""

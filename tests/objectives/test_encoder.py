@@ -221,6 +221,19 @@ def test_another_file_other_options_and_another_split_are_other_rows(
     assert same.key.name == keys[0]
 
 
+def test_that_nothing_can_be_kept_is_said(
+    path: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("LORAFIT_CACHE", str(tmp_path / "file"))
+    rows = read("generation", path("generation"), stored=True, monkeypatch=monkeypatch)
+    [note] = rows.notes
+    assert note.startswith("rows and token ids are not kept for the next run: ")
+    assert len([*rows.rows("train")]) == 30
+    monkeypatch.setenv("LORAFIT_CACHE_GB", "0")
+    assert read("generation", path("generation"), stored=True, monkeypatch=monkeypatch).notes == []
+
+
 def test_a_file_that_changes_while_it_is_read_is_no_entry(
     path: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
