@@ -31,7 +31,9 @@ def train(
     seeds: Annotated[
         str | None,
         typer.Option(
-            metavar="N,N,...", help="One run for each seed, and mean ± std at the end.", show_default=False
+            metavar="N,N,...|A..B",
+            help="One run for each seed, all on one base, and mean ± std at the end.",
+            show_default=False,
         ),
     ] = None,
     output: Annotated[
@@ -98,15 +100,16 @@ def train(
     with importing():
         from lorafit.display import Display
         from lorafit.display.training import show_plan, show_seeds, show_train_result
-        from lorafit.page.live import drawing, drawn
+        from lorafit.page.live import drawing, drawing_members, drawn
         from lorafit.page.run import PAGE
         from lorafit.page.several import write_several
         from lorafit.run.folder import RunFolder
         from lorafit.run.plan import with_examples
         from lorafit.run.recipes import open_recipe
-        from lorafit.run.seeds import train_seeds
         from lorafit.run.train import TrainResult, finished_without, missing_by_name
         from lorafit.run.train import train as train_plan
+        from lorafit.sweep.family import FamilyOptions
+        from lorafit.sweep.seeds import seed_jobs, train_seeds
 
     chosen = all_overrides(overrides, unset)
     chosen += [f"train.init_from={init_from}"] if init_from is not None else []
@@ -140,7 +143,9 @@ def train(
 
         if seeds is not None:
             with display:
-                of_seeds = train_seeds(plans, output, run, display.report)
+                jobs = seed_jobs(plans, output) if group.is_leader else []
+                with drawing_members({job.name: job.run.path for job in jobs}, display.report) as report:
+                    of_seeds = train_seeds(plans, output, FamilyOptions(options), report, group)
             results = list(of_seeds.runs.values())
             folders = [each.run for each in results]
             page = folders[0].parent / PAGE
@@ -172,7 +177,7 @@ def _plans(recipe: str, overrides: list[str], seed: int | None, seeds: str | Non
     """A plan for every seed that was asked for."""
     with importing():
         from lorafit.run.plan import load_plan
-        from lorafit.run.seeds import load_plans
+        from lorafit.sweep.seeds import load_plans
 
     if seed is not None and seeds is not None:
         raise RecipeError("--seed and --seeds exclude each other; keep one")

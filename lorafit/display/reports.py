@@ -11,6 +11,7 @@ from rich.table import Table
 from lorafit.display.display import Display
 from lorafit.paper import layout
 from lorafit.paper.cells import RULES, Cell, Line, TableReport
+from lorafit.paper.reruns import WARNINGS
 
 if TYPE_CHECKING:
     from lorafit.paper.table import Explanation
@@ -41,6 +42,11 @@ def show_explanation(display: Display, explanation: Explanation) -> None:
         seeds = ", ".join(f"{v:.{cell.column.digits + 1}f}" for v in cell.values) or "nothing"
         display.print(f"\n{cell.column.name}: {layout.ours(cell)} from {seeds}")
         display.print(f"  the paper's: {layout.published(cell)}; {layout.verdict_text(cell)}")
+        for rerun in cell.reruns:
+            setting = f", {rerun.setting}" if rerun.setting else ""
+            display.print(f"  others:      {rerun.value:g} ({escape(rerun.source)}{setting})")
+    if warning := WARNINGS.get((report.table.number, line.row.label, explanation.task)):
+        display.print(f"\nothers found: {warning}")
     runs = {run.path: run for cell in explanation.cells for run in cell.runs}
     for run in runs.values():
         display.print(f"\nseed {run.seed}: {escape(str(run.path))}")
@@ -83,6 +89,8 @@ def _explanation_json(explanation: Explanation) -> dict[str, object]:
                 "paper": cell.published.value if cell.published else None,
                 "paper_margin": cell.published.margin if cell.published else None,
                 "verdict": cell.verdict,
+                "band": cell.band,
+                "reruns": [vars(rerun) for rerun in cell.reruns],
             }
             for cell in cells
         ],

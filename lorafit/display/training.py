@@ -18,8 +18,8 @@ from lorafit.recipe import Recipe, to_toml
 
 if TYPE_CHECKING:
     from lorafit.run.plan import Plan
-    from lorafit.run.seeds import SeedsResult
     from lorafit.run.train import TrainResult
+    from lorafit.sweep.seeds import SeedsResult
 
 
 def show_plan(display: Display, plan: Plan) -> None:

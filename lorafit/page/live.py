@@ -36,7 +36,7 @@ def drawing_members(folders: Mapping[str, Path], report: Report) -> Iterator[Rep
     def tell(event: Event) -> None:
         report(event)
         match event:
-            case OfMember(name, inner):
+            case OfMember(name, inner) if name in pages:
                 pages[name].notice(inner)
 
     try:

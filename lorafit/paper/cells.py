@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from lorafit.paper.published import Column, Figure, PaperTable, Row, Rule
+from lorafit.paper.reruns import RERUNS, Rerun
 from lorafit.paper.runs import CellKey, RunRecord
 
 Verdict = Literal["within", "off", "not run", "not published"]
+
+Band = Literal["as in the paper", "as others get", "wrong"]
+"""Where a figure lies; only for cells that others have published figures of."""
 
 RULES: dict[Rule, str] = {
     "median": "median over seeds of the best epoch on the development set, ± standard deviation",
@@ -33,6 +37,21 @@ class Cell:
     value: float | None
     std: float | None
     recipe: str | None
+    reruns: tuple[Rerun, ...] = ()
+
+    @property
+    def band(self) -> Band | None:
+        """As in the paper: within the published ±, or better; as others get: between the paper's figure and theirs,
+        give or take that ±. None where others have published nothing, or we have nothing.
+        """
+        if not self.reruns or self.value is None or self.published is None:
+            return None
+        if self.verdict == "within" or self.better:
+            return "as in the paper"
+        margin, ours = self.published.margin or 0.0, round(self.value, self.column.digits)
+        others = [rerun.value for rerun in self.reruns] + [self.published.value]
+        between = min(others) - margin - 1e-9 <= ours <= max(others) + margin + 1e-9
+        return "as others get" if between else "wrong"
 
     @property
     def difference(self) -> float | None:
@@ -171,7 +190,9 @@ def _line(
     cells = []
     for column, figure in zip(columns, row.figures, strict=False):
         key = cell_key(table, row.label, column.task)
-        cells.append(_cell(column, figure, counted.get(key, []), recipes.get(key), table.rule))
+        reruns = RERUNS.get((*key, column.score), ())
+        cell = _cell(column, figure, counted.get(key, []), recipes.get(key), table.rule)
+        cells.append(replace(cell, reruns=reruns))
     average = None
     if table.average and columns is table.columns:
         average = _average(table, row, cells)

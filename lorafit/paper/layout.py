@@ -39,10 +39,11 @@ def difference(cell: Cell) -> str:
 
 
 def verdict_text(cell: Cell) -> str:
-    """`off by -1.3`, `within (+0.1)`, `not run`."""
+    """`off by -1.3`, `within (+0.1)`, `not run`; where others have published figures too, what these say of it."""
     if cell.verdict == "within":
         return f"within ({difference(cell)})"
-    return f"off by {difference(cell)}" if cell.verdict == "off" else cell.verdict
+    band = f", {cell.band}" if cell.band in ("as others get", "wrong") else ""
+    return f"off by {difference(cell)}{band}" if cell.verdict == "off" else cell.verdict
 
 
 def headings(report: TableReport) -> list[str]:
@@ -222,6 +223,7 @@ def _record(line: Line, cell: Cell) -> dict[str, object]:
         "paper_margin": cell.published.margin if cell.published else None,
         "difference": cell.difference,
         "verdict": cell.verdict,
+        "band": cell.band,
         "recipe": cell.recipe,
         "command": fill_command(cell.recipe) if cell.recipe and cell.value is None else None,
     }

@@ -277,9 +277,7 @@ def with_examples(plan: Plan) -> Plan:
     examples = encode_rows(objective, tokenizer, at_hand, recipe.data, plan.scored_split)
     if "train" not in at_hand:
         return replace(plan, example_notes=tuple(examples.notes))
-    order = Ordering(recipe.train, recipe.data, rows, objective).of(
-        objective.encoder(tokenizer), examples.train
-    )
+    order = Ordering(recipe.train, recipe.data, rows, objective).of(examples.train)
     schedule = make_schedule(recipe.train, order)
     return replace(plan, schedule=schedule, steps_known=True, example_notes=tuple(examples.notes))
 

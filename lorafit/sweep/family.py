@@ -31,7 +31,7 @@ from lorafit.run.train import TrainResult, train, train_result
 from lorafit.run.trainer import Trainer
 from lorafit.sweep.groups import Group, group
 from lorafit.sweep.proof import is_proven_equal
-from lorafit.sweep.room import room_for
+from lorafit.sweep.room import keep_freed_memory, room_for
 from lorafit.training import FewerAtOnce, FitEvent, Member, ProcessGroup, fit, recompute_activations
 
 Result = TypeVar("Result")
@@ -115,9 +115,9 @@ class _Family:
         ]
 
     def _alone(self, job: Job) -> Outcome:
-        tell, options = _told(job, self.report), self.options.train
+        tell = _told(job, self.report)
         try:
-            return train(job.plan, job.folder, tell, options, self.processes)
+            return train(job.plan, job.folder, tell, self.options.train, self.processes)
         except DivergedError as error:
             tell(Note(f"diverged: {error}"))
             return error
@@ -131,7 +131,8 @@ class _Family:
         options, processes, of_base = self.options.train, self.processes, dict[str, list[Prediction]]()
         opened = []
         for job in self.jobs:
-            own, tell = base.for_member(job.plan), _told(job, self.report)
+            own = base.for_member(job.plan)
+            tell = _told(job, self.report)
             run = OpenRun.open(job.plan, own, job.run, tell, options, processes, stack)
             early.write(run)
             opened.append(run if base.model.fresh else replace(run, of_base=of_base))
@@ -189,6 +190,7 @@ class _OneBase:
 
     def train_together(self, at_once: int) -> list[JsonObject | DivergedError]:
         """The scores of each, or why it diverged."""
+        keep_freed_memory()
         for i, trainer in enumerate(self.trainers):
             with self.family.alone(i):
                 trainer.begin(self.opened[i].found)
@@ -213,7 +215,7 @@ class _OneBase:
         """How many members memory has room for, by the longest of their first steps; None where that is not known."""
         base, members = self.opened[0].base, self.members
         steps = [_first_step(member) for member in members]
-        lengths = [sum(map(base.objective.length, step)) for step in steps]
+        lengths = [sum(len(base.objective.inputs(example)) for example in step) for step in steps]
         number = lengths.index(max(lengths))
         member = members[number]
         before = member.draws.state()

@@ -118,7 +118,7 @@ def run_peft(args: argparse.Namespace, seed: int) -> Measured:
     loaded = load_rows(make_task(args.task), make_data(args.task, dir=args.data))
     task: Any = loaded.task
     tokenizer = transformers.AutoTokenizer.from_pretrained(args.base)
-    rows: dict[str, list[Any]] = {split: loaded.rows(split) for split in loaded.splits_of_run}
+    rows: dict[str, list[Any]] = {split: [*loaded.rows(split)] for split in loaded.splits_of_run}
     part = task.headline_score.rpartition(".")[0]
     rows["valid"] = [row for row in rows["valid"] if row.part in ("", part)]
 

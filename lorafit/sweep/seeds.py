@@ -1,20 +1,20 @@
-"""The same recipe with several seeds, one run after the other, and the mean and spread of their scores."""
+"""The same recipe with several seeds, trained together on one base, and the mean and spread of their scores."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lorafit.errors import DivergedError
 from lorafit.metrics.score import flat
-from lorafit.run.events import Note, Report
+from lorafit.run.events import Report
 from lorafit.run.plan import Plan, load_plan
 from lorafit.run.train import TrainResult
-
-Train = Callable[[Plan, Path | None], TrainResult]
-"""Trains a plan in a folder; None stands for the default one."""
+from lorafit.sweep.family import FamilyOptions, Job, train_family
+from lorafit.training import ProcessGroup
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,30 @@ def load_plans(name_or_path: str, overrides: list[str], seeds: Sequence[int]) ->
     return {seed: load_plan(name_or_path, [*overrides, f"train.seed={seed}"]) for seed in seeds}
 
 
-def train_seeds(plans: Mapping[int, Plan], output: Path | None, train: Train, report: Report) -> SeedsResult:
-    """Train every plan, in runs/<recipe>/seed-<n> or `output`/seed-<n>. Runs that are finished are not repeated.
+def seed_jobs(plans: Mapping[int, Plan], output: Path | None) -> list[Job]:
+    """A run for each seed, in runs/<recipe>/seed-<n> or `output`/seed-<n>."""
+    return [
+        Job(f"seed {seed}", plan, output / f"seed-{seed}" if output else None) for seed, plan in plans.items()
+    ]
 
-    Raises what `train` raises; the runs before are kept.
+
+def train_seeds(
+    plans: Mapping[int, Plan],
+    output: Path | None,
+    options: FamilyOptions,
+    report: Report,
+    processes: ProcessGroup,
+) -> SeedsResult:
+    """Train every plan. Runs that are finished are not repeated.
+
+    Raises as `train_family`, and DivergedError where a run has diverged, after all others are finished.
     """
-    runs: dict[int, TrainResult] = {}
-    for number, (seed, plan) in enumerate(plans.items(), start=1):
-        report(Note(f"seed {seed} ({number} of {len(plans)})"))
-        runs[seed] = train(plan, output / f"seed-{seed}" if output else None)
+    jobs = seed_jobs(plans, output)
+    outcomes = dict(zip(plans, train_family(jobs, options, report, processes), strict=True))
+    for seed, outcome in outcomes.items():
+        if isinstance(outcome, DivergedError):
+            raise DivergedError(f"seed {seed}: {outcome.message}", *outcome.remedies)
+    runs = {seed: outcome for seed, outcome in outcomes.items() if isinstance(outcome, TrainResult)}
     return SeedsResult(next(iter(plans.values())), runs, _spread([run.scores for run in runs.values()]))
 
 
