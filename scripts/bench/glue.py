@@ -72,6 +72,7 @@ def recipe_text(args: argparse.Namespace, seed: int) -> str:
             "seed": seed,
             "batch_order": args.batch_order,
             **({} if args.lora_plus_ratio is None else {"lora_plus_ratio": args.lora_plus_ratio}),
+            **({} if args.max_steps is None else {"max_steps": args.max_steps}),
         },
     }
     lines = []
@@ -168,12 +169,13 @@ def run_peft(args: argparse.Namespace, seed: int) -> Measured:
             measured.start()
 
     with tempfile.TemporaryDirectory() as folder:
-        num_steps = -(-len(train_rows) // args.batch_size) * args.epochs
+        num_steps = args.max_steps or -(-len(train_rows) // args.batch_size) * args.epochs
         arguments = transformers.TrainingArguments(
             folder,
             per_device_train_batch_size=args.batch_size,
             per_device_eval_batch_size=args.batch_size,
             num_train_epochs=args.epochs,
+            max_steps=args.max_steps or -1,
             learning_rate=args.learning_rate,
             lr_scheduler_type="linear",
             warmup_steps=-int(-num_steps * WARMUP_RATIO // 1),
@@ -196,7 +198,8 @@ def run_peft(args: argparse.Namespace, seed: int) -> Measured:
             callbacks=[Clock()],
             optimizers=(optimizer, None),
         ).train()
-    measured.num_tokens = sum(len(row["input_ids"]) for row in train_rows) * args.epochs
+    epochs = num_steps * args.batch_size / len(train_rows) if args.max_steps else args.epochs
+    measured.num_tokens = round(sum(len(row["input_ids"]) for row in train_rows) * epochs)
     return measured
 
 
@@ -261,6 +264,7 @@ def main() -> None:
     parser.add_argument("--task", default="mrpc")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--max-steps", type=int, help="no more than these, for a first look at the speed")
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--rank", type=int, default=8)

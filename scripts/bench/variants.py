@@ -61,6 +61,8 @@ def run(contender: str, variant: Variant, seed: int, args: argparse.Namespace) -
         "--contender": contender,
         "--seeds": seed,
     }
+    if args.max_steps is not None:
+        options["--max-steps"] = args.max_steps
     if variant.lora_plus_ratio is not None:
         options["--lora-plus-ratio"] = variant.lora_plus_ratio
     command = [
@@ -99,6 +101,7 @@ def main() -> None:
     parser.add_argument("--task", default="mrpc")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--max-steps", type=int, help="no more than these, for a first look at the speed")
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--only", choices=VARIANTS, nargs="+", default=list(VARIANTS))
     args = parser.parse_args()
