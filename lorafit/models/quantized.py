@@ -8,11 +8,7 @@ CPUs its Linear4bit packs its weight anew for evaluation, and computes otherwise
 from __future__ import annotations
 
 import copy
-import importlib
-import logging
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -22,7 +18,8 @@ from torch.utils._pytree import tree_map_only
 from typing_extensions import override
 
 from lorafit import lora
-from lorafit.errors import LorafitError, RecipeError, RunCommand
+from lorafit.errors import RecipeError
+from lorafit.imports import import_bitsandbytes
 from lorafit.models.model import Model
 
 Quantization = Literal["nf4"]
@@ -151,29 +148,4 @@ def rounded(weight: Tensor, *, transposed: bool) -> Tensor:
 
 def _functions() -> Any:
     """bitsandbytes.functional. Raises LorafitError where it is not installed."""
-    if "bitsandbytes.functional" not in sys.modules:
-        with _without_kernels():
-            try:
-                importlib.import_module("bitsandbytes.functional")
-            except ImportError:
-                raise LorafitError(
-                    "[model] quantize: the package bitsandbytes is not installed",
-                    RunCommand("pip install 'lorafit[quantize]'"),
-                ) from None
-    return sys.modules["bitsandbytes.functional"]
-
-
-@contextmanager
-def _without_kernels() -> Iterator[None]:
-    """Importing bitsandbytes asks the hub for kernels on some CPUs, by the package `kernels`: here it finds none."""
-    logger, hidden = logging.getLogger("bitsandbytes"), sys.modules.get("kernels")
-    level = logger.level
-    logger.setLevel(logging.ERROR)  # it says so in a warning
-    sys.modules["kernels"] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-        del sys.modules["kernels"]
-        if hidden is not None:
-            sys.modules["kernels"] = hidden
+    return import_bitsandbytes("functional", "model.quantize")

@@ -235,6 +235,9 @@ class TrainSection(Section):
     """Share of the target's probability that is spread over all classes or tokens."""
     max_grad_norm: NonNegativeFloat = 0.0
     """Gradients are scaled down to this norm where theirs is larger. 0 turns clipping off."""
+    optimizer: Literal["adamw", "adamw_8bit"] = "adamw"
+    """adamw: as the paper's code has it; adamw_8bit: that of bitsandbytes, which holds the moments of tensors of 4,096
+    values and more in 8 bits."""
     adam_beta1: AdamBeta = 0.9
     """Decay of AdamW's mean of the gradients."""
     adam_beta2: AdamBeta = 0.999

@@ -32,12 +32,12 @@ from lorafit.run.recipes import Recipe
 from lorafit.run.warm_start import read_start, warm_start
 from lorafit.tasks import Rows
 from lorafit.training import (
-    AdamW,
     Member,
     Position,
     ProcessGroup,
     Schedule,
     Steps,
+    make_optimizer,
     parameter_groups,
     recompute_activations,
     seed_all,
@@ -171,7 +171,7 @@ def make_member(base: LoadedBase, section: TrainSection, schedule: Schedule, dra
     betas = (section.adam_beta1, section.adam_beta2)
     return Member(
         trained,
-        AdamW(groups, lr=section.learning_rate, betas=betas, eps=section.adam_epsilon),
+        make_optimizer(section.optimizer, groups, section.learning_rate, betas, section.adam_epsilon),
         schedule,
         Steps(base.order.batches, base.train.examples, schedule.num_steps),
         Position(micro_batch_size=section.micro_batch_size, oom_retries=section.max_oom_retries),

@@ -15,7 +15,7 @@ from lorafit.training.loop import (
 )
 from lorafit.training.loss import cross_entropy_sum, label_loss_sum, label_loss_sums, language_model_loss_sums
 from lorafit.training.member import Member, Position, Steps
-from lorafit.training.optim import AdamW, parameter_groups
+from lorafit.training.optim import AdamW, make_optimizer, parameter_groups
 from lorafit.training.process_group import NeverStop, ProcessGroup, StopCheck
 from lorafit.training.recompute import recompute_activations
 from lorafit.training.rng import seed_all
@@ -49,6 +49,7 @@ __all__ = [
     "label_loss_sum",
     "label_loss_sums",
     "language_model_loss_sums",
+    "make_optimizer",
     "open_process_group",
     "parameter_groups",
     "recompute_activations",

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lorafit.errors import RecipeError
+from lorafit.imports import import_bitsandbytes
 from lorafit.lora import adapted_layers
 
 DecayExempt = Literal["none", "bias_and_norm"]
@@ -60,6 +61,21 @@ class AdamW(torch.optim.Optimizer):
         torch._foreach_addcdiv_(params, means, denominators, value=-step_size)
         if group["weight_decay"]:
             torch._foreach_mul_(params, 1.0 - group["lr"] * group["weight_decay"])
+
+
+def make_optimizer(
+    kind: Literal["adamw", "adamw_8bit"],
+    groups: list[dict[str, Any]],
+    lr: float,
+    betas: tuple[float, float],
+    eps: float,
+) -> torch.optim.Optimizer:
+    """The optimizer of that name. Raises LorafitError where the package that it needs is not installed."""
+    if kind == "adamw":
+        return AdamW(groups, lr, betas, eps)
+    optim: Any = import_bitsandbytes("optim", "train.optimizer")
+    made: torch.optim.Optimizer = optim.AdamW8bit(groups, lr, betas, eps, weight_decay=0.0)
+    return made
 
 
 def parameter_groups(

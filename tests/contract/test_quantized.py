@@ -201,3 +201,29 @@ def test_importing_bitsandbytes_asks_nobody_for_kernels(tmp_path: Path) -> None:
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_optimizer_in_8_bits_is_close_to_the_other_and_resumes(
+    make_base: Callable[..., Path], e2e_dir: Path, tmp_path: Path
+) -> None:
+    base = make_base("gpt2", hidden_size=64)
+    wide = OPTIONS | {"method__r": 32, "train__epochs": 1}
+    in_8_bits = wide | {"train__optimizer": "adamw_8bit"}
+    whole, cut, plain = (
+        Runner(base, e2e_dir, tmp_path / name, options)
+        for name, options in {"whole": in_8_bits, "cut": in_8_bits, "plain": wide}.items()
+    )
+    whole()
+    with pytest.raises(InterruptedRunError):
+        cut(group=ProcessGroup(StopAt(5)))
+    cut()
+    assert_equal_runs(cut, whole, ("step", "validation", "score", "finished"))
+    assert any(t.dtype == torch.uint8 for t in _tensors(whole.checkpoint.optimizer))
+    plain()
+    losses = [[line["loss"] for line in run.events("step")] for run in (whole, plain)]
+    assert losses[0] == pytest.approx(losses[1], abs=0.05)
+    assert losses[0] != losses[1]
+
+
+def _tensors(tree: Any) -> list[torch.Tensor]:
+    return [leaf for leaf in torch.utils._pytree.tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
