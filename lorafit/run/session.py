@@ -18,7 +18,7 @@ from lorafit.data.order import Order
 from lorafit.errors import DataError, LorafitError, NotFoundError
 from lorafit.lora import Draws, draw_from
 from lorafit.methods import Method
-from lorafit.models import Model, load_base, missing_files
+from lorafit.models import Model, load_base, missing_files, quantize
 from lorafit.models.placement import Placement
 from lorafit.objectives import AnyObjective, Encoded
 from lorafit.objectives.examples import encode_rows
@@ -212,4 +212,8 @@ def _load_model(recipe: Recipe) -> Model:
     section, task = recipe.model, recipe.task
     config = base_config(recipe)
     model = load_base(config, section.base, section.revision, task.output, head_seed=recipe.train.seed)
-    return replace(model, placement=Placement.of(section.dtype, model.family.width(config)))
+    is_quantized = section.quantize is not None
+    placement = Placement.of(section.dtype, model.family.width(config), is_quantized=is_quantized)
+    if is_quantized:
+        quantize(model)
+    return replace(model, placement=placement)
