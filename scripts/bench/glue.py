@@ -112,6 +112,7 @@ def run_peft(args: argparse.Namespace, seed: int) -> Measured:
     import peft
     import torch
     import transformers
+    from peft.optimizers import create_loraplus_optimizer
 
     from lorafit.metrics.scoring import score_by
     from lorafit.tasks import load_rows, make_data, make_task
@@ -149,7 +150,7 @@ def run_peft(args: argparse.Namespace, seed: int) -> Measured:
     model = peft.get_peft_model(model, lora)
     optimizer = None
     if args.lora_plus_ratio is not None:
-        optimizer = peft.optimizers.create_loraplus_optimizer(
+        optimizer = create_loraplus_optimizer(
             model, torch.optim.AdamW, lr=args.learning_rate, loraplus_lr_ratio=args.lora_plus_ratio
         )
     train_rows, measured = encode("train"), Measured()

@@ -112,7 +112,12 @@ def test_a_quantised_tensor_is_its_dequantised_values_everywhere() -> None:
     quantised = QuantizedTensor.of(weight)
     values = quantised.dequantized()
     kept: list[type] = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: (kept.append(type(t)), t)[1], lambda t: t):
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept.append(type(tensor))
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
         y = F.linear(x, quantised)
     assert kept == [QuantizedTensor]
     assert torch.equal(y, F.linear(x, values))
@@ -120,7 +125,9 @@ def test_a_quantised_tensor_is_its_dequantised_values_everywhere() -> None:
     assert torch.equal(grad, torch.autograd.grad(F.linear(x, values).square().sum(), x)[0])
     assert torch.equal(quantised.T @ weight, values.T @ weight)
     assert torch.equal(copy.deepcopy(quantised).norm(), values.norm())
-    assert torch.equal(quantised.bfloat16().dequantized(), values.bfloat16())
+    half = quantised.bfloat16()
+    assert isinstance(half, QuantizedTensor)
+    assert torch.equal(half.dequantized(), values.bfloat16())
     transposed = QuantizedTensor.of(weight.T, transposed=True)
     assert torch.equal(transposed.dequantized(), values.T)
     with pytest.raises(RuntimeError, match="cannot be written to"):

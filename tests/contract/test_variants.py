@@ -206,7 +206,7 @@ def trained(
             losses.extend(train_net(model.net, AdamW(groups, lr=RATE)))
 
         train_adapter(base, folder / "adapter", variant.method, train_ours)
-        optimizer = AdamW([p for p in theirs.parameters() if p.requires_grad], lr=RATE)
+        optimizer: torch.optim.Optimizer = AdamW([p for p in theirs.parameters() if p.requires_grad], lr=RATE)
         if variant.lora_plus_ratio is not None:
             optimizer = create_loraplus_optimizer(
                 theirs, AdamW, lr=RATE, loraplus_lr_ratio=variant.lora_plus_ratio
