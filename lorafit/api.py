@@ -16,7 +16,7 @@ from lorafit.adapters import BaseChoice
 from lorafit.data import Split
 from lorafit.decoding import Sampling
 from lorafit.errors import NotFoundError, RecipeError
-from lorafit.interop.models import Proof
+from lorafit.interop.models import Onto, Proof
 from lorafit.models import Model
 from lorafit.objectives import Answered
 from lorafit.objectives.restored import RestoredAdapter, restored_by_name
@@ -248,18 +248,20 @@ def merge(
     base: str | None = None,
     force: bool = False,
     proof: Proof | None = None,
+    onto: Onto | None = None,
 ) -> MergeResult:
     """Write base and adapter as one plain Hugging Face model to the new folder `output`, and prove that it is the same.
 
         lorafit.merge("runs/quickstart/seed-1/adapter", "merged").weights.max_error
 
     `dtype` is the number format and `max_shard_bytes` the size of the largest file; without them, the base's.
-    `proof`: every tensor (weights), or the answers too (forward); without it, forward for a base below 2 GB. Raises
+    `proof`: every tensor (weights), or the answers too (forward); without it, forward for a base below 2 GB. `onto`: of
+    a base in 4 bits, the weights that training saw (quantized, the default) or those in its files (original). Raises
     NotMergeableError for a method without merged form, AdapterError for the wrong base or a merge that cannot be
     proven, RecipeError where `output` exists.
     """
     return merge_adapter(
-        Path(folder), Path(output), BaseChoice(base, force), dtype, max_shard_bytes, proof=proof
+        Path(folder), Path(output), BaseChoice(base, force), dtype, max_shard_bytes, proof=proof, onto=onto
     )
 
 

@@ -33,6 +33,14 @@ def absolute_path(name: str) -> str | None:
     return str(path.resolve()) if is_relative and name and path.exists() else None
 
 
+def cache_folder() -> Path:
+    """Where this program keeps what it can make again: LORAFIT_CACHE, or `lorafit` in the user's cache folder."""
+    if chosen := os.environ.get("LORAFIT_CACHE"):
+        return Path(chosen).expanduser()
+    root = os.environ.get("XDG_CACHE_HOME")
+    return (Path(root).expanduser() if root else Path.home() / ".cache") / "lorafit"
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a whole file at once; the old content stays until the new one is on disk."""
     write_bytes(path, text.encode("utf-8"))
@@ -71,8 +79,9 @@ def check_new(output: Path) -> None:
 
 
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder that takes the name `path`, in place of what was there, if the block ends well."""
+def new_folder(path: Path, *, replace: bool = True) -> Iterator[Path]:
+    """A temporary folder that takes the name `path` if the block ends well: in place of what was there, or, without
+    `replace`, only where nothing is there by then."""
     with _said_clearly(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = _temporary(path)
@@ -86,7 +95,10 @@ def new_folder(path: Path) -> Iterator[Path]:
                 else:
                     _sync_folder(file)
             _sync_folder(temporary)
-            _swap(temporary, path)
+            if replace:
+                _swap(temporary, path)
+            else:
+                _place(temporary, path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         _sync_folder(path.parent)
@@ -99,6 +111,15 @@ def _swap(temporary: Path, path: Path) -> None:
         path.rename(old)
     temporary.rename(path)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _place(temporary: Path, path: Path) -> None:
+    """A folder cannot be renamed over a full one: who comes first stays."""
+    try:
+        temporary.rename(path)
+    except OSError:
+        if not path.is_dir():
+            raise
 
 
 def tidy(folder: Path) -> None:

@@ -8,7 +8,10 @@ import os
 import string
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
+
+from lorafit.files import cache_folder
 
 _LARGE_BYTES = 4 << 20  # below this, reading a file again costs less than looking for what is remembered
 _SETTLED_S = 2.0  # a file that was written later could be written again without its times telling
@@ -23,6 +26,16 @@ def file_hash(path: Path) -> str:
 def joint_hash(hashes: Sequence[str]) -> str:
     """One hash over several, in this order."""
     return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+
+
+@cache
+def source_hash(*rooms: str) -> str:
+    """sha256 over this program's own code in packages such as "data": what was computed by other code is another."""
+    package = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(path for room in rooms for path in package.glob(f"{room}/**/*.py")):
+        digest.update(f"{path.relative_to(package)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def remembered(files: Sequence[Path], what: str, compute: Callable[[], str]) -> str:
@@ -59,11 +72,6 @@ def _hash_bytes(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def cache_root() -> Path:
-    """Where lorafit keeps what it has found out; it may be deleted at any time."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lorafit"
-
-
 class _Entry:
     """A file in the user's cache folder that holds one hash.
 
@@ -73,7 +81,7 @@ class _Entry:
 
     def __init__(self, key: str) -> None:
         self.name = hashlib.sha256(key.encode()).hexdigest()
-        self.path = cache_root() / "hashes" / self.name
+        self.path = cache_folder() / "hashes" / self.name
 
     def read(self) -> str | None:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from lorafit.files import JsonObject
 from lorafit.recipe import DataSection, DecodeSection
@@ -21,13 +21,15 @@ class Card(BaseModel):
 class BaseCard(Card):
     """The base the adapter was trained on; both hashes are sha256 (`lorafit.models.identity`).
 
-    None: not known, because the adapter was imported and the base's files were not at hand.
+    None: not known, because the adapter was imported and the base's files were not at hand. `quantize`: in what format
+    its linear layers were held, where that is not their own.
     """
 
     id: str
     revision: str | None
     config_hash: str | None
     weights_hash: str | None
+    quantize: Literal["nf4"] | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class FileCard(Card):

@@ -61,11 +61,14 @@ def restore(adapter: Adapter, *, base: str | None = None, force: bool = False) -
 
 def bare_base(adapter: Adapter, *, base: str | None = None, force: bool = False) -> Model:
     """The base that the adapter belongs to, without it. Raises as `restore`."""
-    from lorafit.models import load_base
+    from lorafit.models import load_base, quantize
 
     where, revision = where_base(adapter, base)
     check_base(adapter, base=base, force=force)
-    return load_base(model_config(adapter, where, revision), where, revision, task_of(adapter).output)
+    model = load_base(model_config(adapter, where, revision), where, revision, task_of(adapter).output)
+    if adapter.card.base.quantize is not None:
+        quantize(model)
+    return model
 
 
 def put_on(adapter: Adapter, model: Model) -> Model:

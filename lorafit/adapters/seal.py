@@ -28,6 +28,7 @@ def document_seal(document: JsonObject) -> str:
 def function_seal(document: Mapping[str, Any]) -> str:
     """The part of adapter.json that decides what the adapter computes, as JSON."""
     base = {key: document["base"].get(key) for key in ("config_hash", "weights_hash")}
+    base |= {key: document["base"][key] for key in ("quantize",) if key in document["base"]}
     return json.dumps({**{key: document.get(key) for key in _FUNCTION}, "base": base}, sort_keys=True)
 
 

@@ -20,7 +20,7 @@ from lorafit.cli.options import (
 )
 from lorafit.cli.parsing import parse_size, parse_weighted
 from lorafit.imports import importing
-from lorafit.interop.models import MODEL_WRITERS, Proof
+from lorafit.interop.models import MODEL_WRITERS, Onto, Proof
 from lorafit.interop.programs import PROGRAMS
 from lorafit.interop.readers import READERS
 from lorafit.interop.writers import WRITERS
@@ -48,6 +48,14 @@ def merge(
             show_default="forward for a base below 2 GB, else weights",
         ),
     ] = None,
+    onto: Annotated[
+        Onto | None,
+        typer.Option(
+            help="For a base in 4 bits, the weights to add to: quantized, as training saw them; original, as its files "
+            "have them, and how far that moves the answers is measured.",
+            show_default="quantized for such a base",
+        ),
+    ] = None,
     base: Base = None,
     force: Force = False,
     json: Json = False,
@@ -62,7 +70,9 @@ def merge(
     shard_bytes = parse_size("--max-shard-size", max_shard_size) if max_shard_size else None
     display = Display(json=json)
     with display.working("merging"):
-        result = verb.merge(adapter, output, BaseChoice(base, force), dtype, shard_bytes, proof=proof)
+        result = verb.merge(
+            adapter, output, BaseChoice(base, force), dtype, shard_bytes, proof=proof, onto=onto
+        )
     show_merge(display, result)
 
 

@@ -1,4 +1,4 @@
-"""`lorafit data`: fetch, verify, show."""
+"""`lorafit data`: fetch, verify, show, cache."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lorafit.imports import importing
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Download the paper's data files, check them, look at rows.",
+    help="Download the paper's data files, check them, look at rows, clear what is kept of rows.",
     epilog="LORAFIT_DATA names another folder for them, such as examples/NLG/data of a checkout of microsoft/LoRA; "
     "LORAFIT_DATA_URL names another server to download them from.",
 )
@@ -85,6 +85,25 @@ def show(
     show_rows(Display(json=json), verb.show(recipe, all_overrides(overrides, unset), split, count))
 
 
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Delete all of it.")] = False,
+    json: Json = False,
+) -> None:
+    """List the rows and token ids that are kept of large data files, so that the next run starts with them.
+
+    They lie in LORAFIT_CACHE, or in ~/.cache/lorafit, below `prepared`. LORAFIT_CACHE_GB says how many gigabytes they
+    may take (50; 0: nothing is kept); what was not used for longest goes first.
+    """
+    with importing():
+        from lorafit import cache as kept
+        from lorafit.display import Display
+        from lorafit.display.data import show_cache
+
+    entries = kept.clear() if clear else kept.entries()
+    show_cache(Display(json=json), kept.prepared_folder(), entries, kept.max_bytes(), cleared=clear)
+
+
 add_command(app, "fetch", fetch)
 add_command(app, "verify", verify)
 add_command(app, "show", show)
+add_command(app, "cache", cache)

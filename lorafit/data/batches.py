@@ -6,7 +6,7 @@ import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar, overload
 
 import torch
 from torch import Tensor
@@ -39,7 +39,7 @@ def epoch_order(
     shuffle: bool,
     last_batch: LastBatch,
     lengths: Sequence[int] | None = None,
-) -> list[list[int]]:
+) -> Sequence[list[int]]:
     """Example indices, batch by batch, for one epoch (counted from 0). With `lengths`, bucketed by them.
 
     With `shuffle` and `last_batch="fill"` this is the order of the paper's code on one GPU: a permutation of
@@ -51,23 +51,47 @@ def epoch_order(
         if last_batch == "fill"
         else num_examples
     )
-    order = list(range(places))
+    order = torch.arange(places)
     if shuffle:
-        order = torch.randperm(places, generator=torch.Generator().manual_seed(seed + epoch)).tolist()
+        order = torch.randperm(places, generator=torch.Generator().manual_seed(seed + epoch))
     if last_batch == "fill":
         order = _fill(order, num_examples, epoch)
     order = order[: num_batches(num_examples, batch_size, last_batch) * batch_size]
     if lengths is not None:
-        return _bucketed(order, batch_size, lengths, random.Random(f"{seed} {epoch}"))
-    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+        return _bucketed(order.tolist(), batch_size, lengths, random.Random(f"{seed} {epoch}"))
+    return EvenBatches(order, batch_size)
 
 
-def _fill(order: list[int], num_examples: int, epoch: int) -> list[int]:
+class EvenBatches(Sequence[list[int]]):
+    """An order of examples, so many at a time: of ten million, it takes 80 MB and not a gigabyte."""
+
+    def __init__(self, order: Tensor, batch_size: int) -> None:
+        self._order, self._size = order, batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self._order) // self._size)
+
+    @overload
+    def __getitem__(self, index: int) -> list[int]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[list[int]]: ...
+    def __getitem__(self, index: int | slice) -> list[int] | list[list[int]]:
+        match index:
+            case slice():
+                return [self[i] for i in range(len(self))[index]]
+        start = range(len(self))[index] * self._size
+        batch: list[int] = self._order[start : start + self._size].tolist()
+        return batch
+
+
+def _fill(order: Tensor, num_examples: int, epoch: int) -> Tensor:
     """Every index past the end becomes the next draw of one generator that runs through all epochs."""
     draw = random.Random(_FILL_SEED)
-    for _ in range(epoch * (len(order) - num_examples)):
+    places = (order >= num_examples).nonzero().flatten()
+    for _ in range(epoch * len(places)):
         draw.randint(0, num_examples - 1)
-    return [i if i < num_examples else draw.randint(0, num_examples - 1) for i in order]
+    order[places] = torch.tensor([draw.randint(0, num_examples - 1) for _ in places], dtype=order.dtype)
+    return order
 
 
 def _bucketed(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, TokenizersBackend
 
 from lorafit.data.rows import TextRow
 from lorafit.errors import NotFoundError
 
 Separator = Literal["eos", "none"]
 PromptStart = Literal["none", "tokenizer"]
+
+_PART_CHARACTERS = 1 << 20  # tokenized together
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,15 @@ class EncodedPair:
 
     prompt_ids: tuple[int, ...]
     completion_ids: tuple[int, ...]
+
+    def columns(self) -> tuple[Sequence[int], Sequence[int]]:
+        """Prompt and completion."""
+        return self.prompt_ids, self.completion_ids
+
+    @classmethod
+    def of_columns(cls, columns: Sequence[Sequence[int]]) -> Self:
+        prompt, completion = columns
+        return cls(tuple(prompt), tuple(completion))
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -93,7 +104,7 @@ def end_of_text(tokenizer: PreTrainedTokenizerBase) -> int:
 
 def start_of_text(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
     """The tokens that the tokenizer puts before a text: `<bos>` of Gemma and Llama, none of GPT-2."""
-    bare = _ids(tokenizer, ["a"])[0]
+    bare = token_ids(tokenizer, ["a"])[0]
     whole = list(tokenizer("a", verbose=False)["input_ids"])
     place = next((i for i in range(len(whole)) if whole[i : i + len(bare)] == bare), 0)
     return tuple(whole[:place])
@@ -107,7 +118,7 @@ def encode_pairs(
         return []
     form = form or TextFormat.of(tokenizer)
     prompts = encode_prompts(tokenizer, [row.prompt for row in rows], form)
-    completions = _ids(tokenizer, [form.completion_prefix + row.completion for row in rows])
+    completions = token_ids(tokenizer, [form.completion_prefix + row.completion for row in rows])
     return [
         EncodedPair(tuple(prompt), (*completion, form.end_id))
         for prompt, completion in zip(prompts, completions, strict=True)
@@ -119,9 +130,38 @@ def encode_prompts(
 ) -> list[list[int]]:
     """BPE(prompt) + separator: what decoding starts from."""
     form = form or TextFormat.of(tokenizer)
-    ids = _ids(tokenizer, list(prompts)) if prompts else []
-    return [[*form.start_ids, *each, *form.separator_ids] for each in ids]
+    distinct = list(dict.fromkeys(prompts))  # a prompt mostly has several references, one behind the other
+    ids = dict(zip(distinct, token_ids(tokenizer, distinct), strict=True))
+    return [[*form.start_ids, *ids[each], *form.separator_ids] for each in prompts]
 
 
-def _ids(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
-    return list(tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"])
+def token_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
+    """Those of each text, without special tokens around it: on all cores where the tokenizer is a fast one."""
+    own = getattr(type(tokenizer), "_encode_plus", None)
+    if own is not TokenizersBackend._encode_plus:
+        return (
+            list(tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"])
+            if texts
+            else []
+        )
+    tokenizer("", verbose=False)  # sets what a call sets, and nothing is cut or padded
+    backend = tokenizer.backend_tokenizer
+    return [
+        encoding.ids
+        for part in _parts(texts)
+        for encoding in backend.encode_batch_fast(part, add_special_tokens=False)
+    ]
+
+
+def _parts(texts: Sequence[str]) -> Iterator[list[str]]:
+    """Some texts at a time, so many that their encodings take some hundred megabytes at most."""
+    part: list[str] = []
+    size = 0
+    for text in texts:
+        part.append(text)
+        size += len(text)
+        if size >= _PART_CHARACTERS:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -11,6 +13,9 @@ from transformers import PreTrainedTokenizerBase
 
 from lorafit.data.batches import padded, shares_of, to_device
 from lorafit.data.rows import Label, LabelRow
+from lorafit.data.sequences import from_run_lengths, run_lengths
+
+_CLASSES, _INDEX, _NUMBER = range(3)  # what a label is
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,42 @@ class EncodedText:
     ids: tuple[int, ...]
     types: tuple[int, ...] | None
     label: Label | None
+
+    def columns(self) -> tuple[Sequence[int], Sequence[int], Sequence[int]]:
+        """The ids, the lengths of stretches of one type, and what the label is."""
+        return self.ids, () if self.types is None else run_lengths(self.types), _label_column(self.label)
+
+    @classmethod
+    def of_columns(cls, columns: Sequence[Sequence[int]]) -> Self:
+        ids, runs, label = columns
+        types = tuple(from_run_lengths(runs)) if len(runs) else None
+        return cls(tuple(ids), types, _label_of(label))
+
+
+def _label_column(label: Label | None) -> list[int]:
+    """Empty for none; else a mark of its type, and its value."""
+    match label:
+        case None:
+            return []
+        case tuple():
+            return [_CLASSES, *label]
+        case int():
+            return [_INDEX, label]
+    return [_NUMBER, *struct.unpack("ii", struct.pack("d", label))]
+
+
+def _label_of(column: Sequence[int]) -> Label | None:
+    match [*column]:
+        case []:
+            return None
+        case [mark, *classes] if mark == _CLASSES:
+            return tuple(classes)
+        case [mark, index] if mark == _INDEX:
+            return index
+        case [_, *halves]:
+            number: float = struct.unpack("d", struct.pack("ii", *halves))[0]
+            return number
+    raise ValueError(f"no label: {[*column]}")
 
 
 def encode_labelled(

@@ -95,13 +95,13 @@ class Order:
             return None
         return num_batches(self.mix.epoch_size, self.section.batch_size, self.section.last_batch)
 
-    def batches(self, epoch: int) -> list[list[int]]:
+    def batches(self, epoch: int) -> Sequence[list[int]]:
         """The example indices of each step of an epoch, counted from 0."""
         section = self.section
         examples = self.mix.examples(section.seed, epoch)
         lengths = [self.lengths[i] for i in examples] if self.needs_lengths(section) else None
         bucketed = _is_bucketed(section)
-        batches = epoch_order(
+        batches: Sequence[list[int]] = epoch_order(
             len(examples),
             section.batch_size or max(len(examples), 1),
             seed=section.seed,
@@ -114,6 +114,8 @@ class Order:
             whole = list(itertools.chain.from_iterable(batches))
             draw = random.Random(f"{section.seed} {epoch}") if bucketed else None
             batches = token_batches(whole, lengths, section.batch_tokens, draw)
+        if not self.mix.weights:
+            return batches
         return [[examples[i] for i in batch] for batch in batches]
 
     def num_steps(self, epochs: float, at_most: int | None) -> int:

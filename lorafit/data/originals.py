@@ -16,6 +16,7 @@ from lorafit.data.places import Layout
 from lorafit.data.sources import FileFormat, Files, Missing, RowSource
 from lorafit.data.splits import SPLIT_NAMES
 from lorafit.errors import RunCommand, SetKey
+from lorafit.files import cache_folder
 from lorafit.recipe import SPLITS, Split
 
 COMMIT = "c4593f060e6a368d7bb5af5273b8e42810cdef90"
@@ -110,5 +111,4 @@ def data_root() -> Path:
     user's cache folder. A checkout's examples/NLG/data will do."""
     if chosen := os.environ.get("LORAFIT_DATA"):
         return Path(chosen).expanduser()
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache).expanduser() if cache else Path.home() / ".cache") / "lorafit" / "data"
+    return cache_folder() / "data"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Any, Self
 
 from typing_extensions import override
 
@@ -37,8 +38,15 @@ class RawRow:
     left_out: bool = False
 
 
-class TypedRow:
-    """A row of any task."""
+class TypedRow(ABC):
+    """A row of any task. `cells` are its fields as JSON, and `of_cells` makes the same row of them."""
+
+    @abstractmethod
+    def cells(self) -> list[Any]: ...
+
+    @classmethod
+    @abstractmethod
+    def of_cells(cls, cells: Sequence[Any]) -> Self: ...
 
     def at(self, place: str) -> Self:
         """The same row. One that may be refused when it becomes tokens remembers its place in a file for that."""
@@ -53,6 +61,15 @@ class TextRow(TypedRow):
     prompt: str
     completion: str
     part: str = ""
+
+    @override
+    def cells(self) -> list[Any]:
+        return [self.prompt, self.completion, self.part]
+
+    @classmethod
+    @override
+    def of_cells(cls, cells: Sequence[Any]) -> Self:
+        return cls(*cells)
 
     def to_json(self) -> JsonObject:
         """As files of lorafit spell it: the prompt is the context there."""
@@ -69,6 +86,16 @@ class LabelRow(TypedRow):
     texts: Mapping[str, str]
     label: Label | None
     part: str = ""
+
+    @override
+    def cells(self) -> list[Any]:
+        return [dict(self.texts), self.label, self.part]
+
+    @classmethod
+    @override
+    def of_cells(cls, cells: Sequence[Any]) -> Self:
+        texts, label, part = cells
+        return cls(texts, tuple(label) if isinstance(label, list) else label, part)
 
     def to_json(self) -> JsonObject:
         """As files of lorafit spell it."""
@@ -91,6 +118,16 @@ class ChatRow(TypedRow):
     def at(self, place: str) -> ChatRow:
         return replace(self, place=place)
 
+    @override
+    def cells(self) -> list[Any]:
+        return [self.messages, self.tools, self.part, self.place]
+
+    @classmethod
+    @override
+    def of_cells(cls, cells: Sequence[Any]) -> Self:
+        messages, tools, part, place = cells
+        return cls(tuple(messages), tuple(tools), part, place)
+
     def to_json(self) -> JsonObject:
         """As files of lorafit spell it."""
         tools = {"tools": list(self.tools)} if self.tools else {}
@@ -105,9 +142,19 @@ class DocumentRow(TypedRow):
     part: str = ""
     goes_on: bool = False
 
+    @override
+    def cells(self) -> list[Any]:
+        return [self.text, self.part, self.goes_on]
+
+    @classmethod
+    @override
+    def of_cells(cls, cells: Sequence[Any]) -> Self:
+        return cls(*cells)
+
     def to_json(self) -> JsonObject:
         """As files of lorafit spell it."""
         return {"text": self.text, "part": self.part, "goes_on": self.goes_on}
 
 
 Row = TextRow | LabelRow | ChatRow | DocumentRow
+ROW_TYPES: dict[str, type[Row]] = {row.__name__: row for row in (TextRow, LabelRow, ChatRow, DocumentRow)}

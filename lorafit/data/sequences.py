@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 
 class TokenSequence(Protocol):
     """Token ids, some of which are to be predicted from those before them."""
+
+    def columns(self) -> Sequence[Sequence[int]]:
+        """As rows of integers, of which `of_columns` makes it again."""
+        ...
+
+    @classmethod
+    def of_columns(cls, columns: Sequence[Sequence[int]]) -> Self: ...
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -43,6 +51,15 @@ class EncodedSequence:
     ids: tuple[int, ...]
     is_target: tuple[bool, ...]
 
+    def columns(self) -> tuple[Sequence[int], Sequence[int]]:
+        """The ids, and the lengths of stretches that are targets or not, by turns; the first ones are not."""
+        return self.ids, run_lengths(self.is_target)
+
+    @classmethod
+    def of_columns(cls, columns: Sequence[Sequence[int]]) -> Self:
+        ids, runs = columns
+        return cls(tuple(ids), tuple(value == 1 for value in from_run_lengths(runs)))
+
     @property
     def length(self) -> int:
         """Tokens, before anything is cut."""
@@ -64,6 +81,22 @@ class EncodedSequence:
         """The tokens to be predicted."""
         kept = zip(self.ids[1:max_length], self.is_target[1:max_length], strict=True)
         return [token for token, is_target in kept if is_target]
+
+
+def run_lengths(values: Iterable[int]) -> list[int]:
+    """How many 0 come first, how many 1 then, and so on by turns: [1, 1, 0] -> [0, 2, 1]."""
+    lengths, last = [0], 0
+    for value in values:
+        if value != last:
+            lengths.append(0)
+            last = value
+        lengths[-1] += 1
+    return lengths
+
+
+def from_run_lengths(lengths: Sequence[int]) -> list[int]:
+    """The values that have these run lengths."""
+    return [place % 2 for place, length in enumerate(lengths) for _ in range(length)]
 
 
 def cut_document(ids: tuple[int, ...], start_ids: tuple[int, ...], max_length: int) -> list[EncodedSequence]:

@@ -7,6 +7,8 @@ import hashlib
 import io
 import itertools
 import math
+import shutil
+import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -242,8 +244,13 @@ def share_place(row: RawRow, key: Callable[[RawRow], str], seed: int = 0) -> flo
 def _read(path: Path, reader: Reader) -> Iterator[RawRow]:
     """The rows of a file, unzipped if it is gzipped. Raises NotFoundError or DataError where it cannot be read."""
     with readable(path), path.open("rb") as stream:
-        unzipped = io.BytesIO(gzip.decompress(stream.read())) if is_gzipped(stream) else stream
-        yield from reader.read(unzipped, str(path))
+        if not is_gzipped(stream):
+            yield from reader.read(stream, str(path))
+            return
+        with tempfile.TemporaryFile() as unzipped, gzip.open(stream) as zipped:
+            shutil.copyfileobj(zipped, unzipped)
+            unzipped.seek(0)
+            yield from reader.read(unzipped, str(path))
 
 
 def is_gzipped(stream: BinaryIO) -> bool:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 from rich.table import Table
 
 from lorafit.display.display import Display
-from lorafit.format import size
+from lorafit.format import age, size
 
 if TYPE_CHECKING:
+    from lorafit.cache import Entry
     from lorafit.data.download import FetchedFile
     from lorafit.verbs.inspect import ShowResult
     from lorafit.verbs.originals import VerifiedFile
@@ -45,6 +49,36 @@ def show_verified(display: Display, files: Sequence[VerifiedFile]) -> None:
     others = [name for name in dict.fromkeys(f.data_set for f in files) if name not in present]
     if others:
         display.print(f"no files of: {', '.join(others)}")
+
+
+def show_cache(
+    display: Display, folder: Path, entries: Sequence[Entry], max_bytes: int, *, cleared: bool
+) -> None:
+    """What is kept of data files, or was until now, with its size and age."""
+    total = sum(entry.num_bytes for entry in entries)
+    if display.json:
+        known = [{**asdict(entry), "path": str(entry.path)} for entry in entries]
+        display.print_json(
+            {
+                "folder": str(folder),
+                "max_bytes": max_bytes,
+                "bytes": total,
+                "cleared": cleared,
+                "entries": known,
+            }
+        )
+        return
+    bound = f"of at most {size(max_bytes)}" if max_bytes else "and no more is kept (LORAFIT_CACHE_GB is 0)"
+    how = f"cleared {size(total)}" if cleared else f"{size(total)} {bound}"
+    display.print(f"{escape(str(folder))}: {len(entries)} entr{'y' if len(entries) == 1 else 'ies'}, {how}")
+    if not entries or cleared:
+        return
+    table = Table("kind", "size", "age", "last used", "of", box=None, header_style="bold")
+    now = time.time()
+    for entry in entries:
+        ages = (age(max(now - since, 0)) for since in (entry.made, entry.used))
+        table.add_row(entry.kind, size(entry.num_bytes), *ages, escape(entry.of))
+    display.print(table)
 
 
 def show_rows(display: Display, result: ShowResult) -> None:

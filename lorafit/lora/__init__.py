@@ -26,7 +26,7 @@ from lorafit.lora.layer import (
     scaled,
     unmerge,
 )
-from lorafit.lora.linear import Linear, MergedLinear
+from lorafit.lora.linear import Linear, MergedLinear, lies_transposed
 from lorafit.lora.members import MemberDraws, Members
 from lorafit.lora.scalings import SCALINGS
 from lorafit.lora.starts import STARTS
@@ -64,6 +64,7 @@ __all__ = [
     "filled_layers",
     "find",
     "layers_with_start",
+    "lies_transposed",
     "lora_layers",
     "lora_state_dict",
     "mark_only_lora_as_trainable",

@@ -77,16 +77,16 @@ class DoRALinear(MergedLinear):
         return (torch.stack(squares).sum(0) if self.fan_in_fan_out else torch.cat(squares)).sqrt()
 
     def rescaled_rows(self, block: Tensor, start: int, norms: Tensor) -> Tensor:
-        """Rows of W from `start` on -> those of the merged weight, in place. `norms`: of the whole W + s B A."""
+        """Rows of W from `start` on -> those of the merged weight. `norms`: of the whole W + s B A."""
         adapted = torch.cat(self.geometry.slices(norms))
         gain = self._full(self.lora_magnitude.to(norms.dtype) / adapted)
-        block.add_(self.delta_rows(start, start + len(block)))
-        return block.mul_(gain if self.fan_in_fan_out else gain[start : start + len(block), None])
+        rows = self.delta_rows(start, start + len(block)).add_(block)
+        return rows.mul_(gain if self.fan_in_fan_out else gain[start : start + len(block), None])
 
     @override
     def _sum(self) -> Tensor:
         """g (W + s B A), rounded once to the dtype of W."""
-        weight = self.weight.to(torch.promote_types(self.lora_A.dtype, torch.float32), copy=True)
+        weight = self.weight.to(torch.promote_types(self.lora_A.dtype, torch.float32))
         return self.rescaled_rows(weight, 0, self.norms([weight])).to(self.weight.dtype)
 
     def _full(self, adapted: Tensor) -> Tensor:

@@ -59,14 +59,14 @@ class LoRALinear(LayerWithStart, nn.Linear):
     @classmethod
     def adapts(cls, module: nn.Module) -> bool:
         """Whether this is nn.Linear, one that computes the same in other words (Falcon has one), or GPT-2's Conv1D."""
-        return super().adapts(module) or _is_conv1d(module) or _computes_linear(module)
+        return super().adapts(module) or lies_transposed(module) or _computes_linear(module)
 
     @classmethod
     def _around_parts(
         cls, module: nn.Module, enable_lora: Sequence[bool], parts: Sequence[int] | None = None
     ) -> Self:
         weight, bias = module.get_parameter("weight"), module._parameters["bias"]
-        fan_in_fan_out = _is_conv1d(module)
+        fan_in_fan_out = lies_transposed(module)
         out_features, in_features = reversed(weight.shape) if fan_in_fan_out else weight.shape
         layer = cls.__new__(cls)
         nn.Linear.__init__(layer, in_features, out_features, bias=bias is not None, device="meta")
@@ -239,5 +239,6 @@ def _kind_computes_linear(forward: Callable[[nn.Linear, Tensor], Tensor]) -> boo
     return True
 
 
-def _is_conv1d(module: nn.Module) -> bool:
+def lies_transposed(module: nn.Module) -> bool:
+    """Whether it is GPT-2's Conv1D, whose weight is stored [in, out]."""
     return type(module).__name__ == "Conv1D" and hasattr(module, "nf") and hasattr(module, "weight")

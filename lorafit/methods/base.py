@@ -47,6 +47,11 @@ class Method(MethodSection, ABC):
         """The adapter folder that training starts from, where the method was asked to start from one."""
         return None
 
+    @property
+    def changes_base(self) -> bool:
+        """Whether training goes on from other weights of the base than its own."""
+        return False
+
     def warm_start_conflict(self, theirs: Method) -> str | None:
         """Why an adapter that `theirs` trained cannot be the start: what stands behind "the adapter ...". None: it can.
 

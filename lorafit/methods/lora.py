@@ -73,16 +73,17 @@ class LoRA(Method):
 
     @model_validator(mode="after")
     def _starts_once(self) -> Self:
-        if self.takes_start and self.init_from is not None:
+        if self.changes_base and self.init_from is not None:
             raise ValueError(f"'init_from' and 'init' = {self.init!r} exclude each other; keep one")
-        if self.takes_start and self.dora:
+        if self.changes_base and self.dora:
             raise ValueError(
                 f"'dora' is about the norms of the weights that 'init' = {self.init!r} takes apart; keep one"
             )
         return self
 
     @property
-    def takes_start(self) -> bool:
+    @override
+    def changes_base(self) -> bool:
         """Whether the start is a part of the base's weights, so that training goes on from what is left of them."""
         return self.init in ("pissa", "olora")
 
@@ -90,7 +91,7 @@ class LoRA(Method):
     def finished(self) -> LoRA:
         """LoRA as it is saved: an adapter of the base itself. What took its start out of the base has twice the rank
         then, at the same scale."""
-        if not self.takes_start:
+        if not self.changes_base:
             return self
         louder = 2.0 if self.scaling == "lora" else math.sqrt(2.0)
         r = self.r if isinstance(self.r, dict) else {DEFAULT: self.r}
@@ -109,7 +110,7 @@ class LoRA(Method):
         """Rank and scale must be equal; the targets are, if the tensors are. Dropout and the rest may differ."""
         if theirs.name != self.name:
             return f"was trained with {theirs.name}, and only LoRA can start from another adapter"
-        if self.takes_start:
+        if self.changes_base:
             return f"cannot be the start: with init = {self.init!r} that is a part of the base"
         here, there = self.model_dump(), theirs.model_dump()
         for key in ("r", "alpha", "scaling", "dora"):

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from lorafit.models.meta import skeleton
     from lorafit.models.model import Model, TrainedSet, accepted, special_tokens
     from lorafit.models.packing import PackedRow, take_packed_rows
+    from lorafit.models.quantized import check_quantizable, quantize, quantized_names, rounded
     from lorafit.models.stored import MappedFile, Stored, stored_tensors, weight_files
     from lorafit.models.trial import Reading, way_to_read
 
@@ -62,6 +63,7 @@ __all__ = [
     "any_number",
     "base_folder",
     "base_identity",
+    "check_quantizable",
     "config_hash",
     "draw_head",
     "family_of",
@@ -73,7 +75,10 @@ __all__ = [
     "missing_files",
     "outline",
     "planned_tokens",
+    "quantize",
+    "quantized_names",
     "reads_last_token",
+    "rounded",
     "set_pad_token",
     "skeleton",
     "special_tokens",
@@ -101,6 +106,7 @@ _NAMES = {
     "model": "Model TrainedSet accepted special_tokens",
     "by_files": "outline",
     "packing": "PackedRow take_packed_rows",
+    "quantized": "check_quantizable quantize quantized_names rounded",
     "stored": "MappedFile Stored stored_tensors weight_files",
     "trial": "Reading way_to_read",
 }

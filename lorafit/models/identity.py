@@ -8,12 +8,16 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from lorafit.errors import NotFoundError
 from lorafit.hashes import file_hash, joint_hash, remembered
 from lorafit.models.stored import DTYPE_NAMES, Stored, stored_tensors, weight_files
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 _BLOCK_BYTES = 4 << 20
 
@@ -28,6 +32,16 @@ INCIDENTAL = {
     "id2label",
     "label2id",
 }
+
+# Settings of a tokenizer in memory that say where it came from.
+_OF_FILES = (
+    "name_or_path",
+    "tokenizer_file",
+    "vocab_file",
+    "merges_file",
+    "tokenizer_object",
+    "tokenizer_class",
+)
 
 # What tokenizers of transformers are read from.
 TOKENIZER_FILES = (
@@ -90,6 +104,29 @@ def tokenizer_hash(folder: Path) -> str | None:
     found = {path for pattern in TOKENIZER_FILES for path in folder.glob(pattern) if path.is_file()}
     hashes = [f"{path.name} {file_hash(path)}" for path in sorted(found)]
     return joint_hash(hashes) if hashes else None
+
+
+def loaded_tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """sha256 over everything that decides a tokenizer's ids, tokens that were added since among it.
+
+    None for one that is written in Python, of which nobody knows what that is.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return None
+    backend.no_truncation()  # what the last call left; each call sets it anew
+    backend.no_padding()
+    told = {
+        "class": f"{type(tokenizer).__module__}.{type(tokenizer).__qualname__}",
+        "special": {name: str(token) for name, token in tokenizer.special_tokens_map.items()},
+        "settings": {k: v for k, v in tokenizer.init_kwargs.items() if k not in _OF_FILES},
+        "template": tokenizer.chat_template,
+        "split": getattr(tokenizer, "split_special_tokens", False),
+        "sides": [tokenizer.truncation_side, tokenizer.padding_side],
+    }
+    digest = hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode("utf-8", "surrogatepass"))
+    digest.update(backend.to_str().encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
 
 
 def _hash_tensors(files: list[Path]) -> str:

@@ -33,13 +33,18 @@ class Placement:
     reason: str = ""
 
     @staticmethod
-    def of(dtype: Literal["auto"] | Dtype, width: int | None = None) -> Placement:
+    def of(
+        dtype: Literal["auto"] | Dtype, width: int | None = None, *, is_quantized: bool = False
+    ) -> Placement:
         """The GPU where there is one. "auto" is bfloat16 where the device multiplies it in hardware and a model of
-        that `width` gains by it: a fixed rule, so that the same machine gives the same bits."""
+        that `width` gains by it, and for a quantised base: a fixed rule, so that the same machine gives the same
+        bits."""
         has_gpu = torch.cuda.is_available()
         device = torch.device("cuda", torch.cuda.current_device()) if has_gpu else torch.device("cpu")
         if dtype != "auto":
             return Placement(device, getattr(torch, dtype))
+        if is_quantized:
+            return Placement(device, torch.bfloat16, "the base is quantised")
         if has_gpu:
             has_bf16 = torch.cuda.is_bf16_supported()
             chosen = torch.bfloat16 if has_bf16 else torch.float32

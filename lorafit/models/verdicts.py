@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import torch
@@ -14,8 +13,8 @@ import transformers
 from transformers import PretrainedConfig
 
 from lorafit.errors import LorafitError
-from lorafit.files import JsonObject, write_json
-from lorafit.hashes import cache_root
+from lorafit.files import JsonObject, cache_folder, write_json
+from lorafit.hashes import source_hash
 from lorafit.models.identity import INCIDENTAL
 
 _found: dict[str, str] = {}
@@ -38,7 +37,13 @@ def verdict(question: str, config: PretrainedConfig, find_out: Callable[[], str]
 
 
 def _key(question: str, config: PretrainedConfig) -> str:
-    told = [question, torch.__version__, transformers.__version__, _source(), type(config).__name__]
+    told = [
+        question,
+        torch.__version__,
+        transformers.__version__,
+        source_hash("models", "decoding"),
+        type(config).__name__,
+    ]
     document = json.dumps([*told, _computing(config.to_dict())], sort_keys=True, default=str)
     return hashlib.sha256(document.encode()).hexdigest()[:32]
 
@@ -52,18 +57,8 @@ def _computing(values: JsonObject) -> JsonObject:
     }
 
 
-@cache
-def _source() -> str:
-    """A hash of this program's own part in the answers."""
-    package = Path(__file__).parents[1]
-    digest = hashlib.sha256()
-    for path in sorted([*package.glob("models/**/*.py"), *package.glob("decoding/*.py")]):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
 def _folder() -> Path:
-    return cache_root() / "architectures"
+    return cache_folder() / "architectures"
 
 
 def _read(path: Path) -> str | None:

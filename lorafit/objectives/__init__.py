@@ -11,7 +11,6 @@ from lorafit.objectives.base import (
     Answered,
     AnswerOptions,
     AnyObjective,
-    Encoder,
     Objective,
     Prediction,
     Validation,
@@ -19,6 +18,7 @@ from lorafit.objectives.base import (
 from lorafit.objectives.chat import Chat
 from lorafit.objectives.classification import Classification
 from lorafit.objectives.encoded import Encoded, Limit
+from lorafit.objectives.encoder import Encoder
 from lorafit.objectives.generation import Generation
 from lorafit.objectives.text import Text
 from lorafit.recipe import DataSection, DecodeSection, EvalSection

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
@@ -18,39 +18,14 @@ from lorafit.decoding import AS_TRAINED, BeamSearch, Sampling, Strategy
 from lorafit.files import JsonObject
 from lorafit.metrics.scoring import Scores
 from lorafit.models import Model, Reading, take_packed_rows
-from lorafit.models.vocabulary import Vocabulary
 from lorafit.objectives.encoded import Encoded, Noun
+from lorafit.objectives.encoder import Encoder, FlatExample
 from lorafit.tasks import Answer
 from lorafit.training import Batch, ProcessGroup
 
 RowT = TypeVar("RowT")
-RowIn = TypeVar("RowIn", contravariant=True)
-ExampleT = TypeVar("ExampleT")
+ExampleT = TypeVar("ExampleT", bound=FlatExample)
 BatchT = TypeVar("BatchT", bound=Batch)
-
-
-class Encoder(Protocol[RowIn, ExampleT]):
-    """Needs a tokenizer and no net: planning and `data show` use it too."""
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """The tokens, and those that the base's embedding has no row for."""
-        ...
-
-    def encode(self, rows: Sequence[RowIn]) -> Encoded[ExampleT]:
-        """One example a row, in order, or several where the objective splits rows.
-
-        Raises DataError where a token that stands in every row has no row of the embedding.
-        """
-        ...
-
-    def part_lengths(self, example: ExampleT) -> Mapping[str, int]:
-        """Tokens of each part of an example, before anything is cut."""
-        ...
-
-    def show(self, row: RowIn, example: ExampleT) -> Mapping[str, Any]:
-        """A row as the model sees it, as JSON: its texts, its ids, what is learned of it."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -154,8 +129,12 @@ class Objective(ABC, Generic[RowT, ExampleT, BatchT]):
         """
 
     @abstractmethod
-    def length(self, example: ExampleT) -> int:
-        """Tokens of an example: examples of like lengths share a batch where the order is bucketed."""
+    def bucket_length(self, length: int) -> int:
+        """By what an example of so many tokens, before anything is cut, is sorted where the order is bucketed."""
+
+    @abstractmethod
+    def num_inputs(self, length: int) -> int:
+        """How many tokens the model reads of an example of so many, before anything is cut."""
 
     @abstractmethod
     def inputs(self, example: ExampleT) -> list[int]:

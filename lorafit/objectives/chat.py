@@ -22,11 +22,12 @@ from lorafit.models import Model, add_tokens
 from lorafit.models.vocabulary import Vocabulary
 from lorafit.objectives.base import Answered, AnswerOptions, Prediction
 from lorafit.objectives.encoded import Encoded, Limit, Noun
+from lorafit.objectives.encoder import Block, Encoder, Tally
 from lorafit.objectives.language_model import (
     LanguageModel,
     beam_search,
+    block_of,
     computed,
-    encoded_examples,
     encoded_prompts,
     loss_of,
     merged,
@@ -79,35 +80,56 @@ class Writer:
 
 
 @dataclass(frozen=True)
-class ChatEncoder:
+class ChatEncoder(Encoder[ChatRow, EncodedSequence]):
     """Conversations -> token ids by the chat template, cut at `limit` tokens.
 
     `skips`: conversations that the template does not take are left out, and said.
     """
 
+    tokenizer: PreTrainedTokenizerBase
     form: ChatFormat
     limit: Limit
     vocabulary: Vocabulary
     skips: bool
 
-    def encode(self, rows: Sequence[ChatRow]) -> Encoded[EncodedSequence]:
-        """One example a row, or more where the template rewrites earlier turns.
+    @property
+    @override
+    def example_type(self) -> type[EncodedSequence]:
+        return EncodedSequence
 
-        Raises DataError for rows that the template does not take, RecipeError where there is no template.
+    @override
+    def settings(self) -> JsonObject:
+        return {"template": self.form.source, "train_on": self.form.train_on, "skips": self.skips}
+
+    @override
+    def block(self, rows: Sequence[ChatRow]) -> Block[EncodedSequence]:
+        """One example a row, more where the template rewrites earlier turns, none where it does not take the row.
+
+        Raises RecipeError where there is no template.
         """
-        taken, faults = self.take(rows)
-        return encoded_examples(
+        tried, refused = self._try(rows)
+        taken = [(row, examples) for row, examples in tried if examples]
+        block = block_of(
             [example for _, examples in taken for example in examples],
             [_spelt(row) for row, examples in taken for _ in examples],
             self.limit,
             self.vocabulary,
-            _notes(
-                len(rows),
-                faults,
-                sum(len(examples) > 1 for _, examples in taken),
-                sum(self.form.leaves_out(row) for row, _ in taken),
-            ),
         )
+        return replace(
+            block,
+            by_row=[len(examples) for _, examples in tried],
+            counts={
+                "rewritten": sum(len(examples) > 1 for _, examples in taken),
+                "left out": sum(self.form.leaves_out(row) for row, _ in taken),
+            },
+            refused=refused,
+        )
+
+    @override
+    def judge(self, tally: Tally) -> list[str]:
+        """Raises DataError for rows that the template does not take, unless they are skipped."""
+        self._check_refused(tally.refused, all_of_them=not tally.num_examples)
+        return _notes(tally.num_rows, tally.refused, tally.counts["rewritten"], tally.counts["left out"])
 
     def prompts(self, rows: Sequence[ChatRow]) -> list[list[int]]:
         """What the assistant's next turn is written from. Raises DataError for rows that the template does not take."""
@@ -119,35 +141,44 @@ class ChatEncoder:
         self.form.check()
         return _each(rows, lambda row: self.form.last_turn(row)[0], lambda _, row: row.place)
 
-    def take(self, rows: Sequence[ChatRow]) -> tuple[list[tuple[ChatRow, list[EncodedSequence]]], list[str]]:
-        """The rows that the template takes, each with its examples, and what is wrong with the others.
+    def usable(self, rows: Sequence[ChatRow]) -> Sequence[ChatRow]:
+        """The rows that the template takes. Raises DataError for others, unless these are skipped."""
+        tried, refused = self._try(rows)
+        taken = [row for row, examples in tried if examples]
+        self._check_refused(refused, all_of_them=not taken)
+        return taken if refused else rows
 
-        Raises DataError for these, unless they are skipped.
-        """
+    def _try(self, rows: Sequence[ChatRow]) -> tuple[list[tuple[ChatRow, list[EncodedSequence]]], list[str]]:
+        """Every row with its examples, none where the template does not take it, and what is wrong with those."""
         self.form.check()
         self.vocabulary.check_around(self.form.end_ids)
-        taken: list[tuple[ChatRow, list[EncodedSequence]]] = []
-        faults: list[str] = []
+        tried: list[tuple[ChatRow, list[EncodedSequence]]] = []
+        refused: list[str] = []
         for row in rows:
             try:
-                taken.append((row, self.form.sequences(row)))
+                tried.append((row, self.form.sequences(row)))
             except ValueError as error:
-                faults.append(f"{row.place} {error}".lstrip())
-        if faults and (not self.skips or not taken):
-            more = [f"{len(faults) - _SHOWN_FAULTS} more such rows"] if len(faults) > _SHOWN_FAULTS else []
+                tried.append((row, []))
+                refused.append(f"{row.place} {error}".lstrip())
+        return tried, refused
+
+    def _check_refused(self, refused: Sequence[str], *, all_of_them: bool) -> None:
+        if refused and (not self.skips or all_of_them):
+            more = [f"{len(refused) - _SHOWN_FAULTS} more such rows"] if len(refused) > _SHOWN_FAULTS else []
             raise DataError(
-                "\n".join([*faults[:_SHOWN_FAULTS], *more]),
+                "\n".join([*refused[:_SHOWN_FAULTS], *more]),
                 Advice("correct the rows"),
                 SetKey("task.template", note="to a template that takes them"),
                 SetKey("data.on_bad_row", "skip", "leaves such rows out"),
             )
-        return taken, faults
 
+    @override
     def part_lengths(self, example: EncodedSequence) -> Mapping[str, int]:
         """Of what is read alone, and of what is learned."""
         learned = example.num_targets(example.length)
         return {"given": example.length - learned, "learned": learned}
 
+    @override
     def show(self, row: ChatRow, example: EncodedSequence) -> Mapping[str, Any]:
         """`pieces`: the text in stretches, each with whether it is learned; ids and mask as for generation."""
         return {
@@ -188,11 +219,13 @@ class Chat(LanguageModel[ChatRow, EncodedSequence]):
 
     @override
     def encoder(self, tokenizer: PreTrainedTokenizerBase) -> ChatEncoder:
-        return ChatEncoder(self._form(tokenizer), self.limit, self.vocabulary(tokenizer), self.skips)
+        return ChatEncoder(
+            tokenizer, self._form(tokenizer), self.limit, self.vocabulary(tokenizer), self.skips
+        )
 
     @override
     def usable_rows(self, tokenizer: PreTrainedTokenizerBase, rows: Sequence[ChatRow]) -> Sequence[ChatRow]:
-        return [row for row, _ in self.encoder(tokenizer).take(rows)[0]] if rows else rows
+        return self.encoder(tokenizer).usable(rows) if rows else rows
 
     @override
     def encode_inputs(

@@ -29,6 +29,7 @@ from lorafit.models import Model, Reading
 from lorafit.models.vocabulary import Vocabulary
 from lorafit.objectives.base import Answered, AnswerOptions, Objective, Prediction, Validation
 from lorafit.objectives.encoded import Encoded, Limit, Noun
+from lorafit.objectives.encoder import Block, Encoder
 from lorafit.objectives.label_rules import LABEL_RULES
 from lorafit.recipe import EvalSection
 from lorafit.tasks import LabelTask
@@ -39,7 +40,7 @@ _TOKENS_AT_ONCE = 4096  # padding included
 
 
 @dataclass(frozen=True)
-class TextEncoder:
+class TextEncoder(Encoder[LabelRow, EncodedText]):
     """One text, or two of which the longer one loses its end until `limit` tokens fit (paper's run_glue.py)."""
 
     tokenizer: PreTrainedTokenizerBase
@@ -47,7 +48,17 @@ class TextEncoder:
     num_types: int  # the model's type_vocab_size
     vocabulary: Vocabulary
 
-    def encode(self, rows: Sequence[LabelRow]) -> Encoded[EncodedText]:
+    @property
+    @override
+    def example_type(self) -> type[EncodedText]:
+        return EncodedText
+
+    @override
+    def settings(self) -> JsonObject:
+        return {"num_types": self.num_types}
+
+    @override
+    def block(self, rows: Sequence[LabelRow]) -> Block[EncodedText]:
         """One example a row. Raises RecipeError where the limit leaves no room for a text."""
         self.vocabulary.check_around(self.tokenizer("", verbose=False)["input_ids"])
         most = self.limit.num_tokens
@@ -62,7 +73,7 @@ class TextEncoder:
         spelt = (" ".join(row.texts.values()) for row in rows)
         faults = self.vocabulary.faults(zip((example.ids for example in examples), spelt, strict=True))
         lost = [i for i in cut if sum(map(bool, rows[i].texts.values())) > room]
-        return Encoded(examples, lengths, self.limit, cut, lost, faults)
+        return Block(examples, lengths, cut, lost, faults)
 
     def _room(self, rows: Sequence[LabelRow]) -> int:
         """Tokens for texts, beside the special ones; each text that is cut keeps one where there are so many."""
@@ -76,10 +87,12 @@ class TextEncoder:
             )
         return self.limit.num_tokens - num_special
 
+    @override
     def part_lengths(self, example: EncodedText) -> Mapping[str, int]:
         """Of the text, or of both with what stands between them."""
         return {"text": len(example.ids)}
 
+    @override
     def show(self, row: LabelRow, example: EncodedText) -> Mapping[str, Any]:
         """The texts by column, the token ids and what is learned of them."""
         types = {} if example.types is None else {"token_type_ids": list(example.types)}
@@ -128,7 +141,8 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
     def validation_rows(self, rows: Sequence[LabelRow]) -> Sequence[LabelRow]:
         """Of a valid split in parts, those of the headline's part."""
         part = self.task.headline_score.rpartition(".")[0]
-        return [row for row in rows if row.part in ("", part)]
+        chosen = [i for i, row in enumerate(rows) if row.part in ("", part)]
+        return rows if len(chosen) == len(rows) else [rows[i] for i in chosen]
 
     @override
     def validate(
@@ -154,8 +168,12 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
         )
 
     @override
-    def length(self, example: EncodedText) -> int:
-        return len(example.ids)
+    def bucket_length(self, length: int) -> int:
+        return self.num_inputs(length)
+
+    @override
+    def num_inputs(self, length: int) -> int:
+        return min(length, self.limit.num_tokens)
 
     @override
     def inputs(self, example: EncodedText) -> list[int]:

@@ -49,7 +49,7 @@ class Encoded(Generic[ExampleT]):
     learn.
 
     `faults`: what is wrong with the example of an index, because of a token that the base has no row for. `notes`: what
-    else is to be said of the rows.
+    else is to be said of the rows. `by_row`: the number of examples of each row, where it may be another than one.
     """
 
     examples: Sequence[ExampleT]
@@ -59,6 +59,7 @@ class Encoded(Generic[ExampleT]):
     without_target: Sequence[int] = ()
     faults: Mapping[int, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    by_row: Sequence[int] = ()
 
     def note(self, noun: Noun) -> str | None:
         """ "2 of 14 training rows have no target within 128 tokens; 5 are cut; the longest has 512", or None."""

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from lorafit.data import Split
 from lorafit.objectives.base import AnyObjective
-from lorafit.objectives.encoded import Noun
+from lorafit.objectives.encoded import Encoded, Noun
 from lorafit.recipe import DataSection
 
 _ROW: Noun = ("row", "rows")
@@ -25,7 +25,7 @@ class Examples:
     `notes`: which rows are cut or left out, and which tokens the base does not know.
     """
 
-    train: Sequence[Any]
+    train: Encoded[Any]
     valid_rows: Sequence[Any]
     valid: Sequence[Any]
     rows: Mapping[Split, Sequence[Any]]
@@ -57,7 +57,7 @@ def encode_rows(
     if scored_split in usable:
         inputs = objective.encode_inputs(tokenizer, usable[scored_split])
         notes += inputs.checked_notes(noun_of(scored_split, objective.input_noun))
-    return Examples(train.examples, valid_rows, valid.examples, usable, list(dict.fromkeys(notes)))
+    return Examples(train, valid_rows, valid.examples, usable, list(dict.fromkeys(notes)))
 
 
 def usable_rows(

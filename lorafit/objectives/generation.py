@@ -21,11 +21,12 @@ from lorafit.models import Model, special_tokens
 from lorafit.models.vocabulary import Vocabulary
 from lorafit.objectives.base import Answered, AnswerOptions, Prediction
 from lorafit.objectives.encoded import Encoded, Limit, Noun
+from lorafit.objectives.encoder import Block, Encoder
 from lorafit.objectives.language_model import (
     LanguageModel,
     beam_search,
+    block_of,
     computed,
-    encoded_examples,
     encoded_prompts,
     merged,
 )
@@ -36,7 +37,7 @@ from lorafit.training import ProcessGroup
 
 
 @dataclass(frozen=True)
-class PairEncoder:
+class PairEncoder(Encoder[TextRow, EncodedPair]):
     """Prompt and completion -> token ids, cut at `limit` tokens (paper's gpt2_encode.py and data_utils.py)."""
 
     tokenizer: PreTrainedTokenizerBase
@@ -44,12 +45,22 @@ class PairEncoder:
     limit: Limit
     vocabulary: Vocabulary
 
-    def encode(self, rows: Sequence[TextRow]) -> Encoded[EncodedPair]:
+    @property
+    @override
+    def example_type(self) -> type[EncodedPair]:
+        return EncodedPair
+
+    @override
+    def settings(self) -> JsonObject:
+        return vars(self.form)
+
+    @override
+    def block(self, rows: Sequence[TextRow]) -> Block[EncodedPair]:
         """One example a row. What lies behind `limit` tokens is dropped when a batch is made."""
         self.vocabulary.check_around((*self.form.start_ids, *self.form.separator_ids, self.form.end_id))
         examples = encode_pairs(self.tokenizer, rows, self.form)
-        spelt = [f"{row.prompt} {row.completion}" for row in rows]
-        return encoded_examples(examples, spelt, self.limit, self.vocabulary)
+        spelt = (f"{row.prompt} {row.completion}" for row in rows)
+        return block_of(examples, spelt, self.limit, self.vocabulary)
 
     def encode_prompts(self, prompts: Sequence[str], limit: Limit) -> Encoded[list[int]]:
         """What decoding starts from. What is more than `limit` tokens loses its beginning when it is decoded."""
@@ -57,10 +68,12 @@ class PairEncoder:
         ids = encode_prompts(self.tokenizer, prompts, self.form)
         return encoded_prompts(ids, prompts, limit, self.vocabulary)
 
+    @override
     def part_lengths(self, example: EncodedPair) -> Mapping[str, int]:
         """Of context and completion."""
         return {"context": len(example.prompt_ids), "completion": len(example.completion_ids)}
 
+    @override
     def show(self, row: TextRow, example: EncodedPair) -> Mapping[str, Any]:
         """`target_ids[i]` is the token after `input_ids[i]`; it counts in the loss where `target_mask[i]` is true."""
         inputs = example.inputs(self.limit.num_tokens)

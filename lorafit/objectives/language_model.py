@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from lorafit.models import Model, Reading
 from lorafit.models.vocabulary import Vocabulary
 from lorafit.objectives.base import Objective, Prediction, Validation
 from lorafit.objectives.encoded import Encoded, Limit
+from lorafit.objectives.encoder import Block
 from lorafit.recipe import DecodeSection, EvalSection
 from lorafit.training import ProcessGroup, language_model_loss_sums
 
@@ -75,8 +76,12 @@ class LanguageModel(Objective[RowT, SequenceT, SequenceBatch]):
         return Validation(loss, quality=-loss)
 
     @override
-    def length(self, example: SequenceT) -> int:
-        return example.length
+    def bucket_length(self, length: int) -> int:
+        return length
+
+    @override
+    def num_inputs(self, length: int) -> int:
+        return min(length, self.limit.num_tokens) - 1
 
     @override
     def inputs(self, example: SequenceT) -> list[int]:
@@ -135,24 +140,18 @@ def encoded_prompts(
     return Encoded(ids, lengths, limit, [i for i, n in enumerate(lengths) if n > most], faults=faults)
 
 
-def encoded_examples(
-    examples: Sequence[SequenceT],
-    spelt: Sequence[str],
-    limit: Limit,
-    vocabulary: Vocabulary,
-    notes: Sequence[str] = (),
-) -> Encoded[SequenceT]:
+def block_of(
+    examples: Sequence[SequenceT], spelt: Iterable[str], limit: Limit, vocabulary: Vocabulary
+) -> Block[SequenceT]:
     """What is learned from, and as texts. What lies behind `limit` tokens is dropped when a batch is made."""
     lengths, most = [example.length for example in examples], limit.num_tokens
     kept = (example.ids[:most] for example in examples)
-    return Encoded(
+    return Block(
         examples,
         lengths,
-        limit,
         cut=[i for i, length in enumerate(lengths) if length > most],
         without_target=[i for i, example in enumerate(examples) if not example.num_targets(most)],
         faults=vocabulary.faults(zip(kept, spelt, strict=True)),
-        notes=notes,
     )
 
 

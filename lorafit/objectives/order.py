@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,8 @@ from lorafit.data.order import Mix, Order
 from lorafit.data.rows import Row
 from lorafit.errors import NotFoundError
 from lorafit.models import base_folder, load_tokenizer
-from lorafit.objectives.base import AnyObjective, Encoder
+from lorafit.objectives.base import AnyObjective
+from lorafit.objectives.encoded import Encoded
 from lorafit.recipe import DataSection, ModelSection, TrainSection
 from lorafit.tasks import PRESETS, Rows
 
@@ -47,24 +49,20 @@ class Ordering:
         except NotFoundError:
             lengths = [min(_estimate(row), self.data.max_length) for row in found]
             return Order(self.train, self._mix(self.rows.sizes("train")), lengths), False
-        encoder = self.objective.encoder(tokenizer)
-        return self.of(encoder, encoder.encode(found).examples), True
+        return self.of(self.objective.encoder(tokenizer).encode(found)), True
 
-    def of(self, encoder: Encoder[Any, Any], examples: Sequence[Any]) -> Order:
+    def of(self, encoded: Encoded[Any]) -> Order:
         """The order of the examples of all training rows."""
         sizes = self.rows.sizes("train")
-        if len(examples) != sum(sizes):  # a row may be several examples
-            found, ends = self.rows.rows("train"), itertools.accumulate(sizes)
-            files = [found[end - size : end] for size, end in zip(sizes, ends, strict=True)]
-            sizes = (
-                [len(encoder.encode(each).examples) for each in files] if len(files) > 1 else [len(examples)]
-            )
+        if encoded.by_row:  # a row may be several examples
+            by_row = iter(encoded.by_row)
+            sizes = [sum(itertools.islice(by_row, size)) for size in sizes]
         lengths: Iterable[int] = ()
         if self.train.batch_size is None:
-            lengths = (len(self.objective.inputs(example)) for example in examples)
+            lengths = map(self.objective.num_inputs, encoded.lengths)
         elif Order.needs_lengths(self.train):
-            lengths = (self.objective.length(example) for example in examples)
-        return Order(self.train, self._mix(sizes), list(lengths))
+            lengths = map(self.objective.bucket_length, encoded.lengths)
+        return Order(self.train, self._mix(sizes), array("q", lengths))
 
     def _mix(self, sizes: Sequence[int]) -> Mix:
         return Mix(tuple(sizes), self.data.weights or ())

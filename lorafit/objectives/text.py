@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from typing_extensions import override
 
 from lorafit.data import DocumentRow
-from lorafit.data.encode import start_of_text
+from lorafit.data.encode import start_of_text, token_ids
 from lorafit.data.sequences import EncodedSequence, cut_document
 from lorafit.decoding import generate
 from lorafit.errors import RecipeError, SetKey
@@ -22,11 +22,12 @@ from lorafit.models import Model
 from lorafit.models.vocabulary import Vocabulary
 from lorafit.objectives.base import Answered, AnswerOptions, Prediction
 from lorafit.objectives.encoded import Encoded, Limit, Noun
+from lorafit.objectives.encoder import Block, Encoder, Tally
 from lorafit.objectives.language_model import (
     LanguageModel,
     beam_search,
+    block_of,
     computed,
-    encoded_examples,
     encoded_prompts,
     loss_of,
     merged,
@@ -38,7 +39,7 @@ from lorafit.training import ProcessGroup
 
 
 @dataclass(frozen=True)
-class DocumentEncoder:
+class DocumentEncoder(Encoder[DocumentRow, EncodedSequence]):
     """Texts -> examples of at most `limit` tokens, each with the tokenizer's first token; a text ends with
     end-of-text, where the tokenizer has it."""
 
@@ -46,34 +47,53 @@ class DocumentEncoder:
     limit: Limit
     vocabulary: Vocabulary
 
-    def encode(self, rows: Sequence[DocumentRow]) -> Encoded[EncodedSequence]:
+    @property
+    @override
+    def example_type(self) -> type[EncodedSequence]:
+        return EncodedSequence
+
+    @override
+    def settings(self) -> JsonObject:
+        return {"start_ids": self._start_ids, "end_ids": self._end_ids}
+
+    @override
+    def block(self, rows: Sequence[DocumentRow]) -> Block[EncodedSequence]:
         """As many examples a row as it needs; no token is lost.
 
         Raises RecipeError where the limit leaves no room for a text.
         """
         self.vocabulary.check_around((*self._start_ids, *self._end_ids))
-        found = [(row.text, self.examples(row)) for row in rows]
-        examples = [example for _, examples in found for example in examples]
-        spelt = [text for text, examples in found for _ in examples]
-        notes = []
-        if any(len(each) > 1 for _, each in found):
-            notes.append(
-                f"{len(rows):,} texts are cut into {len(examples):,} examples of at most {self.limit}"
-            )
-        if num_lost := sum(not each for _, each in found):
-            notes.append(
-                f"{num_lost:,} of {len(rows):,} texts have one token alone: nothing is learned of it"
-            )
-        return encoded_examples(examples, spelt, self.limit, self.vocabulary, notes)
+        ids = token_ids(self.tokenizer, [row.text for row in rows])
+        found = [self._cut(row, own) for row, own in zip(rows, ids, strict=True)]
+        block = block_of(
+            [example for examples in found for example in examples],
+            [row.text for row, examples in zip(rows, found, strict=True) for _ in examples],
+            self.limit,
+            self.vocabulary,
+        )
+        counts = {"long": sum(len(each) > 1 for each in found), "lost": sum(not each for each in found)}
+        return replace(block, by_row=[*map(len, found)], counts=counts)
+
+    @override
+    def judge(self, tally: Tally) -> list[str]:
+        rows, examples, notes = f"{tally.num_rows:,} texts", f"{tally.num_examples:,} examples", []
+        if tally.counts["long"]:
+            notes.append(f"{rows} are cut into {examples} of at most {self.limit}")
+        if num_lost := tally.counts["lost"]:
+            notes.append(f"{num_lost:,} of {rows} have one token alone: nothing is learned of it")
+        return notes
 
     def encode_prompts(self, texts: Sequence[str], limit: Limit) -> Encoded[list[int]]:
         """What a text is continued from."""
         self.vocabulary.check_around(self._start_ids)
-        ids = [[*self._start_ids, *self._ids(text)] for text in texts]
+        ids = [[*self._start_ids, *own] for own in token_ids(self.tokenizer, texts)]
         return encoded_prompts(ids, texts, limit, self.vocabulary)
 
     def examples(self, row: DocumentRow) -> list[EncodedSequence]:
         """Those of one text; none where it has a single token, which nothing stands before."""
+        return self._cut(row, token_ids(self.tokenizer, [row.text])[0])
+
+    def _cut(self, row: DocumentRow, ids: Sequence[int]) -> list[EncodedSequence]:
         most, num_first = self.limit.num_tokens, max(len(self._start_ids), 1)
         if most <= num_first:
             raise RecipeError(
@@ -81,11 +101,8 @@ class DocumentEncoder:
                 f"{self.limit}",
                 SetKey("data.max_length", note="higher"),
             )
-        whole = (*self._ids(row.text), *(() if row.goes_on else self._end_ids))
+        whole = (*ids, *(() if row.goes_on else self._end_ids))
         return cut_document(whole, self._start_ids, most)
-
-    def _ids(self, text: str) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
     @cached_property
     def _start_ids(self) -> tuple[int, ...]:
@@ -96,10 +113,12 @@ class DocumentEncoder:
         end = self.tokenizer.eos_token_id
         return () if end is None else (int(end),)
 
+    @override
     def part_lengths(self, example: EncodedSequence) -> Mapping[str, int]:
         """Of the example."""
         return {"text": example.length}
 
+    @override
     def show(self, row: DocumentRow, example: EncodedSequence) -> Mapping[str, Any]:
         """`pieces`: the text in stretches, each with whether it is learned; ids and mask as for generation."""
         return {

@@ -24,10 +24,12 @@ from lorafit.models import (
     Model,
     Reading,
     base_folder,
+    check_quantizable,
     family_of,
     is_proven,
     load_config,
     load_tokenizer,
+    quantized_names,
     skeleton,
     tie_note,
 )
@@ -159,6 +161,7 @@ def make_plan(recipe: Recipe) -> Plan:
     shape = skeleton(copy.deepcopy(config), task.output)  # a method may change what it is given
     num_base = sum(p.numel() for p in shape.net.parameters())
     head = {name for name, _ in shape.head_parameters()}
+    in_4_bits = quantized_names(shape)
     shortfalls = method.shortfalls(shape)
     tied = tie_note(recipe.model.base, recipe.model.revision)
     method.attach(shape)
@@ -166,6 +169,8 @@ def make_plan(recipe: Recipe) -> Plan:
     start = plan_warm_start(method, shape)
     if recipe.train.init_from is not None and local_path(recipe.train.init_from).is_dir():
         read_start(recipe.train.init_from, method)
+    if recipe.model.quantize is not None:
+        _check_quantized(recipe, shape, in_4_bits)
     if recipe.train.parallel == "fsdp":
         check_shardable(shape.net)
     parameters, training = _groups(shape), shape.trained()
@@ -272,11 +277,22 @@ def with_examples(plan: Plan) -> Plan:
     examples = encode_rows(objective, tokenizer, at_hand, recipe.data, plan.scored_split)
     if "train" not in at_hand:
         return replace(plan, example_notes=tuple(examples.notes))
-    order = Ordering(recipe.train, recipe.data, rows, objective).of(
-        objective.encoder(tokenizer), examples.train
-    )
+    order = Ordering(recipe.train, recipe.data, rows, objective).of(examples.train)
     schedule = make_schedule(recipe.train, order)
     return replace(plan, schedule=schedule, steps_known=True, example_notes=tuple(examples.notes))
+
+
+def _check_quantized(recipe: Recipe, shape: Model, names: Sequence[str]) -> None:
+    """What trains, and how it is shared, must leave the weights of these `names` alone."""
+    check_quantizable(shape, names)
+    if recipe.train.parallel == "fsdp":
+        raise RecipeError(
+            "[train] parallel: fsdp cannot shard a base in 4 bits", SetKey("train.parallel", "ddp")
+        )
+    if recipe.method.changes_base:
+        raise RecipeError(
+            "[method] init: takes its start out of the base, which is held in 4 bits; choose another"
+        )
 
 
 def _check_kind(family: Family, task: Task, base: str) -> None:

@@ -26,6 +26,7 @@ def adapter_card(recipe: Recipe, inputs: Inputs, dtype: Dtype) -> AdapterCard:
             revision=recipe.model.revision,
             config_hash=inputs.sha256("base.config"),
             weights_hash=inputs.sha256("base.weights"),
+            quantize=recipe.model.quantize,
         ),
         method=recipe.method.options(),
         task=recipe.task.options(),

@@ -18,9 +18,9 @@ from lorafit.data.order import Order
 from lorafit.errors import DataError, LorafitError, NotFoundError
 from lorafit.lora import Draws, draw_from
 from lorafit.methods import Method
-from lorafit.models import Model, load_base, missing_files
+from lorafit.models import Model, load_base, missing_files, quantize
 from lorafit.models.placement import Placement
-from lorafit.objectives import AnyObjective
+from lorafit.objectives import AnyObjective, Encoded
 from lorafit.objectives.examples import encode_rows
 from lorafit.objectives.order import Ordering
 from lorafit.recipe import TrainSection
@@ -60,7 +60,7 @@ class LoadedBase:
     model: Model
     objective: AnyObjective
     rows: Mapping[Split, Sequence[Any]]
-    train: Sequence[Any]
+    train: Encoded[Any]
     order: Order
     valid_rows: Sequence[Any]
     valid: Sequence[Any]
@@ -72,7 +72,7 @@ class LoadedBase:
         """The same for another plan on this base and these rows: with its own order of examples, objective and card."""
         objective, recipe = plan.objective, plan.recipe
         ordering = Ordering(recipe.train, recipe.data, plan.rows, objective)
-        order = ordering.of(objective.encoder(self.model.require_tokenizer()), self.train)
+        order = ordering.of(self.train)
         inputs = Inputs.of(recipe, plan.rows)
         card = adapter_card(recipe, inputs, self.model.placement.dtype_name)
         return replace(self, objective=objective, order=order, inputs=inputs, card=card)
@@ -123,10 +123,12 @@ def load(plan: Plan, report: Report) -> LoadedBase:
     report(Working("encoding rows"))
     examples = encode_rows(objective, tokenizer, rows, recipe.data, plan.scored_split)
     ordering = Ordering(recipe.train, recipe.data, plan.rows, objective)
-    order = ordering.of(objective.encoder(tokenizer), examples.train)
+    order = ordering.of(examples.train)
     for note in (*examples.notes, *order.notes):
         report(Note(note))
-    sample = [objective.inputs(example) for example in (examples.valid or examples.train)[:NUM_INPUTS]]
+    sample = [
+        objective.inputs(example) for example in (examples.valid or examples.train.examples)[:NUM_INPUTS]
+    ]
     report(Working("hashing"))
     inputs = hashed.result()
     report(Working("preparing"))
@@ -171,7 +173,7 @@ def make_member(base: LoadedBase, section: TrainSection, schedule: Schedule, dra
         trained,
         AdamW(groups, lr=section.learning_rate, betas=betas, eps=section.adam_epsilon),
         schedule,
-        Steps(base.order.batches, base.train, schedule.num_steps),
+        Steps(base.order.batches, base.train.examples, schedule.num_steps),
         Position(micro_batch_size=section.micro_batch_size, oom_retries=section.max_oom_retries),
         section.max_grad_norm,
         section.label_smoothing,
@@ -210,4 +212,8 @@ def _load_model(recipe: Recipe) -> Model:
     section, task = recipe.model, recipe.task
     config = base_config(recipe)
     model = load_base(config, section.base, section.revision, task.output, head_seed=recipe.train.seed)
-    return replace(model, placement=Placement.of(section.dtype, model.family.width(config)))
+    is_quantized = section.quantize is not None
+    placement = Placement.of(section.dtype, model.family.width(config), is_quantized=is_quantized)
+    if is_quantized:
+        quantize(model)
+    return replace(model, placement=placement)

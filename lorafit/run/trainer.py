@@ -185,7 +185,7 @@ class Trainer:
         placement = base.model.placement
         return Started(
             num_steps=member.schedule.num_steps,
-            num_examples=len(base.train),
+            num_examples=len(base.train.examples),
             num_trained=sum(p.numel() for p in member.parameters),
             device=str(placement.device),
             dtype=placement.dtype_name,

@@ -215,7 +215,7 @@ class _OneBase:
         """How many members memory has room for, by the longest of their first steps; None where that is not known."""
         base, members = self.opened[0].base, self.members
         steps = [_first_step(member) for member in members]
-        lengths = [sum(map(base.objective.length, step)) for step in steps]
+        lengths = [sum(len(base.objective.inputs(example)) for example in step) for step in steps]
         number = lengths.index(max(lengths))
         member = members[number]
         before = member.draws.state()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from lorafit.cache import Key, why_not_kept
 from lorafit.data.cells import shown, shown_names
 from lorafit.data.places import no_place, row_sources
 from lorafit.data.rows import RawRow, Row
 from lorafit.data.sources import Renamed, RowFile, RowSource
 from lorafit.data.splits import SPLIT_NAMES
+from lorafit.data.stored import StoredRows, find_rows, keep_rows
 from lorafit.errors import Advice, DataError, Remedy, SetKey, did_you_mean
-from lorafit.files import JsonObject
+from lorafit.files import JsonObject, absolute_path
+from lorafit.hashes import source_hash
 from lorafit.recipe import SPLITS, DataSection, Split
 from lorafit.tasks.base import Task
 from lorafit.tasks.presets import PRESETS
@@ -21,6 +25,12 @@ _SHOWN_FAULTS = 5
 _SHOWN_LINES = 12
 _SPLIT_COLUMN = "split"
 _SKIP = SetKey("data.on_bad_row", "skip", "leaves such rows out")
+
+_NOT_OF_ROWS = {
+    *("dir", "train", "valid", "test", "hub", "hub_config", "hub_revision"),  # the files stand in their place
+    *("max_length", "on_long_row", "weights"),
+}
+_OF_SCORES = ("metrics", "headline", "score_on")
 
 Fault = tuple[int, str]
 """Number of a row, and what is wrong with it."""
@@ -37,8 +47,7 @@ class Rows:
     data: DataSection
     sources: Mapping[Split, RowSource]
     notes: list[str] = field(default_factory=list)
-    _read: dict[Split, list[Row]] = field(default_factory=dict)
-    _sizes: dict[Split, list[int]] = field(default_factory=dict)
+    _found: dict[Split, _SplitRows] = field(default_factory=dict)
 
     @property
     def splits(self) -> list[Split]:
@@ -56,23 +65,20 @@ class Rows:
         wanted = {"train", "valid", self.scored_split}
         return [split for split in SPLITS if split == "train" or (split in self.sources and split in wanted)]
 
-    def rows(self, split: Split) -> list[Row]:
-        """The rows of a split, in the order of its files.
+    def rows(self, split: Split) -> Sequence[Row]:
+        """The rows of a split, in the order of its files. Many of them lie in the cache of `lorafit data cache`.
 
         Raises NotFoundError that names the file that is not there, DataError with the lines of malformed rows.
         """
-        if split not in self._read:
-            files = [self._convert(file, split) for file in self._source(split).open()]
-            if not any(files):
-                raise self._nothing(split)
-            self._read[split] = [row for rows in files for row in rows]
-            self._sizes[split] = [len(rows) for rows in files]
-        return self._read[split]
+        if split not in self._found:
+            self._found[split] = self._find(split)
+            self.notes.extend(self._found[split].notes)
+        return self._found[split].rows
 
     def sizes(self, split: Split) -> list[int]:
         """How many of the rows each file has. Raises as `rows`."""
         self.rows(split)
-        return self._sizes[split]
+        return self._found[split].sizes
 
     def num_train_rows(self) -> int | None:
         """Training rows where they are at hand; else None, and the preset knows how many the original data have.
@@ -96,33 +102,42 @@ class Rows:
     def _source(self, split: Split) -> RowSource:
         return self.sources.get(split, no_place(split))
 
-    def _convert(self, file: RowFile, split: Split) -> list[Row]:
-        """Every row by the task. Raises DataError with the lines of the bad ones, unless these are skipped."""
-        rows: list[Row] = []
-        faults: list[Fault] = []
-        left_out: dict[str, list[Fault]] = {}
-        for row in _with_columns(self.task, self.data, file, split):
-            if row.left_out:
-                left_out.setdefault(row.fault, []).append((row.line, row.fault))
-                continue
-            try:
-                if row.fault:
-                    raise ValueError(row.fault)
-                rows.append(self.task.parse(row, split).at(file.place(row.line)))
-            except ValueError as error:
-                faults.append((row.line, str(error)))
-        if faults and self.data.on_bad_row == "error":
-            raise _malformed(file, faults, _SKIP)
-        others = sum(map(len, left_out.values()))
-        if (faults or others) and not rows:
-            also = f", {others:,} left out: {'; '.join(left_out)}" if others else ""
-            raise DataError(f"{file.where}: not one usable row ({len(faults):,} malformed{also})")
-        for why, those in left_out.items():
-            self.notes.append(f"{file.where}: {_rows_were(those)} left out: {why} ({_numbers(file, those)})")
-        if faults:
-            note = f"{file.where}: {len(faults)} malformed {_rows_were(faults).partition(' ')[2]} skipped"
-            self.notes.append(f"{note} ({_numbers(file, faults)}); {len(rows):,} are left")
-        return rows
+    def _find(self, split: Split) -> _SplitRows:
+        """What an earlier process stored of the split, or else what its files hold."""
+        key = self._key(split)
+        if (stored := find_rows(key)) is not None:
+            return _SplitRows(stored, stored.about["sizes"], stored.about["notes"])
+        reading = _Reading(self.task, self.data, split)
+        files = self._source(split).open()
+
+        def about() -> JsonObject:
+            if self._key(split) != key:
+                raise DataError(f"{key.of}: changed while it was read", Advice("run the command again"))
+            return {"sizes": reading.sizes, "notes": reading.notes}
+
+        rows = keep_rows(itertools.chain.from_iterable(map(reading.rows, files)), key, about)
+        if not rows:
+            raise self._nothing(split)
+        why = why_not_kept() if isinstance(rows, StoredRows) else ""
+        unkept = [f"rows and token ids are not kept for the next run: {why}"] if why else []
+        return _SplitRows(rows, reading.sizes, [*reading.notes, *unkept])
+
+    def _key(self, split: Split) -> Key:
+        """What decides the rows: the bytes of their files, how these are read, and what the task makes of it."""
+        source = self._source(split)
+        files = [[absolute_path(name) or name, sha256] for name, sha256 in source.hashes().items()]
+        return Key(
+            "rows",
+            f"{', '.join(name for name, _ in files)} ({split})",
+            {
+                "files": files,
+                "identity": source.identity(),
+                "split": split,
+                "data": self.data.model_dump(mode="json", exclude=_NOT_OF_ROWS),
+                "task": {key: value for key, value in self.task.options().items() if key not in _OF_SCORES},
+                "program": source_hash("data", "tasks", "recipe"),
+            },
+        )
 
     def _nothing(self, split: Split) -> DataError:
         """Why a split has no rows."""
@@ -134,6 +149,57 @@ class Rows:
             fault = f"[data] {' and '.join(shares)}: no training row is left beside the share"
             return DataError(fault, SetKey(f"data.{next(iter(shares))}", note="a smaller share, or a file"))
         return DataError(f"[data]: there are no rows in the {split} split")
+
+
+@dataclass(frozen=True)
+class _SplitRows:
+    """The rows of a split, how many of them each file has, and what was left out."""
+
+    rows: Sequence[Row]
+    sizes: list[int]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """Raw rows -> typed ones, file by file: `sizes` and `notes` grow with each file that is read."""
+
+    task: Task
+    data: DataSection
+    split: Split
+    sizes: list[int] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def rows(self, file: RowFile) -> Iterator[Row]:
+        """Every row by the task. Raises DataError with the lines of the bad ones, unless these are skipped."""
+        num_rows = 0
+        faults: list[Fault] = []
+        left_out: dict[str, list[Fault]] = {}
+        for row in _with_columns(self.task, self.data, file, self.split):
+            if row.left_out:
+                left_out.setdefault(row.fault, []).append((row.line, row.fault))
+                continue
+            try:
+                if row.fault:
+                    raise ValueError(row.fault)
+                typed = self.task.parse(row, self.split).at(file.place(row.line))
+            except ValueError as error:
+                faults.append((row.line, str(error)))
+            else:
+                num_rows += 1
+                yield typed
+        if faults and self.data.on_bad_row == "error":
+            raise _malformed(file, faults, _SKIP)
+        others = sum(map(len, left_out.values()))
+        if (faults or others) and not num_rows:
+            also = f", {others:,} left out: {'; '.join(left_out)}" if others else ""
+            raise DataError(f"{file.where}: not one usable row ({len(faults):,} malformed{also})")
+        for why, those in left_out.items():
+            self.notes.append(f"{file.where}: {_rows_were(those)} left out: {why} ({_numbers(file, those)})")
+        if faults:
+            note = f"{file.where}: {len(faults)} malformed {_rows_were(faults).partition(' ')[2]} skipped"
+            self.notes.append(f"{note} ({_numbers(file, faults)}); {num_rows:,} are left")
+        self.sizes.append(num_rows)
 
 
 def load_rows(task: Task, data: DataSection) -> Rows:

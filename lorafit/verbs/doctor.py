@@ -19,7 +19,7 @@ import torch
 from huggingface_hub import constants
 
 from lorafit.data.originals import data_root
-from lorafit.hashes import cache_root
+from lorafit.files import cache_folder
 from lorafit.metrics import METRICS
 from lorafit.models.placement import Placement
 from lorafit.track import TRACKERS
@@ -144,7 +144,7 @@ def _places() -> dict[str, Path]:
     return {
         "bases and data of the hub": Path(constants.HF_HUB_CACHE),
         "the paper's data": data_root(),
-        "what was found out before": cache_root(),
+        "what is kept between runs (LORAFIT_CACHE)": cache_folder(),
     }
 
 

@@ -12,11 +12,11 @@ from importlib import import_module
 from pathlib import Path
 
 from lorafit.adapters import BaseChoice, check_base, read_adapter, where_base
-from lorafit.errors import RecipeError, lookup
+from lorafit.errors import DropArgument, RecipeError, lookup
 from lorafit.files import JsonObject, check_new, new_folder, write_json
 from lorafit.imports import importing
 from lorafit.interop.low_memory import low_memory
-from lorafit.interop.models import MODEL_WRITERS, AnswersProof, Proof, WeightsProof
+from lorafit.interop.models import MODEL_WRITERS, AnswersProof, Onto, Proof, WeightsProof
 from lorafit.interop.models.source import MergeSource
 from lorafit.run.provenance import provenance
 
@@ -46,12 +46,16 @@ def merge(
     max_shard_bytes: int | None = None,
     format_name: str = DEFAULT_FORMAT,
     proof: Proof | None = None,
+    onto: Onto | None = None,
 ) -> MergeResult:
     """Write the merged model to the new folder `output`, and prove it; without a proof, no folder is left.
 
     `dtype` is the name of a number format, `max_shard_bytes` the size of the largest file; None keeps the base's.
     `proof`: every tensor against the merge in float64 (weights), and the answers on a few inputs too (forward); None
     takes forward for a base of less than 2 GB.
+    `onto`: for an adapter of a quantised base, whether its update is added to the weights that it was trained on
+    (quantized, which None takes) or to those in the base's files (original); how far that moves the answers is measured
+    and becomes a note.
     Raises AdapterError for the wrong base or a merge that cannot be proven, NotMergeableError for a method without
     merged form, RecipeError when `output` exists, LorafitError when the disk is too full.
     """
@@ -64,10 +68,17 @@ def merge(
     with low_memory():
         adapter = read_adapter(folder)
         check_base(adapter, base=base.base, force=base.force)
-        source = MergeSource.of(adapter, *where_base(adapter, base.base))
+        if onto == "quantized" and adapter.card.base.quantize is None:
+            raise RecipeError(
+                f"onto {onto}: {folder} was trained on a base that was not quantised", DropArgument("onto")
+            )
+        is_moved = adapter.card.base.quantize is not None and onto == "original"
+        source = MergeSource.of(adapter, *where_base(adapter, base.base), as_stored=is_moved)
         with new_folder(output) as temporary:
-            forward = proof == "forward" or (
-                proof is None and sum(tensor.num_bytes for tensor in source.stored) < FORWARD_BYTES
+            forward = (
+                is_moved
+                or proof == "forward"
+                or (proof is None and sum(tensor.num_bytes for tensor in source.stored) < FORWARD_BYTES)
             )
             with _in_background(_import_transformers, forward):
                 files = writer.write(source, temporary, dtype=dtype, max_shard_bytes=max_shard_bytes)
@@ -76,7 +87,20 @@ def merge(
             answers = writer.prove_answers(source, temporary) if forward else None
             write_json(temporary / CERTIFICATE_FILE, _certificate(source, weights, answers))
     num_bytes = sum(file.stat().st_size for file in output.iterdir())
-    return MergeResult(output, num_bytes, weights, answers, list(source.notes))
+    notes = [*source.notes, *([_moved_note(source, answers)] if answers and is_moved else [])]
+    return MergeResult(output, num_bytes, weights, answers, notes)
+
+
+def _moved_note(source: MergeSource, answers: AnswersProof) -> str:
+    """How far the merged model is from what was trained, beside what the adapter itself does."""
+    where = f"{source.adapter.folder}: was trained on a base in {source.adapter.card.base.quantize}"
+    if answers.moved is None:
+        return f"{where} and merged onto the original weights; no recorded answers tell how far that moves it"
+    note = f"{where} and merged onto the original weights: the answers move by up to {answers.moved:.3g}"
+    if answers.effect is None:
+        return note
+    much = ", which is as much as" if answers.moved >= answers.effect else ";"
+    return f"{note}{much} the adapter itself changes them by {answers.effect:.3g}"
 
 
 @contextmanager

@@ -50,9 +50,17 @@ class Measured:
 
 def recipe_text(args: argparse.Namespace, seed: int) -> str:
     """The bench as a recipe."""
+    from lorafit.recipe import assignment
+
     values = {
         "model": {"base": args.base},
-        "method": {"name": "lora", "r": args.rank, "alpha": args.alpha, "targets": ["query", "value"]},
+        "method": {
+            "name": "lora",
+            "r": args.rank,
+            "alpha": float(args.alpha),
+            "targets": ["query", "value"],
+            **args.method,
+        },
         "task": {"name": args.task},
         "data": {"dir": args.data, "max_length": args.max_length},
         "train": {
@@ -63,11 +71,12 @@ def recipe_text(args: argparse.Namespace, seed: int) -> str:
             "max_grad_norm": MAX_GRAD_NORM,
             "seed": seed,
             "batch_order": args.batch_order,
+            **({} if args.lora_plus_ratio is None else {"lora_plus_ratio": args.lora_plus_ratio}),
         },
     }
     lines = []
     for section, table in values.items():
-        lines += [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
+        lines += [f"[{section}]", *(assignment(key, value) for key, value in table.items())]
     return "\n".join(lines) + "\n"
 
 
@@ -102,6 +111,7 @@ def run_peft(args: argparse.Namespace, seed: int) -> Measured:
     import peft
     import torch
     import transformers
+    from peft.optimizers import create_loraplus_optimizer
 
     from lorafit.metrics.scoring import score_by
     from lorafit.tasks import load_rows, make_data, make_task
@@ -109,7 +119,7 @@ def run_peft(args: argparse.Namespace, seed: int) -> Measured:
     loaded = load_rows(make_task(args.task), make_data(args.task, dir=args.data))
     task: Any = loaded.task
     tokenizer = transformers.AutoTokenizer.from_pretrained(args.base)
-    rows: dict[str, list[Any]] = {split: loaded.rows(split) for split in loaded.splits_of_run}
+    rows: dict[str, list[Any]] = {split: [*loaded.rows(split)] for split in loaded.splits_of_run}
     part = task.headline_score.rpartition(".")[0]
     rows["valid"] = [row for row in rows["valid"] if row.part in ("", part)]
 
@@ -134,13 +144,14 @@ def run_peft(args: argparse.Namespace, seed: int) -> Measured:
     transformers.set_seed(seed)
     num_labels = len(task.labels) if task.labels else 1
     model = transformers.AutoModelForSequenceClassification.from_pretrained(args.base, num_labels=num_labels)
-    lora = peft.LoraConfig(
-        task_type="SEQ_CLS",
-        r=args.rank,
-        lora_alpha=args.alpha,
-        target_modules=["query", "value"],
-        modules_to_save=["classifier", "pooler"],
-    )
+    options = {"r": args.rank, "lora_alpha": args.alpha, "target_modules": ["query", "value"], **args.peft}
+    lora = peft.LoraConfig(task_type="SEQ_CLS", modules_to_save=["classifier", "pooler"], **options)
+    model = peft.get_peft_model(model, lora)
+    optimizer = None
+    if args.lora_plus_ratio is not None:
+        optimizer = create_loraplus_optimizer(
+            model, torch.optim.AdamW, lr=args.learning_rate, loraplus_lr_ratio=args.lora_plus_ratio
+        )
     train_rows, measured = encode("train"), Measured()
 
     class Clock(transformers.TrainerCallback):
@@ -177,13 +188,14 @@ def run_peft(args: argparse.Namespace, seed: int) -> Measured:
             disable_tqdm=True,
         )
         transformers.Trainer(
-            model=peft.get_peft_model(model, lora),
+            model=model,
             args=arguments,
             train_dataset=train_rows,
             eval_dataset=encode("valid"),
             processing_class=tokenizer,
             compute_metrics=scores,
             callbacks=[Clock()],
+            optimizers=(optimizer, None),
         ).train()
     measured.num_tokens = sum(len(row["input_ids"]) for row in train_rows) * args.epochs
     return measured
@@ -256,6 +268,9 @@ def main() -> None:
     parser.add_argument("--alpha", type=int, default=16)
     parser.add_argument("--max-length", type=int, default=128)
     parser.add_argument("--batch-order", choices=("random", "bucketed"), default="bucketed")
+    parser.add_argument("--method", type=json.loads, default={}, help="further keys of [method], as JSON")
+    parser.add_argument("--peft", type=json.loads, default={}, help="further keys of LoraConfig, as JSON")
+    parser.add_argument("--lora-plus-ratio", type=float)
     parser.add_argument("--contender", choices=CONTENDERS, help="only this one, in this process, as JSON")
     args = parser.parse_args()
     if args.contender:

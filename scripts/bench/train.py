@@ -27,7 +27,7 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -98,7 +98,7 @@ def lorafit_steps(setting: Setting) -> StepTokens:
     draw_from(net, draws)
     examples = objective.encoder(tokenizer).encode(pairs).examples
 
-    def order(epoch: int) -> list[list[int]]:
+    def order(epoch: int) -> Sequence[list[int]]:
         return epoch_order(len(examples), BATCH_SIZE, seed=0, epoch=epoch, shuffle=True, last_batch="short")
 
     member = Member(
@@ -328,7 +328,7 @@ def _start(setting: Setting, dropout: float | None = 0.0) -> tuple[Any, Any, lis
     net = AutoModelForCausalLM.from_config(AutoConfig.for_model(**values))
     tokenizer = GPT2Tokenizer.from_pretrained(setting.tokenizer)
     pairs = load_rows(make_task("e2e"), make_data("e2e", train=str(setting.rows))).rows("train")
-    return net, tokenizer, pairs
+    return net, tokenizer, [*pairs]
 
 
 def worker(name: str, setting: Setting, pipe: Connection) -> None:

@@ -70,6 +70,18 @@ def test_a_run_that_goes_on_is_the_same_one_with_every_number_once(name: str, tm
     assert READ[name](tmp_path / "track") == exactly(name)
 
 
+def test_what_was_sent_is_not_sent_again(tmp_path: Path) -> None:
+    tell("wandb", tmp_path, 0, 4)
+    sent = READ["wandb"](tmp_path / "track")
+    (file,) = (tmp_path / "track").glob("wandb/offline-run-*/*.wandb")
+    Path(f"{file}.synced").touch()  # as `wandb sync` marks it
+    tell("wandb", tmp_path, 4, len(LINES))
+    assert READ["wandb"](tmp_path / "track") == exactly("wandb")
+    file.unlink()
+    rest = READ["wandb"](tmp_path / "track")
+    assert {name: [*sent.get(name, []), *rest.get(name, [])] for name in NUMBERS} == exactly("wandb")
+
+
 @trackers
 def test_its_files_lie_in_the_folder_of_the_run(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

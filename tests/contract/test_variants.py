@@ -198,7 +198,7 @@ def trained(
         losses: list[float] = []
 
         def train_ours(model: Model) -> None:
-            start_as(theirs, lora.adapted_layers(model.net), variant.method.takes_start)
+            start_as(theirs, lora.adapted_layers(model.net), variant.method.changes_base)
             ratio = variant.lora_plus_ratio
             groups = parameter_groups(model.trained(), model.net, 0.0, "none", ratio)
             for group in groups:
@@ -206,7 +206,7 @@ def trained(
             losses.extend(train_net(model.net, AdamW(groups, lr=RATE)))
 
         train_adapter(base, folder / "adapter", variant.method, train_ours)
-        optimizer = AdamW([p for p in theirs.parameters() if p.requires_grad], lr=RATE)
+        optimizer: torch.optim.Optimizer = AdamW([p for p in theirs.parameters() if p.requires_grad], lr=RATE)
         if variant.lora_plus_ratio is not None:
             optimizer = create_loraplus_optimizer(
                 theirs, AdamW, lr=RATE, loraplus_lr_ratio=variant.lora_plus_ratio
@@ -222,7 +222,7 @@ def test_step_0_is_the_base(name: str) -> None:
     method, model = VARIANTS[name].method, tiny_model(VARIANTS[name].model_type)
     before = outputs(model)
     method.attach(model, torch.Generator().manual_seed(0))
-    assert torch.equal(outputs(model), before) or method.takes_start
+    assert torch.equal(outputs(model), before) or method.changes_base
     assert (outputs(model) - before).abs().max() <= 1e-5 * before.abs().max()
 
 

@@ -20,7 +20,7 @@ def order(
     num_examples: int, batch_size: int, seed: int = 0, epoch: int = 0, **changes: Any
 ) -> list[list[int]]:
     options: dict[str, Any] = {"shuffle": True, "last_batch": "short"} | changes
-    return epoch_order(num_examples, batch_size, seed=seed, epoch=epoch, **options)
+    return list(epoch_order(num_examples, batch_size, seed=seed, epoch=epoch, **options))
 
 
 @given(**sizes, shuffle=st.booleans())

@@ -13,15 +13,17 @@ LENGTHS = random.Random(0).choices(range(3, 90), k=1013)
 
 
 def order(bucketed: bool, epoch: int = 0, seed: int = 1, last_batch: str = "short") -> list[list[int]]:
-    return epoch_order(
-        len(LENGTHS),
-        8,
-        seed=seed,
-        epoch=epoch,
-        shuffle=True,
-        last_batch=last_batch,  # type: ignore[arg-type]
-        lengths=LENGTHS if bucketed else None,
-    )
+    return [
+        *epoch_order(
+            len(LENGTHS),
+            8,
+            seed=seed,
+            epoch=epoch,
+            shuffle=True,
+            last_batch=last_batch,  # type: ignore[arg-type]
+            lengths=LENGTHS if bucketed else None,
+        )
+    ]
 
 
 def places(batches: list[list[int]]) -> int:

@@ -205,13 +205,13 @@ def test_a_layer_made_in_inference_mode_merges():
 def test_an_adapter_that_starts_as_a_part_of_the_weight_leaves_it_whole(kind, init):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(5, 7) if kind is nn.Linear else Conv1D(7, 5))
-    x, weight = torch.randn(3, 5), model[0].weight.detach().clone()
+    x, weight = torch.randn(3, 5), model.get_parameter("0.weight").detach().clone()
     expected = model(x)
     lora.attach(model, [lora.Site("0")], r=2, alpha=6, init=init)
     torch.testing.assert_close(model(x), expected, rtol=0, atol=1e-5)
-    assert not torch.equal(model[0].weight, weight)
+    assert not torch.equal(model.get_parameter("0.weight"), weight)
     with torch.no_grad():
-        model[0].lora_A.add_(0.5)
+        model.get_parameter("0.lora_A").add_(0.5)
     trained, twin = model(x), copy.deepcopy(model)
     lora.detach(model)
     assert torch.equal(model(x), expected)

@@ -152,7 +152,7 @@ def test_a_window_that_is_lost_is_found_out(monkeypatch: pytest.MonkeyPatch) -> 
 
     AttentionMaskInterface.register(PACKED_ATTENTION, lost)
     monkeypatch.setattr(verdicts, "_found", {})
-    monkeypatch.setattr(verdicts, "_source", lambda: "another program")
+    monkeypatch.setattr(verdicts, "source_hash", lambda *_: "another program")
     try:
         assert way_by_trial(family, config, "text") == "padded"
     finally:

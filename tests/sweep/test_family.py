@@ -32,6 +32,23 @@ def test_each_run_is_what_it_is_alone(texts: Callable[..., Families]) -> None:
     assert all(isinstance(each, TrainResult) and each.already_finished for each in again.values())
 
 
+VARIANTS: dict[str, dict[str, Any]] = {
+    "lora": {"train.lora_plus_ratio": 4.0},
+    "dora": {"method.dora": "true", "method.scaling": "rslora"},
+    "pissa": {"method.init": "pissa", "method.r": '{"h.0.*" = 2, default = 4}'},
+}
+
+
+@pytest.mark.parametrize("quantize", ["", "nf4"])
+def test_so_is_each_variant(texts: Callable[..., Families], quantize: str) -> None:
+    in_4_bits = {"model__quantize": quantize, "model__dtype": "float32"} if quantize else {}
+    families = texts(train__epochs=1, **in_4_bits)
+    family = {name: changes for name, changes in VARIANTS.items() if name != "pissa" or not quantize}
+    families.together(family)
+    for name, changes in family.items():
+        assert_same_runs(families.folder / "together" / name, families.alone(name, changes))
+
+
 @pytest.mark.parametrize(
     ("model_type", "changes"),
     [

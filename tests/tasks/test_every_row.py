@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def num_said(rows: Rows) -> int:
     return sum(int(match[1]) for match in found if match)
 
 
-def read(task: Task, data: DataSection) -> tuple[Rows | DataError, list[Row]]:
+def read(task: Task, data: DataSection) -> tuple[Rows | DataError, Sequence[Row]]:
     """The training rows, or the refusal."""
     try:
         rows = load_rows(task, data)

@@ -6,7 +6,8 @@ import math
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from lorafit.lora import linear
 from lorafit.lora.fused import plain_lora_linear
@@ -24,7 +25,7 @@ def test_300_steps_with_the_plain_operators_have_the_same_losses(monkeypatch: py
     def gelu(_: TanhGELU, x: Tensor) -> Tensor:
         return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
-    def loss_sum(net: nn.Module, hidden: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
+    def loss_sum(net: PreTrainedModel, hidden: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
         return loss.cross_entropy_sum(net.get_output_embeddings()(hidden), targets, label_smoothing)
 
     monkeypatch.setattr(linear, "lora_linear", plain_lora_linear)

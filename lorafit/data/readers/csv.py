@@ -11,7 +11,7 @@ from typing import BinaryIO, ClassVar
 
 from lorafit.data.readers.base import Reader
 from lorafit.data.readers.table import Record, Table
-from lorafit.data.readers.text import STRAY_CR, read_text
+from lorafit.data.readers.text import STRAY_CR, Line, read_lines
 from lorafit.data.rows import RawRow
 from lorafit.errors import DataError
 
@@ -28,19 +28,19 @@ class Csv(Reader):
 
     def read(self, stream: BinaryIO, where: str) -> Iterator[RawRow]:
         """One row a record; its line is the one on which it begins."""
-        records = _records(read_text(stream, where), where)
+        records = _records(read_lines(stream, where), where)
         return Table(where, self.columns, "commas").rows(records)
 
 
-def _records(text: str, where: str) -> Iterator[Record]:
+def _records(source: Iterator[Line], where: str) -> Iterator[Record]:
     """Raises DataError where quotes do not close: what follows could be anything."""
     csv.field_size_limit(sys.maxsize)  # the module's own limit refuses fields over 131,072 characters
     lines: list[str] = []  # of the record at hand
 
     def feed() -> Iterator[str]:
-        for line in text.split("\n"):
-            lines.append(line)
-            yield line + "\n"
+        for line in source:
+            lines.append(line.text)
+            yield line.text + "\n"
 
     reader = csv.reader(feed(), strict=True)
     first = 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, ClassVar
 
 from lorafit.data.readers.base import Reader
-from lorafit.data.readers.text import Line, read_text, split_lines
+from lorafit.data.readers.text import Line, read_lines
 from lorafit.data.rows import RawRow
 
 
@@ -20,7 +20,7 @@ class E2E(Reader):
 
     def read(self, stream: BinaryIO, where: str) -> Iterator[RawRow]:
         """One row a line (paper's format_converting_e2e.py)."""
-        return map(_row, split_lines(read_text(stream, where)))
+        return map(_row, read_lines(stream, where))
 
 
 def _row(line: Line) -> RawRow:

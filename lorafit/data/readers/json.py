@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import BinaryIO, ClassVar
 
 from lorafit.data.readers.base import Reader
-from lorafit.data.readers.objects import array_rows, is_one_object, line_rows
-from lorafit.data.readers.text import read_text, split_lines
+from lorafit.data.readers.objects import array_rows, begins_with_object, is_one_object, line_rows
+from lorafit.data.readers.text import read_lines, read_text
 from lorafit.data.rows import RawRow
 from lorafit.errors import DataError
 
@@ -22,9 +22,12 @@ class JsonArray(Reader):
 
     def read(self, stream: BinaryIO, where: str) -> Iterator[RawRow]:
         """One row an object; its line is the one on which it begins."""
+        if begins_with_object(stream, where):
+            return line_rows(read_lines(stream, where))
         text = read_text(stream, where)
         if text.lstrip().startswith("["):
             return array_rows(text, where)
         if is_one_object(text):
             raise DataError(f"{where}: one JSON object, expected an array of objects or an object a line")
-        return line_rows(split_lines(text))
+        stream.seek(0)
+        return line_rows(read_lines(stream, where))

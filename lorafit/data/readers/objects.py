@@ -6,9 +6,10 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Sequence
+from typing import BinaryIO
 
 from lorafit.data.cells import repeated
-from lorafit.data.readers.text import Line
+from lorafit.data.readers.text import Line, read_lines
 from lorafit.data.rows import RawRow
 from lorafit.errors import DataError
 
@@ -104,6 +105,17 @@ def array_rows(text: str, where: str) -> Iterator[RawRow]:
         raise DataError(f"{where}: not valid JSON: {rest[:20]!r} stands behind the array")
     if not num_rows:
         raise DataError(f"{where}: is an empty array")
+
+
+def begins_with_object(stream: BinaryIO, where: str) -> bool:
+    """Whether the first line of a file is a JSON object: then each line is one, and need not be read before it is
+    asked for. Raises as `read_lines`."""
+    first = next(read_lines(stream, where)).text
+    stream.seek(0)
+    try:
+        return isinstance(parse_json(first), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def is_array(text: str) -> bool:

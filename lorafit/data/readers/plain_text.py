@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, ClassVar
 
 from lorafit.data.readers.base import Reader
-from lorafit.data.readers.text import Line, read_text, split_lines
+from lorafit.data.readers.text import Line, read_lines
 from lorafit.data.rows import RawRow
 
 GOES_ON = "goes_on"  # column of a passage that does not end its text
@@ -30,7 +30,7 @@ class PlainText(Reader):
         """One row a passage; its line is the one on which it begins."""
         passage: list[Line] = []
         size = 0
-        for line in split_lines(read_text(stream, where)):
+        for line in read_lines(stream, where):
             if not line.text.strip() and size >= _PASSAGE:
                 yield self._row(passage, goes_on=True)
                 passage, size = [], 0

@@ -36,7 +36,7 @@ _KINDS = (
     (rb"version https://git-lfs", "a pointer of Git LFS to a file that was not fetched"),
 )
 _ROOT_ELEMENT = re.compile(rb"\s*<([A-Za-z_][\w.:-]*)[\s>]")
-_MARKS = re.compile(r"^\ufeff+", re.MULTILINE)
+_HEAD_BYTES = 1 << 16  # by which it is told what a file is
 
 STRAY_CR = "holds a CR that ends no line; lines end with LF or CRLF"
 
@@ -64,44 +64,57 @@ def kind_of(content: bytes) -> str | None:
 def read_text(stream: BinaryIO, where: str) -> str:
     """The text of a file, lines ending with LF, without byte-order marks and without blank lines at the end.
 
-    A mark is passed over at the start of any line: that is where it comes to lie when files are joined. Raises
-    DataError for what is not UTF-8, is empty, or is a file of another kind.
+    Raises as `read_lines`.
     """
-    content = stream.read()
-    while content.startswith(codecs.BOM_UTF8):
-        content = content.removeprefix(codecs.BOM_UTF8)
+    return "\n".join(line.text for line in read_lines(stream, where))
+
+
+def read_lines(stream: BinaryIO, where: str) -> Iterator[Line]:
+    """The lines of a file, each read when it is asked for; blank ones at the end are none.
+
+    A byte-order mark is passed over at the start of any line: that is where it comes to lie when files are joined.
+    Raises DataError for what is not UTF-8, is empty, or is a file of another kind.
+    """
+    _check_kind(stream, where)
+    blank: list[Line] = []  # lines at what may be the end
+    place, is_empty = 0, True
+    for number, content in enumerate(stream, start=1):
+        whole = _decoded(content, f"{where}:{number}", place)
+        place += len(content)
+        text = whole.removesuffix("\n").removesuffix("\r") if whole.endswith("\n") else whole
+        if "\r" in text and text is whole and number == 1:
+            raise DataError(f"{where}: its lines end with CR alone; save it with LF or CRLF line ends")
+        line = Line(number, text.lstrip("\ufeff"), STRAY_CR if "\r" in text else "")
+        if not line.text.strip(" "):
+            blank.append(line)
+            continue
+        yield from blank
+        blank.clear()
+        is_empty = False
+        yield line
+    if is_empty:
+        raise DataError(f"{where}: is empty")
+
+
+def _check_kind(stream: BinaryIO, where: str) -> None:
+    """Raises DataError for a file of another kind. The stream is then behind the byte-order marks at its beginning."""
+    start = 0
+    while (head := stream.read(_HEAD_BYTES)).startswith(codecs.BOM_UTF8):
+        start += len(codecs.BOM_UTF8)
+        stream.seek(start)
+    content = head + stream.read() if _ROOT_ELEMENT.match(head) else head
     if kind := kind_of(content):
         raise DataError(f"{where}: not UTF-8 text: it is {kind}")
-    if (place := content.find(b"\0")) >= 0:
+    stream.seek(start)
+
+
+def _decoded(content: bytes, where: str, place: int) -> str:
+    """A line, which begins at that byte of its file. Raises DataError for what is not UTF-8, or holds a NUL."""
+    if (nul := content.find(b"\0")) >= 0:
         raise DataError(
-            f"{where}:{_line(content, place)}: not UTF-8 text: it holds a NUL (byte {place}), as files in UTF-16 do"
+            f"{where}: not UTF-8 text: it holds a NUL (byte {place + nul}), as files in UTF-16 do"
         )
     try:
-        text = content.decode("utf-8")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        line = _line(content, error.start)
-        raise DataError(f"{where}:{line}: not UTF-8 text (byte {error.start})") from None
-    text = _MARKS.sub("", text.replace("\r\n", "\n")) if "\ufeff" in text else text.replace("\r\n", "\n")
-    if "\r" in text and "\n" not in text:
-        raise DataError(f"{where}: its lines end with CR alone; save it with LF or CRLF line ends")
-    text = _without_blank_end(text)
-    if not text:
-        raise DataError(f"{where}: is empty")
-    return text
-
-
-def split_lines(text: str) -> Iterator[Line]:
-    """The lines of a text in which a line is a row."""
-    for number, line in enumerate(text.split("\n"), start=1):
-        yield Line(number, line, STRAY_CR if "\r" in line else "")
-
-
-def _line(content: bytes, place: int) -> int:
-    return content.count(b"\n", 0, place) + 1
-
-
-def _without_blank_end(text: str) -> str:
-    """Blank lines at the end are dropped; the last line that is not blank keeps the spaces at its end."""
-    last = len(text.rstrip("\n "))
-    end = text.find("\n", last)
-    return "" if last == 0 else text if end < 0 else text[:end]
+        raise DataError(f"{where}: not UTF-8 text (byte {place + error.start})") from None

@@ -8,7 +8,7 @@ from typing import BinaryIO, ClassVar
 
 from lorafit.data.readers.base import Reader
 from lorafit.data.readers.table import Record, Table
-from lorafit.data.readers.text import read_text, split_lines
+from lorafit.data.readers.text import read_lines
 from lorafit.data.rows import RawRow
 
 
@@ -22,6 +22,6 @@ class Tsv(Reader):
 
     def read(self, stream: BinaryIO, where: str) -> Iterator[RawRow]:
         """One row a line."""
-        lines = split_lines(read_text(stream, where))
+        lines = read_lines(stream, where)
         records = (Record(line.number, line.text.split("\t"), line.fault) for line in lines)
         return Table(where, self.columns, "tabs").rows(records)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -34,13 +35,20 @@ def prove_answers(source: MergeSource, folder: Path) -> AnswersProof:
             f"{difference:.3g}, allowed {allowed:.3g}; nothing was kept"
         )
     largest = reference.abs().max().item()
-    return AnswersProof(difference, allowed, largest, len(inputs), reference.numel(), what)
+    proof = AnswersProof(difference, allowed, largest, len(inputs), reference.numel(), what)
+    recorded = source.adapter.fingerprint
+    if source.adapter.card.base.quantize is None or recorded is None:
+        return proof
+    moved = (now - recorded.trained).abs().max().item()
+    has_base = recorded.base.numel() > 0
+    effect = (recorded.trained - recorded.base).abs().max().item() if has_base else None
+    return replace(proof, moved=moved, effect=effect)
 
 
 def _reference(source: MergeSource, merged: Model) -> tuple[list[list[int]], Tensor, Tensor, str]:
     """Inputs, the outputs to compare, and what base + adapter give for them: recorded, or computed now."""
     recorded = source.adapter.fingerprint
-    if recorded is not None and recorded.precision == "float32":
+    if recorded is not None and recorded.precision == "float32" and not source.is_moved:
         return recorded.inputs(), recorded.columns, recorded.trained, "the trained model"
     if recorded is not None:
         inputs, columns = recorded.inputs(), recorded.columns

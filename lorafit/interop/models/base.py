@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 Proof = Literal["weights", "forward"]
 """What is proven: what was written, or what it answers too."""
 
+Onto = Literal["quantized", "original"]
+"""The weights of a quantised base: those that training saw, or those in its files."""
+
 
 class ModelWriter(ABC):
     """Writes base + adapter as one model.
@@ -87,7 +90,11 @@ class WeightsProof:
 
 @dataclass(frozen=True)
 class AnswersProof:
-    """`max_difference` of the logits from those of `reference` (what was recorded when trained, or base + adapter)."""
+    """`max_difference` of the logits from those of `reference` (what was recorded when trained, or base + adapter).
+
+    `moved`: for an adapter of a quantised base, their distance from what was recorded when trained; `effect`: by how
+    much the adapter changed the answers then.
+    """
 
     max_difference: float
     allowed: float
@@ -95,3 +102,5 @@ class AnswersProof:
     num_inputs: int
     num_logits: int
     reference: str
+    moved: float | None = None
+    effect: float | None = None

@@ -50,29 +50,37 @@ class MergeSource:
     aliases: dict[str, tuple[str, ...]]
     tied: dict[str, tuple[str, ...]]
     notes: tuple[str, ...] = ()
+    is_moved: bool = False  # whether the base's weights are others than those trained on
 
     @staticmethod
-    def of(adapter: Adapter, base: str, revision: str | None) -> MergeSource:
+    def of(adapter: Adapter, base: str, revision: str | None, *, as_stored: bool = False) -> MergeSource:
         """By the base's files alone where they tell all; else transformers builds the net and names its tensors.
 
+        Of a base that was quantised, the weights are those which the adapter was trained on, in memory; with
+        `as_stored`, those in the files.
         Raises NotMergeableError for a method that changes more than weights, AdapterError for a misfit.
         """
         folder = base_folder(base, revision)
         stored, output = list(stored_tensors(weight_files(folder))), task_of(adapter).output
-        source = None if task_of(adapter).tokens else _outlined(adapter, folder, stored, output)
+        is_quantized = adapter.card.base.quantize is not None
+        by_files = not task_of(adapter).tokens and not is_quantized
+        source = _outlined(adapter, folder, stored, output) if by_files else None
         if source is not None:
             return source
 
         from lorafit.models import skeleton, tie_note
 
         config = model_config(adapter, base, revision)
+        bare = skeleton(copy.deepcopy(config), output)
         source = MergeSource._with(adapter, folder, stored, skeleton(config, output), translated=True)
         if note := tie_note(base, revision):
             source = replace(source, notes=(note,))
-        if source.has_all:
-            return source
-        stored = _as_loaded(config, base, revision, output, stored)
-        return replace(source, stored=stored, names={tensor.name: tensor.name for tensor in stored})
+        if not source.has_all:
+            stored = _as_loaded(config, base, revision, output, stored)
+            source = replace(source, stored=stored, names={tensor.name: tensor.name for tensor in stored})
+        if is_quantized:
+            return replace(source, is_moved=True) if as_stored else _quantized(source, bare)
+        return source
 
     @staticmethod
     def _with(
@@ -136,6 +144,21 @@ class MergeSource:
     def untied(self) -> set[str]:
         """Names that must get a value of their own, since what they were tied to changes otherwise."""
         return {alias for name in self.changes if self.breaks_tie(name) for alias in self.all_names(name)}
+
+
+def _quantized(source: MergeSource, bare: Model) -> MergeSource:
+    """With the weights of the `bare` base that were quantised as training saw them."""
+    from lorafit import lora
+    from lorafit.models import quantized_names, rounded
+
+    modules = {name: bare.net.get_submodule(name.rpartition(".")[0]) for name in quantized_names(bare)}
+    stored = [
+        tensor
+        if (module := modules.get(source.names[tensor.name])) is None
+        else replace(tensor, mapped=rounded(tensor.read(), transposed=lora.lies_transposed(module)))
+        for tensor in source.stored
+    ]
+    return replace(source, stored=stored)
 
 
 def _with_rows(

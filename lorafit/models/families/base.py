@@ -175,7 +175,7 @@ class Family:
             raise RecipeError(f"{where} leaves nothing of what targets mean")
 
     def _matches(self, net: PreTrainedModel, target: str, key: str = "targets") -> list[tuple[str, Place]]:
-        if target == ALL_LINEAR and (linear := self._linear(net)):
+        if target == ALL_LINEAR and (linear := self.linear(net)):
             return [(name, Place(name)) for name in linear]
         if target in self.places:
             place, prefix = self.places[target], self.block_prefix(net)
@@ -238,8 +238,8 @@ class Family:
         blocks = [f"{self.block_prefix(net)}.{i}" for i in range(self.num_blocks(net))]
         return [(f"{name}.{place.module}", place) for name in blocks if lora.matches(name, pattern)]
 
-    def _linear(self, net: PreTrainedModel) -> list[str]:
-        """Every linear layer of the backbone but those of the head, and but the output embedding."""
+    def linear(self, net: PreTrainedModel) -> list[str]:
+        """The names of every linear layer of the backbone but those of the head, and but the output embedding."""
         inside = f"{self.backbone}." if hasattr(net, self.backbone) else ""
         heads = tuple(f"{module}." for head in self.heads.values() for module in head.of_backbone)
         output = net.get_output_embeddings()

@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import pickle
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from pyarrow import parquet
 
 from lorafit.data import RawRow
 from lorafit.data.readers import READERS, known_suffixes, reader_for
+from lorafit.data.readers.text import read_lines, read_text
 from lorafit.data.sources import FileFormat, Files
 from lorafit.errors import DataError, RecipeError
 from lorafit.recipe import DataSection
@@ -33,6 +35,30 @@ LINE_CELL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters=
 
 def rows(path: Path, **options: Any) -> list[RawRow]:
     return [row for file in Files({path: ""}, FileFormat(**options)).open() for row in file.rows]
+
+
+PIECES = st.sampled_from(["a", "b c", "\ufeff", "\r", "\n", "\r\n", " ", "  \n", "é", "\t"])
+
+
+@given(st.lists(PIECES, max_size=12))
+def test_a_file_read_line_by_line_is_its_whole_text(pieces: list[str]) -> None:
+    """The rules of readers/text.py, carried out on the whole text."""
+    content = "".join(pieces)
+    text = re.sub("^\ufeff+", "", content.lstrip("\ufeff").replace("\r\n", "\n"), flags=re.MULTILINE)
+    lines = text.split("\n")
+    while lines and not lines[-1].strip(" "):
+        lines.pop()
+    stream = io.BytesIO(content.encode())
+    if not lines or ("\r" in text and "\n" not in text):
+        with pytest.raises(DataError, match="is empty" if not lines else "CR alone"):
+            list(read_lines(stream, "x"))
+        return
+    found = list(read_lines(stream, "x"))
+    assert [line.text for line in found] == lines
+    assert [line.number for line in found] == list(range(1, len(lines) + 1))
+    assert [bool(line.fault) for line in found] == ["\r" in line for line in lines]
+    stream.seek(0)
+    assert read_text(stream, "x") == "\n".join(lines)
 
 
 def parse(name: str, content: bytes, columns: tuple[str, ...] = ()) -> list[RawRow]:
