@@ -10,6 +10,7 @@ import typer
 
 from lorafit.cli.completion import complete_adapter, complete_recipe
 from lorafit.errors import DropArgument, RecipeError
+from lorafit.run.options import Resume
 
 AdapterArgument = Annotated[
     Path,
@@ -48,6 +49,22 @@ Force = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout, messages on stderr.")]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Show the result alone, without progress and notes on the way.")
+]
+ResumeOption = Annotated[
+    Resume,
+    typer.Option(
+        "--resume",
+        help="What is unfinished is continued (auto), must be there to be continued (must), or starts over (never).",
+    ),
+]
+TimeLimit = Annotated[
+    str | None,
+    typer.Option(
+        help="Save and stop before this much time has passed, such as 90s, 15m, 1.5h or 1:30:00. "
+        "Inside a Slurm job its end counts, too.",
+        metavar="TIME",
+        show_default=False,
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,

@@ -7,12 +7,21 @@ from typing import Annotated, Literal
 
 import typer
 
-from lorafit.cli.options import Json, Overrides, Quiet, RecipeArgument, Unset, all_overrides
+from lorafit.cli.options import (
+    Json,
+    Overrides,
+    Quiet,
+    RecipeArgument,
+    ResumeOption,
+    TimeLimit,
+    Unset,
+    all_overrides,
+)
 from lorafit.cli.parsing import parse_seeds
 from lorafit.cli.stopping import stoppable
 from lorafit.errors import DivergedError, RecipeError
 from lorafit.imports import importing
-from lorafit.run.options import Resume, TrainOptions
+from lorafit.run.options import TrainOptions
 
 
 def sweep(
@@ -50,21 +59,8 @@ def sweep(
     ] = None,
     overrides: Overrides = None,
     unset: Unset = None,
-    resume: Annotated[
-        Resume,
-        typer.Option(
-            help="Unfinished runs are continued (auto), must be there to be continued (must), or start over (never)."
-        ),
-    ] = "auto",
-    time_limit: Annotated[
-        str | None,
-        typer.Option(
-            help="Save and stop before this much time has passed, such as 90s, 15m, 1.5h or 1:30:00. "
-            "Inside a Slurm job its end counts, too.",
-            metavar="TIME",
-            show_default=False,
-        ),
-    ] = None,
+    resume: ResumeOption = "auto",
+    time_limit: TimeLimit = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show the runs, their steps, and what trains together.")
     ] = False,
@@ -80,10 +76,9 @@ def sweep(
     with importing():
         from lorafit.display import Display
         from lorafit.display.sweep import show_sweep, show_sweep_plan
-        from lorafit.page.live import drawing_members, drawn
+        from lorafit.page.live import draw_several, drawing_members, drawn
         from lorafit.page.one import write_run_page
         from lorafit.page.run import PAGE
-        from lorafit.page.several import write_several
         from lorafit.run.plan import pins
         from lorafit.sweep.family import FamilyOptions
         from lorafit.sweep.grid import parse_axis
@@ -111,7 +106,7 @@ def sweep(
             if result.applied is not None:
                 applied = result.applied.run
                 drawn(lambda: write_run_page(applied), applied / PAGE, display.report)
-            drawn(lambda: write_several([plan.output], page), page, display.report)
+            draw_several([plan.output], page, display.report)
         show_sweep(display, result, page)
         if result.answer.best is None:
             raise DivergedError(f"{plan.output}: {result.answer.sentence()}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,15 +11,27 @@ import typer
 
 from lorafit.cli.completion import complete_adapter
 from lorafit.cli.next_step import use_adapter
-from lorafit.cli.options import Json, Overrides, Quiet, RecipeArgument, Unset, all_overrides
+from lorafit.cli.options import (
+    Json,
+    Overrides,
+    Quiet,
+    RecipeArgument,
+    ResumeOption,
+    TimeLimit,
+    Unset,
+    all_overrides,
+)
 from lorafit.cli.parsing import parse_length, parse_seeds
 from lorafit.cli.stopping import stoppable
 from lorafit.errors import NotFoundError, RecipeError
 from lorafit.imports import importing
-from lorafit.run.options import Resume, TrainOptions
+from lorafit.run.options import TrainOptions
 
 if TYPE_CHECKING:
+    from lorafit.display import Display
     from lorafit.run.plan import Plan
+    from lorafit.run.train import TrainResult
+    from lorafit.training import ProcessGroup
 
 
 def train(
@@ -43,12 +56,7 @@ def train(
             show_default="runs/<recipe>/seed-<n>",
         ),
     ] = None,
-    resume: Annotated[
-        Resume,
-        typer.Option(
-            help="An unfinished run is continued (auto), must be there to be continued (must), or starts over (never)."
-        ),
-    ] = "auto",
+    resume: ResumeOption = "auto",
     init_from: Annotated[
         Path | None,
         typer.Option(
@@ -74,15 +82,7 @@ def train(
             show_default=False,
         ),
     ] = None,
-    time_limit: Annotated[
-        str | None,
-        typer.Option(
-            help="Save and stop before this much time has passed, such as 90s, 15m, 1.5h or 1:30:00. "
-            "Inside a Slurm job its end counts, too.",
-            metavar="TIME",
-            show_default=False,
-        ),
-    ] = None,
+    time_limit: TimeLimit = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Only show the resolved recipe, steps and parameter counts."),
@@ -99,17 +99,9 @@ def train(
     """
     with importing():
         from lorafit.display import Display
-        from lorafit.display.training import show_plan, show_seeds, show_train_result
-        from lorafit.page.live import drawing, drawing_members, drawn
-        from lorafit.page.run import PAGE
-        from lorafit.page.several import write_several
-        from lorafit.run.folder import RunFolder
+        from lorafit.display.training import show_plan
         from lorafit.run.plan import with_examples
-        from lorafit.run.recipes import open_recipe
-        from lorafit.run.train import TrainResult, finished_without, missing_by_name
-        from lorafit.run.train import train as train_plan
-        from lorafit.sweep.family import FamilyOptions
-        from lorafit.sweep.seeds import seed_jobs, train_seeds
+        from lorafit.run.train import missing_by_name
 
     chosen = all_overrides(overrides, unset)
     chosen += [f"train.init_from={init_from}"] if init_from is not None else []
@@ -124,9 +116,7 @@ def train(
             if dry_run or seeds is not None:
                 raise
             display = Display(json=json, quiet=not group.is_leader, only_result=quiet)
-            wanted = open_recipe(recipe, _with_seed(chosen, seed))
-            result = finished_without(error, wanted, output, options, display.report)
-            show_train_result(display, wanted, result, use_adapter(result.adapter, wanted.task.kind))
+            _show_finished(error, recipe, _with_seed(chosen, seed), output, options, display)
             return
         plan = next(iter(plans.values()))
         log_every = plan.recipe.train.log_every
@@ -134,32 +124,75 @@ def train(
         if dry_run:
             show_plan(display, with_examples(plan))
             return
-
-        def run(plan: Plan, folder: Path | None) -> TrainResult:
-            if not group.is_leader:
-                return train_plan(plan, folder, display.report, options, group)
-            with drawing(RunFolder.of(plan.recipe, folder).path, display.report) as report:
-                return train_plan(plan, folder, report, options, group)
-
         if seeds is not None:
-            with display:
-                jobs = seed_jobs(plans, output) if group.is_leader else []
-                with drawing_members({job.name: job.run.path for job in jobs}, display.report) as report:
-                    of_seeds = train_seeds(plans, output, FamilyOptions(options), report, group)
-            results = list(of_seeds.runs.values())
-            folders = [each.run for each in results]
-            page = folders[0].parent / PAGE
-            if group.is_leader:
-                drawn(partial(write_several, folders, page), page, display.report)
-            show_seeds(display, of_seeds, page)
+            results = _train_seeds(plans, output, options, display, group)
         else:
-            with display:
-                results = [run(plan, output)]
-            command = use_adapter(results[0].adapter, plan.task.kind)
-            show_train_result(display, plan.recipe, results[0], command)
+            results = [_train_one(plan, output, options, display, group)]
         missing = any(missing_by_name(plan.recipe.eval.metrics, each.scores) for each in results)
         if group.on_leader(lambda: missing):
             raise typer.Exit(3)
+
+
+def _train_one(
+    plan: Plan, output: Path | None, options: TrainOptions, display: Display, group: ProcessGroup
+) -> TrainResult:
+    """One run, with its page."""
+    with importing():
+        from lorafit.display.training import show_train_result
+        from lorafit.page.live import drawing
+        from lorafit.run.folder import RunFolder
+        from lorafit.run.train import train as train_plan
+
+    pages = drawing(RunFolder.of(plan.recipe, output).path, display.report)
+    with display, pages if group.is_leader else nullcontext(display.report) as report:
+        result = train_plan(plan, output, report, options, group)
+    show_train_result(display, plan.recipe, result, use_adapter(result.adapter, plan.task.kind))
+    return result
+
+
+def _train_seeds(
+    plans: Mapping[int, Plan],
+    output: Path | None,
+    options: TrainOptions,
+    display: Display,
+    group: ProcessGroup,
+) -> list[TrainResult]:
+    """A run for each seed, with their pages and one of all."""
+    with importing():
+        from lorafit.display.training import show_seeds
+        from lorafit.page.live import draw_several, drawing_members
+        from lorafit.page.run import PAGE
+        from lorafit.sweep.family import FamilyOptions
+        from lorafit.sweep.seeds import seed_jobs, train_seeds
+
+    jobs = seed_jobs(plans, output) if group.is_leader else []
+    with display, drawing_members({job.name: job.run.path for job in jobs}, display.report) as report:
+        of_seeds = train_seeds(plans, output, FamilyOptions(options), report, group)
+    results = list(of_seeds.runs.values())
+    page = results[0].run.parent / PAGE
+    if group.is_leader:
+        draw_several([each.run for each in results], page, display.report)
+    show_seeds(display, of_seeds, page)
+    return results
+
+
+def _show_finished(
+    error: NotFoundError,
+    recipe: str,
+    overrides: list[str],
+    output: Path | None,
+    options: TrainOptions,
+    display: Display,
+) -> None:
+    """The result of a finished run, although its base or data are not here. Raises `error` where there is none."""
+    with importing():
+        from lorafit.display.training import show_train_result
+        from lorafit.run.recipes import open_recipe
+        from lorafit.run.train import finished_without
+
+    wanted = open_recipe(recipe, overrides)
+    result = finished_without(error, wanted, output, options, display.report)
+    show_train_result(display, wanted, result, use_adapter(result.adapter, wanted.task.kind))
 
 
 def _pins(

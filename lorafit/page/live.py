@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from lorafit.page.one import write_run_page
 from lorafit.page.run import PAGE
+from lorafit.page.several import write_several
 from lorafit.run.events import Event, Note, OfMember, Report, Scored, Started, Validated
 from lorafit.run.paths import RunPaths
 
@@ -72,6 +73,11 @@ class _LivePage:
             report = ignore if self.has_failed else self.report
             self.has_failed = drawn(lambda: write_run_page(self.folder), self.folder / PAGE, report) is None
             self.has_changed = False
+
+
+def draw_several(folders: Sequence[Path], page: Path, report: Report) -> None:
+    """The page of several runs, or a note."""
+    drawn(lambda: write_several(folders, page), page, report)
 
 
 def drawn(write: Callable[[], Path], page: Path, report: Report) -> Path | None:
