@@ -91,7 +91,7 @@ class RunFolder(RunPaths):
 
         Raises NotFoundError when the run must be resumed and there is no checkpoint.
         """
-        for folder in (self.path, self.checkpoints):
+        for folder in (self.path, self.checkpoints, self.path / "predictions"):
             tidy(folder)
         if resume == "never":
             shutil.rmtree(self.checkpoints, ignore_errors=True)

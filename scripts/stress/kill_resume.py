@@ -1,6 +1,7 @@
 """Kill a run with SIGKILL at random moments until it has had enough, let it finish, and compare with one never killed.
 
     python scripts/stress/kill_resume.py RECIPE --set model.base=... --kills 200 --seed 0 --folder /tmp/kills
+    python scripts/stress/kill_resume.py RECIPE --grid train.learning_rate=1e-3,1e-2 --seeds 0 1   # a whole sweep
 
 Adapters, optimizer, random generators, metrics.jsonl, predictions and scores must be equal bit for bit (on a CPU). Each
 attempt is a forked child of this process, which has imported everything and computed nothing: a real process, started
@@ -28,12 +29,17 @@ import lorafit.objectives  # noqa: F401 - else every child would import it
 from lorafit.adapters import read_adapter
 from lorafit.run.checkpoint import newest_checkpoint
 from lorafit.run.options import TrainOptions
+from lorafit.run.paths import run_folders
 from lorafit.run.plan import load_plan
 from lorafit.run.stop import StopRequest
 from lorafit.run.train import train
+from lorafit.sweep.family import FamilyOptions
+from lorafit.sweep.grid import parse_axis
+from lorafit.sweep.sweep import plan_sweep, run_sweep
 from lorafit.training import ProcessGroup
 
-MEASURED = {"tokens_per_second", "seconds", "bytes"}
+MEASURED = {"tokens_per_second", "seconds", "bytes", "memory_bytes"}
+OF_ATTEMPTS = {"note", "started"}  # events that every attempt has anew
 
 
 def main() -> None:
@@ -47,7 +53,9 @@ def main() -> None:
     length_s = time.monotonic() - started
     kills, where = kill_often(options, killed, length_s)
     expect(finish(options, killed), 0, "the last run")
-    faults = differences(whole, killed)
+    faults = [] if len(runs(whole)) == len(runs(killed)) else ["other runs"]
+    for ours, theirs in zip(runs(whole), runs(killed), strict=False):
+        faults += differences(ours, theirs)
     stages = ", ".join(f"{stage} {count}" for stage, count in sorted(where.items()))
     print(f"{kills} kills (newest step then: {stages}); one run takes {length_s:.2f} s")
     print("\n".join(faults) or "equal: adapters, optimizer, generators, metrics, predictions, scores")
@@ -61,6 +69,8 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("recipe")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="SECTION.KEY=VALUE")
+    parser.add_argument("--grid", action="append", default=[], metavar="SECTION.KEY=VALUE,VALUE")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[])
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", help="where the runs go, and stay; by default a temporary folder")
@@ -97,18 +107,28 @@ def start(options: argparse.Namespace, folder: Path) -> int:
     code = 1
     try:
         with StopRequest():
-            train(
-                load_plan(options.recipe, options.overrides),
-                folder,
-                lambda _: None,
-                TrainOptions(),
-                ProcessGroup(),
-            )
+            work(options, folder)
         code = 0
     except BaseException:
         traceback.print_exc()
     finally:
         os._exit(code)  # nothing of the parent is cleaned up here
+
+
+def work(options: argparse.Namespace, folder: Path) -> None:
+    """Train the run or, with a grid or seeds, the sweep."""
+    if not options.grid and not options.seeds:
+        plan = load_plan(options.recipe, options.overrides)
+        train(plan, folder, lambda _: None, TrainOptions(), ProcessGroup())
+        return
+    grid = dict(map(parse_axis, options.grid))
+    swept = plan_sweep(options.recipe, options.overrides, grid, options.seeds, folder)
+    run_sweep(swept, FamilyOptions(), lambda _: None, ProcessGroup())
+
+
+def runs(folder: Path) -> list[Path]:
+    """The run folders: the folder itself, or those of a sweep."""
+    return sorted(run_folders(folder))
 
 
 def finish(options: argparse.Namespace, folder: Path) -> int:
@@ -124,7 +144,7 @@ def expect(code: int, wanted: int, who: str) -> None:
 
 def newest_step(folder: Path) -> str:
     """The name of the newest checkpoint."""
-    steps = [int(path.name.removeprefix("step-")) for path in folder.glob("checkpoints/step-*")]
+    steps = [int(path.name.removeprefix("step-")) for path in folder.rglob("checkpoints/step-*")]
     return str(max(steps)) if steps else "none"
 
 
@@ -152,9 +172,10 @@ def differences(a: Path, b: Path) -> list[str]:
 
 
 def events(folder: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl without what is measured."""
+    """The lines of metrics.jsonl without what is measured, and without those of single attempts."""
     lines = map(json.loads, (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
-    return [{k: v for k, v in line.items() if k not in MEASURED} for line in lines]
+    kept = (line for line in lines if line["event"] not in OF_ATTEMPTS)
+    return [{k: v for k, v in line.items() if k not in MEASURED} for line in kept]
 
 
 def same(a: Any, b: Any) -> bool:

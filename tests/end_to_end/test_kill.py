@@ -20,3 +20,14 @@ def test_twenty_kills_change_nothing(gpt2_base: Path, e2e_dir: Path, tmp_path: P
     assert done.returncode == 0, done.stdout + done.stderr
     assert "20 kills" in done.stdout
     assert "equal: " in done.stdout
+
+
+def test_a_family_that_is_killed_goes_on(gpt2_base: Path, e2e_dir: Path, tmp_path: Path) -> None:
+    changes = {"train__checkpoint_every": 2, "eval__metrics": ["bleu"]}
+    overrides = recipe_overrides(gpt2_base, e2e_dir, train__epochs=2, method__dropout=0.2, **changes)
+    command = [sys.executable, "scripts/stress/kill_resume.py", "e2e_gpt2m", *overrides, "--seeds", "0", "1"]
+    command += ["--grid", "method.r=2,4", "--kills", "4", "--seed", "1", "--folder", str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "equal: " in done.stdout
