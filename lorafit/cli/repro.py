@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -102,10 +103,15 @@ def repro(
     _conclude(display, number, runs_dir, outcomes, quick)
 
 
-def train_command(job: Job) -> list[str]:
-    """The command that trains a job."""
-    settings = [argument for setting in job.settings() for argument in ("--set", setting)]
-    return [sys.executable, "-m", "lorafit", "train", job.recipe, "--output", str(job.output), *settings]
+def train_command(jobs: Sequence[Job]) -> list[str]:
+    """The command that trains a job, or several that differ in the seed alone."""
+    first = jobs[0]
+    settings, where, seeds = first.settings(), first.output, list[str]()
+    if len(jobs) > 1:
+        settings, where = first.shared_settings(), first.output.parent
+        seeds = ["--seeds", ",".join(str(job.seed) for job in jobs)]
+    assigned = [argument for setting in settings for argument in ("--set", setting)]
+    return [sys.executable, "-m", "lorafit", "train", first.recipe, "--output", str(where), *seeds, *assigned]
 
 
 def _run(

@@ -12,7 +12,7 @@ from rich.table import Table
 from lorafit.display.display import Display
 from lorafit.errors import Remedy, with_remedies
 from lorafit.format import duration
-from lorafit.paper.repro import JobEvent, JobOutput, JobStarted, Outcome, log_path
+from lorafit.paper.repro import JobEvent, JobOutput, JobStarted, Outcome
 
 if TYPE_CHECKING:
     from lorafit.paper.estimate import Estimate
@@ -58,8 +58,7 @@ def _show_outcome(display: Display, outcome: Outcome, advice: Sequence[str]) -> 
             needs = f", since {escape(outcome.job.needs.title)} failed" if outcome.job.needs else ""
             display.print(f"  {title}: not tried{needs}", style="yellow")
         case "failed":
-            log = log_path(outcome.job)
-            where = f" (log: {log})" if log.is_file() else ""
+            where = f" (log: {outcome.log})" if outcome.log is not None else ""
             error = with_remedies(outcome.error, advice)
             display.print(f"  {title}: failed: {escape(error + where)}", style="red")
         case _:

@@ -38,10 +38,21 @@ class Job:
     def title(self) -> str:
         return f"{self.recipe} seed {self.seed}"
 
-    def settings(self) -> list[str]:
-        """Every override of the run: `section.key=value`, or `unset=section.key`."""
+    @property
+    def family(self) -> tuple[object, ...]:
+        """What jobs have in common that `lorafit train --seeds` can train on one base."""
+        has_usual_folder = self.output.name == f"seed-{self.seed}"
+        where = self.output.parent if has_usual_folder else self.output
+        return self.recipe, where, self.overrides, self.needs
+
+    def shared_settings(self) -> list[str]:
+        """Every override of the run but its seed: `section.key=value`, or `unset=section.key`."""
         start = [f'method.init_from="{self.needs.output / "adapter"}"'] if self.needs else []
-        return [*self.overrides, *start, f"train.seed={self.seed}"]
+        return [*self.overrides, *start]
+
+    def settings(self) -> list[str]:
+        """Every override of the run."""
+        return [*self.shared_settings(), f"train.seed={self.seed}"]
 
     def open_recipe(self) -> Recipe:
         """The recipe with everything that this run sets."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -36,9 +36,9 @@ def job(folder: Path, name: str, needs: Job | None = None) -> Job:
     return Job("e2e_gpt2m", 0, folder / name, needs=needs)
 
 
-def python(codes: dict[str, str]) -> Callable[[Job], list[str]]:
-    """Code by the name of a job's folder, as a command with the folder as its argument."""
-    return lambda job: [sys.executable, "-c", codes[job.output.name], str(job.output)]
+def python(codes: dict[str, str]) -> Callable[[Sequence[Job]], list[str]]:
+    """Code by the name of the first job's folder, as a command with the jobs' folders as its arguments."""
+    return lambda jobs: [sys.executable, "-c", codes[jobs[0].output.name], *(str(job.output) for job in jobs)]
 
 
 def follow(events: Iterator[JobEvent], seen: list[JobEvent]) -> None:
@@ -96,6 +96,39 @@ mine.with_suffix('.ended').touch()
     jobs = [job(tmp_path, name) for name in "abc"]
     events = list(run_jobs(jobs, python(dict.fromkeys("abc", counts)), num_slots, never))
     assert max(map(int, lines(events))) == num_slots
+
+
+@pytest.mark.parametrize(("num_slots", "shares"), [(1, [3]), (2, [2, 1])])
+def test_jobs_that_differ_in_the_seed_share_processes(
+    num_slots: int, shares: list[int], tmp_path: Path
+) -> None:
+    jobs = [Job("e2e_gpt2m", seed, tmp_path / f"seed-{seed}") for seed in range(3)]
+    count = "import sys; print(len(sys.argv) - 1)"
+    codes = dict.fromkeys(("seed-0", "seed-1", "seed-2"), count)
+    events = list(run_jobs(jobs, python(codes), num_slots, never))
+    assert sorted(map(int, lines(events)), reverse=True) == shares
+    assert [event.job for event in events if isinstance(event, JobStarted)] == jobs
+    assert {name: outcome.status for name, outcome in outcomes(events).items()} == dict.fromkeys(
+        codes, "done"
+    )
+
+
+def test_of_several_jobs_each_has_its_lines_and_its_end(tmp_path: Path) -> None:
+    jobs = [Job("e2e_gpt2m", seed, tmp_path / "e2e_gpt2m" / f"seed-{seed}") for seed in range(3)]
+    write = (
+        "from pathlib import Path; from tests.support.run_folders import e2e_scores, write_run\n"
+        + "".join(
+            f"write_run(Path({str(tmp_path)!r}), 'e2e_gpt2m', {job.seed}, e2e_scores(70.0))\n"
+            for job in jobs[:2]
+        )
+    )
+    says = "print('reading')\nprint('seed 1: step 3')\nprint('error: seed 2: the loss is nan')\nraise SystemExit(5)"
+    events = list(run_jobs(jobs, python({"seed-0": write + says}), 1, never))
+    said = [(event.job.seed, event.line) for event in events if isinstance(event, JobOutput)]
+    assert said == [(0, "reading"), (1, "step 3"), (0, "error: seed 2: the loss is nan")]
+    ended = outcomes(events)
+    assert [ended[f"seed-{seed}"].status for seed in range(3)] == ["done", "done", "failed"]
+    assert (ended["seed-2"].exit_code, ended["seed-2"].error) == (5, "seed 2: the loss is nan")
 
 
 def test_processes_share_cores_and_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
