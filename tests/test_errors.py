@@ -103,6 +103,7 @@ def test_the_drawn_tree_is_the_tree() -> None:
 
 # Files that hold commands for a shell.
 WITH_COMMANDS = {
+    "page/settings.py",
     "paper/parallel.py",
     "recipe/reference.py",
     "interop/programs/llama_cpp.py",

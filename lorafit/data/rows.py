@@ -99,7 +99,8 @@ class LabelRow(TypedRow):
 
     def to_json(self) -> JsonObject:
         """As files of lorafit spell it."""
-        return {"texts": dict(self.texts), "label": self.label, "part": self.part}
+        label = list(self.label) if isinstance(self.label, tuple) else self.label
+        return {"texts": dict(self.texts), "label": label, "part": self.part}
 
 
 @dataclass(frozen=True)

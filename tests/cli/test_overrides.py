@@ -12,7 +12,7 @@ from tests.support.commands import COMMANDS, options
 
 def test_every_command_with_set_has_unset() -> None:
     with_set = {name for name in COMMANDS if "--set" in options(name)}
-    assert with_set == {"train", "data show", "fetch", "repro"}
+    assert with_set == {"train", "sweep", "data show", "fetch", "repro"}
     assert with_set == {name for name in COMMANDS if "--unset" in options(name)}
 
 

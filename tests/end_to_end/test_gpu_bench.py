@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,7 +58,12 @@ def test_without_a_gpu_it_says_so() -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     done = subprocess.run(
-        [ROOT / "scripts" / "bench" / "gpu.sh"], capture_output=True, text=True, check=False, cwd=ROOT
+        [ROOT / "scripts" / "bench" / "gpu.sh"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env=os.environ | {"PYTHON": sys.executable},
     )
     assert done.returncode == 1
     assert "no GPU here; --tiny goes every way once on the CPU" in done.stderr

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from lorafit.version import __version__
 from tests.support.same_numbers import kept, recipes
 from tests.support.same_numbers.facts import BFLOAT16_TOLERANCE, Facts, flat_numbers
 from tests.support.same_numbers.place import Place, add_predictions, plan_facts, run_facts, tensors_of
@@ -205,7 +206,9 @@ def score(task: str, metrics: tuple[str, ...], options: tuple[str, ...], place: 
     """Scores of a text file."""
     by_name = [argument for name in metrics for argument in ("--metric", name)]
     result = place.json("score", task, "data/score/predictions", "data/score/references", *by_name, *options)
-    return Facts(numbers=flat_numbers("score", result["scores"]), exact={"signatures": result["signatures"]})
+    own = f"lorafit:{__version__}"
+    signatures = {name: text.replace(own, "lorafit") for name, text in result["signatures"].items()}
+    return Facts(numbers=flat_numbers("score", result["scores"]), exact={"signatures": signatures})
 
 
 _SPLITS = ("--split-file", "data/score/splits")
