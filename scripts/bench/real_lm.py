@@ -8,10 +8,10 @@ width 4, scored against the references that were not trained on. Both contenders
 and start, so the first losses must be equal, and what differs is the time. They run at once, each a process with one
 thread. Only tokens that the model reads and that are not padding count.
 
-A third, short contender is PEFT with its cross-entropy in float64 and the paper's AdamW. In float32 torch's cross-entropy
-over a vocabulary of 262,144 tokens is off by 1e-5 of the loss, and torch's AdamW adds its epsilon after the correction of
-the second moment, which makes a first step 3e-4 longer: without both, no finer equality can be seen. `--make-from`: see
-real_model.py.
+A third, short contender is PEFT with its cross-entropy in float64 and the paper's AdamW. In float32 torch's
+cross-entropy over a vocabulary of 262,144 tokens is off by 1e-5 of the loss, and torch's AdamW adds its epsilon after
+the correction of the second moment, which makes a first step 3e-4 longer: without both, no finer equality is seen.
+`--make-from`: see real_model.py.
 """
 
 from __future__ import annotations
@@ -121,10 +121,10 @@ def prepare(args: argparse.Namespace, seed: int, folder: Path) -> None:
     prompts = plan.objective.encode_inputs(model.require_tokenizer(), tests).examples
     groups = group_references(tests)
     given = {
-        "prompt_ids": [example.prompt_ids for example in examples],
-        "completion_ids": [example.completion_ids for example in examples],
-        "batches": Order(plan.recipe.train, Mix((len(examples),))).batches(0),
-        "prompts": prompts,
+        "prompt_ids": [list(example.prompt_ids) for example in examples],
+        "completion_ids": [list(example.completion_ids) for example in examples],
+        "batches": [list(batch) for batch in Order(plan.recipe.train, Mix((len(examples),))).batches(0)],
+        "prompts": [list(prompt) for prompt in prompts],
         "ends": model.end_tokens(),
         "references": [group.references for group in groups],
     }
