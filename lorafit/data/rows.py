@@ -99,8 +99,7 @@ class LabelRow(TypedRow):
 
     def to_json(self) -> JsonObject:
         """As files of lorafit spell it."""
-        label = list(self.label) if isinstance(self.label, tuple) else self.label
-        return {"texts": dict(self.texts), "label": label, "part": self.part}
+        return {"texts": dict(self.texts), "label": self.label, "part": self.part}
 
 
 @dataclass(frozen=True)
