@@ -166,7 +166,7 @@ def _recipe(args: argparse.Namespace, seed: int, folder: Path) -> str:
             "log_every": 1,
             **({} if args.lora_plus_ratio is None else {"lora_plus_ratio": args.lora_plus_ratio}),
         },
-        "decode": {"num_beams": NUM_BEAMS, "max_new_tokens": NUM_NEW},
+        "decode": {"num_beams": NUM_BEAMS, "max_new_tokens": 1 if args.json else NUM_NEW},
         "eval": {"metrics": METRICS},
     }
     return tomli_w.dumps(sections)
