@@ -87,8 +87,14 @@ def test_another_method_or_dropout_of_the_base_is_another_group(labels: Callable
 
 
 def test_at_learning_rate_10_a_run_diverges_and_ends_alone(texts: Callable[..., Families]) -> None:
-    families = texts(train__epochs=6)
-    wild = {"train.learning_rate": 10, "train.warmup_steps": 0}
+    families = texts(train__epochs=4, model__dropout=0.0)
+    everywhere = '["query", "key", "value", "output", "up", "down"]'
+    wild = {
+        "train.learning_rate": 10,
+        "train.warmup_steps": 0,
+        "method.targets": everywhere,
+        "method.dropout": 0,
+    }
     family = {"first": FAMILY["first"], "wild": wild, "wide": FAMILY["wide"]}
     error = families.together(family)["wild"]
     assert isinstance(error, DivergedError)
