@@ -130,7 +130,7 @@ def test_balanced_weights_of_several_classes_make_having_and_not_having_one_coun
         (
             {"class_weights": (1.0, 2.0, 3.0)},
             RecipeError,
-            "must have a number for each of the 2 classes .a, b.; got 3",
+            "must have a number for each of the 2 classes (a, b); got 3",
         ),
         (
             {"class_weights": "balanced", "labels": ("a", "b", "c")},
