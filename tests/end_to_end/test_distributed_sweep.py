@@ -65,9 +65,8 @@ def outcomes(gpt2_base: Path, e2e_dir: Path, tmp_path_factory: pytest.TempPathFa
         sweep("one", 1),
         sweep("two", 2),
         sweep("killed", 2, signal="SIGKILL", to=1, after_step=4),
-        sweep("resumed", 2, run="killed"),
-        sweep("asked", 2, signal="SIGUSR1", to=1, after_step=4),
-        sweep("alone", 1, run="asked"),
+        sweep("asked", 2, run="killed", signal="SIGUSR1", to=1, after_step=7),
+        sweep("alone", 1, run="killed"),
         seeds("seeds", 1),
         seeds("spare", 3),
     ]
@@ -103,28 +102,22 @@ def test_two_processes_train_half_of_the_members_each(outcomes: dict[str, Outcom
     assert all((run / "report.html").is_file() for run in run_folders(two.folder))
 
 
-KINDS = ("step", "validation", "score", "finished")
-
-
-def test_when_one_dies_the_members_of_the_other_are_whole_and_the_sweep_goes_on(
-    outcomes: dict[str, Outcome],
-) -> None:
-    killed, resumed = outcomes["killed"], outcomes["resumed"]
+def test_when_one_dies_the_members_of_the_other_are_whole(outcomes: dict[str, Outcome]) -> None:
+    killed, asked = outcomes["killed"], outcomes["asked"]
     assert killed.codes == [1, -9]
     assert "another process of this run has ended" in killed.err[0]
     assert "Traceback" not in killed.err[0]
-    assert resumed.codes == [0, 0], resumed.err
-    assert "learning_rate = 0.001" not in resumed.out[0].partition(" seeds ")[0], "it was whole"
-    assert_same_sweeps(resumed, outcomes["one"], KINDS)
+    assert "learning_rate = 0.03, seed 0: resumed from" in asked.out[0]
+    assert "learning_rate = 0.001" not in asked.out[0]
 
 
 def test_one_is_asked_to_stop_and_a_single_process_goes_on(outcomes: dict[str, Outcome]) -> None:
     asked, alone = outcomes["asked"], outcomes["alone"]
     assert asked.codes == [75, 75], asked.err
-    assert "2 runs stopped, each with a checkpoint" in asked.err[0]
+    assert "learning_rate=0.03/seed-1: stopped after step" in asked.err[0]
     assert asked.err[1] == ""
     assert alone.codes == [0]
-    assert_same_sweeps(alone, outcomes["one"], KINDS)
+    assert_same_sweeps(alone, outcomes["one"], ("step", "validation", "score", "finished"))
 
 
 def test_processes_to_spare_share_the_rows_of_a_run(outcomes: dict[str, Outcome]) -> None:
