@@ -21,7 +21,7 @@ from lorafit.methods import Change
 from lorafit.models import Stored
 from lorafit.models.stored import DTYPE_NAMES
 
-_BLOCK_BYTES = 512 << 10  # of float32, at once in memory
+_BLOCK_BYTES = 256 << 10  # of float32, at once in memory
 _COPY_BYTES = 256 << 20  # by the kernel, through no memory of ours
 
 
