@@ -4,6 +4,7 @@ from lorafit.decoding.beam import BeamSearch
 from lorafit.decoding.chain import Greedy, Sample
 from lorafit.decoding.loop import Strategy, batches_of, generate, generate_all, stream
 from lorafit.decoding.sampling import AS_TRAINED, Sampling
+from lorafit.decoding.session import beams_can_share_a_row
 
 __all__ = [
     "AS_TRAINED",
@@ -13,6 +14,7 @@ __all__ = [
     "Sampling",
     "Strategy",
     "batches_of",
+    "beams_can_share_a_row",
     "generate",
     "generate_all",
     "stream",

@@ -35,8 +35,12 @@ def generate(
     *,
     batch_size: int = 16,
     should_stop: Callable[[], bool] | None = None,
+    num_members: int = 1,
 ) -> Iterator[tuple[int, list[int]]]:
     """Continue each prompt, and yield (its index, the generated ids, end token included) as they are done.
+
+    Where several members share the net, each continues every prompt, as if it had them alone: the index of prompt i
+    is m * len(prompts) + i for member m.
 
     `batch_size` counts prompts and changes no result. A long prompt loses its beginning, so that
     `max_new_tokens` fit into the model's positions (the paper's code: into 512). `net` may be in any mode and
@@ -47,7 +51,8 @@ def generate(
     room = _prompt_room(net, strategy.max_new_tokens)
     for indices in batches_of(net, prompts, strategy, batch_size):
         batch = {i: prompts[i][-room:] for i in indices}
-        yield from _decode(net, batch, strategy, should_stop or _never)
+        for owner, index, tokens in _decode(net, batch, strategy, should_stop or _never, num_members):
+            yield owner * len(prompts) + index, tokens
 
 
 def batches_of(
@@ -78,7 +83,7 @@ def stream(net: PreTrainedModel, prompt: Prompt, strategy: Strategy) -> Iterator
     the end. `net` is in eval mode until then. Raises as `generate`."""
     shown = prompt[-_prompt_room(net, strategy.max_new_tokens) :]
     count = 0
-    for move in _moves(net, {0: shown}, strategy, _never):
+    for move, _ in _moves(net, {0: shown}, strategy, _never):
         for _, ids in move.finished:
             yield from ids[count:]
         if not move.finished and strategy.one_by_one:
@@ -88,28 +93,41 @@ def stream(net: PreTrainedModel, prompt: Prompt, strategy: Strategy) -> Iterator
 
 @torch.inference_mode()
 def _decode(
-    net: PreTrainedModel, prompts: dict[int, Prompt], strategy: Strategy, should_stop: Callable[[], bool]
-) -> list[tuple[int, list[int]]]:
-    """One batch: read the prompts, then choose and step until every example is done."""
-    return [done for move in _moves(net, prompts, strategy, should_stop) for done in move.finished]
+    net: PreTrainedModel,
+    prompts: dict[int, Prompt],
+    strategy: Strategy,
+    should_stop: Callable[[], bool],
+    num_members: int,
+) -> list[tuple[int, int, list[int]]]:
+    """One batch: read the prompts, then choose and step until every example of every member is done."""
+    return [
+        (owner, *done)
+        for move, owners in _moves(net, prompts, strategy, should_stop, num_members)
+        for owner, done in zip(owners, move.finished, strict=True)
+    ]
 
 
 def _moves(
-    net: PreTrainedModel, prompts: dict[int, Prompt], strategy: Strategy, should_stop: Callable[[], bool]
-) -> Iterator[Move]:
-    """Every step of the search, to the one that finishes the last example."""
+    net: PreTrainedModel,
+    prompts: dict[int, Prompt],
+    strategy: Strategy,
+    should_stop: Callable[[], bool],
+    num_members: int = 1,
+) -> Iterator[tuple[Move, list[int]]]:
+    """Every step of the search, to the one that finishes the last example, and whose the finished ones are."""
     if not all(prompts.values()):
         raise ValueError("a prompt must have at least one token")
-    session = open_session(net)
-    search = strategy.begin(list(prompts), net.device)
-    num_left = len(prompts)
+    session = open_session(net, num_members)
+    search = strategy.begin(list(prompts) * num_members, net.device)
+    owners = [member for member in range(num_members) for _ in prompts]
     with _eval_mode(net):
-        logits = session.read(list(prompts.values()))
+        logits = session.read(list(prompts.values()) * num_members)
         while True:
             move = search.advance(logits)
-            num_left -= len(move.finished)
-            yield move
-            if not num_left:
+            going_on = range(len(owners)) if move.rows is None else move.rows.tolist()
+            yield move, [owners[row] for row in sorted({*range(len(owners))} - {*going_on})]
+            owners = [owners[row] for row in going_on]
+            if not owners:
                 return
             if should_stop():
                 raise InterruptedRunError("stopped while decoding", RUN_AGAIN)

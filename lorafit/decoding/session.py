@@ -30,10 +30,12 @@ Way = Literal["tree", "reorder", "separate", "reread"]
 WAYS: tuple[Way, ...] = ("tree", "reorder", "separate", "reread")
 
 
-def open_session(net: PreTrainedModel) -> DecodingSession:
-    """The fastest way that is right for the architecture."""
+def open_session(net: PreTrainedModel, num_members: int = 1) -> DecodingSession:
+    """The fastest way that is right for the architecture. ValueError where several members cannot take it together."""
     if beams_can_share_a_row(net):
-        return TreeSession(net)
+        return TreeSession(net, num_members)
+    if num_members > 1:
+        raise ValueError("members can share a net only where beams can share a row")
     return _SLOWER.get(way_to_decode(net.config), ReorderSession)(net)
 
 
@@ -56,7 +58,8 @@ class Tree:
     """The texts of a batch that share rows: what a net that takes packed rows is told besides the tokens.
 
     `visible` [n, width, slots]: what a token attends to. `positions` [n, width] of the tokens, `slot_positions`
-    [n, slots] of what the cache will hold; no text is longer than `longest`.
+    [n, slots] of what the cache will hold; no text is longer than `longest`. `counts` of rows by member, in order,
+    where several share the net.
     """
 
     visible: Tensor
@@ -64,6 +67,12 @@ class Tree:
     slot_positions: Tensor
     longest: int
     dtype: torch.dtype
+    counts: Sequence[int] = ()
+
+    @property
+    def token_counts(self) -> tuple[int, ...]:
+        """Tokens of each member."""
+        return tuple(count * self.positions.shape[1] for count in self.counts)
 
     def mask_of(self, pattern: Pattern) -> Tensor:
         """[n, 1, width, slots], to be added to the scores."""
@@ -76,11 +85,14 @@ class Tree:
 
 
 class TreeSession:
-    """The beams of an example share a row: [n, width] tokens a step, all at the same position."""
+    """The beams of an example share a row: [n, width] tokens a step, all at the same position.
 
-    def __init__(self, net: PreTrainedModel) -> None:
+    Where `num_members` share the net, each has as many of the rows to begin with, one member's behind the other's.
+    """
+
+    def __init__(self, net: PreTrainedModel, num_members: int = 1) -> None:
         take_packed_rows(net)
-        self.net = net
+        self.net, self.num_members = net, num_members
         family = family_of(net.config)
         text = family.text_config(net.config)
         head = net.get_output_embeddings()
@@ -93,6 +105,7 @@ class TreeSession:
         """See `DecodingSession`."""
         ids, real = _left_pad(prompts, self.net.device)
         num_slots = ids.shape[1]
+        self.owners = [row * self.num_members // len(prompts) for row in range(len(prompts))]
         self.visible = real.unsqueeze(1)  # [n, width, slots]: what a beam attends to
         self.length = real.sum(dim=1, keepdim=True)  # [n, 1]: the position of the next token
         self.slot_positions = _positions(real)
@@ -106,6 +119,7 @@ class TreeSession:
         """See `DecodingSession`."""
         if rows is not None:
             self.visible, self.length = self.visible[rows], self.length[rows]
+            self.owners = [self.owners[row] for row in rows.tolist()]
         self.visible = self.visible.gather(1, parents.unsqueeze(-1).expand(-1, -1, self.visible.shape[-1]))
         if rows is not None or self.layers[0].num_free < tokens.shape[1]:
             self._drop_the_unseen(rows)
@@ -121,12 +135,13 @@ class TreeSession:
         return logits
 
     def _forward(self, ids: Tensor, visible: Tensor, positions: Tensor, *, last_only: bool = False) -> Tensor:
+        counts = [self.owners.count(member) for member in range(self.num_members)]
         inputs = {
             "input_ids": ids,
             "position_ids": positions,
             "past_key_values": self.cache,
             "use_cache": True,
-            "layout": Tree(visible, positions, self.slot_positions, self.longest, self.net.dtype),
+            "layout": Tree(visible, positions, self.slot_positions, self.longest, self.net.dtype, counts),
         }
         if self.product is not None:
             hidden: Tensor = self.net.base_model(**inputs).last_hidden_state

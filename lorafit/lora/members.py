@@ -98,7 +98,7 @@ class MemberDraws(Draws):
 class SharedPlace(nn.Module):
     """A place of the net at which members have modules of their own: each gets its stretch of the row.
 
-    Modules that add a LoRA update to one linear layer take its product for all of them at once.
+    Modules that add a LoRA update to one linear layer take its product for all of them at once; merged, they cannot.
     """
 
     def __init__(self, modules: Sequence[nn.Module], shares: Shares) -> None:
@@ -118,7 +118,7 @@ class SharedPlace(nn.Module):
             start = rows.stop
             if i in self.layers:
                 updates.append(self.layers[i].stretch(rows))
-        if updates:
+        if updates and not any(layer.merged for layer in self.layers.values()):
             layer = next(iter(self.layers.values()))
             if has_plain_data(x, layer.weight):
                 return lora_linear_of_stretches(x, (layer.weight, layer.bias), updates)
@@ -129,7 +129,7 @@ class Members:
     """What each member of a family has of its own in one net, by the names of the modules that it replaces."""
 
     def __init__(self, net: nn.Module, backbone: nn.Module) -> None:
-        """`backbone` is the module that is called with a `packed_row` of all members."""
+        """`backbone` is the module that is called with a `packed_row`, or a `layout`, of several members."""
         self.net, self.shares = net, Shares()
         self.draws = MemberDraws(self.shares)
         draw_from(net, self.draws)
@@ -176,19 +176,26 @@ class Members:
             self.draws.alone = before[1]
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """Inside the block the net takes packed rows with stretches of all members."""
-        if self._shared is None:
-            names = dict.fromkeys(itertools.chain.from_iterable(self._own))
-            modules: dict[str, list[nn.Module]]
-            modules = {name: [own.get(name, self._base[name]) for own in self._own] for name in names}
-            self._shared = {name: SharedPlace(each, self.shares) for name, each in modules.items()}
+    def together(self, members: Sequence[int] | None = None) -> Iterator[None]:
+        """Inside the block the net takes rows with stretches of all members, or of these alone, in their order."""
+        if members is not None:
+            shared = self._shared_by([self._own[i] for i in members])
+        elif self._shared is None:
+            shared = self._shared = self._shared_by(self._own)
+        else:
+            shared = self._shared
         before = self._in_place
-        self._put(self._shared)
+        self._put(shared)
         try:
             yield
         finally:
             self._put(before)
+
+    def _shared_by(self, members: Sequence[Mapping[str, nn.Module]]) -> dict[str, nn.Module]:
+        """A place for every module that one of them replaces."""
+        names = dict.fromkeys(itertools.chain.from_iterable(members))
+        modules = {name: [own.get(name, self._base[name]) for own in members] for name in names}
+        return {name: SharedPlace(each, self.shares) for name, each in modules.items()}
 
     def _put(self, modules: Mapping[str, nn.Module]) -> None:
         """Let these stand at their places, and the base's own at all others."""
@@ -223,6 +230,6 @@ def _inside(name: str, places: Mapping[str, nn.Module]) -> bool:
 
 
 def _note_shares(shares: Shares, _net: nn.Module, _args: Any, kwargs: dict[str, Any]) -> None:
-    row = kwargs.get("packed_row")
+    row = kwargs.get("layout", kwargs.get("packed_row"))
     if row is not None and row.counts:
         shares.examples, shares.tokens = row.counts, row.token_counts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -21,6 +22,9 @@ GAINS_FROM: Mapping[str, int] = {"amx_bf16": 640}
 
 avx512_bf16 alone is not among them: its products take 1.8 times as long as those in float32.
 """
+
+
+_CPU_IS_FULL = "DefaultCPUAllocator: can't allocate memory"  # a plain RuntimeError, whose text tells it alone
 
 
 @dataclass(frozen=True)
@@ -105,14 +109,29 @@ LOADED = Placement(torch.device("cpu"), torch.float32)
 """That of a model which was loaded and not yet moved."""
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out: a GPU's, or that of the machine, for which torch and Python have errors of their own."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or _CPU_IS_FULL in str(error)
+
+
+def free_memory() -> None:
+    """Give back what a failed pass held."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
 @contextmanager
 def clear_out_of_memory(where: object) -> Iterator[None]:
-    """Inside the block, GPU memory that runs out is an OutOfMemoryError that says what to lower."""
+    """Inside the block, memory that runs out is an OutOfMemoryError that says what to lower."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        of_gpu = "GPU " if isinstance(error, torch.OutOfMemoryError) else ""
         raise OutOfMemoryError(
-            f"{where}: out of GPU memory",
+            f"{where}: out of {of_gpu}memory",
             SetKey("eval.batch_size", note="lower; the result stays the same"),
             SetKey("train.micro_batch_size", note="lower; the result stays the same"),
         ) from error

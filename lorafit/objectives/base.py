@@ -119,7 +119,6 @@ class Objective(ABC, Generic[RowT, ExampleT, BatchT]):
     def validation_rows(self, rows: Sequence[RowT]) -> Sequence[RowT]:
         """The rows of the valid split by which the best epoch is chosen."""
 
-    @abstractmethod
     def validate(
         self, model: Model, rows: Sequence[RowT], examples: Sequence[ExampleT], group: ProcessGroup
     ) -> Validation:
@@ -127,6 +126,19 @@ class Objective(ABC, Generic[RowT, ExampleT, BatchT]):
 
         Raises InterruptedRunError when a process is asked to stop.
         """
+        [validation] = self.validate_members(model, rows, examples, group, 1)
+        return validation
+
+    @abstractmethod
+    def validate_members(
+        self,
+        model: Model,
+        rows: Sequence[RowT],
+        examples: Sequence[ExampleT],
+        group: ProcessGroup,
+        num_members: int,
+    ) -> list[Validation]:
+        """`validate` for each of several members that share the net."""
 
     @abstractmethod
     def bucket_length(self, length: int) -> int:
@@ -154,7 +166,6 @@ class Objective(ABC, Generic[RowT, ExampleT, BatchT]):
     def prediction_batches(self, model: Model, rows: Sequence[RowT]) -> list[list[int]]:
         """The items, by index, that `predict` handles together, in its order: the same ones in every attempt."""
 
-    @abstractmethod
     def predict(
         self, model: Model, rows: Sequence[RowT], batches: Sequence[Sequence[int]], group: ProcessGroup
     ) -> Iterator[list[Prediction]]:
@@ -162,6 +173,24 @@ class Objective(ABC, Generic[RowT, ExampleT, BatchT]):
 
         Raises InterruptedRunError when a process is asked to stop.
         """
+        for [predictions] in self.predict_members(model, rows, batches, group, 1):
+            yield predictions
+
+    def can_predict_members(self, model: Model) -> bool:
+        """Whether several members that share the net can predict together."""
+        del model
+        return self.reading == "packed"
+
+    @abstractmethod
+    def predict_members(
+        self,
+        model: Model,
+        rows: Sequence[RowT],
+        batches: Sequence[Sequence[int]],
+        group: ProcessGroup,
+        num_members: int,
+    ) -> Iterator[list[list[Prediction]]]:
+        """`predict` for each of several members that share the net: of each batch a list a member."""
 
     @abstractmethod
     def lines(self, rows: Sequence[RowT], predictions: Sequence[Prediction]) -> list[JsonObject]:

@@ -24,7 +24,7 @@ from lorafit.objectives.base import Answered, AnswerOptions, Prediction
 from lorafit.objectives.encoded import Encoded, Limit, Noun
 from lorafit.objectives.encoder import Block, Encoder, Tally
 from lorafit.objectives.language_model import (
-    LanguageModel,
+    Decoder,
     beam_search,
     block_of,
     computed,
@@ -32,6 +32,7 @@ from lorafit.objectives.language_model import (
     loss_of,
     merged,
     pieces,
+    predictions_of,
     score_likelihoods,
 )
 from lorafit.tasks import Chat as ChatTask
@@ -56,10 +57,17 @@ class Writer:
         strategy: Strategy,
         batch_size: int,
         should_stop: Callable[[], bool],
+        num_members: int = 1,
     ) -> Iterator[tuple[int, str]]:
-        """(index, turn) for every prompt, up to the token that ends it, without special tokens."""
+        """(index, turn) for every prompt, up to the token that ends it, without special tokens. Indices as those of
+        `generate`."""
         generated = generate(
-            self.model.net, prompts, strategy, batch_size=batch_size, should_stop=should_stop
+            self.model.net,
+            prompts,
+            strategy,
+            batch_size=batch_size,
+            should_stop=should_stop,
+            num_members=num_members,
         )
         for index, tokens in computed(self.model, generated):
             yield index, self.form.written(tokens, self.search.eos_token_ids)
@@ -207,7 +215,7 @@ def _notes(num_rows: int, faults: Sequence[str], num_rewritten: int, num_left_ou
 
 
 @dataclass(frozen=True)
-class Chat(LanguageModel[ChatRow, EncodedSequence]):
+class Chat(Decoder[ChatRow, EncodedSequence]):
     """A conversation. An item is one, of which the assistant's last turn is predicted."""
 
     task: ChatTask
@@ -255,18 +263,23 @@ class Chat(LanguageModel[ChatRow, EncodedSequence]):
         return batches_of(model.net, prompts, self.writer(model).search, self.evaluation.batch_size)
 
     @override
-    def predict(
-        self, model: Model, rows: Sequence[ChatRow], batches: Sequence[Sequence[int]], group: ProcessGroup
-    ) -> Iterator[list[Prediction]]:
+    def predict_members(
+        self,
+        model: Model,
+        rows: Sequence[ChatRow],
+        batches: Sequence[Sequence[int]],
+        group: ProcessGroup,
+        num_members: int,
+    ) -> Iterator[list[list[Prediction]]]:
         """Write every last turn, and say how likely the model finds what is to be learned of each conversation."""
         writer, encoder = self.writer(model), self.encoder(model.require_tokenizer())
 
-        def decode(batch: Sequence[int]) -> list[Prediction]:
-            chosen = [rows[i] for i in batch]
+        def decode(batch: Sequence[int]) -> list[list[Prediction]]:
+            chosen, should_stop = [rows[i] for i in batch], group.should_stop_within_item
             prompts = encoder.prompts_of_last_turns(chosen)
-            losses = self.losses(model, [writer.form.sequences(row) for row in chosen])
-            written = writer.texts(prompts, writer.search, len(batch), group.should_stop_within_item)
-            return [Prediction(batch[i], text, losses[i]) for i, text in written]
+            losses = self.losses(model, [writer.form.sequences(row) for row in chosen], num_members)
+            written = writer.texts(prompts, writer.search, len(batch), should_stop, num_members)
+            return predictions_of(written, batch, losses, num_members)
 
         with nullcontext() if group.lockstep else merged(model):
             yield from group.map(batches, decode)

@@ -145,17 +145,27 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
         return rows if len(chosen) == len(rows) else [rows[i] for i in chosen]
 
     @override
-    def validate(
-        self, model: Model, rows: Sequence[LabelRow], examples: Sequence[EncodedText], group: ProcessGroup
-    ) -> Validation:
+    def validate_members(
+        self,
+        model: Model,
+        rows: Sequence[LabelRow],
+        examples: Sequence[EncodedText],
+        group: ProcessGroup,
+        num_members: int,
+    ) -> list[Validation]:
         """Mean loss without label smoothing, and the scores, of which the headline tells the best epoch."""
         batches = _alike(examples)
-        found = {
-            i: row
-            for indices, rows_ in zip(batches, self._outputs(model, examples, batches, group), strict=True)
-            for i, row in zip(indices, rows_, strict=True)
-        }
-        outputs = torch.stack([found[i] for i in range(len(examples))])
+        order = torch.tensor([i for batch in batches for i in batch]).argsort()
+        found = list(self._outputs(model, examples, batches, group, num_members))
+        return [
+            self._validation(rows, examples, torch.cat([batch[member] for batch in found])[order])
+            for member in range(num_members)
+        ]
+
+    def _validation(
+        self, rows: Sequence[LabelRow], examples: Sequence[EncodedText], outputs: Tensor
+    ) -> Validation:
+        """By the outputs [n, classes] of the examples."""
         loss_sum = label_loss_sum(outputs, labels_of(examples), 0.0, self._weights(outputs.device))
         [weight] = self._sums_of_weights([examples]) or [len(examples)]
         predictions = self._predictions(range(len(examples)), outputs)
@@ -197,14 +207,19 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
         return _alike(self.encoder(model.require_tokenizer()).encode(rows).examples)
 
     @override
-    def predict(
-        self, model: Model, rows: Sequence[LabelRow], batches: Sequence[Sequence[int]], group: ProcessGroup
-    ) -> Iterator[list[Prediction]]:
+    def predict_members(
+        self,
+        model: Model,
+        rows: Sequence[LabelRow],
+        batches: Sequence[Sequence[int]],
+        group: ProcessGroup,
+        num_members: int,
+    ) -> Iterator[list[list[Prediction]]]:
         """The class with the greatest output, the classes above one half, or the score itself."""
         examples = self.encoder(model.require_tokenizer()).encode(rows).examples
-        outputs = self._outputs(model, examples, batches, group)
-        for indices, rows_ in zip(batches, outputs, strict=True):
-            yield self._predictions(indices, torch.stack(rows_))
+        outputs = self._outputs(model, examples, batches, group, num_members)
+        for indices, of_members in zip(batches, outputs, strict=True):
+            yield [self._predictions(indices, each) for each in of_members]
 
     @override
     def answers(
@@ -247,14 +262,15 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
         examples: Sequence[EncodedText],
         batches: Sequence[Sequence[int]],
         group: ProcessGroup,
+        num_members: int,
     ) -> Iterator[list[Tensor]]:
-        """The head's outputs of every batch, float32 on the CPU, without dropout."""
+        """The head's outputs [n, classes] of every batch, by member: float32 on the CPU, without dropout."""
 
         @torch.inference_mode()
         def outputs_of(indices: Sequence[int]) -> list[Tensor]:
-            batch = self.collate([[examples[i] for i in indices]]).to(model.device)
+            batch = self.collate([[examples[i] for i in indices]] * num_members).to(model.device)
             with model.placement.autocast():
-                return list(label_outputs(model, batch).float().cpu())
+                return list(label_outputs(model, batch).float().cpu().chunk(num_members))
 
         was_training = model.net.training
         model.net.eval()

@@ -23,12 +23,13 @@ from lorafit.objectives.base import Answered, AnswerOptions, Prediction
 from lorafit.objectives.encoded import Encoded, Limit, Noun
 from lorafit.objectives.encoder import Block, Encoder
 from lorafit.objectives.language_model import (
-    LanguageModel,
+    Decoder,
     beam_search,
     block_of,
     computed,
     encoded_prompts,
     merged,
+    predictions_of,
 )
 from lorafit.tasks import Generation as GenerationTask
 from lorafit.tasks import ReferenceGroup, group_references
@@ -90,7 +91,7 @@ class PairEncoder(Encoder[TextRow, EncodedPair]):
 
 
 @dataclass(frozen=True)
-class Generation(LanguageModel[TextRow, EncodedPair]):
+class Generation(Decoder[TextRow, EncodedPair]):
     """A text that follows a prompt. An item is a prompt with all its references."""
 
     task: GenerationTask
@@ -128,9 +129,14 @@ class Generation(LanguageModel[TextRow, EncodedPair]):
         return batches_of(model.net, prompts, self.beam_search(model), self.evaluation.batch_size)
 
     @override
-    def predict(
-        self, model: Model, rows: Sequence[TextRow], batches: Sequence[Sequence[int]], group: ProcessGroup
-    ) -> Iterator[list[Prediction]]:
+    def predict_members(
+        self,
+        model: Model,
+        rows: Sequence[TextRow],
+        batches: Sequence[Sequence[int]],
+        group: ProcessGroup,
+        num_members: int,
+    ) -> Iterator[list[list[Prediction]]]:
         """Decode every distinct prompt. LoRA layers are merged for the time being (not in lockstep)."""
         groups, search, reads_evidence = (
             group_references(rows),
@@ -138,12 +144,12 @@ class Generation(LanguageModel[TextRow, EncodedPair]):
             self._reads_evidence(),
         )
 
-        def decode(batch: Sequence[int]) -> list[Prediction]:
+        def decode(batch: Sequence[int]) -> list[list[Prediction]]:
             chosen = [groups[i] for i in batch]
-            prompts = [each.prompt for each in chosen]
-            evidence = self._likelihoods(model, chosen) if reads_evidence else [()] * len(batch)
-            texts = self._texts(model, prompts, search, len(batch), group.should_stop_within_item)
-            return [Prediction(batch[i], text, evidence[i]) for i, text in texts]
+            prompts, should_stop = [each.prompt for each in chosen], group.should_stop_within_item
+            evidence = self._likelihoods(model, chosen, num_members) if reads_evidence else None
+            texts = self._texts(model, prompts, search, len(batch), should_stop, num_members)
+            return predictions_of(texts, batch, evidence, num_members)
 
         with nullcontext() if group.lockstep else merged(model):
             yield from group.map(batches, decode)
@@ -161,13 +167,15 @@ class Generation(LanguageModel[TextRow, EncodedPair]):
     def _reads_evidence(self) -> bool:
         return any(m.reads == "evidence" for m in self.task.find_metrics(self.evaluation.metrics))
 
-    def _likelihoods(self, model: Model, groups: Sequence[ReferenceGroup]) -> list[tuple[float, ...]]:
-        """Of each group, the negative log-likelihood of its references and the number of their tokens."""
+    def _likelihoods(
+        self, model: Model, groups: Sequence[ReferenceGroup], num_members: int
+    ) -> list[list[tuple[float, ...]]]:
+        """For each member: the negative log-likelihood of each group's references, and how many tokens they are."""
         encoder = self.encoder(model.require_tokenizer())
         texts = [
             [TextRow(group.prompt, text) for text in group.references if text.strip()] for group in groups
         ]
-        return self.losses(model, [encoder.encode(rows).examples for rows in texts])
+        return self.losses(model, [encoder.encode(rows).examples for rows in texts], num_members)
 
     def _texts(
         self,
@@ -176,11 +184,20 @@ class Generation(LanguageModel[TextRow, EncodedPair]):
         strategy: Strategy,
         batch_size: int,
         should_stop: Callable[[], bool],
+        num_members: int = 1,
     ) -> Iterator[tuple[int, str]]:
-        """Up to a token that ends a text or `task.stop_text`, stripped (paper's gpt2_decode.py)."""
+        """Up to a token that ends a text or `task.stop_text`, stripped (paper's gpt2_decode.py). Indices as those of
+        `generate`."""
         tokenizer = model.require_tokenizer()
         ids, ends = self._prompt_ids(model, prompts), self._silent_ends(model)
-        generated = generate(model.net, ids, strategy, batch_size=batch_size, should_stop=should_stop)
+        generated = generate(
+            model.net,
+            ids,
+            strategy,
+            batch_size=batch_size,
+            should_stop=should_stop,
+            num_members=num_members,
+        )
         for index, tokens in computed(model, generated):
             own = list(itertools.takewhile(lambda token: token not in ends, tokens))
             text = str(tokenizer.decode(own, clean_up_tokenization_spaces=False))

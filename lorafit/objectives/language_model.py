@@ -16,7 +16,7 @@ from typing_extensions import override
 from lorafit import lora
 from lorafit.data.batches import SequenceBatch, pack, pad
 from lorafit.data.sequences import EncodedSequence, TokenSequence
-from lorafit.decoding import BeamSearch
+from lorafit.decoding import BeamSearch, beams_can_share_a_row
 from lorafit.metrics import Metric
 from lorafit.metrics.scoring import Scores, score_by
 from lorafit.models import Model, Reading
@@ -65,15 +65,22 @@ class LanguageModel(Objective[RowT, SequenceT, SequenceBatch]):
 
     @override
     @torch.inference_mode()
-    def validate(
-        self, model: Model, rows: Sequence[RowT], examples: Sequence[SequenceT], group: ProcessGroup
-    ) -> Validation:
+    def validate_members(
+        self,
+        model: Model,
+        rows: Sequence[RowT],
+        examples: Sequence[SequenceT],
+        group: ProcessGroup,
+        num_members: int,
+    ) -> list[Validation]:
         """Mean negative log-likelihood per target token, without label smoothing."""
         model.net.eval()
-        sums = list(group.map(_validation_batches(examples), lambda examples: self._loss_of(model, examples)))
+        batches = _validation_batches(examples)
+        sums = list(group.map(batches, lambda batch: self._loss_sums_of(model, batch, num_members)))
         model.net.train()
-        loss = sum(loss for loss, _ in sums) / max(sum(num_targets for _, num_targets in sums), 1)
-        return Validation(loss, quality=-loss)
+        num_targets = max(sum(count for _, count in sums), 1)
+        losses = [sum(of_members[i] for of_members, _ in sums) / num_targets for i in range(num_members)]
+        return [Validation(loss, quality=-loss) for loss in losses]
 
     @override
     def bucket_length(self, length: int) -> int:
@@ -103,22 +110,31 @@ class LanguageModel(Objective[RowT, SequenceT, SequenceBatch]):
         return {**self.decode.model_dump(mode="json"), "batch_size": self.evaluation.batch_size}
 
     @torch.inference_mode()
-    def losses(self, model: Model, parts: Sequence[Sequence[SequenceT]]) -> list[tuple[float, ...]]:
-        """Of each group of examples the sum of the negative log-likelihoods of its targets, and how many there are."""
+    def losses(
+        self, model: Model, parts: Sequence[Sequence[SequenceT]], num_members: int
+    ) -> list[list[tuple[float, ...]]]:
+        """For each member, of each group of examples the sum of the negative log-likelihoods of its targets, and how
+        many there are."""
         was_training = model.net.training
         model.net.eval()
-        found: list[tuple[float, ...]] = []
+        found: list[list[tuple[float, ...]]] = [[] for _ in range(num_members)]
         for examples in parts:
-            sums = [self._loss_of(model, batch) for batch in _validation_batches(examples) if batch]
-            found.append((sum(loss for loss, _ in sums), sum(num_targets for _, num_targets in sums)))
+            batches = [batch for batch in _validation_batches(examples) if batch]
+            sums = [self._loss_sums_of(model, batch, num_members) for batch in batches]
+            num_targets = sum(count for _, count in sums)
+            for i, own in enumerate(found):
+                own.append((sum(of_members[i] for of_members, _ in sums), num_targets))
         model.net.train(was_training)
         return found
 
-    def _loss_of(self, model: Model, examples: Sequence[SequenceT]) -> tuple[float, int]:
-        """The loss summed over the targets of a batch, and how many there are."""
-        batch = self.collate([examples])
+    def _loss_sums_of(
+        self, model: Model, examples: Sequence[SequenceT], num_members: int
+    ) -> tuple[list[float], int]:
+        """For each member the loss summed over the targets of a batch, and how many there are."""
+        batch = self.collate([examples] * num_members)
         with model.placement.autocast():
-            return self.loss_sums(model, batch, [0.0]).item(), batch.num_targets[0]
+            sums: list[float] = self.loss_sums(model, batch, [0.0] * num_members).tolist()
+        return sums, batch.num_targets[0]
 
     def vocabulary(self, tokenizer: PreTrainedTokenizerBase) -> Vocabulary:
         """The tokens, and those that the base has no row for."""
@@ -155,6 +171,14 @@ def block_of(
     )
 
 
+class Decoder(LanguageModel[RowT, SequenceT]):
+    """A language model whose predictions are texts that it writes."""
+
+    @override
+    def can_predict_members(self, model: Model) -> bool:
+        return super().can_predict_members(model) and beams_can_share_a_row(model.net)
+
+
 @contextmanager
 def merged(model: Model) -> Iterator[None]:
     """The LoRA layers are merged inside the block, by products in the model's number format."""
@@ -173,6 +197,21 @@ def computed(model: Model, generated: Iterator[ItemT]) -> Iterator[ItemT]:
             except StopIteration:
                 return
         yield item
+
+
+def predictions_of(
+    texts: Iterable[tuple[int, str]],
+    items: Sequence[int],
+    evidence: Sequence[Sequence[tuple[float, ...]]] | None,
+    num_members: int,
+) -> list[list[Prediction]]:
+    """For each member, what it has written for the items, as `generate` numbers the texts."""
+    found: list[list[Prediction]] = [[] for _ in range(num_members)]
+    for index, text in texts:
+        member, place = divmod(index, len(items))
+        behind = () if evidence is None else evidence[member][place]
+        found[member].append(Prediction(items[place], text, behind))
+    return found
 
 
 def beam_search(decode: DecodeSection, model: Model, end_ids: Sequence[int] = ()) -> BeamSearch:

@@ -163,17 +163,25 @@ class Text(LanguageModel[DocumentRow, EncodedSequence]):
         return [[i] for i in range(len(rows))]
 
     @override
-    def predict(
-        self, model: Model, rows: Sequence[DocumentRow], batches: Sequence[Sequence[int]], group: ProcessGroup
-    ) -> Iterator[list[Prediction]]:
+    def predict_members(
+        self,
+        model: Model,
+        rows: Sequence[DocumentRow],
+        batches: Sequence[Sequence[int]],
+        group: ProcessGroup,
+        num_members: int,
+    ) -> Iterator[list[list[Prediction]]]:
         """The loss of every text."""
         encoder = self.encoder(model.require_tokenizer())
 
-        def measure(batch: Sequence[int]) -> list[Prediction]:
-            losses = self.losses(model, [encoder.examples(rows[i]) for i in batch])
+        def measure(batch: Sequence[int]) -> list[list[Prediction]]:
+            by_member = self.losses(model, [encoder.examples(rows[i]) for i in batch], num_members)
             return [
-                Prediction(i, loss / max(count, 1), (loss, count))
-                for i, (loss, count) in zip(batch, losses, strict=True)
+                [
+                    Prediction(i, loss / max(count, 1), (loss, count))
+                    for i, (loss, count) in zip(batch, losses, strict=True)
+                ]
+                for losses in by_member
             ]
 
         with nullcontext() if group.lockstep else merged(model):

@@ -87,13 +87,18 @@ class RunEvaluator:
         """Whether the data have the split."""
         return self.split in self.base.rows
 
+    @property
+    def rows(self) -> Sequence[Any]:
+        """Those of the split."""
+        return self.base.rows[self.split]
+
     def score(self, who: Literal["base", "adapter"]) -> JsonObject:
         """Predict the split and score it. Only the leader gets the scores, as JSON; the others get {}.
 
         Raises InterruptedRunError when a process is asked to stop.
         """
         name = self.split if who == "adapter" else f"{self.split}-base"
-        rows, cache = self.base.rows[self.split], self._cache(who, name)
+        rows, cache = self.rows, self.cache(who)
         predictions = self.of_base.get(cache.key) if who == "base" else None
         if predictions is None:
             predictions = self.evaluator.predict(self.base.model, rows, cache)
@@ -108,8 +113,9 @@ class RunEvaluator:
         self.evaluator.report(Scored(self.split, who, result["scores"], result["signatures"]))
         return {"split": self.split, **result, "inputs": self.base.inputs.to_json()}
 
-    def _cache(self, who: str, name: str) -> PredictionCache:
+    def cache(self, who: Literal["base", "adapter"]) -> PredictionCache:
         """The predictions so far, with these very weights, tokenizer, settings and rows."""
+        name = self.split if who == "adapter" else f"{self.split}-base"
         inputs = self.base.inputs
         weights = [
             inputs.sha256("base.config"),
@@ -118,7 +124,7 @@ class RunEvaluator:
         ]
         if who == "adapter" and self.evaluator.group.is_leader:
             weights.append(read_adapter(self.folder.adapter).card.files[TENSOR_FILE].sha256)
-        rows: Sequence[str] = [repr(row) for row in self.base.rows[self.split]]
+        rows: Sequence[str] = [repr(row) for row in self.rows]
         settings = {
             "dtype": self.base.model.placement.dtype_name,
             **self.evaluator.objective.settings(),

@@ -18,6 +18,7 @@ from lorafit.errors import (
     Advice,
     ChangeArgument,
     DataError,
+    DivergedError,
     LorafitError,
     NotFoundError,
     RecipeError,
@@ -101,6 +102,7 @@ class RunFolder(RunPaths):
             fault = f"{self.path}: no checkpoint to resume from{faults}"
             raise NotFoundError(fault, SetArgument("resume", "auto", "starts the run"))
         self.scores.unlink(missing_ok=True)
+        self.diverged.unlink(missing_ok=True)
         if found.checkpoint is None:
             self._clear()
         else:
@@ -115,6 +117,14 @@ class RunFolder(RunPaths):
         """Written last: a run with scores.json is finished."""
         shutil.rmtree(self.path / "predicting", ignore_errors=True)
         write_json(self.scores, scores)
+
+    def write_divergence(self, error: DivergedError) -> None:
+        """For a family, which goes on without the run, and does not train it again."""
+        write_json(self.diverged, {"reason": error.message})
+
+    def divergence(self) -> str | None:
+        """Why the run has diverged; None where it has not, or may go on."""
+        return str(_read_object(self.diverged).get("reason", "")) if self.diverged.is_file() else None
 
     def _inputs_of_adapter(self) -> Inputs:
         """Those of a finished run of an earlier lorafit; none where its adapter cannot be read."""

@@ -46,6 +46,11 @@ class RunPaths:
         return self.path / "scores.json"
 
     @property
+    def diverged(self) -> Path:
+        """Why the run, one of a family, has ended before its end."""
+        return self.path / "diverged.json"
+
+    @property
     def tracked(self) -> Path:
         """What trackers keep."""
         return self.path / "track"

@@ -8,6 +8,7 @@ from lorafit.adapters import read_adapter, record_scores
 from lorafit.adapters.restore import load_tensors
 from lorafit.errors import RUN_AGAIN, DivergedError, InterruptedRunError
 from lorafit.files import JsonObject
+from lorafit.objectives import Validation
 from lorafit.recipe import TrainSection
 from lorafit.run.checkpointer import Checkpointer, RunState
 from lorafit.run.evaluator import RunEvaluator
@@ -92,8 +93,15 @@ class Trainer:
             self.state.num_steps = member.schedule.num_steps
             self.state.epochs_since_best = 0
 
-    def handle(self, event: FitEvent) -> None:
-        """What is due after an event of `fit`: log, checkpoint, validation.
+    @property
+    def is_due(self) -> bool:
+        """Whether an epoch has ended that is not validated yet."""
+        member = self.session.member
+        has_ended = not member.is_finished and member.is_at_epoch_end
+        return has_ended and member.position.step > self.state.validated_step
+
+    def handle(self, event: FitEvent, validation: Validation | None = None) -> None:
+        """What is due after an event of `fit`: log, checkpoint, validation, unless that was made already.
 
         Raises DivergedError, and InterruptedRunError when the run is asked to stop while it validates.
         """
@@ -104,7 +112,7 @@ class Trainer:
                 if event.step % self.section.checkpoint_every == 0:
                     self.save()
             case EpochEnded() if event.step > self.state.validated_step:
-                self._validate(event)
+                self._validate(event, validation)
                 self.save()
                 self.session.member.stopped = self._is_out_of_patience()
             case MemoryRanOut():
@@ -117,10 +125,10 @@ class Trainer:
             case Failed(error):
                 raise self._diverged(error) if self.movement.passed else error
 
-    def _validate(self, ended: EpochEnded) -> None:
+    def _validate(self, ended: EpochEnded, validation: Validation | None) -> None:
         """The best epoch has the greatest validation quality; without a validation split the last is best."""
-        base, state, validation = self.session.base, self.state, None
-        if base.valid:
+        base, state = self.session.base, self.state
+        if base.valid and validation is None:
             validation = base.objective.validate(base.model, base.valid_rows, base.valid, self.session.group)
         best = state.is_best(validation)
         if validation is not None:
@@ -158,7 +166,7 @@ class Trainer:
         """Score the best adapter and write the result: a run with scores is finished."""
         scores: JsonObject = {}
         if self.evaluator.has_rows:
-            self._restore_best()
+            self.restore_best()
             scores = self.evaluator.score("adapter")
         else:
             self.report(Note(f"the recipe has no {self.evaluator.split} split, so nothing is scored"))
@@ -172,7 +180,7 @@ class Trainer:
             self.folder.write_scores(scores)
         return scores
 
-    def _restore_best(self) -> None:
+    def restore_best(self) -> None:
         """Put the best adapter on the model, just as an adapter folder is loaded."""
         model, group = self.session.base.model, self.session.group
         self.session.method.finish(model)

@@ -22,6 +22,7 @@ class Group:
     members: tuple[int, ...]
     way: Way
     why: str = ""
+    needs_all_processes: bool = False  # the base is sharded over them
 
 
 def group(plans: Sequence[Plan]) -> list[Group]:
@@ -32,7 +33,8 @@ def group(plans: Sequence[Plan]) -> list[Group]:
     groups = []
     for numbers in found.values():
         way, why = _way([plans[number] for number in numbers])
-        groups.append(Group(tuple(numbers), way, why))
+        is_sharded = plans[numbers[0]].recipe.train.parallel == "fsdp"
+        groups.append(Group(tuple(numbers), way, why, is_sharded))
     return groups
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -37,6 +38,12 @@ def room_for(step: Callable[[], None], device: torch.device) -> int | None:
         return None
     needed = max(peak - before, 1)
     return max(1, int(_SHARE * free / needed))
+
+
+def copies_with_room(num_bytes: int, device: torch.device) -> int:
+    """How many times `num_bytes` have room at once: at least 1, and any number where the memory is not known."""
+    free = free_bytes(device)
+    return sys.maxsize if free is None else max(1, int(_SHARE * free / max(num_bytes, 1)))
 
 
 def free_bytes(device: torch.device) -> int | None:

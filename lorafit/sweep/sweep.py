@@ -118,8 +118,8 @@ def run_sweep(
         report(Note(note))
     try:
         outcomes = train_family(plan.jobs, options, report, processes)
-    except InterruptedRunError:
-        processes.on_leader(lambda: _write(plan, [None] * len(plan.jobs)))
+    except InterruptedRunError:  # the leader alone comes here
+        _write(plan, [None] * len(plan.jobs))
         raise
     result = processes.on_leader(lambda: _write(plan, outcomes))
     if not apply_best or result.best_recipe is None:

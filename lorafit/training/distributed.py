@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import itertools
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -107,7 +108,26 @@ def _join(place: Rank) -> None:
 
 @dataclass(frozen=True)
 class DistributedGroup(ProcessGroup):
-    """Several processes; see `ProcessGroup` for what each method does."""
+    """Several processes; see `ProcessGroup` for what each method does.
+
+    `handle`: torch's group, None for that of all processes; `first`: the rank of its leader among all.
+    """
+
+    handle: dist.ProcessGroup | None = None
+    first: int = 0
+
+    @override
+    def split(self, num_parts: int) -> tuple[int, ProcessGroup]:
+        found: list[tuple[int, ProcessGroup]] = []
+        bounds = [-(-self.size * part // num_parts) for part in range(num_parts + 1)]
+        for part, (start, stop) in enumerate(itertools.pairwise(bounds)):
+            ranks = range(self.first + start, self.first + stop)
+            handle = dist.new_group(list(ranks), timeout=_PATIENCE) if len(ranks) > 1 else None
+            if start <= self.rank < stop:
+                rank, size = self.rank - start, stop - start
+                group = DistributedGroup(self.stop, rank, size, handle=handle, first=ranks[0])
+                found.append((part, group if size > 1 else ProcessGroup(self.stop)))
+        return found[0]
 
     @override
     def map(self, items: Sequence[Item], work: Callable[[Item], Result]) -> Iterator[Result]:
@@ -138,7 +158,7 @@ class DistributedGroup(ProcessGroup):
         mine = torch.tensor(values, dtype=torch.float64)
         every = [torch.empty_like(mine) for _ in range(self.size)]
         with self._together():
-            dist.all_gather(every, mine)
+            dist.all_gather(every, mine, group=self.handle)
         total = every[0]
         for other in every[1:]:
             total = total + other
@@ -148,7 +168,7 @@ class DistributedGroup(ProcessGroup):
     def all_gather(self, value: Item) -> list[Item]:
         every: list[Item] = [value] * self.size
         with self._together():
-            dist.all_gather_object(every, value)
+            dist.all_gather_object(every, value, group=self.handle)
         return every
 
     @override
@@ -159,7 +179,7 @@ class DistributedGroup(ProcessGroup):
         for bucket in _buckets(used):
             flat = torch.cat([_gradient(p).reshape(-1) for p in bucket])
             with self._together():
-                dist.all_reduce(flat)
+                dist.all_reduce(flat, group=self.handle)
             for p, total in zip(bucket, flat.split([p.numel() for p in bucket]), strict=True):
                 p.grad = total.view_as(p).clone()
 
@@ -167,7 +187,7 @@ class DistributedGroup(ProcessGroup):
     def broadcast_tensors(self, tensors: Sequence[Tensor]) -> None:
         with torch.no_grad(), self._together():
             for tensor in tensors:
-                dist.broadcast(tensor, src=0)
+                dist.broadcast(tensor, src=self.first, group=self.handle)
 
     @override
     def on_leader(self, make: Callable[[], Result]) -> Result:
@@ -181,7 +201,7 @@ class DistributedGroup(ProcessGroup):
         code = getattr(error, "exit_code", 1) if error is not None else None
         sent: list[tuple[list[Result], int | None]] = [(made, code)]
         with self._together():
-            dist.broadcast_object_list(sent, src=0)
+            dist.broadcast_object_list(sent, src=self.first, group=self.handle)
         if error is not None:
             raise error
         received, code = sent[0]

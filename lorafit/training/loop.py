@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from lorafit.data.batches import split_evenly
 from lorafit.errors import DivergedError, OutOfMemoryError, SetKey
+from lorafit.models.placement import free_memory, is_out_of_memory
 from lorafit.training.member import Example, Member, Position
 from lorafit.training.process_group import ProcessGroup
 
@@ -178,11 +178,13 @@ class _Step(Generic[ModelT, Example, BatchT]):
         """Make it. What did not fit into memory is made with less, unless that means fewer members."""
         started = time.perf_counter()
         active = [self.members[number] for number in self.active]
+        before = [member.draws.state() for member in active]
         learning_rates = [member.begin_step() for member in active]
         while (sums := self.add_gradients()) is None:
-            for member in active:
+            for member, state in zip(active, before, strict=True):
                 member.optimizer.zero_grad(set_to_none=True)
-            _free_memory()
+                member.draws.set_state(state)
+            free_memory()
             if len(active) > 1:
                 yield FewerAtOnce(len(active) // 2, self.active[0])
                 return
@@ -260,7 +262,9 @@ class _Step(Generic[ModelT, Example, BatchT]):
             for _ in range(num_idle):  # in lockstep the others still make a pass
                 sums = self.objective.loss_sums(self.model, self._first_examples(), smoothing)
                 (0.0 * sums.sum()).backward()
-        except torch.OutOfMemoryError:
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             return totals, True
         return totals, False
 
@@ -287,13 +291,6 @@ def _halve_micro_batch(at: Position, num_examples: int) -> int:
     at.micro_batch_size = (size + 1) // 2
     at.oom_retries -= 1
     return at.micro_batch_size
-
-
-def _free_memory() -> None:
-    """What a failed pass held."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def _not_finite(loss: float, step: int) -> DivergedError | None:

@@ -76,6 +76,11 @@ class ProcessGroup:
         """How many forward passes this process makes where it needs `count`: in lockstep, as many as the others."""
         return count
 
+    def split(self, num_parts: int) -> tuple[int, ProcessGroup]:
+        """The processes in so many parts, one after the other by rank: this one's part, and its group. All must ask."""
+        del num_parts
+        return 0, self
+
     def stop_if_asked(self) -> None:
         """Raises InterruptedRunError if a process was asked to stop."""
         if reason := self.stop():

@@ -86,13 +86,27 @@ def test_another_method_or_dropout_of_the_base_is_another_group(labels: Callable
     assert_same_runs(families.folder / "together" / "b", families.alone("b", family["b"]))
 
 
-def test_a_run_that_diverges_ends_alone(texts: Callable[..., Families]) -> None:
-    families = texts()
-    wild = {"train.learning_rate": 1e30, "train.max_grad_norm": 0, "train.warmup_steps": 0}
-    outcomes = families.together({"first": FAMILY["first"], "wild": wild, "wide": FAMILY["wide"]})
-    error = outcomes["wild"]
+def test_at_learning_rate_10_a_run_diverges_and_ends_alone(texts: Callable[..., Families]) -> None:
+    families = texts(train__epochs=4, model__dropout=0.0)
+    everywhere = '["query", "key", "value", "output", "up", "down"]'
+    wild = {
+        "train.learning_rate": 10,
+        "train.warmup_steps": 0,
+        "method.targets": everywhere,
+        "method.dropout": 0,
+    }
+    family = {"first": FAMILY["first"], "wild": wild, "wide": FAMILY["wide"]}
+    error = families.together(family)["wild"]
     assert isinstance(error, DivergedError)
     assert any(note.startswith("wild: diverged: step ") for note in families.notes)
+
+    log = (families.folder / "together" / "wild" / "metrics.jsonl").read_bytes()
+    again = families.together(family)["wild"]
+    assert isinstance(again, DivergedError)
+    assert again.message == error.message
+    assert families.notes[-1] == f"wild: diverged before: {error.message}"
+    assert (families.folder / "together" / "wild" / "metrics.jsonl").read_bytes() == log, "not trained again"
+
     families.together({name: FAMILY[name] for name in ("first", "wide")}, "without")
     for name in ("first", "wide"):
         assert_same_runs(families.folder / "together" / name, families.folder / "without" / name)
