@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lorafit.data.chat_template import ChatTemplate, Conversation
+from lorafit.data.encoding.chat_template import ChatTemplate, Conversation
 
 USER = "{{ '<|' + m.role + '|>' + m.content + '<|end|>\n' }}"
 HEAD = "{% if add_generation_prompt %}<|assistant|>{% endif %}"
