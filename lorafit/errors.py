@@ -233,7 +233,7 @@ def with_remedies(message: str, remedies: Sequence[str]) -> str:
     """ "message; this, or that, or yet another"; below a message of several lines, on a line of their own."""
     if not remedies:
         return message
-    joint = "\n" if "\n" in message else "; "
+    joint = "\n" if "\n" in message else " " if message.endswith("?") else "; "
     return message + joint + ", or ".join(remedies)
 
 

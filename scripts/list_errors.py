@@ -7,6 +7,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from lorafit import errors
@@ -32,7 +33,7 @@ CLASSES = {
 REMEDIES: Mapping[str, Callable[..., Remedy]] = {
     kind.__name__: kind for kind in (SetKey, SetArgument, ChangeArgument, DropArgument, RunCommand, Advice)
 }
-WORDED = ("_message",)  # functions whose answer is a message
+WORDED = ("_message", "_fault_of", "json_fault", "fault_of_language")  # functions whose answer is a message
 IN_ROWS_AND_KEYS = (
     "data",
     "tasks",
@@ -89,7 +90,9 @@ def messages(package: Path = ROOT / "lorafit") -> list[Message]:
         for node, function in _nodes(tree, None):
             for message in _of_node(node, function, module):
                 found.setdefault(message)
-    return [message for message in found if message.is_told]
+    told = [message for message in found if message.is_told]
+    raised = {(message.module, message.text) for message in told if message.error != "ValueError"}
+    return [m for m in told if m.error != "ValueError" or (m.module, m.text) not in raised]
 
 
 def _nodes(node: ast.AST, function: Function) -> Iterator[tuple[ast.AST, Function]]:
@@ -102,17 +105,18 @@ def _nodes(node: ast.AST, function: Function) -> Iterator[tuple[ast.AST, Functio
 def _of_node(node: ast.AST, function: Function, module: str) -> Iterator[Message]:
     """The messages that a call makes, or a function whose answer is one."""
     match node:
-        case ast.Call(func=ast.Name(id=name), args=[text, *cures]):
-            kind = _error_of(_called(name, function), module)
-            found = [cure for each in cures if (cure := _cure(each))]
-        case ast.Call(func=ast.Attribute(value=ast.Name(id="faults"), attr="append"), args=[fault]):
-            text = fault.elts[-1] if isinstance(fault, ast.Tuple) and fault.elts else fault
-            kind, found = "" if isinstance(text, ast.Call) else _error_of("ValueError", module), []
         case (
             ast.Assign(targets=[ast.Name(id="fault")], value=text)
             | ast.Call(func=ast.Name(id="RawRow"), args=[_, _, text])
         ):
             kind, found = _error_of("ValueError", module), []
+        case ast.Call(func=ast.Name(id=name), args=[text, *cures]):
+            kind = _error_of(_called(name, function), module)
+            flat = [part for each in cures for part in (each.elts if isinstance(each, ast.Tuple) else [each])]
+            found = [cure for each in flat if (cure := _cure(each))]
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="faults"), attr="append"), args=[fault]):
+            text = fault.elts[-1] if isinstance(fault, ast.Tuple) and fault.elts else fault
+            kind, found = "" if isinstance(text, ast.Call) else _error_of("ValueError", module), []
         case ast.Return(value=text) if text is not None and function is not None and function.name in WORDED:
             kind, found = _error_of("ValueError", module), []
         case _:
@@ -124,7 +128,7 @@ def _of_node(node: ast.AST, function: Function, module: str) -> Iterator[Message
 
 def _called(name: str, function: Function) -> str:
     """The name of a class; where it is one of two, the first."""
-    for node in () if function is None else ast.walk(function):
+    for node in _assignments(function):
         match node:
             case ast.Assign(targets=[ast.Name(id=target)], value=ast.IfExp(body=ast.Name(id=first))) if (
                 target == name
@@ -133,10 +137,18 @@ def _called(name: str, function: Function) -> str:
     return name
 
 
+@cache
+def _assignments(function: Function) -> Sequence[ast.Assign]:
+    """Those in a function."""
+    return [node for node in (ast.walk(function) if function else ()) if isinstance(node, ast.Assign)]
+
+
 def _error_of(name: str, module: str) -> str:
     """The class that a message is told by, under which it is listed; "" for what is no message of ours."""
     if name in CLASSES:
         return name
+    if name == "Missing":  # rows that are not there, which is said when they are asked for
+        return "NotFoundError"
     if name in ("error", "fault"):  # the class is an argument
         return "LorafitError"
     return name if name == "ValueError" and module.split("/")[1] in IN_ROWS_AND_KEYS else ""
@@ -167,9 +179,8 @@ def _assigned(name: str, function: Function) -> list[str]:
     """What a local name may hold: the texts that the same function gives it."""
     values = [
         node.value
-        for node in (() if function is None else ast.walk(function))
-        if isinstance(node, ast.Assign)
-        and any(isinstance(t, ast.Name) and t.id == name for t in node.targets)
+        for node in _assignments(function)
+        if any(isinstance(target, ast.Name) and target.id == name for target in node.targets)
     ]
     plain = [value for value in values if not isinstance(value, ast.Name)]
     return [text for value in plain for text in _texts(value, function)] or [GAP]

@@ -16,6 +16,7 @@ from lorafit.errors import (
     ChangeArgument,
     DropArgument,
     LorafitError,
+    NotFoundError,
     Remedy,
     SetArgument,
     SetKey,
@@ -31,6 +32,8 @@ _PARAMETER_OF_KEY = {
     "decode.num_beams": "num_beams",
     **dict.fromkeys(("data.train", "data.valid", "data.test"), "data"),
 }
+
+_SHOWN_CHARACTERS = 80  # of a file's name
 
 _FLAGS = {"strategy": "greedy"}  # what sets a parameter, too
 
@@ -53,6 +56,17 @@ def add_command(app: typer.Typer, name: str, function: Callable[..., None]) -> N
     app.command(name, cls=Command)(run)
 
 
+def _explained(error: LorafitError | OSError) -> LorafitError:
+    """The same; or what the system says of a file, such as a name that is too long. Raises what is about no file."""
+    if isinstance(error, LorafitError):
+        return error
+    if error.filename is None or error.strerror is None:
+        raise error
+    name = str(error.filename)
+    shown = name if len(name) <= _SHOWN_CHARACTERS else f"{name[:_SHOWN_CHARACTERS]}…"
+    return NotFoundError(f"{shown}: {error.strerror}")
+
+
 class Command(TyperCommand):
     """Shows a LorafitError on stderr, with its traceback where `--debug` was given, and ends with its exit code."""
 
@@ -62,7 +76,8 @@ class Command(TyperCommand):
     def invoke(self, ctx: Any) -> object:
         try:
             return super().invoke(ctx)
-        except LorafitError as error:
+        except (LorafitError, OSError) as caught:
+            error = _explained(caught)
             self.flags = {name: flag for name, flag in _FLAGS.items() if ctx.params.get(flag)}
             if ctx.params.get("debug"):
                 traceback.print_exc()

@@ -83,8 +83,6 @@ def read_answer_rows(path: Path) -> AnswerRows | None:
     for row in rows:
         if row.fault:
             raise DataError(f"{path}:{row.line}: {row.fault}")
-    if not rows:
-        raise DataError(f"{path}: is empty")
     return AnswerRows(str(path), rows)
 
 

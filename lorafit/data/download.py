@@ -19,6 +19,7 @@ from urllib.request import Request, urlopen
 
 from lorafit.data.originals import BASE_URL, PaperFiles
 from lorafit.errors import Advice, DataError, LorafitError, NotFoundError
+from lorafit.files import removed_if_empty
 from lorafit.version import __version__
 
 URL_VARIABLE = "LORAFIT_DATA_URL"
@@ -80,7 +81,7 @@ def download(url: str, target: Path, wanted_sha1: str, progress: OnBytes) -> boo
     if target.is_file() and blob_sha1(target) == wanted_sha1:
         return False
     part = target.with_name(target.name + ".part")
-    with _opened(part) as stream:
+    with removed_if_empty(part.parent), _opened(part) as stream:
         resumed = stream.seek(0, os.SEEK_END) > 0
         _transfer(url, stream, progress)
         found = blob_sha1(part)
@@ -138,8 +139,9 @@ def _transfer(url: str, stream: IO[bytes], progress: OnBytes) -> None:
                 break
         if attempt + 1 < _TRIES:
             time.sleep(_pause_s(attempt))
+    kept = "; what has come is kept" if stream.tell() else ""
     raise NotFoundError(
-        f"{url}: no answer ({reason}); what has come is kept",
+        f"{url}: no answer ({reason}){kept}",
         Advice("check the network and try again"),
         Advice("put the files of examples/NLG/data of microsoft/LoRA into a folder, and set data.dir to it"),
     )

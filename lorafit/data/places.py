@@ -99,6 +99,10 @@ def _named(split: Split, names: Sequence[str], file_format: FileFormat) -> RowSo
         twice = next(path for path in paths if paths.count(path) > 1)
         weights = SetKey("data.weights", note="how often the rows of each file come")
         raise DataError(f"[data] {split}: {twice} is named twice", weights)
+    if folder := next((path for path in paths if path.is_dir()), None):
+        return Missing(
+            f"{folder}: is a folder, and data.{split} names files", (SetKey("data.dir", str(folder)),)
+        )
     if missing := [str(path) for path in paths if not path.is_file()]:
         return Missing(f"{', '.join(missing)}: no such file (data.{split})")
     return Files(dict.fromkeys(paths, ""), file_format)

@@ -124,7 +124,7 @@ class Rescaled(Change):
     def rows(self, block: Tensor, start: int) -> Tensor:
         """The rows of g (W + ΔW), in place."""
         if self.norms is None:
-            raise ValueError("the norms are not known before the scan")
+            raise AssertionError("the norms are not known before the scan")
         return self.layer.rescaled_rows(block, start, self.norms)
 
 

@@ -71,6 +71,17 @@ INCIDENTAL = {
 
 _ASIDE = ("name", "paper", "sweep", "track")  # what is said of a run, and nothing of what it does
 
+_WANTED = {  # pydantic's kind of fault -> in the words of TOML
+    "tuple_type": 'must be an array such as ["a", "b"]',
+    "dict_type": "must be a table",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "string_type": "must be a text in quotes",
+    **dict.fromkeys(
+        ("int_type", "int_parsing", "int_from_float", "int_parsing_size"), "must be a whole number"
+    ),
+    **dict.fromkeys(("float_type", "float_parsing"), "must be a number"),
+}
 _SHOWN_CHARACTERS = 200  # of a value that is refused
 
 NamedSections = Mapping[str, Mapping[str, type[Section]]]
@@ -171,7 +182,12 @@ def _validate(
     values: Document = {"name": document.pop("name")}
     known = [name for name in recipe.model_fields if name != "name"]
     for section in document.keys() - set(known):
-        faults.append(((section, ""), f"unknown section{did_you_mean(section, known)}"))
+        faults.append(
+            (
+                (section, ""),
+                f"unknown section{did_you_mean(section, known) or '; known sections: ' + ', '.join(known)}",
+            )
+        )
     for section in known:
         table = document.get(section, {})
         if not isinstance(table, dict):
@@ -228,7 +244,9 @@ def _message(detail: ErrorDetails, fields: Iterable[str]) -> str:
         case "value_error":
             return str(detail["ctx"]["error"])
         case _:
-            what = detail["msg"].removeprefix("Input ").replace("should be", "must be")
+            what = _WANTED.get(detail["type"]) or detail["msg"].removeprefix("Input ").replace(
+                "should be", "must be"
+            )
             given = repr(_plain(detail["input"]))
             return (
                 f"{what}; got {given if len(given) <= _SHOWN_CHARACTERS else given[:_SHOWN_CHARACTERS] + '…'}"

@@ -156,7 +156,9 @@ class DataSection(Section):
                 )
         num_files = len(self.files().get("train", ()))
         if self.weights is not None and (not self.weights or len(self.weights) != num_files):
-            raise ValueError(f"'weights' has {len(self.weights)} numbers, and 'train' {num_files} files")
+            raise ValueError(
+                f"'weights' must have a number for each file of 'train' ({num_files}); got {len(self.weights)}"
+            )
         with_hub = {"dir": self.dir, "format": self.format, "columns": self.columns}
         if self.hub is not None and (clash := [key for key, value in with_hub.items() if value]):
             raise ValueError(f"'hub' and '{clash[0]}' exclude each other; keep one")
@@ -286,8 +288,6 @@ class TrainSection(Section):
             raise ValueError("'warmup_steps' and 'warmup_ratio' exclude each other; keep one")
         if self.batch_tokens is not None and self.batch_size is not None:
             raise ValueError("'batch_tokens' and 'batch_size' exclude each other; keep one")
-        if self.batch_tokens is None and self.batch_size is None:
-            raise ValueError("needs 'batch_size' or 'batch_tokens'")
         if self.batch_tokens is not None and self.last_batch != "short":
             raise ValueError(
                 "'last_batch' is about a number of examples, and 'batch_tokens' counts tokens; drop one"

@@ -128,12 +128,14 @@ class ClassTask(LabelTask):
                 self._texts(row)
                 cells = self.cells(row.fields.get(self.label))
                 found.add({name: cell for cell in cells if (name := name_of(cell))})
-            except ValueError:
-                continue
+            except ValueError as error:
+                found.fault = found.fault or str(error)
         return found
 
     def _labels_of(self, found: _Found) -> tuple[str, ...]:
         labels = found.labels()
+        if not labels and found.fault:
+            raise DataError(f"[task] label: no training row can be used: {found.fault}")
         if not labels:
             raise DataError(f"[task] label: no training row has a label in the column {self.label!r}")
         if len(labels) == 1:
@@ -183,11 +185,13 @@ class ClassTask(LabelTask):
 
 @dataclass
 class _Found:
-    """The classes of some rows: how many have each, by name, and how it is spelt."""
+    """The classes of some rows: how many have each, by name, and how it is spelt; and why the first bad
+    row is none."""
 
     num_rows: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     spellings: dict[str, set[str]] = field(default_factory=dict)
+    fault: str = ""
 
     def add(self, classes: Mapping[str, object]) -> None:
         """A row with the cells of its classes by name."""
@@ -206,7 +210,7 @@ def _fault_of_weights(
 ) -> str | None:
     if weights is None or weights == "balanced" or len(weights) == len(labels):
         return None
-    return f"has {len(weights)} numbers, and there are {len(labels)} classes: {shown_names(labels)}"
+    return f"must have a number for each of the {len(labels)} classes ({shown_names(labels)}); got {len(weights)}"
 
 
 @lru_cache

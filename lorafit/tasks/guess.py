@@ -327,7 +327,7 @@ def _as_list(value: object) -> Sequence[object]:
             return value
         case str() if value.lstrip().startswith("["):
             return _as_list(json.loads(value))
-    raise ValueError("no list")
+    raise ValueError(value)
 
 
 def _is_conversation(value: object) -> bool:

@@ -31,7 +31,9 @@ class LabelTask(Task):
     def _one_or_two(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
         columns = (value,) if isinstance(value, str) else value
         if len(columns) not in (1, 2) or len(set(columns)) < len(columns) or "" in columns:
-            raise ValueError(f"must be a column, or an array of two; got {value!r}")
+            raise ValueError(
+                f"must be a column, or an array of two; got {value if isinstance(value, str) else list(value)!r}"
+            )
         return value
 
     @model_validator(mode="after")

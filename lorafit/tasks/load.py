@@ -117,7 +117,7 @@ class Rows:
 
         rows = keep_rows(itertools.chain.from_iterable(map(reading.rows, files)), key, about)
         if not rows:
-            raise self._nothing(split)
+            raise _no_rows(self.data, split)
         why = why_not_kept() if isinstance(rows, StoredRows) else ""
         unkept = [f"rows and token ids are not kept for the next run: {why}"] if why else []
         return _SplitRows(rows, reading.sizes, [*reading.notes, *unkept])
@@ -138,17 +138,6 @@ class Rows:
                 "program": source_hash("data", "tasks", "recipe"),
             },
         )
-
-    def _nothing(self, split: Split) -> DataError:
-        """Why a split has no rows."""
-        shares = self.data.shares()
-        if split in shares:
-            fault = f"[data] {split}: no training row falls into the share of {shares[split]:g}"
-            return DataError(fault, SetKey(f"data.{split}", note="a greater share, or a file"))
-        if split == "train" and shares:
-            fault = f"[data] {' and '.join(shares)}: no training row is left beside the share"
-            return DataError(fault, SetKey(f"data.{next(iter(shares))}", note="a smaller share, or a file"))
-        return DataError(f"[data]: there are no rows in the {split} split")
 
 
 @dataclass(frozen=True)
@@ -211,17 +200,37 @@ def load_rows(task: Task, data: DataSection) -> Rows:
     sources = row_sources(data, layout_of(task.name), task.key)
 
     def train_rows() -> Iterator[RawRow]:
+        num_rows = 0
         for file in sources.get("train", no_place("train")).open():
-            faults = []
+            faults: list[Fault] = []
             for row in _with_columns(task, data, file, "train"):
                 if not row.fault:
+                    num_rows += 1
                     yield row
                 elif not row.left_out:
                     faults.append((row.line, row.fault))
             if faults and data.on_bad_row == "error":
                 raise _malformed(file, faults, _SKIP)
+        if not num_rows:
+            raise _no_rows(data, "train")
 
     return Rows(task.resolve(train_rows()), data, sources)
+
+
+def _no_rows(data: DataSection, split: Split) -> DataError:
+    """Why a split has no rows."""
+    shares = data.shares()
+    if split in shares:
+        return DataError(
+            f"[data] {split}: no training row falls into the share of {shares[split]:g}",
+            SetKey(f"data.{split}", note="a greater share, or a file"),
+        )
+    if split == "train" and shares:
+        return DataError(
+            f"[data] {' and '.join(shares)}: no training row is left beside the share",
+            SetKey(f"data.{next(iter(shares))}", note="a smaller share, or a file"),
+        )
+    return DataError(f"[data]: no row of the {split} split can be used")
 
 
 def input_rows(task: Task, data: DataSection, source: RowSource) -> list[tuple[JsonObject, Row]]:

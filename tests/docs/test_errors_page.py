@@ -28,7 +28,7 @@ MISTAKES: Sequence[tuple[str, int, str]] = [
     ("train unset.toml", 2, "extends no other"),
     ("train quickstart --set method.rnak=4", 2, "did you mean 'r'"),
     ("train quickstart --set methode.r=4", 2, "did you mean 'method'"),
-    ("train quickstart --set method.r=four", 2, "must be a valid integer"),
+    ("train quickstart --set method.r=four", 2, "must be a whole number"),
     ("train quickstart --set method.r=0", 2, "greater than"),
     ("train quickstart --set method.name=lroa", 2, "unknown method 'lroa'"),
     ("train quickstart --set task.name=e3e", 2, "unknown task 'e3e'"),

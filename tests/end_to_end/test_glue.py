@@ -54,7 +54,7 @@ def test_mistakes(cli: Run, tmp_path: Path) -> None:
     with (data / "SST-2" / "train.tsv").open("a") as file:
         file.write("no label\n")
     broken = cli("train", recipe, "--output", tmp_path / "run", code=3).stderr
-    assert f"{data}/SST-2/train.tsv:50: 1 fields between tabs, expected 2" in broken
+    assert f"{data}/SST-2/train.tsv:50: 1 field between tabs, expected 2" in broken
     assert not (tmp_path / "run").exists()
     skip = ("--set", "data.on_bad_row=skip", "--set", "train.max_steps=4")
     skipped = cli("train", recipe, "--output", tmp_path / "run", *skip).stdout

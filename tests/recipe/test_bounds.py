@@ -82,7 +82,7 @@ def test_no_number_is_infinite_or_none(section: type[Section], value: float) -> 
         ("data.max_length=99999999", "at most 10,000,000 ("),
         ("decode.length_penalty=31", "at most 30.0 ("),
         (f"train.max_steps={'9' * 400}", f"got {'9' * 40}"),
-        (f"train.max_steps={'9' * 5000}", "must be a valid integer; got '999"),
+        (f"train.max_steps={'9' * 5000}", "must be a whole number; got '999"),
     ],
 )
 def test_a_number_that_cannot_be_meant_is_refused(setting: str, said: str) -> None:

@@ -152,7 +152,12 @@ def test_without_the_tokenizer_steps_are_estimated_and_it_is_said(
             r"\[data\] train: a\.csv is named twice; set data\.weights",
         ),
         (["a.csv", "b.csv"], "", "batch_size = 2", r"a\.csv, b\.csv: no such file \(data\.train\)"),
-        (["a.csv"], "weights = [1, 2]", "batch_size = 2", "'weights' has 2 numbers, and 'train' 1 files"),
+        (
+            ["a.csv"],
+            "weights = [1, 2]",
+            "batch_size = 2",
+            "'weights' must have a number for each file of 'train' .1.; got 2",
+        ),
         (
             ["a.csv"],
             "",

@@ -130,7 +130,7 @@ def test_balanced_weights_of_several_classes_make_having_and_not_having_one_coun
         (
             {"class_weights": (1.0, 2.0, 3.0)},
             RecipeError,
-            "has 3 numbers, and there are 2 classes: a, b",
+            "must have a number for each of the 2 classes (a, b); got 3",
         ),
         (
             {"class_weights": "balanced", "labels": ("a", "b", "c")},
@@ -145,5 +145,5 @@ def test_weights_that_do_not_fit(
     with pytest.raises(kind) as caught:
         loaded(tmp_path, "classification", ["a", "b", "a"], **options)
     assert words in str(caught.value)
-    with pytest.raises(ValueError, match="'class_weights' has 1 numbers"):
+    with pytest.raises(ValueError, match="'class_weights' must have a number for each"):
         make_task("classification", labels=("a", "b"), class_weights=(1.0,))

@@ -111,7 +111,7 @@ def test_a_classification_that_could_be_meant_twice(options: dict[str, Any], wor
 def test_rows_from_which_no_classes_can_be_learned(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="every training row has the label 'a'"):
         labelled(tmp_path, "a", "a")
-    with pytest.raises(DataError, match="no training row has a label in the column 'label'"):
+    with pytest.raises(DataError, match="no training row can be used: label: has no class"):
         labelled(tmp_path, "", None)
     with pytest.raises(DataError, match="each of the 30 training rows has a label of its own"):
         labelled(tmp_path, *range(30))

@@ -309,7 +309,7 @@ def test_adapters_of_other_bases_or_tasks_are_refused(
     [
         ("id,reveiw\n1,a\n2,b\n", "rows.csv:1: no column 'reveiw'"),
         ('review\na\n""\n', "rows.csv:3: review: empty"),
-        ("id,review\n1,a\n2\n", "rows.csv:3: 1 fields between commas, expected 2 (id, review)"),
+        ("id,review\n1,a\n2\n", "rows.csv:3: 1 field between commas, expected 2 (id, review)"),
         ("review,prediction\na,b\n", "rows.csv: has a column 'prediction', and so are the answers called"),
         ("", "rows.csv: is empty"),
     ],

@@ -162,16 +162,15 @@ class ChatFormat:
 
     def _tokens(self, text: str, cuts: Sequence[int] = ()) -> Iterator[tuple[int, Span]]:
         """Ids with their places in the text, which is tokenized in pieces."""
+        if not self.tokenizer.is_fast:
+            raise NotFoundError(
+                f"{self.tokenizer.name_or_path}: its tokenizer does not say where tokens lie in a text",
+                Advice("take a base with a fast one (tokenizer.json)"),
+            )
         for start, end in itertools.pairwise([0, *cuts, len(text)]):
-            try:
-                found = self.tokenizer(
-                    text[start:end], add_special_tokens=False, return_offsets_mapping=True, verbose=False
-                )
-            except NotImplementedError:
-                raise NotFoundError(
-                    f"{self.tokenizer.name_or_path}: its tokenizer does not say where tokens lie in a text",
-                    Advice("take a base with a fast one (tokenizer.json)"),
-                ) from None
+            found = self.tokenizer(
+                text[start:end], add_special_tokens=False, return_offsets_mapping=True, verbose=False
+            )
             previous = 0
             for id_, (a, b) in zip(found["input_ids"], found["offset_mapping"], strict=True):
                 first = min(a, previous) if self._has_space(id_) else a

@@ -16,6 +16,7 @@ import jinja2
 from jinja2 import meta
 from transformers.utils.chat_template_utils import render_jinja_template
 
+from lorafit.errors import DataError, SetKey
 from lorafit.files import JsonObject
 
 Message = JsonObject
@@ -117,10 +118,7 @@ class ChatTemplate:
     @cached_property
     def switches(self) -> list[dict[str, bool]]:
         """What makes a prompt say that nothing is thought, or that something is."""
-        try:
-            names = meta.find_undeclared_variables(_parsed(self.source))
-        except jinja2.TemplateError as error:
-            raise ValueError(f"{self.name}: its chat template cannot be read: {error}") from None
+        names = meta.find_undeclared_variables(_parsed(self.source))
         return [{name: value} for name in sorted(names) if "think" in name for value in (False, True)]
 
     @cached_property
@@ -176,6 +174,11 @@ class ChatTemplate:
                 add_generation_prompt=prompt,
                 **values,
             )
+        except jinja2.TemplateSyntaxError as error:
+            raise DataError(
+                f"the chat template of {self.name} is no jinja template: {error.message} (line {error.lineno})",
+                SetKey("task.template", note="to another one"),
+            ) from None
         except _ERRORS as error:
             raise ValueError(f"the chat template of {self.name} does not take it: {error}") from None
         texts, spans = made

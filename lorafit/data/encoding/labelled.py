@@ -60,7 +60,7 @@ def _label_of(column: Sequence[int]) -> Label | None:
         case [_, *halves]:
             number: float = struct.unpack("d", struct.pack("ii", *halves))[0]
             return number
-    raise ValueError(f"no label: {[*column]}")
+    raise AssertionError(f"no label: {[*column]}")
 
 
 def encode_labelled(

@@ -65,7 +65,7 @@ def line_of_repeated_key(text: str) -> int:
     except ValueError:
         ends = (match.start() for match in _STRING_OR_END.finditer(text) if match[0] == "}")
         return text.count("\n", 0, next(itertools.islice(ends, num_objects - 1, None))) + 1
-    raise ValueError("no key occurs twice")
+    raise AssertionError("no key occurs twice")
 
 
 def object_row(number: int, value: object) -> RawRow:

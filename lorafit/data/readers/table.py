@@ -52,10 +52,13 @@ class Table:
     def _row(self, record: Record, header: tuple[str, ...]) -> RawRow:
         fields, fault = record.fields, record.fault
         if not fault and len(fields) != len(header):
-            found = "a blank line" if fields == [""] else f"{len(fields)} fields between {self.between}"
+            plural = "" if len(fields) == 1 else "s"
+            found = (
+                "a blank line" if fields == [""] else f"{len(fields)} field{plural} between {self.between}"
+            )
             fault = f"{found}, expected {len(header)} ({shown_names(header)})"
         if not fault and tuple(fields) == header:
-            fault = "the header once more; were files joined?"
+            fault = "the header once more, as where files were joined"
         if fault:
             return RawRow(record.line, {}, fault)
         return RawRow(record.line, dict(zip(header, fields, strict=True)))

@@ -266,8 +266,8 @@ def test_what_is_no_file_of_the_format(name: str, content: bytes, words: str) ->
 @pytest.mark.parametrize(
     ("name", "content", "faults"),
     [
-        ("csv", b"a,b\n1\n\n1,2,3\n4,5\n", ["1 fields between commas", "a blank line", "3 fields between commas", ""]),
-        ("tsv", b"a\tb\n1\n\n1\t2\n", ["1 fields between tabs, expected 2 (a, b)", "a blank line", ""]),
+        ("csv", b"a,b\n1\n\n1,2,3\n4,5\n", ["1 field between commas", "a blank line", "3 fields between commas", ""]),
+        ("tsv", b"a\tb\n1\n\n1\t2\n", ["1 field between tabs, expected 2 (a, b)", "a blank line", ""]),
         ("jsonl", b'[1]\n\n{\n{"a": 1, "a": 1}\n{}', ["not a JSON", "a blank", "not valid", "the key", ""]),
         ("jsonl", b"[" * 100_000, ["nested too deeply"]),
         ("jsonl", b'{"a": 1, "a ": 1}\n{"a": ' + b"9" * 5000 + b"}", ["the key 'a' occurs twice", "a whole number of"]),

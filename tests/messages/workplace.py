@@ -1,0 +1,182 @@
+"""The folder in which the mistakes of the table are made: bases, adapters, runs, recipes and rows, all small."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from lorafit.adapters import BaseChoice
+from lorafit.adapters.folder import CARD_FILE, TENSOR_FILE
+from lorafit.adapters.seal import document_seal, function_seal
+from lorafit.methods import METHODS
+from lorafit.tasks import make_task
+from lorafit.verbs.export import export
+from tests.messages.mistakes import Content, place
+from tests.support.adapter_fixtures import make_adapter
+from tests.support.run_folders import e2e_scores, write_run
+from tests.support.tiny_encoders import save_encoder
+
+Change = Callable[[dict[str, Any], dict[str, Tensor]], None]
+"""What becomes of adapter.json and of the tensors."""
+
+FILES: Mapping[str, str] = {
+    "rows.csv": "review,stars\nvery good,5\nbad,1\nfine,5\nawful,1\n",
+    "asked.jsonl": "".join(f'{{"question": "who is {n}?", "answer": "a friend"}}\n' for n in ("Ann", "Bob")),
+    "chats.jsonl": '{"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]}\n'
+    * 3,
+    "e2e.txt": "name : Zizzi||Zizzi is a place .\nname : Cotto||Cotto is a place .\n",
+    "reviews.toml": """[model]
+base = "encoder"
+[method]
+name = "lora"
+r = 2
+alpha = 4
+targets = ["query", "value"]
+[task]
+name = "classification"
+text = "review"
+label = "stars"
+[data]
+train = "rows.csv"
+[train]
+epochs = 1
+batch_size = 2
+learning_rate = 1e-3
+""",
+    "answers.toml": """[model]
+base = "base"
+[method]
+name = "lora"
+r = 2
+alpha = 4
+targets = ["query", "value"]
+[task]
+name = "generation"
+prompt = "question"
+completion = "answer"
+[data]
+train = "asked.jsonl"
+[train]
+epochs = 1
+batch_size = 2
+learning_rate = 1e-3
+[decode]
+max_new_tokens = 4
+""",
+    "chats.toml": """[model]
+base = "base"
+[method]
+name = "lora"
+r = 2
+alpha = 4
+targets = ["query", "value"]
+[task]
+name = "chat"
+template = "plain"
+[data]
+train = "chats.jsonl"
+[train]
+epochs = 1
+batch_size = 2
+learning_rate = 1e-3
+""",
+    "texts.toml": """[model]
+base = "base"
+[method]
+name = "lora"
+r = 2
+alpha = 4
+targets = ["query", "value"]
+[task]
+name = "text"
+text = "review"
+[data]
+train = "rows.csv"
+[train]
+epochs = 1
+batch_size = 2
+learning_rate = 1e-3
+""",
+    "folder/file": "something",
+}
+
+
+def resealed(source: Path, target: Path, change: Change) -> None:
+    """A copy of an adapter folder that is changed and fits its seals: made so, and not damaged."""
+    shutil.copytree(source, target)
+    document = json.loads((source / CARD_FILE).read_text())
+    tensors = load_file(source / TENSOR_FILE)
+    change(document, tensors)
+    content = save(tensors, metadata={"lorafit": function_seal(document)})
+    (target / TENSOR_FILE).write_bytes(content)
+    document["files"][TENSOR_FILE] = {"sha256": sha256(content).hexdigest(), "num_bytes": len(content)}
+    (target / CARD_FILE).write_text(json.dumps(document | {"seal": document_seal(document)}))
+
+
+def _tensor(tensors: dict[str, Tensor], change: Callable[[Tensor], Tensor], part: str = "lora_A") -> None:
+    """Change the tensors whose names end so."""
+    for name in tensors:
+        if name.endswith(part):
+            tensors[name] = change(tensors[name])
+
+
+VARIANTS: Mapping[str, tuple[str, Change]] = {
+    "newer-task": ("adapter", lambda card, _: card.update(task={"kind": "summary"})),
+    "newer-method": ("adapter", lambda card, _: card.update(method={"name": "vera"})),
+    "newer-option": ("adapter", lambda card, _: card["method"].update(r=0)),
+    "fewer": ("adapter", lambda _, tensors: tensors.__delitem__(min(tensors))),
+    "more": ("adapter", lambda _, tensors: tensors.update(strange=torch.ones(1))),
+    "halves": ("adapter", lambda _, tensors: _tensor(tensors, Tensor.half)),
+    "wider": ("adapter", lambda card, _: card["method"].update(r=8)),
+    "infinite": ("adapter", lambda _, tensors: _tensor(tensors, lambda tensor: tensor / 0)),
+    "louder": ("adapter", lambda card, _: card["method"].update(alpha=99.0)),
+    "zeros": ("adapter", lambda _, tensors: _tensor(tensors, torch.zeros_like, "lora_B")),
+    "strangers": ("adapter", lambda _, tensors: _tensor(tensors, lambda tensor: tensor.flip(0))),
+    "unnamed": ("labels", lambda card, _: card["task"].update(labels=None)),
+}
+"""Adapters that are whole, and not what they should be: what each is made of, and how."""
+
+
+def furnish(folder: Path, base: Path) -> Path:
+    """All that the mistakes need, made once; `base` is a tiny GPT-2."""
+    shutil.copytree(base, folder / "base")
+    save_encoder(folder / "encoder", "roberta")
+    place(FILES, folder)
+    make_adapter(base, folder / "adapter")
+    prefix = METHODS["prefix"].model_validate({"length": 2})
+    make_adapter(base, folder / "prefixes", prefix)
+    classes = {"label": "stars", "labels": ("1", "5")}
+    make_adapter(
+        folder / "encoder", folder / "labels", task=make_task("classification", text="review", **classes)
+    )
+    pairs = make_task("classification", text=("first", "second"), **classes)
+    make_adapter(folder / "encoder", folder / "pairs", task=pairs)
+    make_adapter(base, folder / "talks", task=make_task("chat", template="plain"))
+    for name, (source, change) in VARIANTS.items():
+        resealed(folder / source, folder / name, change)
+    for name in ("peft", "loralib", "gguf"):
+        export(folder / "adapter", folder / name, name, BaseChoice())
+    write_run(folder / "runs", "e2e_gpt2m", 0, e2e_scores(70.0))
+    return folder
+
+
+def workplace(furnished: Path, folder: Path, files: Mapping[str, Content]) -> Path:
+    """A workplace of its own for one mistake: links to all that there is, and copies of what it changes."""
+    changed = {"runs", *(Path(name).parts[0] for name in files)}
+    for path in furnished.iterdir():
+        if path.name not in changed:
+            (folder / path.name).symlink_to(path)
+        elif path.is_dir():
+            shutil.copytree(path, folder / path.name)
+        else:
+            shutil.copy(path, folder / path.name)
+    place(files, folder)
+    return folder
