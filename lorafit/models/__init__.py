@@ -96,19 +96,19 @@ __all__ = [
 _NAMES = {
     "activations": "fuse_activations",
     "added_rows": "AddedRows add_tokens planned_tokens tables_with_rows",
-    "at_hand": "missing_files",
+    "files.at_hand": "missing_files",
     "families": "ALL_LINEAR FAMILIES LOGICAL_TARGETS Family Head Place any_number family_of is_proven",
-    "folder": "base_folder",
+    "files.folder": "base_folder",
     "identity": "BaseIdentity base_identity config_hash tokenizer_hash weights_hash",
-    "learnable": "unreached_layers",
+    "trials.learnable": "unreached_layers",
     "load": "draw_head load_base load_config load_tokenizer reads_last_token set_pad_token tie_note",
     "meta": "skeleton",
     "model": "Model TrainedSet accepted special_tokens",
-    "by_files": "outline",
-    "packing": "PackedRow take_packed_rows",
+    "files.by_files": "outline",
+    "attention.packing": "PackedRow take_packed_rows",
     "quantized": "check_quantizable quantize quantized_names rounded",
-    "stored": "MappedFile Stored stored_tensors weight_files",
-    "trial": "Reading way_to_read",
+    "files.stored": "MappedFile Stored stored_tensors weight_files",
+    "trials.trial": "Reading way_to_read",
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
