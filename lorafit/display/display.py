@@ -165,7 +165,8 @@ class Display:
             column.no_wrap = True
         options = self.console.options.update(width=1000)
         width = max(self.console.width, self.console.measure(table, options=options).maximum)
-        Console(stderr=self.json, highlight=False, width=width).print(table, crop=False)
+        console = Console(stderr=self.json, highlight=False, width=width, quiet=self.quiet)
+        console.print(table, crop=False)
 
     def print_json(self, value: Any) -> None:
         """The result as one JSON value on stdout."""

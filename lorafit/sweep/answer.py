@@ -65,10 +65,10 @@ class Figure:
         mean = statistics.fmean(known)
         if len(known) < 2:
             return Figure(mean, None, None, known)
-        from scipy import stats  # slow to import
+        from scipy.special import stdtrit  # of Student's t; scipy.stats takes seconds to import
 
         std = statistics.stdev(known)
-        half = float(stats.t.ppf((1 + _LEVEL) / 2, len(known) - 1)) * std / math.sqrt(len(known))
+        half = float(stdtrit(len(known) - 1, (1 + _LEVEL) / 2)) * std / math.sqrt(len(known))
         return Figure(mean, std, half, known)
 
 
@@ -215,14 +215,23 @@ def _have_noise(*rows: Row) -> bool:
 
 def _is_close(row: Row, best: Row) -> bool:
     """Whether the two means do not differ at the level of 95% (Welch's t-test)."""
-    from scipy import stats
-
     a, b = row.merit, best.merit
     if a is None or b is None:
         return False
     if a.std == 0 and b.std == 0:
         return a.mean == b.mean
-    return bool(stats.ttest_ind(a.values, b.values, equal_var=False).pvalue > 1 - _LEVEL)
+    return welch_p(a.values, b.values) > 1 - _LEVEL
+
+
+def welch_p(a: Sequence[float], b: Sequence[float]) -> float:
+    """How likely means differ so much or more by chance, the variances being others: scipy.stats.ttest_ind, which takes
+    seconds to import. Each has two values or more, and not all of them are alike."""
+    from scipy.special import stdtr
+
+    errors = [statistics.variance(values) / len(values) for values in (a, b)]
+    t = (statistics.fmean(a) - statistics.fmean(b)) / math.sqrt(sum(errors))
+    weights = [error**2 / (len(values) - 1) for error, values in zip(errors, (a, b), strict=True)]
+    return 2 * float(stdtr(sum(errors) ** 2 / sum(weights), -abs(t)))
 
 
 def _shortener(settings: Sequence[Mapping[str, Any]]) -> Callable[[Mapping[str, Any]], str]:

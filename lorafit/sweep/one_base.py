@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import methodcaller
@@ -105,7 +106,7 @@ class OneBase:
             for i in unfinished:
                 with self.family.alone(i):
                     self.trainers[i].save()
-            where = self.opened[0].folder.path.parent
+            where = os.path.commonpath([each.folder.path for each in self.opened])
             fault = f"{where}: {len(unfinished)} runs stopped, each with a checkpoint ({reason})"
             raise InterruptedRunError(fault, RUN_AGAIN) from None
         return [ended[i] for i in range(len(self.trainers))]

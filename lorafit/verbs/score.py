@@ -196,7 +196,9 @@ def _(task: LabelTask, files: _Files) -> Scores:
     try:
         task = task.resolve(rows)
     except DataError as error:
-        raise DataError(f"{right.where}: with the answers, {error.what.replace('training row', 'row')}") from None
+        raise DataError(
+            f"{right.where}: with the answers, {error.what.replace('training row', 'row')}"
+        ) from None
     scores = score_labels(
         task,
         answers.parsed(task.parse_answer),

@@ -28,12 +28,8 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
         "…: another process is downloading this file": (
             "tests/data/test_download.py::test_two_at_once_do_not_mix"
         ),
-        "…: no answer (HTTP …); what has come is kept": (
-            "a server that becomes busy half-way, and stays so"
-        ),
-        "…: no answer (HTTP …)": (
-            "a server that is busy, and stays so"
-        ),
+        "…: no answer (HTTP …); what has come is kept": ("a server that becomes busy half-way, and stays so"),
+        "…: no answer (HTTP …)": ("a server that is busy, and stays so"),
         "…: no answer (…); what has come is kept": (
             "tests/data/test_download.py::test_the_next_call_goes_on_from_what_an_earlier_one_left"
         ),
@@ -63,9 +59,7 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
         ),
     },
     "data/sources.py": {
-        "…: cannot be read: …": (
-            "tests/data/test_sources.py::test_the_identity_of_a_file_is_its_sha256"
-        ),
+        "…: cannot be read: …": ("tests/data/test_sources.py::test_the_identity_of_a_file_is_its_sha256"),
     },
     "decoding/loop.py": {
         "stopped while decoding": (
@@ -196,7 +190,7 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
             "tests/models/test_learnable.py::test_a_target_that_means_one_in_its_own_words_is_refused"
         ),
     },
-    "models/folder.py": {
+    "models/files/folder.py": {
         "…@…: its … contains custom code, which lorafit does not run": HUB,
         "…@…: its … needs …, which is not here": HUB,
         "…: its … needs …, which is not here": PACKAGE,
@@ -206,7 +200,7 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
         "[model] dropout: … has no dropout in its base; leave it out": OPEN,
         "…: neither pad_token nor eos_token of its tokenizer has a row in the embedding": OPEN,
     },
-    "models/mapped.py": {
+    "models/files/mapped.py": {
         "….…: not among the weights": (
             "tests/run/test_base_notes.py::test_what_is_merged_computes_the_same_and_the_merge_says_it"
         ),
@@ -216,7 +210,7 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
             "tests/objectives/test_starts_and_ends.py::test_where_nothing_ends_a_text_it_is_said"
         ),
     },
-    "models/pickled.py": {
+    "models/files/pickled.py": {
         "…: cannot be read with weights_only: …": (
             "tests/interop/readers/test_loralib.py::test_unreadable_files_and_unknown_tasks_are_named"
         ),
@@ -227,7 +221,7 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
         ),
         "…: out of memory": GPU,
     },
-    "models/stored.py": {
+    "models/files/stored.py": {
         "…: ends within …; the file is damaged": DISK,
         "…: is not a state dict": OPEN,
     },
@@ -253,14 +247,12 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
         ),
     },
     "paper/runs.py": {
-        "…: no such folder of runs": (
-            "tests/paper/test_runs.py::test_there_must_be_a_folder"
-        ),
+        "…: no such folder of runs": ("tests/paper/test_runs.py::test_there_must_be_a_folder"),
     },
     "recipe/layers.py": {
         "…: cannot be read: …": DISK,
     },
-    "run/checkpoint.py": {
+    "run/files/checkpoint.py": {
         "…: cannot be read: …": (
             "tests/run/test_checkpoint.py::test_any_damage_is_noticed_and_the_one_before_is_taken"
         ),
@@ -279,39 +271,33 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
         ),
     },
     "run/events.py": {
-        "…: cannot be written: …": (
-            "tests/run/test_faults.py::test_no_room_for_the_event_log"
-        ),
+        "…: cannot be written: …": ("tests/run/test_faults.py::test_no_room_for_the_event_log"),
     },
     "run/inputs.py": {
         "…: cannot be read: …": (
             "tests/run/test_labels.py::test_a_missing_source_is_said_at_the_dry_run_and_refused_at_training"
         ),
     },
-    "run/lock.py": {
+    "run/files/lock.py": {
         "…: another process works on …": PROCESSES,
-        "…: … works on …": (
-            "tests/verbs/test_runs.py::test_a_run_that_trains_is_running_and_is_not_removed"
-        ),
+        "…: … works on …": ("tests/verbs/test_runs.py::test_a_run_that_trains_is_running_and_is_not_removed"),
         "…: … works on …, or died there, which cannot be seen from this machine": (
             "tests/run/test_lock.py::test_another_machine_cannot_be_asked"
         ),
-        "…: cannot be written: …": (
-            "tests/run/test_faults.py::test_a_folder_that_cannot_be_written"
-        ),
+        "…: cannot be written: …": ("tests/run/test_faults.py::test_a_folder_that_cannot_be_written"),
     },
     "run/opened.py": {
         "…: stopped before training (…); nothing is lost": (
             "tests/sweep/test_family.py::test_stopped_anywhere_and_resumed_it_is_the_same"
         ),
     },
-    "run/partial.py": {
+    "run/files/partial.py": {
         "…: cannot be written: …": DISK,
     },
     "run/plan.py": {
         "[train] epochs: … are more than … steps, and …": OPEN,
     },
-    "run/prediction_cache.py": {
+    "run/files/prediction_cache.py": {
         "…: cannot be written: …": DISK,
     },
     "run/trainer.py": {
@@ -338,14 +324,10 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
         ),
     },
     "tasks/load.py": {
-        "…: changed while it was read": (
-            "somebody else who writes into the file just then"
-        ),
+        "…: changed while it was read": ("somebody else who writes into the file just then"),
     },
     "track/wandb.py": {
-        "nobody is logged in there": (
-            "tests/run/test_trackers.py::test_nobody_is_asked_to_log_in"
-        ),
+        "nobody is logged in there": ("tests/run/test_trackers.py::test_nobody_is_asked_to_log_in"),
     },
     "training/distributed.py": {
         "SLURM_STEP_NODELIST: … is not a list of machines": PROCESSES,

@@ -21,13 +21,15 @@ from lorafit.methods import METHODS, LoRA
 from lorafit.models import FAMILIES
 from lorafit.tasks import make_task
 from lorafit.verbs.export import export
-from tests.messages.mistakes import Content, place
+from tests.messages.mistakes import Mistake, place
 from tests.support.adapter_fixtures import make_adapter
 from tests.support.run_folders import e2e_scores, write_run
 from tests.support.tiny_encoders import save_encoder
 
 Change = Callable[[dict[str, Any], dict[str, Tensor], dict[str, bytes]], None]
 """What becomes of adapter.json, of the tensors, and of the files beside them."""
+
+RECIPES_NEED = ("base", "encoder")
 
 FILES: Mapping[str, str] = {
     "rows.csv": "review,stars\nvery good,5\nbad,1\nfine,5\nawful,1\n",
@@ -164,7 +166,10 @@ VARIANTS: Mapping[str, tuple[str, Change]] = {
     "torn": ("adapter", lambda _, __, files: files.update({TENSOR_FILE: b"torn"})),
     "foreign": ("adapter", lambda _, tensors, files: files.update({TENSOR_FILE: save(tensors)})),
     "unprinted": ("adapter", lambda _, __, files: files.update({FINGERPRINT_FILE: b"torn"})),
-    "moved": ("adapter", lambda card, *_: card.update(base=card["base"] | {"id": "gone"}, paths={"gone": "/gone"})),
+    "moved": (
+        "adapter",
+        lambda card, *_: card.update(base=card["base"] | {"id": "gone"}, paths={"gone": "/gone"}),
+    ),
     "renamed": ("labels", lambda card, *_: card["task"].update(labels=["bad", "good"])),
     "unnamed": ("labels", lambda card, *_: card["task"].update(labels=None)),
 }
@@ -191,7 +196,12 @@ def furnish(folder: Path, base: Path) -> Path:
     )
     pairs = make_task("classification", text=("first", "second"), **classes)
     make_adapter(folder / "encoder", folder / "pairs", task=pairs)
-    make_adapter(folder / "encoder", folder / "other-labels", task=make_task("classification", text="review", **classes), strength=0.3)
+    make_adapter(
+        folder / "encoder",
+        folder / "other-labels",
+        task=make_task("classification", text="review", **classes),
+        strength=0.3,
+    )
     make_adapter(folder / "encoder", folder / "mnli", task=make_task("mnli"))
     make_adapter(base, folder / "dora", LoRA(r=4, alpha=8.0, targets=("query", "value"), dora=True))
     make_adapter(base, folder / "talks", task=make_task("chat", template="plain"))
@@ -212,15 +222,15 @@ def furnish(folder: Path, base: Path) -> Path:
     return folder
 
 
-def workplace(furnished: Path, folder: Path, files: Mapping[str, Content]) -> Path:
-    """A workplace of its own for one mistake: links to all that there is, and copies of what it changes."""
-    changed = {"runs", *(Path(name).parts[0] for name in files)}
+def workplace(furnished: Path, folder: Path, mistake: Mistake) -> Path:
+    """For one mistake: links to what every recipe needs and to what is typed, and copies of what it changes."""
+    changed = {"runs", *(Path(name).parts[0] for name in mistake.files)}
     for path in furnished.iterdir():
-        if path.name not in changed:
-            (folder / path.name).symlink_to(path)
-        elif path.is_dir():
+        if path.name in changed and path.is_dir():
             shutil.copytree(path, folder / path.name)
-        else:
+        elif path.name in changed:
             shutil.copy(path, folder / path.name)
-    place(files, folder)
+        elif path.is_file() or path.name in RECIPES_NEED or path.name in mistake.typed:
+            (folder / path.name).symlink_to(path)
+    place(mistake.files, folder)
     return folder

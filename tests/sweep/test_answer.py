@@ -7,7 +7,7 @@ import statistics
 import pytest
 from scipy import stats
 
-from lorafit.sweep.answer import Answer, Figure, Member
+from lorafit.sweep.answer import Answer, Figure, Member, welch_p
 
 
 def member(rate: float, seed: int, loss: float | None, score: float = 0.5) -> Member:
@@ -35,6 +35,15 @@ def test_an_interval_is_that_of_students_t() -> None:
     assert (figure.mean - figure.half, figure.mean + figure.half) == pytest.approx((low, high))
     assert Figure.of([2.5]) == Figure(2.5, None, None, (2.5,))
     assert Figure.of([None]) is None
+
+
+def test_the_p_of_two_settings_is_that_of_welch() -> None:
+    for a, b in (
+        ([1.0, 2.0, 4.0], [2.5, 2.6]),
+        ([0.1, 0.2, 0.1, 0.3], [0.4, 0.4, 0.5]),
+        ([3.0, 3.1], [1.0, 5.0]),
+    ):
+        assert welch_p(a, b) == pytest.approx(stats.ttest_ind(a, b, equal_var=False).pvalue)
 
 
 def test_the_best_what_is_within_noise_and_what_did_not_survive() -> None:

@@ -133,7 +133,7 @@ MISTAKES: Table = {
         ),
         Mistake(
             "eval infinite",
-            "infinite/adapter.safetensors: 'transformer.h.0.attn.c_attn.lora_A' holds values that "
+            "infinite/adapter.safetensors: 'transformer.h.….attn.c_attn.lora_A' holds values that "
             "are not finite",
         ),
         Mistake(
@@ -149,7 +149,7 @@ MISTAKES: Table = {
         ),
         Mistake(
             "predict fewer hi",
-            "fewer/adapter.safetensors: 1 tensors are missing, such as 'transformer.h.0.attn.c_attn.lora_A'",
+            "fewer/adapter.safetensors: 1 tensors are missing, such as 'transformer.h.….attn.c_attn.lora_A'",
         ),
         Mistake(
             "predict more hi",
@@ -157,12 +157,12 @@ MISTAKES: Table = {
         ),
         Mistake(
             "predict halves hi",
-            "halves/adapter.safetensors: 'transformer.h.0.attn.c_attn.lora_A' is torch.float16; "
+            "halves/adapter.safetensors: 'transformer.h.….attn.c_attn.lora_A' is torch.float16; "
             "trained tensors are float32",
         ),
         Mistake(
             "predict wider hi",
-            "wider/adapter.safetensors: 'transformer.h.0.attn.c_attn.lora_A' is [8, 32], but the "
+            "wider/adapter.safetensors: 'transformer.h.….attn.c_attn.lora_A' is [8, 32], but the "
             "base and adapter.json ask for [16, 32]; wrong r",
         ),
         Mistake(
@@ -172,7 +172,7 @@ MISTAKES: Table = {
         Mistake(
             "predict adapter hi --base other-base",
             "adapter: wrong base: the weights of other-base are not what the adapter was trained on "
-            "(/tmp/words-base); use --base … (the right one), or use --force (uses this one "
+            "(…); use --base … (the right one), or use --force (uses this one "
             "nevertheless)",
         ),
     ),

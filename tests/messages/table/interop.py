@@ -49,7 +49,8 @@ def of_peft(change: Callable[[Tensors], object], read: str, typed: str = PEFT, *
         from safetensors.torch import load, save
 
         document = load(content)
-        return save(change(document) or document)
+        kept: Any = change(document) or document
+        return save(kept)
 
     folder = typed.split()[1]
     files = {
@@ -111,7 +112,7 @@ MISTAKES: Table = {
         Mistake("import nowhere.bin out --format loralib --base base --alpha 8", "nowhere.bin: no such file"),
         of_loralib(
             lambda t: t | {f"module._orig_mod.{FIRST}.lora_A": ones(8, 32)},
-            "loralib/pytorch_model_lora.bin: holds 'module.transformer.h.0.attn.c_attn.lora_A' and "
+            "loralib/pytorch_model_lora.bin: holds 'module.transformer.h.….attn.c_attn.lora_A' and "
             "'module._orig_mod.transformer.h.0.attn.c_attn.lora_A', which are one tensor of the model",
         ),
         Mistake(
@@ -137,12 +138,12 @@ MISTAKES: Table = {
         ),
         of_loralib(
             renamed("c_attn", "c_attm"),
-            "loralib/pytorch_model_lora.bin: adapts 'module.transformer.h.0.attn.c_attm', which this "
+            "loralib/pytorch_model_lora.bin: adapts 'module.transformer.h.….attn.c_attm', which this "
             "base does not have; wrong base",
         ),
         of_loralib(
             renamed("attn.c_attn", "ln_1"),
-            "loralib/pytorch_model_lora.bin: adapts 'transformer.h.0.ln_1', a LayerNorm, of which "
+            "loralib/pytorch_model_lora.bin: adapts 'transformer.h.….ln_1', a LayerNorm, of which "
             "there is no LoRA layer",
         ),
         Mistake(
@@ -151,7 +152,7 @@ MISTAKES: Table = {
         ),
         of_loralib(
             scaled(float("nan")),
-            "loralib/pytorch_model_lora.bin: 'transformer.h.0.attn.c_attn.lora_A' holds values that "
+            "loralib/pytorch_model_lora.bin: 'transformer.h.….attn.c_attn.lora_…' holds values that "
             "are NaN or infinite",
         ),
         of_loralib(
@@ -192,18 +193,18 @@ MISTAKES: Table = {
     "interop/peft_modules.py": (
         of_peft(
             renamed("c_attn", "c_attm"),
-            "peft: adapts 'transformer.h.0.attn.c_attm', which this base does not have; wrong base",
+            "peft: adapts 'transformer.h.….attn.c_attm', which this base does not have; wrong base",
         ),
     ),
     "interop/readers/base.py": (
-        of_peft(without("lora_A"), "peft: 'transformer.h.0.attn.c_attn' has only one of its two factors"),
+        of_peft(without("lora_A"), "peft: 'transformer.h.….attn.c_attn' has only one of its two factors"),
         of_peft(lambda _: {"a": ones(1)}, "peft: holds no adapter"),
     ),
     "interop/readers/gguf.py": (
         Mistake("import nowhere.gguf out --format gguf --base base", "nowhere.gguf: no such file"),
         Mistake(
             GGUF,
-            "gguf/adapter.gguf: not a whole GGUF file: cannot reshape array of size 704 into shape (96,8)",
+            "gguf/adapter.gguf: not a whole GGUF file: cannot reshape array of size … into shape (96,8)",
             {"gguf/adapter.gguf": half},
         ),
         Mistake(
@@ -215,7 +216,7 @@ MISTAKES: Table = {
     "interop/readers/loralib.py": (
         of_loralib(
             without("h.0.attn.c_attn.lora_A"),
-            "loralib/pytorch_model_lora.bin: 'module.transformer.h.0.attn.c_attn' has lora_B alone, "
+            "loralib/pytorch_model_lora.bin: 'module.transformer.h.….attn.c_attn' has lora_B alone, "
             "and not both factors",
         ),
         of_loralib(
@@ -224,12 +225,12 @@ MISTAKES: Table = {
         ),
         of_loralib(
             lambda t: {name: tensor.flatten() for name, tensor in t.items()},
-            "loralib/pytorch_model_lora.bin: 'transformer.h.0.attn.c_attn': lora_A and lora_B must "
+            "loralib/pytorch_model_lora.bin: 'transformer.h.….attn.c_attn': lora_A and lora_B must "
             "be matrices",
         ),
         of_loralib(
             lambda t: t,
-            "loralib/pytorch_model_lora.bin: 'transformer.h.0.attn.c_attn' adapts 2 of 3 slices of "
+            "loralib/pytorch_model_lora.bin: 'transformer.h.….attn.c_attn' adapts 2 of 3 slices of "
             "its output; use --target … (the slices that it adapts, such as query)",
             "--target query",
         ),

@@ -171,7 +171,7 @@ MISTAKES: Table = {
             "--set task.template=plain (which needs no such token)",
         ),
     ),
-    "models/at_hand.py": (
+    "models/files/at_hand.py": (
         Mistake(
             "fetch answers.toml --check --set model.base=folder",
             "folder: no config.json there\n"
@@ -228,7 +228,7 @@ MISTAKES: Table = {
             "classifier.dense, classifier.out_proj; logical targets are …",
         ),
     ),
-    "models/folder.py": (
+    "models/files/folder.py": (
         Mistake(
             f"{DRY} --set model.base=folder",
             "folder: no config.json there; a base is a Hugging Face model folder or a hub id",
@@ -320,7 +320,7 @@ MISTAKES: Table = {
             {"base/config.json": edited(n_layer=3)},
         ),
     ),
-    "models/stored.py": (
+    "models/files/stored.py": (
         Mistake(
             "verify adapter --base shape",
             "shape/model.safetensors: not a whole safetensors file: it ends too early",
@@ -375,7 +375,7 @@ MISTAKES: Table = {
     "objectives/restored.py": (
         Mistake(
             "predict adapter labels --input rows.csv --output out.csv",
-            "labels: was trained on the base …/encoder, and adapter on /tmp/words-base; adapters "
+            "labels: was trained on the base …/encoder, and adapter on …; adapters "
             "that are used together have one base and one task; choose another ADAPTER... [TEXT]...",
         ),
         Mistake(

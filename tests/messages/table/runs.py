@@ -183,7 +183,7 @@ MISTAKES: Table = {
             {f"{RUN}/recipe.toml": "[model"},
         ),
     ),
-    "run/folder.py": (
+    "run/files/folder.py": (
         Mistake(
             "train reviews.toml --output folder",
             "folder: already exists and is not a run folder; choose another --output",
@@ -223,7 +223,7 @@ MISTAKES: Table = {
             {"made/recipe.toml": "", "made/scores.json": '{"scores": {}, "inputs": 3}'},
         ),
     ),
-    "run/partial.py": (
+    "run/files/partial.py": (
         Mistake(
             "predict labels --input rows.csv --output out.csv",
             "out.csv.partial: was begun with other adapters and rows and settings; give the same "

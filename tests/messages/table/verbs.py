@@ -17,7 +17,7 @@ def renewed(name: str) -> dict[str, str]:
 
 
 MISTAKES: Table = {
-    "cli/adapters.py": (
+    "cli/commands/adapters.py": (
         Mistake(
             "predict labels good --output out.jsonl",
             "output: rows are written, and texts are given; use --input FILE",
@@ -29,7 +29,7 @@ MISTAKES: Table = {
             "greedy: the strategy is 'sample'; leave out --greedy",
         ),
     ),
-    "cli/pages.py": (
+    "cli/commands/pages.py": (
         Mistake(
             "report runs folder --table 3",
             "a table has the runs of one folder, and 2 are named; name one folder that holds them",
@@ -64,7 +64,7 @@ MISTAKES: Table = {
             "table 3 runs --explain e2e", "--explain e2e: must read ROW/TASK, such as 'GPT-2 M (LoRA)/e2e'"
         ),
     ),
-    "cli/runs.py": (
+    "cli/commands/runs.py": (
         Mistake(
             "runs rm runs/e2e_gpt2m/seed-0", "nobody is there to be asked, so nothing is deleted; use --yes"
         ),
@@ -75,13 +75,13 @@ MISTAKES: Table = {
             "this command runs as one process; start it without torchrun or srun",
         ),
     ),
-    "cli/sweep.py": (
+    "cli/commands/sweep.py": (
         Mistake(
             "sweep quickstart --grid method.r=1,2 --grid method.r=4,8 --dry-run",
             "--grid names a key twice; give all of its values at once",
         ),
     ),
-    "cli/training.py": (
+    "cli/commands/training.py": (
         Mistake(f"{TRAIN} --seed 1 --seeds 1,2", "--seed and --seeds exclude each other; keep one"),
     ),
     "verbs/analyze.py": (
@@ -106,7 +106,7 @@ MISTAKES: Table = {
         Mistake("combine adapter:0 talks:1 out", "adapter: weight 0 is none; it must be finite and not 0"),
         Mistake(
             "combine adapter:1 labels:1 out",
-            "labels: was trained on another base (…/encoder) than adapter (/tmp/words-base)",
+            "labels: was trained on another base (…/encoder) than adapter (…)",
         ),
         Mistake("combine labels:1 renamed:1 out", "renamed: gives other outputs than labels"),
         Mistake(

@@ -140,7 +140,7 @@ def _train_one(
     with importing():
         from lorafit.display.training import show_train_result
         from lorafit.page.live import drawing
-        from lorafit.run.folder import RunFolder
+        from lorafit.run.files.folder import RunFolder
         from lorafit.run.train import train as train_plan
 
     pages = drawing(RunFolder.of(plan.recipe, output).path, display.report)
@@ -165,8 +165,8 @@ def _train_seeds(
         from lorafit.sweep.family import FamilyOptions
         from lorafit.sweep.seeds import seed_jobs, train_seeds
 
-    jobs = seed_jobs(plans, output) if group.is_leader else []
-    with display, drawing_members({job.name: job.run.path for job in jobs}, display.report) as report:
+    folders = {job.name: job.run.path for job in seed_jobs(plans, output)}
+    with display, drawing_members(folders, display.report) as report:
         of_seeds = train_seeds(plans, output, FamilyOptions(options), report, group)
     results = list(of_seeds.runs.values())
     page = results[0].run.parent / PAGE

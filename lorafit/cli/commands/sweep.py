@@ -98,7 +98,7 @@ def sweep(
             show_sweep_plan(display, plan)
             return
         options = FamilyOptions(TrainOptions(resume), members)
-        folders = {job.name: job.run.path for job in plan.jobs} if group.is_leader else {}
+        folders = {job.name: job.run.path for job in plan.jobs}
         page = plan.output / PAGE
         with display, drawing_members(folders, display.report) as report:
             result = run_sweep(plan, options, report, group, apply_best=apply == "best")
