@@ -8,12 +8,19 @@ import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lorafit.errors import DamagedError, DataError, LorafitError, NotFoundError
+from lorafit.errors import DamagedError, DataError, LorafitError, NotFoundError, reason_of
 from lorafit.files import JsonObject
 from lorafit.recipe import differing_keys, find_recipe, read_layers, shipped_recipes
-from lorafit.run.paths import RunPaths
+from lorafit.run.files.paths import RunPaths
+from lorafit.run.files.summary import (
+    RunSummary,
+    best_validation,
+    progress,
+    read_events,
+    read_object,
+    summarize,
+)
 from lorafit.run.recipes import Recipe, open_recipe
-from lorafit.run.summary import RunSummary, best_validation, progress, read_events, read_object, summarize
 
 CARD_FILE, TENSOR_FILE = "adapter.json", "adapter.safetensors"
 
@@ -112,7 +119,7 @@ def show_adapter(folder: Path) -> ShownAdapter:
         shapes = _shapes(folder / TENSOR_FILE)
         size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
     except (OSError, ValueError, LookupError, TypeError, AttributeError, struct.error) as error:
-        raise DamagedError(f"{folder}: not readable as an adapter folder: {error}") from None
+        raise DamagedError(f"{folder}: not readable as an adapter folder: {reason_of(error)}") from None
     return ShownAdapter(folder, card, shapes, size)
 
 

@@ -2,6 +2,7 @@
 
     python scripts/stress/kill_resume.py RECIPE --set model.base=... --kills 200 --seed 0 --folder /tmp/kills
     python scripts/stress/kill_resume.py RECIPE --grid train.learning_rate=1e-3,1e-2 --seeds 0 1   # a whole sweep
+    python scripts/stress/kill_resume.py RECIPE --grid ... --seeds 0 1 --alone   # against each of its runs by itself
 
 Adapters, optimizer, random generators, metrics.jsonl, predictions and scores must be equal bit for bit (on a CPU). Each
 attempt is a forked child of this process, which has imported everything and computed nothing: a real process, started
@@ -20,6 +21,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +29,19 @@ import torch
 
 import lorafit.objectives  # noqa: F401 - else every child would import it
 from lorafit.adapters import read_adapter
-from lorafit.run.checkpoint import newest_checkpoint
+from lorafit.run.files.checkpoint import newest_checkpoint
+from lorafit.run.files.paths import run_folders
 from lorafit.run.options import TrainOptions
-from lorafit.run.paths import run_folders
 from lorafit.run.plan import load_plan
 from lorafit.run.stop import StopRequest
 from lorafit.run.train import train
 from lorafit.sweep.family import FamilyOptions
 from lorafit.sweep.grid import parse_axis
-from lorafit.sweep.sweep import plan_sweep, run_sweep
+from lorafit.sweep.sweep import SweepPlan, plan_sweep, run_sweep
 from lorafit.training import ProcessGroup
 
 MEASURED = {"tokens_per_second", "seconds", "bytes", "memory_bytes"}
+Work = Callable[[argparse.Namespace, Path], None]
 OF_ATTEMPTS = {"note", "started"}  # events that every attempt has anew
 
 
@@ -51,13 +54,17 @@ def main() -> None:
     started = time.monotonic()
     expect(finish(options, whole), 0, "the run that nobody kills")
     length_s = time.monotonic() - started
-    kills, where = kill_often(options, killed, length_s)
-    expect(finish(options, killed), 0, "the last run")
+    if options.alone:
+        kills, where = 0, dict[str, int]()
+        expect(finish(options, killed, one_by_one), 0, "the runs by themselves")
+    else:
+        kills, where = kill_often(options, killed, length_s)
+        expect(finish(options, killed), 0, "the last run")
     faults = [] if len(runs(whole)) == len(runs(killed)) else ["other runs"]
     for ours, theirs in zip(runs(whole), runs(killed), strict=False):
         faults += differences(ours, theirs)
     stages = ", ".join(f"{stage} {count}" for stage, count in sorted(where.items()))
-    print(f"{kills} kills (newest step then: {stages}); one run takes {length_s:.2f} s")
+    print(f"{len(runs(whole))} runs, {kills} kills (newest step then: {stages}); together {length_s:.2f} s")
     print("\n".join(faults) or "equal: adapters, optimizer, generators, metrics, predictions, scores")
     if not options.folder:
         shutil.rmtree(root)
@@ -72,6 +79,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--grid", action="append", default=[], metavar="SECTION.KEY=VALUE,VALUE")
     parser.add_argument("--seeds", type=int, nargs="*", default=[])
     parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument(
+        "--alone", action="store_true", help="kill nothing, but train every run of the sweep by itself"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", help="where the runs go, and stay; by default a temporary folder")
     return parser.parse_args()
@@ -98,7 +108,7 @@ def kill_often(options: argparse.Namespace, folder: Path, length_s: float) -> tu
     return kills, where
 
 
-def start(options: argparse.Namespace, folder: Path) -> int:
+def start(options: argparse.Namespace, folder: Path, work: Work | None = None) -> int:
     """Fork a process that trains, and return its number."""
     sys.stdout.flush()
     child = os.fork()
@@ -107,7 +117,7 @@ def start(options: argparse.Namespace, folder: Path) -> int:
     code = 1
     try:
         with StopRequest():
-            work(options, folder)
+            (work or all_at_once)(options, folder)
         code = 0
     except BaseException:
         traceback.print_exc()
@@ -115,15 +125,25 @@ def start(options: argparse.Namespace, folder: Path) -> int:
         os._exit(code)  # nothing of the parent is cleaned up here
 
 
-def work(options: argparse.Namespace, folder: Path) -> None:
+def all_at_once(options: argparse.Namespace, folder: Path) -> None:
     """Train the run or, with a grid or seeds, the sweep."""
     if not options.grid and not options.seeds:
         plan = load_plan(options.recipe, options.overrides)
         train(plan, folder, lambda _: None, TrainOptions(), ProcessGroup())
         return
+    run_sweep(planned(options, folder), FamilyOptions(), lambda _: None, ProcessGroup())
+
+
+def one_by_one(options: argparse.Namespace, folder: Path) -> None:
+    """Train every run of the sweep by itself."""
+    for job in planned(options, folder).jobs:
+        train(job.plan, job.folder, lambda _: None, TrainOptions(), ProcessGroup())
+
+
+def planned(options: argparse.Namespace, folder: Path) -> SweepPlan:
+    """The sweep."""
     grid = dict(map(parse_axis, options.grid))
-    swept = plan_sweep(options.recipe, options.overrides, grid, options.seeds, folder)
-    run_sweep(swept, FamilyOptions(), lambda _: None, ProcessGroup())
+    return plan_sweep(options.recipe, options.overrides, grid, options.seeds, folder)
 
 
 def runs(folder: Path) -> list[Path]:
@@ -131,9 +151,9 @@ def runs(folder: Path) -> list[Path]:
     return sorted(run_folders(folder))
 
 
-def finish(options: argparse.Namespace, folder: Path) -> int:
+def finish(options: argparse.Namespace, folder: Path, work: Work | None = None) -> int:
     """Run to the end; the exit code."""
-    return os.waitstatus_to_exitcode(os.waitpid(start(options, folder), 0)[1])
+    return os.waitstatus_to_exitcode(os.waitpid(start(options, folder, work), 0)[1])
 
 
 def expect(code: int, wanted: int, who: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -51,6 +53,14 @@ def test_memory_that_runs_out_names_the_keys_to_lower() -> None:
     assert caught.value.where == "runs/a"
     keys = [remedy.key for remedy in caught.value.remedies if isinstance(remedy, SetKey)]
     assert keys == ["eval.batch_size", "train.micro_batch_size"]
+
+
+@pytest.mark.parametrize(
+    "take", [lambda: torch.empty(1 << 60, dtype=torch.uint8), lambda: bytearray(1 << 60)]
+)
+def test_so_does_that_of_the_machine(take: Callable[[], object]) -> None:
+    with pytest.raises(OutOfMemoryError, match="runs/a: out of memory"), clear_out_of_memory("runs/a"):
+        take()
 
 
 def test_other_errors_pass() -> None:
