@@ -29,7 +29,7 @@ MISTAKES: Table = {
             "greedy: the strategy is 'sample'; leave out --greedy",
         ),
     ),
-    "cli/commands/pages.py": (
+    "page/write.py": (
         Mistake(
             "report runs folder --table 3",
             "a table has the runs of one folder, and 2 are named; name one folder that holds them",
