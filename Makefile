@@ -30,13 +30,17 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.installed-dev  ## what needs no download, into scripts/bench/RESULTS.md; some 30 minutes on two quiet cores
+bench: $(VENV)/.installed-dev  ## what needs no download, into scripts/bench/RESULTS.md; some 40 minutes on two quiet cores
+	$(BIN)/python scripts/bench/startup.py --quickstart --write
 	$(BIN)/python scripts/bench/lora_layer.py --write
 	$(BIN)/python scripts/bench/train.py --write
 	$(BIN)/python scripts/bench/train.py --dtype bfloat16 --only lorafit hf-trainer+peft --write
 	$(BIN)/python scripts/bench/train.py --shape gemma3-270m --only lorafit hf-trainer+peft --rounds 1 --write
 	$(BIN)/python scripts/bench/decode.py --write
+	$(BIN)/python scripts/bench/decode.py --shape gemma3-270m --beams 4 --batch-sizes 8 --max-new-tokens 24 --write
 	$(BIN)/python scripts/bench/merge.py --write
+	$(BIN)/python scripts/bench/encode.py --write
+	$(BIN)/python scripts/bench/sweep.py --write
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache

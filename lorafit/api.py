@@ -23,7 +23,7 @@ from lorafit.objectives.restored import RestoredAdapter, restored_by_name
 from lorafit.page.live import drawing
 from lorafit.recipe import EvalSection, assignment
 from lorafit.run.events import Event, Note, Report
-from lorafit.run.folder import RunFolder
+from lorafit.run.files.folder import RunFolder
 from lorafit.run.options import Resume, TrainOptions
 from lorafit.run.plan import load_plan, pins
 from lorafit.run.recipes import open_recipe

@@ -175,7 +175,7 @@ def function_lengths(file: File) -> Iterator[tuple[int, str]]:
     """Lines of each function; of a command, without its signature."""
     for node in ast.walk(file.tree):
         if isinstance(node, ast.FunctionDef):
-            start = node.body[0].lineno if file.path.parent.name == "cli" else node.lineno
+            start = node.body[0].lineno if "cli" in file.path.parts else node.lineno
             yield (node.end_lineno or start) - start + 1, f"{place(file, node)} {node.name}"
 
 

@@ -16,7 +16,7 @@ FINGERPRINT_FILE = "fingerprint.safetensors"
 NUM_INPUTS = 8
 _NUM_TOKENS = 4  # of each input: enough to tell functions apart, and cheap to compute again
 _NUM_TOKENS_FOR_ANY_HEAD = 16
-_BATCH_SIZE = 4  # with so few tokens a net holds little beside its weights
+_BATCH_SIZE = 8  # with so few tokens a net holds little beside its weights
 _NUM_COLUMNS = 256  # logits kept per input: evenly spaced over the vocabulary
 _TENSORS = ("input_ids", "columns", "trained", "base")
 

@@ -37,10 +37,10 @@ COMMANDS = {
     "repro": "repro.repro",
     "report": "pages.report",
 }
-"""Name of a command -> module and function of this room."""
+"""Name of a command -> module in `commands` and its function."""
 
 GROUPS = {"runs": "runs.app", "recipe": "recipes.app", "data": "data.app"}
-"""Name of a group of commands -> module and `Typer` of this room."""
+"""Name of a group of commands -> module in `commands` and its `Typer`."""
 
 
 class Commands(UserDict[str, Any]):
@@ -59,7 +59,7 @@ class Commands(UserDict[str, Any]):
 def _imported(path: str) -> Any:
     module, _, name = path.partition(".")
     with importing():
-        return getattr(import_module(f"lorafit.cli.{module}"), name)
+        return getattr(import_module(f"lorafit.cli.commands.{module}"), name)
 
 
 class LazyGroup(TyperGroup):

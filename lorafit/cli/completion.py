@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lorafit.recipe.library import shipped_recipes
-from lorafit.run.paths import RunPaths, run_folders
+from lorafit.run.files.paths import RunPaths, run_folders
 
 
 def complete_recipe(incomplete: str) -> list[str]:

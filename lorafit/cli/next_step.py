@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lorafit.run.summary import RunSummary
+    from lorafit.run.files.summary import RunSummary
 
 
 def next_step(run: RunSummary) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar, overload
 import torch
 from torch import Tensor
 
-from lorafit.data.sequences import TokenSequence
+from lorafit.data.encoding.sequences import TokenSequence
 
 LastBatch = Literal["short", "fill", "drop"]
 Item = TypeVar("Item")

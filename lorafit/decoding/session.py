@@ -24,7 +24,7 @@ from lorafit.decoding.search import DecodingSession
 from lorafit.decoding.trial import first_right
 from lorafit.decoding.vocabulary import VocabularyProduct
 from lorafit.models import accepted, family_of, is_proven, take_packed_rows
-from lorafit.models.masks import Pattern
+from lorafit.models.attention.masks import Pattern
 
 Way = Literal["tree", "reorder", "separate", "reread"]
 WAYS: tuple[Way, ...] = ("tree", "reorder", "separate", "reread")

@@ -13,7 +13,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from lorafit.decoding.search import DecodingSession
 from lorafit.models import Family, Model, accepted
-from lorafit.models.trial import agree, random_texts, with_small_copy
+from lorafit.models.trials.trial import agree, random_texts, with_small_copy
 
 _PROMPTS = (6, 3, 9)  # tokens: longer and shorter than a window
 _WIDTHS = (

@@ -15,7 +15,7 @@ from lorafit.format import age, duration, number, size
 from lorafit.recipe import to_toml
 
 if TYPE_CHECKING:
-    from lorafit.run.summary import RunSummary
+    from lorafit.run.files.summary import RunSummary
     from lorafit.verbs.show import ShownAdapter, ShownRecipe, ShownRun
 
 _COLOURS = {"finished": "green", "running": "cyan", "stopped": "yellow", "begun": "yellow", "damaged": "red"}

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from lorafit.errors import AdapterError, Advice, DamagedError, NotFoundError
-from lorafit.models.pickled import read_pickled
+from lorafit.models.files.pickled import read_pickled
 
 # Keys under which a program puts a model's state dict.
 _WRAPPERS = ("model_state_dict", "state_dict", "model", "module")

@@ -117,15 +117,15 @@ class LoRALinear(LayerWithStart, nn.Linear):
         dtype = torch.promote_types(self.lora_A.dtype, torch.float32)
         lora_a, lora_b = self.lora_A.to(dtype), self.lora_B.to(dtype)
         if self.fan_in_fan_out:
-            return self._update(lora_a[:, start:stop], lora_b, 0, self.out_features).T.contiguous()
+            return self._update(lora_a[:, start:stop], lora_b, 0, self.out_features)
         return self._update(lora_a, lora_b, start, stop)
 
     def _update(self, lora_a: Tensor, lora_b: Tensor, start: int, stop: int) -> Tensor:
-        """Outputs start:stop of scaling * B A, for the inputs that `lora_a` has."""
+        """Outputs start:stop of scaling * B A, for the inputs that `lora_a` has, in the layout of `weight`."""
         geometry = self.geometry
         blocks = zip(geometry.a_blocks(lora_a), geometry.b_blocks(lora_b), strict=True)
         of_part = dict(zip(geometry.adapted, blocks, strict=True))
-        rows, offset = [], 0
+        parts, offset, num_inputs = [], 0, lora_a.shape[1]
         for i, width in enumerate(self.parts):
             first, last = max(start - offset, 0), min(stop - offset, width)
             offset += width
@@ -133,10 +133,12 @@ class LoRALinear(LayerWithStart, nn.Linear):
                 continue
             if i in of_part:
                 block_a, block_b = of_part[i]
-                rows.append(self.scaling * block_b[first:last] @ block_a)
+                factor = self.scaling * block_b[first:last]
+                parts.append(block_a.T @ factor.T if self.fan_in_fan_out else factor @ block_a)
             else:
-                rows.append(lora_a.new_zeros(last - first, lora_a.shape[1]))
-        return torch.cat(rows)
+                size = (num_inputs, last - first) if self.fan_in_fan_out else (last - first, num_inputs)
+                parts.append(lora_a.new_zeros(size))
+        return torch.cat(parts, dim=1 if self.fan_in_fan_out else 0)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..., in] -> [..., out]."""

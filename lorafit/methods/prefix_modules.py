@@ -158,7 +158,7 @@ def _activations_kept(backbone: nn.Module) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class LayerPrefix:
-    """What one attention module sees of the prefix (`lorafit.models.packing.AttentionPrefix`)."""
+    """What one attention module sees of the prefix (`lorafit.models.attention.packing.AttentionPrefix`)."""
 
     reader: PrefixReader
     layer: int

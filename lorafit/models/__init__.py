@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lorafit.models.activations import fuse_activations
     from lorafit.models.added_rows import AddedRows, add_tokens, planned_tokens, tables_with_rows
-    from lorafit.models.at_hand import missing_files
-    from lorafit.models.by_files import outline
+    from lorafit.models.attention.packing import PackedRow, take_packed_rows
     from lorafit.models.families import (
         ALL_LINEAR,
         FAMILIES,
@@ -24,9 +23,11 @@ if TYPE_CHECKING:
         family_of,
         is_proven,
     )
-    from lorafit.models.folder import base_folder
+    from lorafit.models.files.at_hand import missing_files
+    from lorafit.models.files.by_files import outline
+    from lorafit.models.files.folder import base_folder
+    from lorafit.models.files.stored import MappedFile, Stored, stored_tensors, weight_files
     from lorafit.models.identity import BaseIdentity, base_identity, config_hash, tokenizer_hash, weights_hash
-    from lorafit.models.learnable import unreached_layers
     from lorafit.models.load import (
         draw_head,
         load_base,
@@ -38,10 +39,9 @@ if TYPE_CHECKING:
     )
     from lorafit.models.meta import skeleton
     from lorafit.models.model import Model, TrainedSet, accepted, special_tokens
-    from lorafit.models.packing import PackedRow, take_packed_rows
     from lorafit.models.quantized import check_quantizable, quantize, quantized_names, rounded
-    from lorafit.models.stored import MappedFile, Stored, stored_tensors, weight_files
-    from lorafit.models.trial import Reading, way_to_read
+    from lorafit.models.trials.learnable import unreached_layers
+    from lorafit.models.trials.trial import Reading, way_to_read
 
 __all__ = [
     "ALL_LINEAR",
@@ -96,19 +96,19 @@ __all__ = [
 _NAMES = {
     "activations": "fuse_activations",
     "added_rows": "AddedRows add_tokens planned_tokens tables_with_rows",
-    "at_hand": "missing_files",
+    "files.at_hand": "missing_files",
     "families": "ALL_LINEAR FAMILIES LOGICAL_TARGETS Family Head Place any_number family_of is_proven",
-    "folder": "base_folder",
+    "files.folder": "base_folder",
     "identity": "BaseIdentity base_identity config_hash tokenizer_hash weights_hash",
-    "learnable": "unreached_layers",
+    "trials.learnable": "unreached_layers",
     "load": "draw_head load_base load_config load_tokenizer reads_last_token set_pad_token tie_note",
     "meta": "skeleton",
     "model": "Model TrainedSet accepted special_tokens",
-    "by_files": "outline",
-    "packing": "PackedRow take_packed_rows",
+    "files.by_files": "outline",
+    "attention.packing": "PackedRow take_packed_rows",
     "quantized": "check_quantizable quantize quantized_names rounded",
-    "stored": "MappedFile Stored stored_tensors weight_files",
-    "trial": "Reading way_to_read",
+    "files.stored": "MappedFile Stored stored_tensors weight_files",
+    "trials.trial": "Reading way_to_read",
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
 

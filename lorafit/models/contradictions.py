@@ -12,9 +12,9 @@ from transformers import AutoModel, PretrainedConfig, PreTrainedModel
 
 from lorafit.errors import NotFoundError
 from lorafit.models.families import Family, family_of
+from lorafit.models.files.stored import Stored, stored_tensors, weight_files
 from lorafit.models.meta import skeleton
 from lorafit.models.model import Model
-from lorafit.models.stored import Stored, stored_tensors, weight_files
 
 _BLOCK_BYTES = 4 << 20
 

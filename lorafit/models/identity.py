@@ -14,7 +14,7 @@ import torch
 
 from lorafit.errors import NotFoundError
 from lorafit.hashes import file_hash, joint_hash, remembered
-from lorafit.models.stored import DTYPE_NAMES, Stored, stored_tensors, weight_files
+from lorafit.models.files.stored import DTYPE_NAMES, Stored, stored_tensors, weight_files
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

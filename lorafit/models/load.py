@@ -28,7 +28,7 @@ from lorafit.models.activations import fuse_activations
 from lorafit.models.added_rows import add_rows, add_tokens, plan_tokens, planned_tokens
 from lorafit.models.contradictions import surplus, tied_and_different, untie
 from lorafit.models.families import family_of
-from lorafit.models.folder import base_folder, check_folder, hub_id_or_path, not_found
+from lorafit.models.files.folder import base_folder, check_folder, hub_id_or_path, not_found
 from lorafit.models.model import Model
 from lorafit.models.shapes import KNOWN_SHAPES
 

@@ -107,7 +107,7 @@ class Model:
         backbone = self.net.base_model
         options = accepted(backbone, use_cache=False)
         if "position_ids" in inputs:
-            from lorafit.models.packing import PackedRow
+            from lorafit.models.attention.packing import PackedRow
 
             options["packed_row"] = PackedRow.of(lengths, input_ids.device, counts)
         hidden: Tensor = backbone(input_ids=input_ids, **inputs, **options).last_hidden_state

@@ -11,8 +11,8 @@ from transformers import PreTrainedTokenizerBase
 from typing_extensions import override
 
 from lorafit.data import ChatRow
-from lorafit.data.chat_encode import ChatFormat
-from lorafit.data.sequences import EncodedSequence
+from lorafit.data.encoding.chat_encode import ChatFormat
+from lorafit.data.encoding.sequences import EncodedSequence
 from lorafit.decoding import BeamSearch, Strategy, batches_of, generate, stream
 from lorafit.errors import Advice, DataError, SetKey
 from lorafit.files import JsonObject

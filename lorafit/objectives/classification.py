@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from typing_extensions import override
 
 from lorafit.data import LabelRow
-from lorafit.data.labelled import (
+from lorafit.data.encoding.labelled import (
     EncodedText,
     LabelBatch,
     encode_labelled,

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from typing_extensions import override
 
 from lorafit.data import TextRow
-from lorafit.data.encode import EncodedPair, TextFormat, encode_pairs, encode_prompts
+from lorafit.data.encoding.encode import EncodedPair, TextFormat, encode_pairs, encode_prompts
 from lorafit.decoding import BeamSearch, Strategy, batches_of, generate
 from lorafit.files import JsonObject
 from lorafit.metrics.scorers import SCORERS

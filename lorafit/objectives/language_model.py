@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from lorafit import lora
 from lorafit.data.batches import SequenceBatch, pack, pad
-from lorafit.data.sequences import EncodedSequence, TokenSequence
+from lorafit.data.encoding.sequences import EncodedSequence, TokenSequence
 from lorafit.decoding import BeamSearch, beams_can_share_a_row
 from lorafit.metrics import Metric
 from lorafit.metrics.scoring import Scores, score_by

@@ -12,8 +12,8 @@ from transformers import PreTrainedTokenizerBase
 from typing_extensions import override
 
 from lorafit.data import DocumentRow
-from lorafit.data.encode import start_of_text, token_ids
-from lorafit.data.sequences import EncodedSequence, cut_document
+from lorafit.data.encoding.encode import start_of_text, token_ids
+from lorafit.data.encoding.sequences import EncodedSequence, cut_document
 from lorafit.decoding import generate
 from lorafit.errors import RecipeError, SetKey
 from lorafit.files import JsonObject

@@ -11,7 +11,7 @@ from lorafit.page.one import write_run_page
 from lorafit.page.run import PAGE
 from lorafit.page.several import write_several
 from lorafit.run.events import Event, Note, OfMember, Report, Scored, Started, Validated
-from lorafit.run.paths import RunPaths
+from lorafit.run.files.paths import RunPaths
 
 
 @contextmanager

@@ -17,8 +17,8 @@ from lorafit.page.run import Run, read_run
 from lorafit.page.scores import higher_is_better
 from lorafit.page.settings import shown, values
 from lorafit.recipe.read import INCIDENTAL
-from lorafit.run.paths import RunPaths, run_folders
-from lorafit.run.summary import flatten, read_object
+from lorafit.run.files.paths import RunPaths, run_folders
+from lorafit.run.files.summary import flatten, read_object
 
 SWEEP_FILE = "sweep.json"
 _SEED = "train.seed"

@@ -16,10 +16,10 @@ from lorafit.errors import DataError, LorafitError, NotFoundError
 from lorafit.files import JsonObject
 from lorafit.metrics.comparison import Prediction, read_predictions
 from lorafit.metrics.score import flat
-from lorafit.run.lock import Holder
-from lorafit.run.paths import RunPaths
+from lorafit.run.files.lock import Holder
+from lorafit.run.files.paths import RunPaths
+from lorafit.run.files.summary import best_validation, read_events, read_object
 from lorafit.run.recipes import Recipe, open_recipe
-from lorafit.run.summary import best_validation, read_events, read_object
 
 T = TypeVar("T")
 

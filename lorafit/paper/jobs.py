@@ -12,7 +12,7 @@ from lorafit.paper.cells import cell_key
 from lorafit.paper.published import PaperTable, Rule
 from lorafit.paper.table import find_table, recipes_by_cell
 from lorafit.recipe import differing_keys
-from lorafit.run.folder import RunFolder
+from lorafit.run.files.folder import RunFolder
 from lorafit.run.inputs import Inputs
 from lorafit.run.recipes import Recipe, open_recipe
 from lorafit.tasks import load_rows

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from lorafit.errors import DataError, NotFoundError
 from lorafit.files import JsonObject
-from lorafit.run.paths import run_folders
-from lorafit.run.summary import best_validation, flatten, read_events, read_object
+from lorafit.run.files.paths import run_folders
+from lorafit.run.files.summary import best_validation, flatten, read_events, read_object
 
 CellKey = tuple[str, str, str]
 """(table, row, task)."""

@@ -14,9 +14,9 @@ from lorafit.adapters import finished_tensors, take_fingerprint, trained_tensors
 from lorafit.errors import Advice, LorafitError
 from lorafit.files import JsonObject
 from lorafit.objectives import Validation
-from lorafit.run.checkpoint import Checkpoint, num_bytes, prune, write_checkpoint
 from lorafit.run.events import EventLog, Note, Report, Saved
-from lorafit.run.folder import Found, RunFolder
+from lorafit.run.files.checkpoint import Checkpoint, num_bytes, prune, write_checkpoint
+from lorafit.run.files.folder import Found, RunFolder
 from lorafit.run.session import Session
 
 

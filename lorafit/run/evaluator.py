@@ -14,8 +14,8 @@ from lorafit.metrics.scoring import Scores
 from lorafit.models import Model
 from lorafit.objectives import AnyObjective, Prediction
 from lorafit.run.events import Note, Progress, Report, Scored
-from lorafit.run.folder import RunFolder
-from lorafit.run.prediction_cache import PredictionCache
+from lorafit.run.files.folder import RunFolder
+from lorafit.run.files.prediction_cache import PredictionCache
 from lorafit.run.session import LoadedBase
 from lorafit.training import ProcessGroup
 

@@ -11,7 +11,7 @@ from lorafit.objectives import Prediction
 from lorafit.run.checkpointer import Checkpointer, RunState
 from lorafit.run.evaluator import Evaluator, RunEvaluator
 from lorafit.run.events import Event, EventLog, FormatChosen, Note, Report
-from lorafit.run.folder import Found, RunFolder, check_goes_on
+from lorafit.run.files.folder import Found, RunFolder, check_goes_on
 from lorafit.run.options import TrainOptions
 from lorafit.run.plan import Plan, make_schedule
 from lorafit.run.recipes import Recipe

@@ -38,7 +38,7 @@ from lorafit.objectives.examples import encode_rows
 from lorafit.objectives.order import Ordering
 from lorafit.recipe import DataSection, TrainSection, assignment
 from lorafit.recipe.bounds import MAX_STEPS, STEPS
-from lorafit.run.folder import RunFolder
+from lorafit.run.files.folder import RunFolder
 from lorafit.run.recipes import Recipe, open_recipe
 from lorafit.run.tracking import trackers_of
 from lorafit.run.warm_start import plan_warm_start, read_start

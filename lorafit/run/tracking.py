@@ -5,9 +5,9 @@ from __future__ import annotations
 from lorafit.errors import lookup
 from lorafit.recipe import TrackSection
 from lorafit.run.events import Note, Report
-from lorafit.run.folder import RunFolder
+from lorafit.run.files.folder import RunFolder
+from lorafit.run.files.summary import read_events
 from lorafit.run.recipes import Recipe
-from lorafit.run.summary import read_events
 from lorafit.track import TRACKERS, Feed, TrackedRun, Tracker
 
 

@@ -14,8 +14,8 @@ from lorafit.files import JsonObject
 from lorafit.models.placement import clear_out_of_memory
 from lorafit.run.evaluator import notes_on_metrics
 from lorafit.run.events import Report
-from lorafit.run.folder import RunFolder, finished_result, is_resolved
-from lorafit.run.lock import locked
+from lorafit.run.files.folder import RunFolder, finished_result, is_resolved
+from lorafit.run.files.lock import locked
 from lorafit.run.opened import EarlyNotes, OpenRun
 from lorafit.run.options import TrainOptions
 from lorafit.run.plan import Plan

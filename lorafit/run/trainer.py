@@ -14,7 +14,7 @@ from lorafit.run.checkpointer import Checkpointer, RunState
 from lorafit.run.evaluator import RunEvaluator
 from lorafit.run.events import Finished, Note, Report, Started, Validated
 from lorafit.run.figures import draw_confusion
-from lorafit.run.folder import Found, RunFolder
+from lorafit.run.files.folder import Found, RunFolder
 from lorafit.run.session import Session, take_start
 from lorafit.training import (
     EpochEnded,

@@ -19,10 +19,10 @@ from lorafit.files import JsonObject, write_json, write_text
 from lorafit.metrics.score import flat
 from lorafit.recipe import SweepSection, to_toml
 from lorafit.run.events import Note, Report
-from lorafit.run.paths import checkpoint_folders
+from lorafit.run.files.paths import checkpoint_folders
+from lorafit.run.files.summary import best_validation, read_events
 from lorafit.run.plan import Plan, load_plan, make_plan
 from lorafit.run.recipes import Recipe, open_recipe
-from lorafit.run.summary import best_validation, read_events
 from lorafit.run.train import TrainResult, train
 from lorafit.sweep.answer import Answer, Member, State
 from lorafit.sweep.family import FamilyOptions, Job, Outcome, train_family

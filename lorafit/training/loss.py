@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from lorafit.data.batches import SequenceBatch
 from lorafit.models import accepted, family_of
-from lorafit.models.packing import PackedRow
+from lorafit.models.attention.packing import PackedRow
 from lorafit.training.cross_entropy import FusedCrossEntropy
 
 

@@ -31,7 +31,7 @@ from lorafit.objectives.restored import RestoredAdapter
 from lorafit.recipe import EvalSection
 from lorafit.recipe.bounds import BATCH
 from lorafit.run.events import Note, Progress, Report
-from lorafit.run.partial import PartialFile
+from lorafit.run.files.partial import PartialFile
 from lorafit.tasks import Task, input_rows
 from lorafit.training import ProcessGroup
 

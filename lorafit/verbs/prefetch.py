@@ -24,7 +24,7 @@ from lorafit.data.rows import Row
 from lorafit.errors import Advice, DataError, LorafitError, NotFoundError
 from lorafit.files import local_path, write_text
 from lorafit.models import base_folder, base_identity, missing_files
-from lorafit.models.hub import why_no_hub
+from lorafit.models.files.hub import why_no_hub
 from lorafit.recipe import ModelSection
 from lorafit.run.events import Downloading, Note, Report
 from lorafit.run.recipes import Recipe, open_recipe

@@ -11,9 +11,9 @@ from typing import Any
 
 from lorafit.errors import ChangeArgument, LorafitError, NotFoundError, RecipeError
 from lorafit.metrics import METRICS
-from lorafit.run.lock import LOCK_FILE, locked
-from lorafit.run.paths import RunPaths, run_folders
-from lorafit.run.summary import RunSummary, State, summarize
+from lorafit.run.files.lock import LOCK_FILE, locked
+from lorafit.run.files.paths import RunPaths, run_folders
+from lorafit.run.files.summary import RunSummary, State, summarize
 
 SORTS: Mapping[str, Callable[[RunSummary], Any]] = {
     "path": lambda run: run.path,

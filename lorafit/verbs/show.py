@@ -11,9 +11,16 @@ from pathlib import Path
 from lorafit.errors import DamagedError, DataError, LorafitError, NotFoundError
 from lorafit.files import JsonObject
 from lorafit.recipe import differing_keys, find_recipe, read_layers, shipped_recipes
-from lorafit.run.paths import RunPaths
+from lorafit.run.files.paths import RunPaths
+from lorafit.run.files.summary import (
+    RunSummary,
+    best_validation,
+    progress,
+    read_events,
+    read_object,
+    summarize,
+)
 from lorafit.run.recipes import Recipe, open_recipe
-from lorafit.run.summary import RunSummary, best_validation, progress, read_events, read_object, summarize
 
 CARD_FILE, TENSOR_FILE = "adapter.json", "adapter.safetensors"
 

@@ -16,7 +16,7 @@ import torch
 from results import recorded
 from torch import Tensor, nn
 
-from lorafit.models import packing
+from lorafit.models.attention import packing
 
 LENGTHS = (32, 64, 128, 256, 512, 1024, 2048)
 NUM_HEADS, WIDTH = 12, 64

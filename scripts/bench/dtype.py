@@ -19,7 +19,7 @@ from results import recorded
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from lorafit.data.batches import pack
-from lorafit.data.encode import EncodedPair
+from lorafit.data.encoding.encode import EncodedPair
 from lorafit.lora import Draws, draw_from
 from lorafit.methods import LoRA
 from lorafit.models import Model, family_of, fuse_activations, take_packed_rows

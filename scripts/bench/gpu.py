@@ -180,8 +180,8 @@ def lorafit_training(setting: Setting, num_members: int = 1) -> Measured:
     import torch
 
     from lorafit import lora
-    from lorafit.data.encode import EncodedPair
-    from lorafit.data.labelled import EncodedText
+    from lorafit.data.encoding.encode import EncodedPair
+    from lorafit.data.encoding.labelled import EncodedText
     from lorafit.methods import LoRA
     from lorafit.models import Model, family_of, fuse_activations
     from lorafit.models.placement import Placement

@@ -249,7 +249,7 @@ def padded_steps(setting: Setting) -> StepTokens:
     import loralib
     import torch
 
-    from lorafit.data.encode import encode_pairs
+    from lorafit.data.encoding.encode import encode_pairs
 
     net, tokenizer, pairs = _start(setting)
     width = net.config.n_embd

@@ -2,10 +2,11 @@
 
     python scripts/stress/architectures.py --folder /tmp/architectures --jobs 2 [--only NAME ...] [--again] [--write]
 
-Each causal language model and each sequence classifier of transformers' tables is built small (`lorafit.models.shrink`)
-and trained for three steps with transformers alone; what cannot be, is left out of the count. The others are trained
-with LoRA on all linear layers by `lorafit.train`, merged, and opened again with transformers. Compared are the loss of
-the batch, the tokens that are written, and the logits of merged model and adapter with those of each text on its own.
+Each causal language model and each sequence classifier of transformers' tables is built small, as
+`lorafit.models.trials.shrink` does, and trained for three steps with transformers alone; what cannot be, is left out of
+the count. The others are trained with LoRA on all linear layers by `lorafit.train`, merged, and opened again with
+transformers. Compared are the loss of the batch, the tokens that are written, and the logits of merged model and
+adapter with those of each text on its own.
 Results are kept in the folder: the same call goes on where it stopped. `--write` puts the table into docs/models.md.
 Exit code 1 where something differs in silence, or less than 95 % of those that train bare work.
 """

@@ -29,9 +29,9 @@ import torch
 
 import lorafit.objectives  # noqa: F401 - else every child would import it
 from lorafit.adapters import read_adapter
-from lorafit.run.checkpoint import newest_checkpoint
+from lorafit.run.files.checkpoint import newest_checkpoint
+from lorafit.run.files.paths import run_folders
 from lorafit.run.options import TrainOptions
-from lorafit.run.paths import run_folders
 from lorafit.run.plan import load_plan
 from lorafit.run.stop import StopRequest
 from lorafit.run.train import train

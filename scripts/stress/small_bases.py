@@ -21,7 +21,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from lorafit.models.shrink import small_configs
+from lorafit.models.trials.shrink import small_configs
 
 Output = Literal["text", "label"]
 AUTO: Mapping[Output, Any] = {

@@ -19,6 +19,7 @@ from lorafit.tasks import TASKS
 from tests.conftest import ROOT
 from tests.support.commands import COMMANDS, options
 
+CLI = ROOT / "lorafit" / "cli"
 FILES = sorted((ROOT / "lorafit").rglob("*.py"))
 ARGUMENTS = ("SetArgument", "ChangeArgument", "DropArgument")
 SPOKEN = {name for name, kind in vars(errors).items() if inspect.isclass(kind)} | {Note.__name__}
@@ -146,7 +147,7 @@ def test_messages_name_options_in_the_command_line_alone() -> None:
     """Elsewhere a remedy is data, which every command renders for itself."""
     faults = []
     for path in FILES:
-        for call in calls(path) if path.parent.name != "cli" else ():
+        for call in calls(path) if not path.is_relative_to(CLI) else ():
             if name_of(call) in SPOKEN:
                 texts = [text for node in ast.walk(call) if (text := text_of(node))]
                 faults += [f"{path}:{call.lineno}: {text}" for text in texts if OPTION.search(text)]
@@ -160,7 +161,7 @@ def test_a_command_names_its_own_options() -> None:
         module = inspect.unwrap(command.callback).__module__.rpartition(".")[2]
         by_module.setdefault(module, set()).update(options(name))
     every = set().union(*by_module.values())
-    for path in sorted((ROOT / "lorafit" / "cli").glob("*.py")):
+    for path in sorted(CLI.rglob("*.py")):
         own = by_module.get(path.stem, every)
         docstrings = {
             ast.get_docstring(node, clean=False)

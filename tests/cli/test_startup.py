@@ -73,7 +73,7 @@ def test_help_recipes_and_tables_import_nothing_heavy(arguments: tuple[str, ...]
     ids=["table", "recipes", "version"],
 )
 def test_a_command_imports_no_other(arguments: tuple[str, ...], others: set[str]) -> None:
-    assert imported(*arguments) & {f"lorafit.cli.{other}" for other in others} == set()
+    assert imported(*arguments) & {f"lorafit.cli.commands.{other}" for other in others} == set()
 
 
 def test_every_command_is_there() -> None:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from lorafit.data.batches import pack
-from lorafit.data.encode import EncodedPair
-from lorafit.data.labelled import EncodedText, pack_labelled
+from lorafit.data.encoding.encode import EncodedPair
+from lorafit.data.encoding.labelled import EncodedText, pack_labelled
 from lorafit.lora import Draws, draw_from
 from lorafit.methods import AdapterTuning, BitFit, Full, LoRA, Method, Prefix, Top2
 from lorafit.models import FAMILIES, Model, take_packed_rows

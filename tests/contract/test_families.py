@@ -15,8 +15,8 @@ from transformers.cache_utils import DynamicCache
 
 from lorafit import lora
 from lorafit.data.batches import pack, pad
-from lorafit.data.encode import EncodedPair, start_of_text
-from lorafit.data.labelled import EncodedText, pack_labelled, pad_labelled
+from lorafit.data.encoding.encode import EncodedPair, start_of_text
+from lorafit.data.encoding.labelled import EncodedText, pack_labelled, pad_labelled
 from lorafit.decoding import BeamSearch, Greedy, generate_all, session
 from lorafit.lora import Draws, draw_from
 from lorafit.methods import Full, LoRA

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lorafit.data.batches import pack
-from lorafit.data.encode import EncodedPair
+from lorafit.data.encoding.encode import EncodedPair
 from lorafit.decoding import BeamSearch, Greedy, generate_all, session
 from lorafit.methods import AdapterTuning, BitFit, Full, LoRA, Method, Prefix, Top2
 from lorafit.models import Model, take_packed_rows

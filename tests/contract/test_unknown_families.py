@@ -22,8 +22,8 @@ from transformers import (
 
 from lorafit import lora
 from lorafit.data.batches import pad
-from lorafit.data.encode import EncodedPair
-from lorafit.data.labelled import EncodedText, pad_labelled
+from lorafit.data.encoding.encode import EncodedPair
+from lorafit.data.encoding.labelled import EncodedText, pad_labelled
 from lorafit.decoding import Greedy, generate_all, session
 from lorafit.errors import RecipeError
 from lorafit.methods import AdapterTuning, LoRA, Prefix, Top2

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorafit.data.batches import epoch_order, num_batches, pack, pad, split_evenly
-from lorafit.data.encode import EncodedPair
+from lorafit.data.encoding.encode import EncodedPair
 
 sizes = {"num_examples": st.integers(1, 50), "batch_size": st.integers(1, 12)}
 

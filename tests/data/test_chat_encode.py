@@ -7,8 +7,8 @@ from tokenizers import processors
 from transformers import PreTrainedTokenizerFast
 
 from lorafit.data import ChatRow
-from lorafit.data.chat_encode import ChatFormat
-from lorafit.data.sequences import EncodedSequence
+from lorafit.data.encoding.chat_encode import ChatFormat
+from lorafit.data.encoding.sequences import EncodedSequence
 from lorafit.errors import RecipeError
 from lorafit.models import FAMILIES
 from lorafit.tasks import template_text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lorafit.data.chat_template import ChatTemplate, Conversation
+from lorafit.data.encoding.chat_template import ChatTemplate, Conversation
 from lorafit.errors import DataError
 
 USER = "{{ '<|' + m.role + '|>' + m.content + '<|end|>\n' }}"

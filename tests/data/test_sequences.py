@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorafit.data.sequences import EncodedSequence, cut_document
+from lorafit.data.encoding.sequences import EncodedSequence, cut_document
 
 
 @given(

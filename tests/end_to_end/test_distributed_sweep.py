@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lorafit.run.paths import run_folders
+from lorafit.run.files.paths import run_folders
 from tests.conftest import ROOT, recipe_overrides
 from tests.sweep.conftest import assert_same_runs
 

@@ -13,7 +13,7 @@ from transformers import GPT2Tokenizer, PreTrainedTokenizerBase
 
 from lorafit.data import TextRow
 from lorafit.data.batches import pack
-from lorafit.data.encode import EncodedPair, encode_pairs
+from lorafit.data.encoding.encode import EncodedPair, encode_pairs
 from tests.support.rows import read_texts, rows_of
 
 # The first two rows of each validation file, in the files' own form.

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from transformers.cache_utils import DynamicCache
 
 from lorafit.data.batches import pack
-from lorafit.data.encode import EncodedPair
+from lorafit.data.encoding.encode import EncodedPair
 from lorafit.decoding import Greedy, generate_all
 from lorafit.errors import RecipeError
 from lorafit.methods import Prefix

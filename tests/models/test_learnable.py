@@ -14,7 +14,7 @@ from lorafit import lora
 from lorafit.errors import RecipeError
 from lorafit.methods import LoRA
 from lorafit.models import FAMILIES, Model, family_of, is_proven, skeleton, unreached_layers
-from lorafit.models.shrink import small_configs
+from lorafit.models.trials.shrink import small_configs
 
 UNREACHED = {
     "mamba": ("text", ["dt_proj"]),  # its weight is read by the mixer

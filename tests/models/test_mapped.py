@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 
 from lorafit.adapters.fingerprint import answers
-from lorafit.models import stored
+from lorafit.models.files import stored
 
 
 def test_a_mapped_net_answers_as_a_loaded_one(make_base: Callable[..., Path]):
     from lorafit.interop.models.source import parameter_names
     from lorafit.models import load_base, load_config, skeleton
-    from lorafit.models.mapped import map_weights
+    from lorafit.models.files.mapped import map_weights
 
     for model_type in ("gpt2", "llama", "mistral", "qwen3"):
         base = make_base(model_type)

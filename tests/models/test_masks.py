@@ -20,7 +20,7 @@ from transformers.masking_utils import (
 
 from lorafit.lora import Draws
 from lorafit.models import PackedRow, accepted, take_packed_rows
-from lorafit.models.masks import Pattern
+from lorafit.models.attention.masks import Pattern
 from lorafit.training.recompute import recompute_activations
 
 LENGTHS = [9, 2, 12, 1, 5]

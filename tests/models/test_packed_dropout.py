@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from lorafit.lora import Draws
 from lorafit.lora.dropout import keep_share
-from lorafit.models import packing
-from lorafit.models.packing import PackedRow, packed_attention
+from lorafit.models.attention import packing
+from lorafit.models.attention.packing import PackedRow, packed_attention
 
 LENGTHS = [5, 2, 7]
 P = 0.3

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoConfig, AutoModel, PretrainedConfig
 
 from lorafit.models import FAMILIES
-from lorafit.models.shrink import WINDOW, small_configs
+from lorafit.models.trials.shrink import WINDOW, small_configs
 
 S, F = "sliding_attention", "full_attention"
 WINDOWS: dict[str, tuple[dict[str, Any], str]] = {

@@ -19,13 +19,14 @@ from transformers import (
 )
 
 from lorafit.data.batches import SequenceBatch, pack, pad
-from lorafit.data.encode import EncodedPair
+from lorafit.data.encoding.encode import EncodedPair
 from lorafit.decoding import Greedy, generate_all
 from lorafit.decoding.session import way_to_decode
-from lorafit.models import FAMILIES, accepted, family_of, is_proven, take_packed_rows, verdicts, way_to_read
-from lorafit.models.masks import packed_mask
-from lorafit.models.packing import PACKED_ATTENTION
-from lorafit.models.trial import way_by_trial
+from lorafit.models import FAMILIES, accepted, family_of, is_proven, take_packed_rows, way_to_read
+from lorafit.models.attention.masks import packed_mask
+from lorafit.models.attention.packing import PACKED_ATTENTION
+from lorafit.models.trials import verdicts
+from lorafit.models.trials.trial import way_by_trial
 from lorafit.training import language_model_loss_sums
 
 SIZES: dict[str, Any] = {
@@ -201,7 +202,7 @@ def test_a_verdict_is_found_out_once_for_a_version_and_what_a_config_computes(
     assert answer() == 1
     assert answer(use_cache=False) == 1
     assert answer(sliding_window=7) == 2
-    monkeypatch.setattr("lorafit.models.verdicts.transformers.__version__", "6.0.0")
+    monkeypatch.setattr("lorafit.models.trials.verdicts.transformers.__version__", "6.0.0")
     assert answer() == 3
     for path in (tmp_path / "lorafit" / "architectures").iterdir():
         path.write_text("{")

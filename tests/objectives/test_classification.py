@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from lorafit.data import LabelRow
-from lorafit.data.labelled import pad_labelled
+from lorafit.data.encoding.labelled import pad_labelled
 from lorafit.methods import LoRA
 from lorafit.models import Model, load_base, load_config
 from lorafit.objectives import BaseFacts, Classification, Prediction, Settings, objective_for

@@ -13,8 +13,8 @@ import pytest
 from transformers import PreTrainedTokenizerBase
 
 from lorafit import cache
-from lorafit.data.labelled import EncodedText
-from lorafit.data.sequences import EncodedSequence
+from lorafit.data.encoding.labelled import EncodedText
+from lorafit.data.encoding.sequences import EncodedSequence
 from lorafit.data.stored import StoredRows
 from lorafit.errors import DataError
 from lorafit.models import load_tokenizer

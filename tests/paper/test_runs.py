@@ -10,7 +10,7 @@ import pytest
 from lorafit.errors import DataError, NotFoundError
 from lorafit.paper.runs import find_runs
 from lorafit.paper.table import table
-from lorafit.run.summary import flatten
+from lorafit.run.files.summary import flatten
 from tests.support.run_folders import e2e_scores, write_run
 
 

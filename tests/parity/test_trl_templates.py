@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lorafit.data.chat_template import ChatTemplate, Conversation
+from lorafit.data.encoding.chat_template import ChatTemplate, Conversation
 
 _TRL = importlib.util.find_spec("trl")
 _FOLDER = Path(_TRL.origin).parent / "chat_templates" if _TRL and _TRL.origin else Path("/nowhere")

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from lorafit.adapters import read_adapter
-from lorafit.run.checkpoint import Checkpoint, newest_checkpoint
 from lorafit.run.events import Event, Note
+from lorafit.run.files.checkpoint import Checkpoint, newest_checkpoint
 from lorafit.run.options import TrainOptions
 from lorafit.run.plan import load_plan
 from lorafit.run.train import TrainResult, train

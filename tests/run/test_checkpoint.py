@@ -10,14 +10,14 @@ import torch
 
 from lorafit.errors import DataError, RecipeError
 from lorafit.lora import Draws
-from lorafit.run.checkpoint import (
+from lorafit.run.files.checkpoint import (
     Checkpoint,
     newest_checkpoint,
     prune,
     read_checkpoint,
     write_checkpoint,
 )
-from lorafit.run.paths import checkpoint_folders
+from lorafit.run.files.paths import checkpoint_folders
 from lorafit.training import Position
 
 

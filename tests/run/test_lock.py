@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from lorafit.errors import LorafitError
-from lorafit.run.lock import LOCK_FILE, Holder, _start_time, locked
+from lorafit.run.files.lock import LOCK_FILE, Holder, _start_time, locked
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from lorafit.run.lock import locked
+from lorafit.run.files.lock import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

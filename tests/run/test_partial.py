@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lorafit.errors import RecipeError
-from lorafit.run.partial import PartialFile
+from lorafit.run.files.partial import PartialFile
 
 JOB = {"rows": "a", "settings": "b"}
 VALUES: list[dict[str, Any]] = [{"prediction": "x\u2028y"}, {"prediction": ["a", "b"]}, {"prediction": 0.1}]

@@ -10,7 +10,7 @@ import pytest
 from lorafit.errors import InterruptedRunError
 from lorafit.objectives import Prediction
 from lorafit.run.events import Event, Progress
-from lorafit.run.prediction_cache import PredictionCache
+from lorafit.run.files.prediction_cache import PredictionCache
 from lorafit.training import ProcessGroup
 from tests.run.conftest import Runner, assert_equal_runs
 from tests.support.stops import StopWhen

@@ -14,9 +14,9 @@ from lorafit import track
 from lorafit.errors import RecipeError
 from lorafit.recipe import differing_keys, recipe_hash
 from lorafit.run.events import Event
+from lorafit.run.files.summary import read_events
 from lorafit.run.options import TrainOptions
 from lorafit.run.recipes import open_recipe
-from lorafit.run.summary import read_events
 from lorafit.run.train import TrainResult
 from lorafit.track import TRACKERS, Figures, TrackedRun, Tracker, figures
 from lorafit.training import Stepped

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from lorafit import lora
 from lorafit.data.batches import SequenceBatch, pack
-from lorafit.data.labelled import EncodedText, LabelBatch, pack_labelled
-from lorafit.data.sequences import EncodedSequence
+from lorafit.data.encoding.labelled import EncodedText, LabelBatch, pack_labelled
+from lorafit.data.encoding.sequences import EncodedSequence
 from lorafit.methods import LoRA
 from lorafit.models import Model, take_packed_rows
 from lorafit.objectives.classification import label_outputs

@@ -12,8 +12,8 @@ import pytest
 
 from lorafit.adapters import read_adapter
 from lorafit.adapters.folder import TENSOR_FILE
-from lorafit.run.checkpoint import newest_checkpoint
 from lorafit.run.events import Event, Note, OfMember
+from lorafit.run.files.checkpoint import newest_checkpoint
 from lorafit.run.options import TrainOptions
 from lorafit.run.plan import Plan, load_plan
 from lorafit.run.train import train

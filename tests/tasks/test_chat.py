@@ -165,7 +165,7 @@ def test_a_template_is_a_name_or_a_file_that_the_task_then_holds(tmp_path: Path)
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_a_shipped_template_marks_the_assistants_turns(name: str) -> None:
-    from lorafit.data.chat_template import ChatTemplate, Conversation
+    from lorafit.data.encoding.chat_template import ChatTemplate, Conversation
 
     text = template_text(name)
     assert all(token in text for token in template_tokens(name))

@@ -11,8 +11,8 @@ from transformers import PreTrainedModel
 
 from lorafit.lora import linear
 from lorafit.lora.fused import plain_lora_linear
-from lorafit.models import packing
 from lorafit.models.activations import TanhGELU
+from lorafit.models.attention import packing
 from lorafit.training import Stepped, loss
 from tests.support.families import Setting, train_alone
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lorafit.data.batches import pack
-from lorafit.data.encode import EncodedPair
+from lorafit.data.encoding.encode import EncodedPair
 from lorafit.methods import LoRA
 from lorafit.models import Model, load_base, load_config, take_packed_rows
 from lorafit.training import cross_entropy, cross_entropy_sum, language_model_loss_sums

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lorafit.data.encode import EncodedPair
+from lorafit.data.encoding.encode import EncodedPair
 from lorafit.methods import LoRA
 from lorafit.models import take_packed_rows
 from lorafit.objectives import BaseFacts, Settings, objective_for

@@ -28,7 +28,7 @@ from lorafit.errors import (
 from lorafit.methods import AdapterTuning, BitFit, Full, LoRA, Method, Prefix
 from lorafit.objectives.restored import restored_by_name
 from lorafit.run.events import Event, Progress
-from lorafit.run.partial import PartialFile
+from lorafit.run.files.partial import PartialFile
 from lorafit.tasks import Task, make_task
 from lorafit.training import ProcessGroup
 from lorafit.verbs.predict import PredictOptions, RowPredictions

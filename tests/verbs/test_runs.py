@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from lorafit.errors import LorafitError, NotFoundError, RecipeError
-from lorafit.run.lock import locked
-from lorafit.run.summary import RunSummary, summarize
+from lorafit.run.files.lock import locked
+from lorafit.run.files.summary import RunSummary, summarize
 from lorafit.verbs.runs import SORTS, Filter, removable, remove, runs
 from tests.support.run_folders import e2e_scores, write_run
 from tests.support.terminal import Terminal

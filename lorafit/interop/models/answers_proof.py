@@ -15,7 +15,7 @@ from lorafit.errors import AdapterError, NotFoundError
 from lorafit.interop.models.base import AnswersProof
 from lorafit.interop.models.source import MergeSource, parameter_names, stored_names
 from lorafit.models import Model, Stored, load_base, load_config, skeleton, stored_tensors, weight_files
-from lorafit.models.mapped import Weight, map_weights
+from lorafit.models.files.mapped import Weight, map_weights
 
 
 def prove_answers(source: MergeSource, folder: Path) -> AnswersProof:

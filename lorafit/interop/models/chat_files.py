@@ -18,7 +18,7 @@ def write_chat_files(source: MergeSource, folder: Path) -> None:
     task = task_of(source.adapter)
     if task.kind != "chat":
         return
-    from lorafit.data.chat_encode import ChatFormat
+    from lorafit.data.encoding.chat_encode import ChatFormat
     from lorafit.models import add_tokens, load_tokenizer, planned_tokens
     from lorafit.models.families import token_ids
 

@@ -19,9 +19,9 @@ from typing_extensions import override
 from lorafit.errors import NotFoundError
 from lorafit.methods import Change
 from lorafit.models import Stored
-from lorafit.models.stored import DTYPE_NAMES
+from lorafit.models.files.stored import DTYPE_NAMES
 
-_BLOCK_BYTES = 512 << 10  # of float32, at once in memory
+_BLOCK_BYTES = 256 << 10  # of float32, at once in memory
 _COPY_BYTES = 256 << 20  # by the kernel, through no memory of ours
 
 

@@ -19,7 +19,7 @@ from lorafit.methods import Change
 from lorafit.models import Stored, stored_tensors, weight_files
 
 _NUM_THREADS = 2  # of a few megabytes each
-_COMPARED_BYTES = 4 << 20
+_COMPARED_BYTES = 128 << 10
 _SUM_ERROR = 2.0**-18  # of the largest value of ΔW: what sums in float32 may lose
 
 
@@ -94,22 +94,25 @@ def _same_bytes(one: Stored, other: Stored) -> bool:
 
 
 def _changed(name: str, change: Change, base: Stored, new: Stored) -> _Compared:
-    """Some rows at a time, all in float64."""
+    """Some rows at a time, all in float64, in as few passes over them as that takes."""
     along = delta_square = base_square = max_error = 0.0
     num_changed, is_right = 0, True
     is_whole = change.replacement is not None
     change = scanned(change, base).exact()
     for start, block in row_blocks(base):
         now, old = new.read_rows(start, start + len(block)), block.double()
-        num_changed += int((block.to(now.dtype) != now).sum())
-        exact = change.rows(old.clone(), start)
-        delta = exact - old
-        error = (now.double() - exact).abs_()
-        is_right &= bool((error <= _allowed(exact, delta, now.dtype)).all())
-        max_error = max(max_error, float(error.max()) if error.numel() else 0.0)
+        num_changed += int(torch.count_nonzero(block.to(now.dtype) != now))
+        delta = change.rows(old.clone(), start).sub_(old)
+        moved = now.double().sub_(old)
         base_square += _dot(old, old)
         delta_square += _dot(delta, delta)
-        along += _dot(now.double().sub_(old), delta)
+        along += _dot(moved, delta)
+        error = moved.sub_(delta)
+        worst = _greatest(error)
+        is_right &= worst <= _lost_in_sums(delta, now.dtype) or bool(
+            (error.abs_() <= _allowed(old.add_(delta), delta, now.dtype)).all()
+        )
+        max_error = max(max_error, worst)
     survived = (along / delta_square if delta_square else 0.0) if not is_whole else None
     num_values = base.num_bytes // base.dtype.itemsize
     layer = LayerProof(name, delta_square**0.5, base_square**0.5, num_changed, num_values, survived)
@@ -117,10 +120,19 @@ def _changed(name: str, change: Change, base: Stored, new: Stored) -> _Compared:
 
 
 def _allowed(exact: Tensor, delta: Tensor, dtype: torch.dtype) -> Tensor:
-    """What one rounding to `dtype` and the sums of ΔW in float32 may be off."""
-    kind = torch.finfo(dtype)
-    lost = kind.tiny * kind.eps + (_SUM_ERROR * float(delta.abs().max()) if delta.numel() else 0.0)
-    return exact.abs().mul_(kind.eps).add_(lost)
+    """What one rounding to `dtype` and the sums of ΔW may be off, value for value."""
+    return exact.abs().mul_(torch.finfo(dtype).eps).add_(_lost_in_sums(delta, dtype))
+
+
+def _lost_in_sums(delta: Tensor, dtype: torch.dtype) -> float:
+    """What the sums of ΔW in float32 may be off, and the smallest numbers of `dtype`."""
+    return torch.finfo(dtype).tiny * torch.finfo(dtype).eps + _SUM_ERROR * _greatest(delta)
+
+
+def _greatest(values: Tensor) -> float:
+    """The largest magnitude; NaN where one of them is. 0 of none."""
+    least, most = values.aminmax() if values.numel() else (torch.zeros(()),) * 2
+    return float(torch.maximum(-least, most))
 
 
 def _dot(a: Tensor, b: Tensor) -> float:

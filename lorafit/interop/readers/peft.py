@@ -81,7 +81,7 @@ def _read_tensors(folder: Path) -> dict[str, Tensor]:
     from torch import Tensor
 
     from lorafit.interop.peft_layout import PICKLE_FILE, TENSOR_FILE
-    from lorafit.models.pickled import read_pickled
+    from lorafit.models.files.pickled import read_pickled
 
     path = folder / TENSOR_FILE
     try:

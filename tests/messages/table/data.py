@@ -417,7 +417,7 @@ MISTAKES: Table = {
             "cache, and the hub gave none (HF_HUB_OFFLINE is set); check the name and the network",
         ),
     ),
-    "data/encode.py": (
+    "data/encoding/encode.py": (
         Mistake(
             "train answers.toml",
             "base: its tokenizer has no end-of-text token (eos_token)",
@@ -460,7 +460,7 @@ MISTAKES: Table = {
             "examples/NLG/data of microsoft/LoRA into a folder, and set data.dir to it",
         ),
     ),
-    "data/chat_encode.py": (
+    "data/encoding/chat_encode.py": (
         Mistake(
             "train chats.toml --unset task.template",
             "base: its tokenizer has no chat template; use --set task.template=chatml (or another one)",
@@ -489,7 +489,7 @@ MISTAKES: Table = {
             {"base/tokenizer_config.json": edited(eos_token=...)},
         ),
     ),
-    "data/chat_template.py": (
+    "data/encoding/chat_template.py": (
         Mistake(
             """train chats.toml --set "task.template='{{ raise_exception(\\"no\\") }}'" """,
             "chats.jsonl:1: the chat template of base does not take it: no\n"

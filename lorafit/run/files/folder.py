@@ -27,12 +27,12 @@ from lorafit.errors import (
 )
 from lorafit.files import JsonObject, new_folder, tidy, write_json, write_jsonl, write_text
 from lorafit.recipe import differing_keys, to_toml
-from lorafit.run.checkpoint import Checkpoint, copy_linked, newest_checkpoint
 from lorafit.run.events import Note, Report
+from lorafit.run.files.checkpoint import Checkpoint, copy_linked, newest_checkpoint
+from lorafit.run.files.lock import LOCK_FILE
+from lorafit.run.files.paths import PROGRESS_FILE, RunPaths, checkpoint_folders
 from lorafit.run.inputs import Input, Inputs
-from lorafit.run.lock import LOCK_FILE
 from lorafit.run.options import Resume, TrainOptions
-from lorafit.run.paths import PROGRESS_FILE, RunPaths, checkpoint_folders
 from lorafit.run.recipes import Recipe, open_recipe
 from lorafit.tasks import Rows
 

@@ -22,8 +22,8 @@ from torch import Tensor
 
 from lorafit.errors import Advice, DataError, LorafitError, RecipeError, SetArgument, reason_of
 from lorafit.files import JsonObject, new_folder
-from lorafit.models.pickled import read_pickled
-from lorafit.run.paths import PROGRESS_FILE, checkpoint_folders
+from lorafit.models.files.pickled import read_pickled
+from lorafit.run.files.paths import PROGRESS_FILE, checkpoint_folders
 from lorafit.training.member import Position
 
 FORMAT_VERSION = 2  # 1 had the states of torch's, Python's and numpy's global generators

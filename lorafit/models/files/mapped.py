@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from lorafit.errors import NotFoundError
+from lorafit.models.files.stored import MappedFile, Stored
 from lorafit.models.model import Model
-from lorafit.models.stored import MappedFile, Stored
 
 _SMALL = 1 << 20  # values; a tensor up to this size is converted once and kept
 

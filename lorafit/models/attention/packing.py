@@ -19,8 +19,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from lorafit.lora.dropout import DropoutSource
 from lorafit.lora.dropout import dropout as drop
-from lorafit.models.dropped_attention import Places, dropped_attention, plain
-from lorafit.models.masks import Pattern, follow_layouts, packed_mask
+from lorafit.models.attention.dropped_attention import Places, dropped_attention, plain
+from lorafit.models.attention.masks import Pattern, follow_layouts, packed_mask
 
 PACKED_ATTENTION = "lorafit_packed"
 PRODUCTS_UP_TO = {torch.bfloat16: 512, torch.float16: 512}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lorafit.errors import Advice, NotFoundError, SetKey, reason_of
 from lorafit.files import ASSET_PREFIX, local_path
-from lorafit.models.pickled import why_unreadable
+from lorafit.models.files.pickled import why_unreadable
 
 
 def base_folder(base: str, revision: str | None = None) -> Path:

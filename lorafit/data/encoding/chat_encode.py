@@ -11,10 +11,10 @@ from typing import Literal
 
 from transformers import PreTrainedTokenizerBase
 
-from lorafit.data.chat_template import ChatTemplate, Conversation, Rendering, Span
-from lorafit.data.encode import start_of_text
+from lorafit.data.encoding.chat_template import ChatTemplate, Conversation, Rendering, Span
+from lorafit.data.encoding.encode import start_of_text
+from lorafit.data.encoding.sequences import EncodedSequence
 from lorafit.data.rows import ChatRow
-from lorafit.data.sequences import EncodedSequence
 from lorafit.errors import Advice, NotFoundError, RecipeError, SetKey
 
 TrainOn = Literal["assistant", "last", "all"]

@@ -27,14 +27,14 @@ def unreached_layers(family: Family, config: PretrainedConfig, output: Kind) -> 
     """Names of linear layers, with `*` for numbers; tried on a small copy where no test knows the architecture."""
     if is_proven(family):
         return ()
-    from lorafit.models.trial import with_small_copy
+    from lorafit.models.trials.trial import with_small_copy
 
     found = with_small_copy(f"layers unreached for {output}", family, config, output, _unreached)
     return () if found is None or found == _NONE else tuple(found.split())
 
 
 def _unreached(copy: Model) -> str:
-    from lorafit.models.trial import gradients, outputs_of_each, random_texts
+    from lorafit.models.trials.trial import gradients, outputs_of_each, random_texts
 
     linear = {name: module for name, module in lora.adaptable(copy.net).items() if lora.Linear.adapts(module)}
     called: set[nn.Module] = set()

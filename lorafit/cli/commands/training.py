@@ -140,7 +140,7 @@ def _train_one(
     with importing():
         from lorafit.display.training import show_train_result
         from lorafit.page.live import drawing
-        from lorafit.run.folder import RunFolder
+        from lorafit.run.files.folder import RunFolder
         from lorafit.run.train import train as train_plan
 
     pages = drawing(RunFolder.of(plan.recipe, output).path, display.report)

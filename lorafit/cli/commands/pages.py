@@ -62,7 +62,7 @@ def _runs(runs: list[Path], output: Path | None) -> Path:
     with importing():
         from lorafit.page.one import write_run_page
         from lorafit.page.several import write_several
-        from lorafit.run.paths import RunPaths
+        from lorafit.run.files.paths import RunPaths
 
     if len(runs) == 1 and RunPaths(runs[0]).recipe.is_file():
         return write_run_page(runs[0], output)

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from lorafit.files import JsonObject
 from lorafit.metrics import Kind
 from lorafit.models.families import FAMILIES, Family, is_proven
+from lorafit.models.files.stored import Stored
 from lorafit.models.model import Model
-from lorafit.models.stored import Stored
 
 _TOKENS = ("wte", "embed_tokens", "embed_in")  # what decoders call their table of tokens
 _SPECIAL = (

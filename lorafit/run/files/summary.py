@@ -12,8 +12,8 @@ from typing import Literal, get_args
 
 from lorafit.errors import DataError
 from lorafit.files import JsonObject
-from lorafit.run.lock import Holder
-from lorafit.run.paths import PROGRESS_FILE, RunPaths, checkpoint_folders
+from lorafit.run.files.lock import Holder
+from lorafit.run.files.paths import PROGRESS_FILE, RunPaths, checkpoint_folders
 
 State = Literal["finished", "running", "stopped", "begun", "damaged"]
 """stopped: it goes on from a checkpoint; begun: it has none yet; damaged: the folder cannot be read."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from lorafit.errors import NotFoundError
-from lorafit.models.folder import base_folder
+from lorafit.models.files.folder import base_folder
+from lorafit.models.files.stored import weight_files
 from lorafit.models.load import load_tokenizer
-from lorafit.models.stored import weight_files
 
 
 def missing_files(base: str, revision: str | None = None) -> list[NotFoundError]:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from lorafit.errors import NotFoundError
-from lorafit.models.pickled import read_pickled
+from lorafit.models.files.pickled import read_pickled
 
 DTYPES = {
     "F64": torch.float64,

@@ -16,7 +16,7 @@ from lorafit.cli.next_step import next_step, use_adapter
 from lorafit.cli.options import Json, choice
 from lorafit.errors import RecipeError, SetArgument
 from lorafit.imports import importing
-from lorafit.run.summary import STATES, State
+from lorafit.run.files.summary import STATES, State
 from lorafit.verbs.runs import SORTS
 
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from lorafit.data.batches import padded, shares_of, to_device
+from lorafit.data.encoding.sequences import from_run_lengths, run_lengths
 from lorafit.data.rows import Label, LabelRow
-from lorafit.data.sequences import from_run_lengths, run_lengths
 
 _CLASSES, _INDEX, _NUMBER = range(3)  # what a label is
 

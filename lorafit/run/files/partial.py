@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lorafit.errors import Advice, ChangeArgument, LorafitError, RecipeError
 from lorafit.files import JsonObject
-from lorafit.run.lock import holding
+from lorafit.run.files.lock import holding
 
 
 class PartialFile:

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig
 
 from lorafit.metrics import Kind
+from lorafit.models.attention.packing import PackedRow, take_packed_rows
 from lorafit.models.families import Family, is_proven, token_ids
 from lorafit.models.model import Model, accepted
-from lorafit.models.packing import PackedRow, take_packed_rows
-from lorafit.models.shrink import small_configs
-from lorafit.models.verdicts import verdict
+from lorafit.models.trials.shrink import small_configs
+from lorafit.models.trials.verdicts import verdict
 
 Reading = Literal["packed", "padded", "single"]
 """How a net reads several texts: end to end in one row, one below the other with padding, or each on its own."""

@@ -1,0 +1,1 @@
+"""Rows -> token ids, and which of them are targets."""
