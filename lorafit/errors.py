@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self, TypeVar
@@ -251,6 +252,10 @@ def reason_of(error: BaseException) -> str:
     Libraries advise what this program does not do: to run the code in a file, to install something, to log in.
     """
     words = re.sub(r":\s*\n\s*", ": ", str(error).strip())
+    if isinstance(error, KeyError):
+        return f"no key {words}"
+    if isinstance(error, struct.error):
+        return "it ends too early"
     line = next(iter(words.splitlines()), "")
     if not line or _ADVICE.search(line):
         return type(error).__name__

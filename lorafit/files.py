@@ -48,8 +48,8 @@ def removed_if_empty(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):  # not empty, as it should be
-            for each in missing:
+        for each in missing:
+            with suppress(OSError):  # not empty, as it should be
                 each.rmdir()
 
 

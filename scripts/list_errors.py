@@ -7,7 +7,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from lorafit import errors
@@ -69,7 +69,7 @@ class Message:
     cures: tuple[str, ...]
     module: str
 
-    @property
+    @cached_property
     def pattern(self) -> re.Pattern[str]:
         """What a line looks like that says it."""
         parts = [re.escape(part) for part in self.text.split(GAP)]
@@ -87,7 +87,7 @@ def messages(package: Path = ROOT / "lorafit") -> list[Message]:
     for path in sorted(package.rglob("*.py")):
         module = path.relative_to(package.parent).as_posix()
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        for node, function in _nodes(tree, None):
+        for node, function in _nodes(tree):
             for message in _of_node(node, function, module):
                 found.setdefault(message)
     told = [message for message in found if message.is_told]
@@ -95,11 +95,14 @@ def messages(package: Path = ROOT / "lorafit") -> list[Message]:
     return [m for m in told if m.error != "ValueError" or (m.module, m.text) not in raised]
 
 
-def _nodes(node: ast.AST, function: Function) -> Iterator[tuple[ast.AST, Function]]:
-    """Everything below a node, each with the innermost function that it stands in."""
-    for child in ast.iter_child_nodes(node):
-        yield child, function
-        yield from _nodes(child, child if isinstance(child, ast.FunctionDef) else function)
+def _nodes(tree: ast.AST) -> Iterator[tuple[ast.AST, Function]]:
+    """Everything in a module, in its order, each with the innermost function that it stands in."""
+    waiting: list[tuple[ast.AST, Function]] = [(tree, None)]
+    while waiting:
+        node, function = waiting.pop()
+        yield node, function
+        inside = node if isinstance(node, ast.FunctionDef) else function
+        waiting += reversed([(child, inside) for child in ast.iter_child_nodes(node)])
 
 
 def _of_node(node: ast.AST, function: Function, module: str) -> Iterator[Message]:
@@ -128,7 +131,7 @@ def _of_node(node: ast.AST, function: Function, module: str) -> Iterator[Message
 
 def _called(name: str, function: Function) -> str:
     """The name of a class; where it is one of two, the first."""
-    for node in _assignments(function):
+    for node in () if name in CLASSES else _assignments(function):
         match node:
             case ast.Assign(targets=[ast.Name(id=target)], value=ast.IfExp(body=ast.Name(id=first))) if (
                 target == name

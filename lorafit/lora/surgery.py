@@ -53,7 +53,7 @@ def find(model: nn.Module, patterns: Sequence[str]) -> dict[str, nn.Module]:
             leaves = {name.rpartition(".")[2] for name in modules}
             raise RecipeError(
                 f"target {pattern!r} matches no module that can be adapted"
-                f"{did_you_mean(pattern, leaves)}; there are {_summary(modules)}"
+                f"{did_you_mean(pattern, leaves) or ';'} there are {_summary(modules)}"
             )
         found |= matching
     return {name: module for name, module in modules.items() if name in found}
@@ -105,9 +105,9 @@ def attach(
     wanted: dict[nn.Module, Site] = {}
     for site in sites:
         if site.name not in modules:
-            hint = did_you_mean(site.name, modules)
+            hint = did_you_mean(site.name, modules) or ";"
             raise RecipeError(
-                f"no module {site.name!r} that can be adapted{hint}; there are {_summary(modules)}"
+                f"no module {site.name!r} that can be adapted{hint} there are {_summary(modules)}"
             )
         first = wanted.setdefault(modules[site.name], site)
         if dataclasses.replace(first, name=site.name) != site:

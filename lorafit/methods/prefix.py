@@ -101,15 +101,11 @@ class Prefix(Method):
             )
 
     def _check(self, model: Model, *, is_causal: bool) -> None:
-        family, positions = model.family, model.net.config.max_position_embeddings
+        family = model.family
         if self.variant == "embedding" and not is_causal:
             raise RecipeError(
                 f'[method] variant: "embedding" needs a causal decoder, and {family.model_type!r} reads both ways; '
                 f'use "layer"'
-            )
-        if self.length >= positions:
-            raise RecipeError(
-                f"[method] length: {self.length} leaves no room for a text in {positions} positions; lower it"
             )
 
 

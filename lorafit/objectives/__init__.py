@@ -56,6 +56,15 @@ class BaseFacts:
     family: Family
     num_positions_taken: int = 0
 
+    def __post_init__(self) -> None:
+        """Raises RecipeError where the method takes all positions."""
+        positions = self.family.num_positions(self.config)
+        if positions is not None and self.num_positions_taken >= positions:
+            raise RecipeError(
+                f"[method] length: {self.num_positions_taken} leaves no room for a text in {positions} positions",
+                SetKey("method.length", note="lower"),
+            )
+
     @property
     def num_positions(self) -> int | None:
         """Positions that are left for tokens; None where there is no limit."""

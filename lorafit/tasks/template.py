@@ -55,4 +55,4 @@ def require_columns(columns: Iterable[str], fields: Mapping[str, object]) -> Non
     for column in columns:
         if column not in fields:
             has = shown_names(fields) or "nothing"
-            raise ValueError(f"no column {column!r}{did_you_mean(column, fields)}; it has {has}")
+            raise ValueError(f"no column {column!r}{did_you_mean(column, fields) or ';'} it has {has}")

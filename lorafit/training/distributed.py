@@ -50,7 +50,7 @@ class Rank:
         """As torchrun or srun say; None for a process on its own."""
         env = os.environ
         if int(env.get("WORLD_SIZE", 1)) > 1:
-            return Rank(int(env["RANK"]), int(env["WORLD_SIZE"]), int(env["LOCAL_RANK"]))
+            return Rank(int(env["RANK"]), int(env["WORLD_SIZE"]), int(env.get("LOCAL_RANK", env["RANK"])))
         # Set by srun alone; SLURM_NTASKS is there in a batch script too, which is one process.
         if int(env.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
             port = 20_000 + (int(env["SLURM_JOB_ID"]) * 31 + int(env.get("SLURM_STEP_ID", 0))) % 20_000

@@ -6,7 +6,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from lorafit.errors import DataError, NotFoundError, lookup
+from lorafit.errors import DataError, NotFoundError, lookup, reason_of
 from lorafit.metrics.comparison import Comparison, compare_predictions, read_predictions
 from lorafit.metrics.scorers import SCORERS
 from lorafit.tasks import DEFAULTS
@@ -73,6 +73,6 @@ def _task(path: Path) -> tuple[str, str] | None:
         table = tomllib.loads(recipe.read_text(encoding="utf-8"))["task"]
         name = str(table["name"])
     except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{recipe}: is not readable as a recipe: {error}") from None
+        raise DataError(f"{recipe}: is not readable as a recipe: {reason_of(error)}") from None
     options = {**DEFAULTS.get(name, {}).get("task", {}), **table}
     return name, lookup(SCORERS, str(options.get("scorer", "plain")), "scorer", where=str(recipe)).name

@@ -21,7 +21,7 @@ from lorafit.data.download import fetch_files
 from lorafit.data.hub import fetched, pinned
 from lorafit.data.originals import data_root
 from lorafit.data.rows import Row
-from lorafit.errors import Advice, DataError, LorafitError, NotFoundError
+from lorafit.errors import Advice, DataError, LorafitError, NotFoundError, reason_of
 from lorafit.files import local_path, write_text
 from lorafit.models import base_folder, base_identity, missing_files
 from lorafit.models.files.hub import why_no_hub
@@ -82,7 +82,7 @@ class Lock:
             }
             hub = {str(name): str(commit) for name, commit in document.get("hub", {}).items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            fault = f"{path}: is not a lock file of this lorafit ({error})"
+            fault = f"{path}: is not a lock file of this lorafit ({reason_of(error)})"
             raise DataError(fault, Advice("delete it")) from None
         return Lock(bases, data, hub)
 

@@ -192,7 +192,13 @@ def _(task: LabelTask, files: _Files) -> Scores:
     right = _as_many(files.right_answers() or _lines(files.references[0]), answers.values)
     known = [value for value in (*right.values, *answers.values) if value not in (None, "")]
     texts = dict.fromkeys(task.texts, "a text")  # scores do not depend on it
-    task = task.resolve(RawRow(i, {**texts, task.label: value}) for i, value in enumerate(known, start=1))
+    rows = (RawRow(i, {**texts, task.label: value}) for i, value in enumerate(known, start=1))
+    try:
+        task = task.resolve(rows)
+    except DataError as error:
+        raise DataError(
+            f"{right.where}: with the answers, {error.what.replace('training row', 'row')}"
+        ) from None
     scores = score_labels(
         task,
         answers.parsed(task.parse_answer),

@@ -8,7 +8,7 @@ import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lorafit.errors import DamagedError, DataError, LorafitError, NotFoundError
+from lorafit.errors import DamagedError, DataError, LorafitError, NotFoundError, reason_of
 from lorafit.files import JsonObject
 from lorafit.recipe import differing_keys, find_recipe, read_layers, shipped_recipes
 from lorafit.run.files.paths import RunPaths
@@ -119,7 +119,7 @@ def show_adapter(folder: Path) -> ShownAdapter:
         shapes = _shapes(folder / TENSOR_FILE)
         size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
     except (OSError, ValueError, LookupError, TypeError, AttributeError, struct.error) as error:
-        raise DamagedError(f"{folder}: not readable as an adapter folder: {error}") from None
+        raise DamagedError(f"{folder}: not readable as an adapter folder: {reason_of(error)}") from None
     return ShownAdapter(folder, card, shapes, size)
 
 

@@ -34,7 +34,7 @@ def test_a_pattern_that_matches_nothing_says_what_there_is(gpt2):
     with pytest.raises(RecipeError) as error:
         lora.find(gpt2, ["c_attn", "c_atn"])
     assert str(error.value) == (
-        "target 'c_atn' matches no module that can be adapted; did you mean 'c_attn'?; there are "
+        "target 'c_atn' matches no module that can be adapted; did you mean 'c_attn'? there are "
         "transformer.wte, transformer.wpe, transformer.h.*.attn.c_attn, transformer.h.*.attn.c_proj, "
         "transformer.h.*.mlp.c_fc, transformer.h.*.mlp.c_proj, lm_head"
     )
@@ -135,7 +135,7 @@ def test_attach_refuses_by_name_and_changes_nothing():
     cases = [
         (
             [lora.Site("qery")],
-            "no module 'qery' that can be adapted; did you mean 'query'.; there are query, table",
+            "no module 'qery' that can be adapted; did you mean 'query'. there are query, table",
         ),
         (
             [lora.Site("query"), lora.Site("query", (True,) * 4)],

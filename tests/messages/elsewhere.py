@@ -7,46 +7,375 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-DISK = "a file that is there and cannot be read, or a disk that is full"
-HUB = "the hub, and a data set of that kind there"
-OF_HUB = "tests/data/test_hub.py"
-OF_DOWNLOAD = "tests/data/test_download.py"
+DISK = "a file that is there and cannot be read, or a disk that is full or changes what it holds"
+HUB = "the hub, and what there is or is refused there"
+GPU = "a GPU whose memory runs out"
+PROCESSES = "several processes, of which one is late or gone"
+SIGNAL = "a signal just then"
+PACKAGE = "a package or a program that is not installed, or fails"
+CALLER = "a caller of functions that the command line never calls so"
+OPEN = "nothing tries it yet"
 
 ELSEWHERE: Mapping[str, Mapping[str, str]] = {
+    "cache.py": {
+        "…: cannot be written: …": DISK,
+    },
     "data/download.py": {
         "…: cannot be read: …": DISK,
         "…: what … gives is not the original file (git blob SHA-1 …, not …)": (
-            f"{OF_DOWNLOAD}::test_another_content_is_an_error_and_leaves_nothing"
+            "tests/data/test_download.py::test_another_content_is_an_error_and_leaves_nothing"
         ),
-        "…: another process is downloading this file": f"{OF_DOWNLOAD}::test_two_at_once_do_not_mix",
-        "…: no answer (HTTP …); what has come is kept": "a server that becomes busy half-way, and stays so",
-        "…: no answer (HTTP …)": "a server that is busy, and stays so",
+        "…: another process is downloading this file": (
+            "tests/data/test_download.py::test_two_at_once_do_not_mix"
+        ),
+        "…: no answer (HTTP …); what has come is kept": ("a server that becomes busy half-way, and stays so"),
+        "…: no answer (HTTP …)": ("a server that is busy, and stays so"),
         "…: no answer (…); what has come is kept": (
-            f"{OF_DOWNLOAD}::test_the_next_call_goes_on_from_what_an_earlier_one_left"
+            "tests/data/test_download.py::test_the_next_call_goes_on_from_what_an_earlier_one_left"
         ),
     },
-    "data/given.py": {"…: has no split 'train'; there are …": HUB},
+    "data/given.py": {
+        "…: has no split 'train'; there are …": HUB,
+    },
     "data/hub.py": {
-        "…: has the configurations …": f"{OF_HUB}::test_a_configuration_is_named_where_there_are_several",
+        "…: has the configurations …": (
+            "tests/data/test_hub.py::test_a_configuration_is_named_where_there_are_several"
+        ),
         "… at …: not in the Hugging Face cache, and the hub gave none (…)": HUB,
         "… at …: not in the Hugging Face cache, and the hub gave none (access must be asked for on its page)": HUB,
         "… at …: not in the Hugging Face cache, and the hub gave none (there is none of that name, or it is private)": (
-            f"{OF_HUB}::test_what_the_hub_does_not_have"
+            "tests/data/test_hub.py::test_what_the_hub_does_not_have"
         ),
         "…: not in the Hugging Face cache, and the hub gave none (…)": HUB,
         "…: not in the Hugging Face cache, and the hub gave none (access must be asked for on its page)": HUB,
         "…: not in the Hugging Face cache, and the hub gave none (there is none of that name, or it is private)": (
-            f"{OF_HUB}::test_what_the_hub_does_not_have"
+            "tests/data/test_hub.py::test_what_the_hub_does_not_have"
         ),
         "…: cannot be read: …": DISK,
         "…: … rows of the … split, expected …": DISK,
         "…: … could both be the … split": HUB,
-        "…: has no split 'train'": f"{OF_HUB}::test_the_usual_name_is_needed_or_another_one_given",
+        "…: has no split 'train'": (
+            "tests/data/test_hub.py::test_the_usual_name_is_needed_or_another_one_given"
+        ),
     },
     "data/sources.py": {
-        "…: cannot be read: …": "tests/data/test_sources.py::test_the_identity_of_a_file_is_its_sha256"
+        "…: cannot be read: …": ("tests/data/test_sources.py::test_the_identity_of_a_file_is_its_sha256"),
     },
-    "recipe/layers.py": {"…: cannot be read: …": DISK},
-    "tasks/load.py": {"…: changed while it was read": "somebody else who writes into the file just then"},
+    "decoding/loop.py": {
+        "stopped while decoding": (
+            "tests/run/test_resume.py::test_a_run_stopped_wherever_it_looks_ends_the_same"
+        ),
+        "[decode] max_new_tokens: … leaves no room for a prompt; the model has … positions": (
+            "tests/methods/test_prefix.py::test_a_decoder_has_so_many_positions_fewer"
+        ),
+    },
+    "imports.py": {
+        "…: the package bitsandbytes is not installed": PACKAGE,
+    },
+    "interop/combined.py": {
+        "what they adapt together has no name here": OPEN,
+    },
+    "interop/convert.py": {
+        "…: does not hold …, which leads to the labels, and neither do the base's files: it was drawn at random when the adapter was trained, and not saved": (
+            "tests/interop/readers/test_peft.py::test_a_head_that_peft_did_not_save_comes_from_the_base_or_is_missed_by_name"
+        ),
+        "…: adapts nothing but the head, which trains whole here; merge it with PEFT": OPEN,
+        "…: … is no parameter of this base; wrong base": OPEN,
+        "…: … is …, but this base has …; wrong base": OPEN,
+        "…: … has a vocabulary of … tokens, and the base one of …: it was trained on a base that was resized": (
+            "tests/interop/readers/test_peft.py::test_an_embedding_that_is_not_the_bases_is_named_with_both_sizes"
+        ),
+        "…: alpha … must be positive": OPEN,
+        "…: adapts parts of modules that have no name here": OPEN,
+    },
+    "interop/gguf_layout.py": {
+        "format gguf: the package gguf is not installed": (
+            "tests/interop/writers/test_gguf.py::test_a_missing_package_is_one_line"
+        ),
+    },
+    "interop/hub.py": {
+        "…: the hub refuses: …; the export itself is done: …": HUB,
+    },
+    "interop/models/answers_proof.py": {
+        "…: the merged model does not compute what … does: logits differ by …, allowed …; nothing was kept": (
+            "tests/interop/models/test_proof.py::test_a_merge_that_computes_something_else_is_refused"
+        ),
+    },
+    "interop/models/hf_folder.py": {
+        "…: adapts …, which is not among the base's weights": OPEN,
+        "…: the merged model needs … GB, but only … GB are free; nothing was written": (
+            "tests/interop/models/test_hf.py::test_a_full_disk_is_noticed_before_anything_is_written"
+        ),
+    },
+    "interop/models/safetensors_stream.py": {
+        "…: … bytes came out instead of …": DISK,
+        "…: ends too early; the file is damaged": DISK,
+    },
+    "interop/models/weights_proof.py": {
+        "…: the merged folder holds other tensors than were written; nothing was kept": DISK,
+        "…: … was not written as it was merged: it is off by up to …; nothing was kept": DISK,
+    },
+    "interop/peft_modules.py": {
+        "…: init_lora_weights = … changes the base, and the weights of … are not here to do the same": (
+            "tests/interop/readers/test_peft.py::test_an_init_that_cannot_be_done_again_is_refused_by_name"
+        ),
+    },
+    "interop/readers/gguf.py": {
+        "…: … is no factor of an adapter": (
+            "tests/interop/writers/test_gguf.py::test_what_is_not_understood_is_refused_by_name"
+        ),
+        "…: how llama.cpp orders the weights of a … is not known here": OPEN,
+        "…: is for a …, and … is a …; wrong base": (
+            "tests/interop/writers/test_gguf.py::test_damaged_files_and_other_bases_are_refused"
+        ),
+        "…: adapts …, which this base does not have; wrong base": OPEN,
+        "…: is no LoRA adapter of llama.cpp": (
+            "tests/interop/writers/test_gguf.py::test_what_is_not_understood_is_refused_by_name"
+        ),
+        "…: … = … has no counterpart in lorafit": (
+            "tests/interop/writers/test_gguf.py::test_what_is_not_understood_is_refused_by_name"
+        ),
+        "…: does not say of what architecture it is": OPEN,
+    },
+    "interop/readers/loralib.py": {
+        "…: …: loralib's update of a kernel … has a higher rank; an adapter folder holds updates of rank r": OPEN,
+    },
+    "metrics/comparison.py": {
+        "no text has a reference, so nothing can be scored": OPEN,
+    },
+    "metrics/external.py": {
+        "metric … cannot be loaded (…)": OPEN,
+    },
+    "metrics/files.py": {
+        "no file of references": CALLER,
+    },
+    "metrics/function.py": {
+        "…: cannot be loaded as Python": CALLER,
+    },
+    "metrics/scoring.py": {
+        "there are no predictions to score": CALLER,
+        "… predictions, but references for …": CALLER,
+        "… predictions, but … split labels": CALLER,
+        "prediction … has no reference: every one of its … is empty": CALLER,
+    },
+    "metrics/text/meteor.py": {
+        "METEOR 1.5 failed: …": PACKAGE,
+    },
+    "models/families/base.py": {
+        "… has no linear layers": OPEN,
+        "… has no …": (
+            "tests/models/test_reach.py::test_a_word_that_means_the_experts_is_refused_where_it_would_miss_them"
+        ),
+        "[method] …: …; … are no linear layers; it has …": (
+            "tests/models/test_reach.py::test_a_word_that_means_the_experts_is_refused_where_it_would_miss_them"
+        ),
+        "[method] …: …; … are no linear layers; logical targets are …": (
+            "tests/models/test_reach.py::test_a_pattern_of_nothing_but_experts_is_refused_with_what_they_are"
+        ),
+        "[method] …: …; it has …": (
+            "tests/models/test_families.py::test_a_target_that_a_family_lacks_is_refused_with_what_it_has"
+        ),
+        "[method] targets: … would adapt … alone, and not …, which are no linear layers": (
+            "tests/models/test_reach.py::test_a_word_that_means_the_experts_is_refused_where_it_would_miss_them"
+        ),
+    },
+    "models/families/heads.py": {
+        "a text without a single token has nothing that could be classified": (
+            "tests/models/test_families.py::test_which_token_a_head_reads"
+        ),
+    },
+    "models/families/reach.py": {
+        "[method] targets: … means … and … more, to which no gradient comes back: nothing would be learned there": OPEN,
+        "[method] targets: … means …, to which no gradient comes back: nothing would be learned there": (
+            "tests/models/test_learnable.py::test_a_target_that_means_one_in_its_own_words_is_refused"
+        ),
+    },
+    "models/files/folder.py": {
+        "…@…: its … contains custom code, which lorafit does not run": HUB,
+        "…@…: its … needs …, which is not here": HUB,
+        "…: its … needs …, which is not here": PACKAGE,
+        "…@…: its … cannot be read: …": HUB,
+    },
+    "models/load.py": {
+        "[model] dropout: … has no dropout in its base; leave it out": OPEN,
+        "…: neither pad_token nor eos_token of its tokenizer has a row in the embedding": OPEN,
+    },
+    "models/files/mapped.py": {
+        "….…: not among the weights": (
+            "tests/run/test_base_notes.py::test_what_is_merged_computes_the_same_and_the_merge_says_it"
+        ),
+    },
+    "models/model.py": {
+        "…: neither its tokenizer nor its configs say which token ends a text": (
+            "tests/objectives/test_starts_and_ends.py::test_where_nothing_ends_a_text_it_is_said"
+        ),
+    },
+    "models/files/pickled.py": {
+        "…: cannot be read with weights_only: …": (
+            "tests/interop/readers/test_loralib.py::test_unreadable_files_and_unknown_tasks_are_named"
+        ),
+    },
+    "models/placement.py": {
+        "…: out of GPU memory": (
+            "tests/models/test_placement.py::test_memory_that_runs_out_names_the_keys_to_lower"
+        ),
+        "…: out of memory": GPU,
+    },
+    "models/files/stored.py": {
+        "…: ends within …; the file is damaged": DISK,
+        "…: is not a state dict": OPEN,
+    },
+    "models/vocabulary.py": {
+        "…: …, and it stands in every text": (
+            "tests/objectives/test_examples.py::test_a_special_token_without_a_row_is_refused"
+        ),
+    },
+    "objectives/encoded.py": {
+        "[data] max_length: …": (
+            "tests/objectives/test_examples.py::test_training_says_what_is_cut_and_refuses_what_is_lost"
+        ),
+    },
+    "page/run.py": {
+        "…: not a run folder (it has no recipe.toml)": CALLER,
+    },
+    "paper/jobs.py": {
+        "Table …, …, …: no recipe is shipped for this cell": CALLER,
+    },
+    "paper/quick.py": {
+        "[task] name: there are no made-up rows for …; there are for …": (
+            "tests/paper/test_quick.py::test_there_are_no_rows_for_other_tasks"
+        ),
+    },
+    "paper/runs.py": {
+        "…: no such folder of runs": ("tests/paper/test_runs.py::test_there_must_be_a_folder"),
+    },
+    "recipe/layers.py": {
+        "…: cannot be read: …": DISK,
+    },
+    "run/files/checkpoint.py": {
+        "…: cannot be read: …": (
+            "tests/run/test_checkpoint.py::test_any_damage_is_noticed_and_the_one_before_is_taken"
+        ),
+        "…: does not hold what a checkpoint has": OPEN,
+        "…: missing, or not what … says": (
+            "tests/run/test_checkpoint.py::test_any_damage_is_noticed_and_the_one_before_is_taken"
+        ),
+        "…: written by an earlier lorafit, whose random draws were others": (
+            "tests/run/test_checkpoint.py::test_another_format_is_not_damage"
+        ),
+        "…: format version … is newer than this lorafit reads (…)": (
+            "tests/run/test_checkpoint.py::test_another_format_is_not_damage"
+        ),
+        "…: there is no format version …": (
+            "tests/run/test_checkpoint.py::test_another_format_is_not_damage"
+        ),
+    },
+    "run/events.py": {
+        "…: cannot be written: …": ("tests/run/test_faults.py::test_no_room_for_the_event_log"),
+    },
+    "run/inputs.py": {
+        "…: cannot be read: …": (
+            "tests/run/test_labels.py::test_a_missing_source_is_said_at_the_dry_run_and_refused_at_training"
+        ),
+    },
+    "run/files/lock.py": {
+        "…: another process works on …": PROCESSES,
+        "…: … works on …": ("tests/verbs/test_runs.py::test_a_run_that_trains_is_running_and_is_not_removed"),
+        "…: … works on …, or died there, which cannot be seen from this machine": (
+            "tests/run/test_lock.py::test_another_machine_cannot_be_asked"
+        ),
+        "…: cannot be written: …": ("tests/run/test_faults.py::test_a_folder_that_cannot_be_written"),
+    },
+    "run/opened.py": {
+        "…: stopped before training (…); nothing is lost": (
+            "tests/sweep/test_family.py::test_stopped_anywhere_and_resumed_it_is_the_same"
+        ),
+    },
+    "run/files/partial.py": {
+        "…: cannot be written: …": DISK,
+    },
+    "run/plan.py": {
+        "[train] epochs: … are more than … steps, and …": OPEN,
+    },
+    "run/files/prediction_cache.py": {
+        "…: cannot be written: …": DISK,
+    },
+    "run/trainer.py": {
+        "…: stopped after step … (…)": (
+            "tests/run/test_same_run.py::test_an_interrupted_run_goes_on_with_what_it_began_with_alone"
+        ),
+        "…; the last good adapter is in …": (
+            "tests/run/test_labels.py::test_a_loss_that_is_no_number_keeps_the_last_good_adapter"
+        ),
+    },
+    "run/warm_start.py": {
+        "[method] init_from: … was trained on another base: the … of … is not that of …": (
+            "tests/run/test_labels.py::test_what_does_not_fit_is_refused_before_training"
+        ),
+        "[method] init_from: …: … is …, but this base and its targets need …": OPEN,
+        "[method] init_from: …: … is …, but this base has …": OPEN,
+    },
+    "sweep/family.py": {
+        "…: some of the runs began in …; finish them one by one with 'lorafit train'": PROCESSES,
+    },
+    "sweep/one_base.py": {
+        "…: … runs stopped, each with a checkpoint (…)": (
+            "tests/sweep/test_family.py::test_stopped_anywhere_and_resumed_it_is_the_same"
+        ),
+    },
+    "tasks/load.py": {
+        "…: changed while it was read": ("somebody else who writes into the file just then"),
+    },
+    "track/wandb.py": {
+        "nobody is logged in there": ("tests/run/test_trackers.py::test_nobody_is_asked_to_log_in"),
+    },
+    "training/distributed.py": {
+        "SLURM_STEP_NODELIST: … is not a list of machines": PROCESSES,
+        "process … of … finds no others at …:…: …": PROCESSES,
+        "process … of … finds no others: …": PROCESSES,
+        "process … of …: another process of this run has ended, see its message (…)": PROCESSES,
+    },
+    "training/health.py": {
+        "step …: … of … trained tensors have not moved: …, …; no gradient reaches them, so nothing would be learned there": (
+            "tests/training/test_health.py::test_a_zero_lora_a_beside_a_zero_lora_b_never_moves"
+        ),
+        "step …: … of … trained tensors have not moved: …; no gradient reaches them, so nothing would be learned there": (
+            "tests/training/test_health.py::test_a_tensor_that_no_gradient_reaches_is_named"
+        ),
+    },
+    "training/loop.py": {
+        "step …: out of memory with micro-batches of …": (
+            "tests/training/test_position.py::test_not_more_often_than_allowed_and_not_below_one"
+        ),
+    },
+    "training/recompute.py": {
+        "[train] gradient_checkpointing: … cannot do that": OPEN,
+    },
+    "training/sharding.py": {
+        "[train] parallel: 'fsdp' shards the frozen weights of blocks; this method and base have none": (
+            "tests/training/test_distributed.py::test_fsdp_needs_frozen_blocks"
+        ),
+    },
+    "verbs/combine.py": {
+        "…: … … is none that LoRA can have": OPEN,
+    },
+    "verbs/evaluate.py": {
+        "…: evaluation stopped (…)": SIGNAL,
+        "evaluation runs as one process": PROCESSES,
+    },
+    "verbs/import_.py": {
+        "…: with it … answers with values that are not finite; its lora_alpha / r comes to … / …": OPEN,
+    },
+    "verbs/predict.py": {
+        "…: … of … rows are done (…)": (
+            "tests/verbs/test_predict.py::test_what_was_stopped_goes_on_and_is_the_same"
+        ),
+    },
+    "verbs/runs.py": {
+        "…: … works on this run": (
+            "tests/verbs/test_runs.py::test_a_run_that_trains_is_running_and_is_not_removed"
+        ),
+        "…: cannot be deleted: …": DISK,
+    },
 }
 """Module below lorafit/ -> message -> the test, or what is needed."""

@@ -76,6 +76,8 @@ def _command(mistake: Mistake, patch: pytest.MonkeyPatch) -> tuple[int, Sequence
     lines = done.err.splitlines()
     strange = [line for line in lines if not line.startswith("error: ")]
     assert not strange, done.err
+    if done.code and not lines:  # a verdict, which is the result
+        lines = done.out.splitlines()[:1]
     return done.code, [line.removeprefix("error: ") for line in lines]
 
 

@@ -14,18 +14,22 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from lorafit.adapters import BaseChoice
+from lorafit.adapters.fingerprint import FINGERPRINT_FILE
 from lorafit.adapters.folder import CARD_FILE, TENSOR_FILE
 from lorafit.adapters.seal import document_seal, function_seal
-from lorafit.methods import METHODS
+from lorafit.methods import METHODS, LoRA
+from lorafit.models import FAMILIES
 from lorafit.tasks import make_task
 from lorafit.verbs.export import export
-from tests.messages.mistakes import Content, place
+from tests.messages.mistakes import Mistake, place
 from tests.support.adapter_fixtures import make_adapter
 from tests.support.run_folders import e2e_scores, write_run
 from tests.support.tiny_encoders import save_encoder
 
-Change = Callable[[dict[str, Any], dict[str, Tensor]], None]
-"""What becomes of adapter.json and of the tensors."""
+Change = Callable[[dict[str, Any], dict[str, Tensor], dict[str, bytes]], None]
+"""What becomes of adapter.json, of the tensors, and of the files beside them."""
+
+RECIPES_NEED = ("base", "encoder")
 
 FILES: Mapping[str, str] = {
     "rows.csv": "review,stars\nvery good,5\nbad,1\nfine,5\nawful,1\n",
@@ -114,11 +118,31 @@ def resealed(source: Path, target: Path, change: Change) -> None:
     shutil.copytree(source, target)
     document = json.loads((source / CARD_FILE).read_text())
     tensors = load_file(source / TENSOR_FILE)
-    change(document, tensors)
-    content = save(tensors, metadata={"lorafit": function_seal(document)})
-    (target / TENSOR_FILE).write_bytes(content)
-    document["files"][TENSOR_FILE] = {"sha256": sha256(content).hexdigest(), "num_bytes": len(content)}
+    files = {FINGERPRINT_FILE: (source / FINGERPRINT_FILE).read_bytes()}
+    change(document, tensors, files)
+    files.setdefault(TENSOR_FILE, save(tensors, metadata={"lorafit": function_seal(document)}))
+    for name, content in files.items():
+        (target / name).write_bytes(content)
+        document["files"][name] = {"sha256": sha256(content).hexdigest(), "num_bytes": len(content)}
     (target / CARD_FILE).write_text(json.dumps(document | {"seal": document_seal(document)}))
+
+
+def shape_of(family: str, base: Path, target: Path) -> None:
+    """The config of a tiny model of that family, with the tokenizer of `base`."""
+    shutil.copytree(base, target, ignore=shutil.ignore_patterns("*.safetensors", "*config.json"))
+    shutil.copy(base / "tokenizer_config.json", target)
+    FAMILIES[family].tiny_config(vocab_size=512).save_pretrained(target)
+
+
+def other_base(source: Path, target: Path, num_tokens: int | None = None, scale: float = 2.0) -> None:
+    """A GPT-2 whose embedding is scaled; with so many tokens of the same."""
+    shutil.copytree(source, target)
+    weights = load_file(source / "model.safetensors")
+    weights["transformer.wte.weight"] = scale * weights["transformer.wte.weight"][:num_tokens]
+    (target / "model.safetensors").write_bytes(save(weights, metadata={"format": "pt"}))
+    config = json.loads((source / "config.json").read_text())
+    config["vocab_size"] = len(weights["transformer.wte.weight"])
+    (target / "config.json").write_text(json.dumps(config))
 
 
 def _tensor(tensors: dict[str, Tensor], change: Callable[[Tensor], Tensor], part: str = "lora_A") -> None:
@@ -129,18 +153,25 @@ def _tensor(tensors: dict[str, Tensor], change: Callable[[Tensor], Tensor], part
 
 
 VARIANTS: Mapping[str, tuple[str, Change]] = {
-    "newer-task": ("adapter", lambda card, _: card.update(task={"kind": "summary"})),
-    "newer-method": ("adapter", lambda card, _: card.update(method={"name": "vera"})),
-    "newer-option": ("adapter", lambda card, _: card["method"].update(r=0)),
-    "fewer": ("adapter", lambda _, tensors: tensors.__delitem__(min(tensors))),
-    "more": ("adapter", lambda _, tensors: tensors.update(strange=torch.ones(1))),
-    "halves": ("adapter", lambda _, tensors: _tensor(tensors, Tensor.half)),
-    "wider": ("adapter", lambda card, _: card["method"].update(r=8)),
-    "infinite": ("adapter", lambda _, tensors: _tensor(tensors, lambda tensor: tensor / 0)),
-    "louder": ("adapter", lambda card, _: card["method"].update(alpha=99.0)),
-    "zeros": ("adapter", lambda _, tensors: _tensor(tensors, torch.zeros_like, "lora_B")),
-    "strangers": ("adapter", lambda _, tensors: _tensor(tensors, lambda tensor: tensor.flip(0))),
-    "unnamed": ("labels", lambda card, _: card["task"].update(labels=None)),
+    "newer-task": ("adapter", lambda card, *_: card.update(task={"kind": "summary"})),
+    "newer-method": ("adapter", lambda card, *_: card.update(method={"name": "vera"})),
+    "fewer": ("adapter", lambda _, tensors, __: tensors.__delitem__(min(tensors))),
+    "more": ("adapter", lambda _, tensors, __: tensors.update(strange=torch.ones(1))),
+    "halves": ("adapter", lambda _, tensors, __: _tensor(tensors, Tensor.half)),
+    "wider": ("adapter", lambda card, *_: card["method"].update(r=8)),
+    "infinite": ("adapter", lambda _, tensors, __: _tensor(tensors, lambda tensor: tensor / 0)),
+    "louder": ("adapter", lambda card, *_: card["method"].update(alpha=99.0)),
+    "zeros": ("adapter", lambda _, tensors, __: _tensor(tensors, torch.zeros_like, "lora_B")),
+    "strangers": ("adapter", lambda _, tensors, __: _tensor(tensors, lambda tensor: tensor.flip(0))),
+    "torn": ("adapter", lambda _, __, files: files.update({TENSOR_FILE: b"torn"})),
+    "foreign": ("adapter", lambda _, tensors, files: files.update({TENSOR_FILE: save(tensors)})),
+    "unprinted": ("adapter", lambda _, __, files: files.update({FINGERPRINT_FILE: b"torn"})),
+    "moved": (
+        "adapter",
+        lambda card, *_: card.update(base=card["base"] | {"id": "gone"}, paths={"gone": "/gone"}),
+    ),
+    "renamed": ("labels", lambda card, *_: card["task"].update(labels=["bad", "good"])),
+    "unnamed": ("labels", lambda card, *_: card["task"].update(labels=None)),
 }
 """Adapters that are whole, and not what they should be: what each is made of, and how."""
 
@@ -148,6 +179,12 @@ VARIANTS: Mapping[str, tuple[str, Change]] = {
 def furnish(folder: Path, base: Path) -> Path:
     """All that the mistakes need, made once; `base` is a tiny GPT-2."""
     shutil.copytree(base, folder / "base")
+    other_base(base, folder / "other-base")
+    other_base(base, folder / "smaller-base", 20)
+    other_base(base, folder / "nan-base", scale=float("nan"))
+    for name in ("llama", "mistral", "deberta-v2", "granite"):
+        shape_of(name, base, folder / name)
+    shutil.copytree(base, folder / "shape", ignore=shutil.ignore_patterns("*.safetensors"))
     save_encoder(folder / "encoder", "roberta")
     place(FILES, folder)
     make_adapter(base, folder / "adapter")
@@ -159,24 +196,41 @@ def furnish(folder: Path, base: Path) -> Path:
     )
     pairs = make_task("classification", text=("first", "second"), **classes)
     make_adapter(folder / "encoder", folder / "pairs", task=pairs)
+    make_adapter(
+        folder / "encoder",
+        folder / "other-labels",
+        task=make_task("classification", text="review", **classes),
+        strength=0.3,
+    )
+    make_adapter(folder / "encoder", folder / "mnli", task=make_task("mnli"))
+    make_adapter(base, folder / "dora", LoRA(r=4, alpha=8.0, targets=("query", "value"), dora=True))
     make_adapter(base, folder / "talks", task=make_task("chat", template="plain"))
+    recorded = (folder / "adapter" / FINGERPRINT_FILE).read_bytes()
+    for name in ("other-base", "smaller-base"):
+        make_adapter(folder / name, folder / f"on-{name}")
+        resealed(
+            folder / f"on-{name}",
+            folder / f"strayed-{name}",
+            lambda _, __, files: files.update({FINGERPRINT_FILE: recorded}),
+        )
     for name, (source, change) in VARIANTS.items():
         resealed(folder / source, folder / name, change)
     for name in ("peft", "loralib", "gguf"):
         export(folder / "adapter", folder / name, name, BaseChoice())
+    export(folder / "labels", folder / "peft-labels", "peft", BaseChoice())
     write_run(folder / "runs", "e2e_gpt2m", 0, e2e_scores(70.0))
     return folder
 
 
-def workplace(furnished: Path, folder: Path, files: Mapping[str, Content]) -> Path:
-    """A workplace of its own for one mistake: links to all that there is, and copies of what it changes."""
-    changed = {"runs", *(Path(name).parts[0] for name in files)}
+def workplace(furnished: Path, folder: Path, mistake: Mistake) -> Path:
+    """For one mistake: links to what every recipe needs and to what is typed, and copies of what it changes."""
+    changed = {"runs", *(Path(name).parts[0] for name in mistake.files)}
     for path in furnished.iterdir():
-        if path.name not in changed:
-            (folder / path.name).symlink_to(path)
-        elif path.is_dir():
+        if path.name in changed and path.is_dir():
             shutil.copytree(path, folder / path.name)
-        else:
+        elif path.name in changed:
             shutil.copy(path, folder / path.name)
-    place(files, folder)
+        elif path.is_file() or path.name in RECIPES_NEED or path.name in mistake.typed:
+            (folder / path.name).symlink_to(path)
+    place(mistake.files, folder)
     return folder

@@ -76,7 +76,7 @@ class LoralibReader(Reader):
                 f"an adapter folder holds updates of rank r"
             )
         r = a.shape[0] if isinstance(module, nn.Embedding) else b.shape[1]
-        if slices.count == 1 or (a.shape[0] == r and b.shape[0] == _width(module)):
+        if r < 1 or slices.count == 1 or (a.shape[0] == r and b.shape[0] == _width(module)):
             return Factors(tensors, r)
         return Factors(tensors, r, _enabled(foreign, name, a.shape[0] // max(r, 1), slices))
 

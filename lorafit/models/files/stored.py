@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lorafit.errors import NotFoundError
+from lorafit.errors import NotFoundError, reason_of
 from lorafit.models.files.pickled import read_pickled
 
 DTYPES = {
@@ -145,7 +145,7 @@ def _from_safetensors(file: Path) -> list[Stored]:
         header.pop("__metadata__", None)
         return [_entry(file, size, 8 + header_size, name, entry) for name, entry in header.items()]
     except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise NotFoundError(f"{file}: not a whole safetensors file: {error}") from None
+        raise NotFoundError(f"{file}: not a whole safetensors file: {reason_of(error)}") from None
 
 
 def _entry(file: Path, size: int, start: int, name: str, entry: dict[str, list[int]]) -> Stored:

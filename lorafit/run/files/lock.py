@@ -81,13 +81,18 @@ class _HeldError(Exception):
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock inside the block. A folder that is not there is created, and removed if it stays empty.
+    """Hold the folder's lock inside the block. The folder is created, and removed again if it stays empty.
 
     The system releases the lock when its holder dies, however it dies.
     Raises LorafitError while another process holds the lock, and where the folder cannot be written.
     """
-    with removed_if_empty(folder), holding(folder / LOCK_FILE, str(folder), "this run"):
-        yield
+    with removed_if_empty(folder):
+        try:
+            with holding(folder / LOCK_FILE, str(folder), "this run"):
+                yield
+        finally:
+            with contextlib.suppress(OSError):  # not empty, as it should be
+                folder.rmdir()
 
 
 @contextlib.contextmanager

@@ -403,7 +403,7 @@ MISTAKES: Table = {
         ),
         Mistake(
             ">>> lorafit.load('labels').predict([{'reviw': 'a'}])",
-            "inputs[0]: no column 'review'; did you mean 'reviw'?; it has reviw",
+            "inputs[0]: no column 'review'; did you mean 'reviw'? it has reviw",
         ),
     ),
     "tasks/text.py": (
