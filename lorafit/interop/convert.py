@@ -17,7 +17,7 @@ from lorafit.interop.readers import Reader
 from lorafit.interop.targets import exact_parameters, exact_targets
 from lorafit.methods import LoRA
 from lorafit.metrics import Kind
-from lorafit.models import Family, Model
+from lorafit.models import Family, Model, names_of_added_rows, tables_with_rows
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def convert(
             dropout=float(foreign.dropout),
             dora=any("lora_magnitude" in factors.tensors for factors in layers.values()),
             targets=_targets(foreign, shape, layers),
-            also_train=exact_parameters(whole.keys(), shape) or None,
+            also_train=exact_parameters(whole.keys() - names_of_added_rows(shape.net), shape) or None,
         )
     except ValidationError as error:
         detail = error.errors()[0]
@@ -154,14 +154,17 @@ def _trained_whole(foreign: Foreign, base: BaseTensors) -> dict[str, Tensor]:
 
 
 def _repeated(foreign: Foreign, base: BaseTensors) -> list[str]:
-    """The names of all other tensors, each of which equals the base's."""
+    """The names of all other tensors, each of which equals the base's; behind its rows, added ones may stand as they
+    were before they trained."""
     head = {name for name, _ in base.shape.head_parameters()}
     repeated = {n: t for n, t in foreign.others.items() if n not in head and n not in foreign.trained}
     parameters = dict(base.shape.net.named_parameters(remove_duplicate=False))
     for given, tensor in repeated.items():
         name = _name(given, base.shape, parameters)
         if name is not None and _is_resized(tensor, parameters[name], base.shape):
-            raise _misfit(foreign, given, tensor, parameters[name])
+            if len(tensor) != _with_added(name, base.shape):
+                raise _misfit(foreign, given, tensor, parameters[name])
+            repeated[given] = tensor[: len(parameters[name])]
     base.check(foreign.path, repeated)
     return list(repeated)
 
@@ -170,6 +173,12 @@ def _is_resized(tensor: Tensor, parameter: Tensor, shape: Model) -> bool:
     """Whether it is a table of tokens, of another vocabulary."""
     same_width = tensor.ndim == 2 and tensor.shape[1:] == parameter.shape[1:]
     return same_width and len(parameter) == shape.vocab_size != len(tensor)
+
+
+def _with_added(name: str, shape: Model) -> int | None:
+    """How many rows a table has for whoever resizes it; None for one that gets none."""
+    table = dict(tables_with_rows(shape.net)).get(name.removesuffix(".weight"))
+    return None if table is None else table.num_rows
 
 
 def _misfit(foreign: Foreign, name: str, tensor: Tensor, parameter: Tensor) -> AdapterError:

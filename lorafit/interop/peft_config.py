@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lorafit.errors import AdapterError, DamagedError, NotFoundError
+from lorafit.errors import AdapterError, DamagedError, NotFoundError, Remedy
 from lorafit.files import JsonObject
 from lorafit.interop.peft_keys import KEYS, WHY_NOT
 from lorafit.lora import STARTS
@@ -63,11 +63,11 @@ class PeftConfig:
         if self.document.get("layers_pattern") and self.layers is None:
             raise self.refusal("layers_pattern", "PEFT takes it beside layers_to_transform alone")
 
-    def refusal(self, key: str, why: str) -> AdapterError:
+    def refusal(self, key: str, why: str, *remedies: Remedy) -> AdapterError:
         """The error that names a key, its value and the reason."""
         value = repr(self._settings.get(key))
         shown = value if len(value) <= 80 else f"{value[:80]}…"
-        return AdapterError(f"{self.path}: {key} = {shown}: {why}")
+        return AdapterError(f"{self.path}: {key} = {shown}: {why}", *remedies)
 
     def _why(self, key: str, value: object) -> str:
         if key == "peft_type":
@@ -149,6 +149,12 @@ class PeftConfig:
         return [*(saved or []), *(("classifier", "score") if self.task_type == "SEQ_CLS" else ())]
 
     @property
+    def token_rows(self) -> dict[str, list[int]]:
+        """Ends of the names of tables -> the tokens whose rows trained; "" for the embedding, whatever its name."""
+        given: dict[str, list[int]] | list[int] | None = self._settings["trainable_token_indices"]
+        return given if isinstance(given, dict) else {"": given} if given else {}
+
+    @property
     def trains_biases(self) -> bool:
         """Whether biases of the base were trained, and saved."""
         return bool(self._settings["bias"] != "none")
@@ -199,6 +205,7 @@ DEFAULTS: JsonObject = {
     "modules_to_save": None,
     "bias": "none",
     "ensure_weight_tying": False,
+    "trainable_token_indices": None,
     "init_lora_weights": True,
 }
 """PEFT's, of the keys that are used."""

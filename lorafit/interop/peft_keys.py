@@ -144,6 +144,11 @@ KEYS: Mapping[str, Accepts] = {
     ),
     "bias": lambda value: value in ("none", "all", "lora_only"),
     "ensure_weight_tying": _switch,
+    "trainable_token_indices": lambda value: (
+        value is None
+        or _is_list(value, _is_index)
+        or (isinstance(value, dict) and all(_is_list(ids, _is_index) for ids in value.values()))
+    ),
     # what the base was made into
     "init_lora_weights": lambda value: (
         _switch(value) or (isinstance(value, str) and (value in _PLAIN_INITS or value in STARTS))
@@ -158,7 +163,6 @@ KEYS: Mapping[str, Accepts] = {
     "megatron_config": _empty,
     "monteclora_config": _none,
     "target_parameters": _empty,
-    "trainable_token_indices": _none,
     "use_bdlora": _none,
     "use_qalora": _off,
     "velora_config": _none,

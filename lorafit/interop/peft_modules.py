@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from lorafit.errors import AdapterError, SetArgument
@@ -10,7 +11,7 @@ from lorafit.interop.foreign import Foreign
 from lorafit.interop.peft_config import PeftConfig
 from lorafit.interop.peft_inits import on_the_base
 from lorafit.lora import STARTS
-from lorafit.models import Model
+from lorafit.models import Model, names_of_added_rows, planned_tokens, tables_with_rows
 
 
 def check_task(config: PeftConfig, shape: Model) -> None:
@@ -67,6 +68,44 @@ def trained_whole(config: PeftConfig, foreign: Foreign, shape: Model) -> frozens
     if config.trains_biases:
         names |= {name for name in foreign.others if name.endswith(".bias")}
     return frozenset(names)
+
+
+def token_rows(config: PeftConfig, foreign: Foreign, shape: Model) -> frozenset[str]:
+    """The names of the rows of added tokens.
+
+    Raises AdapterError where they are not the tokens that the task adds, or not in the same tables.
+    """
+    added, rows = planned_tokens(shape.net.config), names_of_added_rows(shape.net)
+    held = {name for name in foreign.others if name.endswith(".rows")} - _repeated_rows(foreign, shape, rows)
+    if not (config.token_rows or rows or held):
+        return rows
+    key = "trainable_token_indices"
+    if added is None:
+        raise config.refusal(
+            key,
+            "has no counterpart in lorafit, unless they are the tokens that a chat template adds",
+            SetArgument("template", note="the one whose tokens they are"),
+        )
+    ids = list(range(added.first, added.end))
+    if held != rows or {tuple(given) for given in config.token_rows.values()} != {tuple(ids)}:
+        raise config.refusal(
+            key,
+            f"the template adds {ids} ({' and '.join(added.tokens)}, which this base lacks) as "
+            f"{' and '.join(sorted(rows))}, and the file holds {' and '.join(sorted(held)) or 'no rows'}",
+        )
+    return rows
+
+
+def _repeated_rows(foreign: Foreign, shape: Model, rows: frozenset[str]) -> set[str]:
+    """The names under which the file holds the rows of a tied head once more."""
+    again = {f"{table}.rows" for table, _ in tables_with_rows(shape.net)} - rows
+    return {
+        name
+        for name in again & foreign.others.keys()
+        if any(
+            torch.equal(foreign.others[name], foreign.others[other]) for other in rows & foreign.others.keys()
+        )
+    }
 
 
 def with_residual(config: PeftConfig, foreign: Foreign, base: BaseTensors) -> dict[str, dict[str, Tensor]]:

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lorafit.models.activations import fuse_activations
-    from lorafit.models.added_rows import AddedRows, add_tokens, planned_tokens, tables_with_rows
+    from lorafit.models.added_rows import (
+        AddedRows,
+        add_tokens,
+        names_of_added_rows,
+        planned_tokens,
+        tables_with_rows,
+    )
     from lorafit.models.attention.packing import PackedRow, take_packed_rows
     from lorafit.models.families import (
         ALL_LINEAR,
@@ -73,6 +79,7 @@ __all__ = [
     "load_config",
     "load_tokenizer",
     "missing_files",
+    "names_of_added_rows",
     "outline",
     "planned_tokens",
     "quantize",
@@ -95,7 +102,7 @@ __all__ = [
 
 _NAMES = {
     "activations": "fuse_activations",
-    "added_rows": "AddedRows add_tokens planned_tokens tables_with_rows",
+    "added_rows": "AddedRows add_tokens names_of_added_rows planned_tokens tables_with_rows",
     "files.at_hand": "missing_files",
     "families": "ALL_LINEAR FAMILIES LOGICAL_TARGETS Family Head Place any_number family_of is_proven",
     "files.folder": "base_folder",

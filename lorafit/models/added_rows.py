@@ -143,3 +143,9 @@ def tables_with_rows(net: nn.Module) -> Iterator[tuple[str, AddedRows]]:
     for name, module in net.named_modules():
         if isinstance(module, AddedRows):
             yield name, module
+
+
+def names_of_added_rows(net: nn.Module) -> frozenset[str]:
+    """The names of the parameters that hold them, each once: a tied head has the embedding's."""
+    rows = {f"{table}.rows" for table, _ in tables_with_rows(net)}
+    return frozenset(name for name, _ in net.named_parameters() if name in rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lorafit.adapters import (
     Adapter,
@@ -14,7 +15,7 @@ from lorafit.adapters import (
     write_adapter,
 )
 from lorafit.adapters.restore import check_tensors, fingerprint_of
-from lorafit.errors import AdapterError, ChangeArgument, NotFoundError, RecipeError, lookup
+from lorafit.errors import AdapterError, ChangeArgument, DropArgument, NotFoundError, RecipeError, lookup
 from lorafit.files import check_new
 from lorafit.interop.base_tensors import BaseTensors
 from lorafit.interop.convert import convert, output_of
@@ -31,15 +32,19 @@ from lorafit.models import (
     tie_note,
 )
 from lorafit.run.provenance import provenance
-from lorafit.tasks import SECTIONS, TASKS, ClassTask, Task, make_data, make_task
+from lorafit.tasks import SECTIONS, TASKS, TEMPLATES, ClassTask, Task, make_data, make_task
 
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What a foreign file may not say: alpha, the task, and which parts of a fused projection it adapts."""
+    """What a foreign file may not say: alpha, the task, and which parts of a fused projection it adapts.
+
+    `template`: a name of lorafit's chat templates, for the task chat.
+    """
 
     alpha: float | None = None
     task: str | None = None
+    template: str | None = None
     targets: tuple[str, ...] | None = None
 
 
@@ -71,8 +76,9 @@ def import_adapter(
     config = load_config(base, local_only=True)
     bare = BaseTensors.of(base, skeleton(config, next(iter(family_of(config).heads))))
     foreign = reader.read(file).unwrapped(bare.shape)
-    task = _task(foreign, bare, options.task)
-    shape = skeleton(load_config(base, num_labels=task.num_outputs, local_only=True), task.output)
+    task = _task(foreign, bare, options)
+    config = load_config(base, num_labels=task.num_outputs, tokens=task.tokens, local_only=True)
+    shape = skeleton(config, task.output)
     converted = convert(foreign, reader, BaseTensors.of(base, shape), options.alpha, options.targets)
     identity = _identity(base)
     card = AdapterCard(
@@ -98,14 +104,23 @@ def import_adapter(
     return ImportResult(output, card, len(converted.tensors), notes)
 
 
-def _task(foreign: Foreign, base: BaseTensors, name: str | None) -> Task:
-    """The task or preset that was named, or a general one by the shape of the head, whose classes have no names."""
+def _task(foreign: Foreign, base: BaseTensors, options: ImportOptions) -> Task:
+    """The task or preset that was named, chat where its template was, or a general one by the shape of the head, whose
+    classes have no names."""
     output, num_labels = output_of(foreign, base)
+    name = options.task or ("chat" if options.template else None)
     name = name or next(kind for kind, task in TASKS.items() if task.output == output)
     section = lookup(SECTIONS, name, "task")
     nameless = name in TASKS and output == "label" and issubclass(section, ClassTask)
-    names = {"labels": tuple(f"LABEL_{i}" for i in range(num_labels or 0))} if nameless else {}
-    task = make_task(name, **names)
+    keys: dict[str, Any] = {"labels": tuple(f"LABEL_{i}" for i in range(num_labels or 0))} if nameless else {}
+    if options.template:
+        lookup(TEMPLATES, options.template, "chat template")
+        if name != "chat":
+            raise RecipeError(
+                f"template {options.template}: only the task chat has one", DropArgument("template")
+            )
+        keys["template"] = options.template
+    task = make_task(name, **keys)
     of_head: Kind = (
         "label" if task.output == "labels" else task.output
     )  # a head alone does not tell them apart

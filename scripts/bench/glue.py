@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from contenders import add_variant_arguments, lora_plus_optimizer, result_of, start_alone
 from results import recorded
 
 WARMUP_RATIO, MAX_GRAD_NORM = 0.06, 1.0
@@ -50,9 +49,9 @@ class Measured:
 
 def recipe_text(args: argparse.Namespace, seed: int) -> str:
     """The bench as a recipe."""
-    from lorafit.recipe import assignment
+    import tomli_w
 
-    values = {
+    sections = {
         "model": {"base": args.base},
         "method": {
             "name": "lora",
@@ -75,10 +74,7 @@ def recipe_text(args: argparse.Namespace, seed: int) -> str:
             **({} if args.max_steps is None else {"max_steps": args.max_steps}),
         },
     }
-    lines = []
-    for section, table in values.items():
-        lines += [f"[{section}]", *(assignment(key, value) for key, value in table.items())]
-    return "\n".join(lines) + "\n"
+    return tomli_w.dumps(sections)
 
 
 def run_lorafit(args: argparse.Namespace, seed: int) -> Measured:
@@ -112,7 +108,6 @@ def run_peft(args: argparse.Namespace, seed: int) -> Measured:
     import peft
     import torch
     import transformers
-    from peft.optimizers import create_loraplus_optimizer
 
     from lorafit.metrics.scoring import score_by
     from lorafit.tasks import load_rows, make_data, make_task
@@ -148,11 +143,7 @@ def run_peft(args: argparse.Namespace, seed: int) -> Measured:
     options = {"r": args.rank, "lora_alpha": args.alpha, "target_modules": ["query", "value"], **args.peft}
     lora = peft.LoraConfig(task_type="SEQ_CLS", modules_to_save=["classifier", "pooler"], **options)
     model = peft.get_peft_model(model, lora)
-    optimizer = None
-    if args.lora_plus_ratio is not None:
-        optimizer = create_loraplus_optimizer(
-            model, torch.optim.AdamW, lr=args.learning_rate, loraplus_lr_ratio=args.lora_plus_ratio
-        )
+    optimizer = lora_plus_optimizer(model, args.learning_rate, args.lora_plus_ratio)
     train_rows, measured = encode("train"), Measured()
 
     class Clock(transformers.TrainerCallback):
@@ -211,18 +202,6 @@ CONTENDERS: dict[str, Callable[[argparse.Namespace, int], Measured]] = {
 }
 
 
-def run_alone(contender: str, seed: int) -> dict[str, Any]:
-    """One run in a process of its own, with one thread."""
-    command = [sys.executable, __file__, *sys.argv[1:], "--contender", contender, "--seeds", str(seed)]
-    environment = os.environ | {
-        "OMP_NUM_THREADS": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
-    }
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    return dict(json.loads(done.stdout.splitlines()[-1]))
-
-
 def show(contender: str, seed: int, result: dict[str, Any]) -> None:
     """A line for each epoch, and one for the cost."""
     for number, epoch in enumerate(result["epochs"], start=1):
@@ -272,9 +251,7 @@ def main() -> None:
     parser.add_argument("--alpha", type=int, default=16)
     parser.add_argument("--max-length", type=int, default=128)
     parser.add_argument("--batch-order", choices=("random", "bucketed"), default="bucketed")
-    parser.add_argument("--method", type=json.loads, default={}, help="further keys of [method], as JSON")
-    parser.add_argument("--peft", type=json.loads, default={}, help="further keys of LoraConfig, as JSON")
-    parser.add_argument("--lora-plus-ratio", type=float)
+    add_variant_arguments(parser)
     parser.add_argument("--contender", choices=CONTENDERS, help="only this one, in this process, as JSON")
     args = parser.parse_args()
     if args.contender:
@@ -282,6 +259,7 @@ def main() -> None:
         used = resource.getrusage(resource.RUSAGE_SELF)
         result = {
             "epochs": measured.epochs,
+            "num_tokens": measured.num_tokens,
             "train_s": measured.train_s,
             "total_s": time.process_time(),
             "tokens_per_s": measured.num_tokens / measured.train_s,
@@ -293,9 +271,13 @@ def main() -> None:
     for round_number, seed in enumerate(args.seeds):
         order = list(CONTENDERS)[:: 1 if round_number % 2 == 0 else -1]
         for contender in order:
-            results[contender].append(run_alone(contender, seed))
-            show(contender, seed, results[contender][-1])
-    summarise(results)
+            results[contender].append(result_of(start_alone(contender, seed)))
+            if not args.json:
+                show(contender, seed, results[contender][-1])
+    if args.json:
+        print(json.dumps(results))
+    else:
+        summarise(results)
 
 
 if __name__ == "__main__":

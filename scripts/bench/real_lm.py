@@ -12,17 +12,17 @@ A third, short contender is PEFT with its cross-entropy in float64 and the paper
 cross-entropy over a vocabulary of 262,144 tokens is off by 1e-5 of the loss, and torch's AdamW adds its epsilon after
 the correction of the second moment, which makes a first step 3e-4 longer: without both, no finer equality is seen.
 `--make-from`: see real_model.py.
+
+With `--json` (for variants.py), nothing is written: the score is the loss of a target token among the references.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
+import math
 import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -30,6 +30,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from contenders import add_variant_arguments, lora_plus_optimizer, result_of, start_alone
 from real_model import BATCH_SIZE, LEARNING_RATE, NUM_NEW, add_arguments, make_where_missing, split_rows
 from results import recorded
 
@@ -37,8 +38,13 @@ RANK, ALPHA, WARMUP_STEPS, NUM_BEAMS = 8, 16, 10, 4
 METRICS = ("bleu", "nist", "rouge_l", "cider")
 NUM_COMPARED, MOST_APART = 20, 1e-4
 TASKS = {
-    "paper": 'name = "e2e"',
-    "newline": 'name = "generation"\nprompt = "{prompt}\\n"\ncompletion_prefix = ""\nscorer = "e2e-metrics"',
+    "paper": {"name": "e2e"},
+    "newline": {
+        "name": "generation",
+        "prompt": "{prompt}\n",
+        "completion_prefix": "",
+        "scorer": "e2e-metrics",
+    },
 }
 
 
@@ -52,6 +58,7 @@ class Measured:
     train_peak: int = 0
     decode_s: float = 0.0
     texts: list[str] = field(default_factory=list)
+    loss: float = math.nan  # of a target token that was not trained on
 
     def start(self) -> None:
         """From now on it is training."""
@@ -113,11 +120,15 @@ def prepare(args: argparse.Namespace, seed: int, folder: Path) -> None:
     base = str(args.model)
     model = load_base(load_config(base, None, dropout=0.0), base, None, plan.task.output, head_seed=seed)
     plan.objective.prepare(model)
-    plan.method.attach(model, Draws(seed, 0).init())
-    save_file({name: tensor.detach().contiguous() for name, tensor in model.trained().items()}, work.start)
+    if not plan.method.changes_base:
+        plan.method.attach(model, Draws(seed, 0).init())
+        save_file(
+            {name: tensor.detach().contiguous() for name, tensor in model.trained().items()}, work.start
+        )
     encoder = plan.objective.encoder(model.require_tokenizer())
     examples = encoder.encode(plan.rows.rows("train")).examples
     tests = [row for row in plan.rows.rows("test") if isinstance(row, TextRow)]
+    held_out = encoder.encode(tests).examples
     prompts = plan.objective.encode_inputs(model.require_tokenizer(), tests).examples
     groups = group_references(tests)
     given = {
@@ -125,6 +136,7 @@ def prepare(args: argparse.Namespace, seed: int, folder: Path) -> None:
         "completion_ids": [list(example.completion_ids) for example in examples],
         "batches": [list(batch) for batch in Order(plan.recipe.train, Mix((len(examples),))).batches(0)],
         "prompts": [list(prompt) for prompt in prompts],
+        "held_out": [[list(test.prompt_ids), list(test.completion_ids)] for test in held_out],
         "ends": model.end_tokens(),
         "references": [group.references for group in groups],
     }
@@ -132,40 +144,38 @@ def prepare(args: argparse.Namespace, seed: int, folder: Path) -> None:
 
 
 def _recipe(args: argparse.Namespace, seed: int, folder: Path) -> str:
-    return f"""
-[model]
-base = {json.dumps(str(args.model))}
-dtype = "{args.dtype}"
-[method]
-name = "lora"
-r = {RANK}
-alpha = {ALPHA}
-targets = ["query", "value"]
-[task]
-{TASKS[args.form]}
-[data]
-format = "e2e"
-train = {json.dumps(str(folder / "train.txt"))}
-test = {json.dumps(str(folder / "test.txt"))}
-[train]
-epochs = 1
-batch_size = {BATCH_SIZE}
-learning_rate = {LEARNING_RATE}
-warmup_steps = {WARMUP_STEPS}
-max_grad_norm = 0.0
-seed = {seed}
-log_every = 1
-[decode]
-num_beams = {NUM_BEAMS}
-max_new_tokens = {NUM_NEW}
-[eval]
-metrics = {json.dumps(METRICS)}
-"""
+    import tomli_w
+
+    method = {"name": "lora", "r": RANK, "alpha": float(ALPHA), "targets": ["query", "value"], **args.method}
+    sections = {
+        "model": {"base": str(args.model), "dtype": args.dtype},
+        "method": method,
+        "task": TASKS[args.form],
+        "data": {
+            "format": "e2e",
+            "train": str(folder / "train.txt"),
+            "test": str(folder / "test.txt"),
+        },
+        "train": {
+            "epochs": 1,
+            "batch_size": BATCH_SIZE,
+            "learning_rate": LEARNING_RATE,
+            "warmup_steps": WARMUP_STEPS,
+            "max_grad_norm": 0.0,
+            "seed": seed,
+            "log_every": 1,
+            **({} if args.lora_plus_ratio is None else {"lora_plus_ratio": args.lora_plus_ratio}),
+        },
+        "decode": {"num_beams": NUM_BEAMS, "max_new_tokens": 1 if args.json else NUM_NEW},
+        "eval": {"metrics": METRICS},
+    }
+    return tomli_w.dumps(sections)
 
 
 def run_lorafit(args: argparse.Namespace, work: Work) -> Measured:
     """The product as a user runs it: training with its event stream, then the predictor of the adapter."""
     import lorafit
+    from lorafit.adapters import read_adapter, restore
     from lorafit.training import Stepped
 
     measured = Measured()
@@ -180,6 +190,9 @@ def run_lorafit(args: argparse.Namespace, work: Work) -> Measured:
         (work.folder / "test.txt").read_text(encoding="utf-8").partition("\n")[0] + "\n", encoding="utf-8"
     )
     run = lorafit.train(work.recipe, overrides, work.folder / "run", report)
+    if args.json:
+        measured.loss = held_out_loss(restore(read_adapter(run.adapter)).net, work.given)
+        return measured
     predictor = lorafit.load(run.adapter)
     prompts = _prompts(work.folder / "test.txt", args.form)
     measured.decode(lambda: [str(text) for text in predictor.predict(prompts, batch_size=BATCH_SIZE)])
@@ -196,8 +209,12 @@ def run_peft(args: argparse.Namespace, work: Work) -> Measured:
     """PEFT's LoRA under transformers' Trainer: padded to the longest of a batch, loss on the completion's labels."""
     measured = Measured()
     model, tokenizer = _peft_model(args, work), _tokenizer(args)
-    _train_by_trainer(args, model, tokenizer, work.given, measured)
+    optimizer = lora_plus_optimizer(model, LEARNING_RATE, args.lora_plus_ratio)
+    _train_by_trainer(args, model, tokenizer, work.given, measured, optimizers=(optimizer, None))
     model.eval()
+    if args.json:
+        measured.loss = held_out_loss(model, work.given)
+        return measured
     measured.decode(lambda: _generate(model.merge_and_unload(), tokenizer, work.given))
     return measured
 
@@ -220,6 +237,20 @@ def run_exactly(args: argparse.Namespace, work: Work) -> Measured:
     return measured
 
 
+def held_out_loss(net: Any, given: dict[str, Any]) -> float:
+    """Of a target token, over the rows that were not trained on, one at a time."""
+    import torch
+
+    total, num_targets = 0.0, 0
+    for prompt, completion in given["held_out"]:
+        ids = torch.tensor([prompt + completion])
+        labels = torch.tensor([[-100] * len(prompt) + completion])
+        with torch.inference_mode():
+            total += net(input_ids=ids, labels=labels).loss.item() * len(completion)
+        num_targets += len(completion)
+    return total / num_targets
+
+
 def _tokenizer(args: argparse.Namespace) -> Any:
     import transformers
 
@@ -227,23 +258,23 @@ def _tokenizer(args: argparse.Namespace) -> Any:
 
 
 def _peft_model(args: argparse.Namespace, work: Work) -> Any:
-    """The base in PEFT's LoRA, from the common start."""
+    """The base in PEFT's LoRA, from the common start; where the start is a part of the base, it finds that itself."""
     import peft
     import torch
     import transformers
     from safetensors.torch import load_file
 
     net = transformers.AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32)
-    lora = peft.LoraConfig(
-        r=RANK, lora_alpha=ALPHA, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM"
-    )
-    model = peft.get_peft_model(net, lora)
+    options = {"r": RANK, "lora_alpha": ALPHA, "target_modules": ["q_proj", "v_proj"], **args.peft}
+    model = peft.get_peft_model(net, peft.LoraConfig(task_type="CAUSAL_LM", **options))
+    if not work.start.is_file():
+        return model
     start = load_file(work.start)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:
                 ours = name.removeprefix("base_model.model.").removesuffix(".default.weight")
-                parameter.copy_(start.pop(ours))
+                parameter.copy_(start.pop(ours.replace("magnitude_vector", "magnitude")))
     if start:
         raise SystemExit(f"PEFT has no place for {', '.join(start)}")
     return model
@@ -351,29 +382,10 @@ CONTENDERS: dict[str, Callable[[argparse.Namespace, Work], Measured]] = {
 RACERS = ("lorafit", "peft")
 
 
-def run_alone(contender: str, seed: int, folder: Path) -> subprocess.Popen[str]:
-    """One run in a process of its own, with one thread."""
-    command = [sys.executable, __file__, *sys.argv[1:], "--contender", contender, "--work", str(folder)]
-    environment = os.environ | {
-        "OMP_NUM_THREADS": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
-    }
-    return subprocess.Popen(
-        [*command, "--seeds", str(seed)], env=environment, stdout=subprocess.PIPE, text=True
-    )
-
-
 def _race(names: list[str], seed: int, folder: Path) -> dict[str, dict[str, Any]]:
     """What they measured, running at once."""
-    running = {name: run_alone(name, seed, folder) for name in names}
-    results = {}
-    for name, process in running.items():
-        written, _ = process.communicate()
-        if process.returncode:
-            raise SystemExit(f"{name} failed with {process.returncode}")
-        results[name] = dict(json.loads(written.splitlines()[-1]))
-    return results
+    running = {name: start_alone(name, seed, "--work", str(folder)) for name in names}
+    return {name: result_of(process) for name, process in running.items()}
 
 
 def scores_of(texts: list[str], references: list[list[str]]) -> dict[str, float]:
@@ -426,6 +438,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_arguments(parser)
+    add_variant_arguments(parser)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--form", choices=TASKS, default="newline", help="what stands behind a prompt")
     parser.add_argument("--only", choices=RACERS, nargs="*", default=list(RACERS))
@@ -440,6 +453,10 @@ def main() -> None:
     for seed in args.seeds:
         with tempfile.TemporaryDirectory() as folder:
             prepare(args, seed, Path(folder))
+            if args.json:
+                for name in results:
+                    results[name] += _race([name], seed, Path(folder)).values()
+                continue
             given = Work(Path(folder)).given
             for name, result in _race([*args.only], seed, Path(folder)).items():
                 result["scores"] = scores_of(result.pop("texts"), given["references"])
@@ -448,7 +465,10 @@ def main() -> None:
                 exact = _race(["exact"], seed, Path(folder))["exact"]["losses"]
                 ours, theirs = (results[name][-1]["losses"] for name in RACERS)
                 compare_losses(ours, theirs, exact)
-    compare(results)
+    if args.json:
+        print(json.dumps(results))
+    else:
+        compare(results)
 
 
 if __name__ == "__main__":

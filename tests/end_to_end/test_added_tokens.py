@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 import torch
-from peft import PeftModel
+from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import lorafit
-from lorafit.errors import LorafitError, RecipeError
+from lorafit.adapters import read_adapter, restore
+from lorafit.errors import AdapterError, LorafitError, RecipeError
 from lorafit.models import FAMILIES
+from lorafit.verbs.import_ import ImportOptions, import_adapter
 
 ANIMALS = ["cat", "dog", "bird", "fish", "cow", "pig", "hen", "fox", "owl", "bee", "ant", "bat", "emu", "elk"]
 ADDED = ("<|im_start|>", "<|im_end|>")
@@ -133,6 +135,62 @@ def test_peft_computes_the_same_with_them(run: Path) -> None:
     ids = torch.tensor([[len(tokenizer) - 2, 5, 6, len(tokenizer) - 1, 9]])
     ours = logits(predictor.model.net, ids)
     torch.testing.assert_close(logits(theirs, ids), ours, atol=2e-5, rtol=1e-4)
+
+
+def test_peft_s_folder_comes_back_bit_for_bit(run: Path, tmp_path: Path) -> None:
+    lorafit.export(run / "run" / "adapter", tmp_path / "out", "peft")
+    base = str(run / "base")
+    import_adapter(tmp_path / "out", tmp_path / "again", "peft", base, ImportOptions(template="chatml"))
+    ours, again = (
+        load_file(f / "adapter.safetensors") for f in (run / "run" / "adapter", tmp_path / "again")
+    )
+    assert ours.keys() == again.keys()
+    for name, tensor in ours.items():
+        assert torch.equal(tensor, again[name]), name
+    lorafit.export(tmp_path / "again", tmp_path / "once more", "peft")
+    files = [(tmp_path / each / "adapter_model.safetensors").read_bytes() for each in ("out", "once more")]
+    assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("whole_tables", [True, False])
+def test_what_peft_trained_computes_the_same_here(run: Path, tmp_path: Path, whole_tables: bool) -> None:
+    tokenizer: Any = AutoTokenizer.from_pretrained(run / "base")
+    tokenizer.add_tokens([*ADDED], special_tokens=True)
+    base: Any = AutoModelForCausalLM.from_pretrained(run / "base")
+    base.resize_token_embeddings(max(len(tokenizer), base.get_input_embeddings().num_embeddings))
+    ids: Any = tokenizer.convert_tokens_to_ids([*ADDED])
+    tied = base.get_output_embeddings().weight is base.get_input_embeddings().weight
+    projection = "c_attn" if base.config.model_type == "gpt2" else "q_proj"
+    config = LoraConfig(
+        target_modules=[projection],
+        fan_in_fan_out=projection == "c_attn",
+        task_type="CAUSAL_LM",
+        trainable_token_indices=ids if tied else {"embed_tokens": ids, "lm_head": ids},
+    )
+    theirs = get_peft_model(base, config)
+    for parameter in theirs.parameters():
+        if parameter.requires_grad:
+            parameter.data.add_(0.1 * torch.randn_like(parameter))
+    theirs.save_pretrained(str(tmp_path / "theirs"), save_embedding_layers=whole_tables)
+    arguments = (tmp_path / "theirs", tmp_path / "ours", "peft", str(run / "base"))
+    import_adapter(*arguments, ImportOptions(template="chatml"))
+    net = restore(read_adapter(tmp_path / "ours")).net
+    probe = torch.tensor([[ids[0], 5, 6, ids[1], 9]])
+    torch.testing.assert_close(logits(net, probe), logits(theirs.eval(), probe), atol=2e-5, rtol=1e-4)
+
+
+def test_rows_of_other_tokens_are_refused(run: Path, tmp_path: Path) -> None:
+    lorafit.export(run / "run" / "adapter", tmp_path / "out", "peft")
+    arguments = (tmp_path / "out", tmp_path / "again", "peft", str(run / "base"))
+    with pytest.raises(AdapterError, match=r"trainable_token_indices.* no counterpart .*template"):
+        import_adapter(*arguments, ImportOptions())
+    path = tmp_path / "out" / "adapter_config.json"
+    config = json.loads(path.read_text())
+    for changed in ({name: [3, 5] for name in config["trainable_token_indices"]}, None):
+        path.write_text(json.dumps(config | {"trainable_token_indices": changed}))
+        with pytest.raises(AdapterError, match=r"trainable_token_indices = .*the template adds \["):
+            import_adapter(*arguments, ImportOptions(template="chatml"))
+    assert not (tmp_path / "again").exists()
 
 
 def test_a_format_without_a_place_for_them_says_so(run: Path, tmp_path: Path) -> None:

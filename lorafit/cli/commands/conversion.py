@@ -155,6 +155,10 @@ def import_adapter(
     task: Annotated[
         str | None, typer.Option(help="What it was trained for, such as mnli or e2e.", show_default=False)
     ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(help="Chat template whose tokens it added, such as chatml.", show_default=False),
+    ] = None,
     targets: Annotated[
         list[str] | None,
         typer.Option(
@@ -171,7 +175,7 @@ def import_adapter(
         from lorafit.display.adapters import show_import
         from lorafit.verbs import import_ as verb
 
-    options = verb.ImportOptions(alpha, task, tuple(targets) if targets else None)
+    options = verb.ImportOptions(alpha, task, template, tuple(targets) if targets else None)
     display = Display(json=json)
     with display.working("importing"):
         result = verb.import_adapter(file, output, format_name, base, options)

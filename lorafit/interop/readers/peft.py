@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 _FACTOR = re.compile(r"(.+)\.lora_(embedding_)?([AB]|magnitude_vector)(\.default)?(\.weight)?")
 _ORIGINAL = ".original_module."
-_WRAPPER = re.compile(r"\.(base_layer|modules_to_save(\.default)?)(?=\.)")
+_WRAPPER = re.compile(r"\.((token_adapter\.)?base_layer|modules_to_save(\.default)?)(?=\.)")
+_ROWS = re.compile(r"\.token_adapter\.trainable_tokens_delta(\.default)?$")
 
 
 class PeftReader(PairReader):
@@ -46,7 +47,7 @@ class PeftReader(PairReader):
             if match := _FACTOR.fullmatch(name):
                 layers.setdefault(match[1], {})[match[3][0].upper()] = tensor.float()
             else:
-                others[_WRAPPER.sub("", name)] = tensor
+                others[_ROWS.sub(".rows", _WRAPPER.sub("", name))] = tensor
         check_pairs(folder, layers)
         for name, factors in layers.items():
             if ("M" in factors) != config.rescales:
@@ -66,13 +67,21 @@ class PeftReader(PairReader):
         from dataclasses import replace
 
         from lorafit.interop.peft_config import CONFIG_FILE, PeftConfig
-        from lorafit.interop.peft_modules import check_adapted, check_task, trained_whole, with_residual
+        from lorafit.interop.peft_modules import (
+            check_adapted,
+            check_task,
+            token_rows,
+            trained_whole,
+            with_residual,
+        )
 
         config = PeftConfig(foreign.path / CONFIG_FILE, foreign.settings)
         check_task(config, base.shape)
         check_adapted(config, foreign, base.shape)
-        trained = trained_whole(config, foreign, base.shape)
-        return replace(foreign, layers=with_residual(config, foreign, base), trained=trained)
+        rows = token_rows(config, foreign, base.shape)
+        others = {n: t for n, t in foreign.others.items() if n in rows or not n.endswith(".rows")}
+        trained = trained_whole(config, foreign, base.shape) | rows
+        return replace(foreign, layers=with_residual(config, foreign, base), others=others, trained=trained)
 
 
 def _read_tensors(folder: Path) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from lorafit.interop.writers.base import (
     tensors_beside_layers,
     trained_of_base,
 )
-from lorafit.tasks import read_task
+from lorafit.tasks import TEMPLATES, read_task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -90,7 +90,7 @@ class PeftWriter(Writer):
     def card_paragraph(self, card: AdapterCard) -> str:
         """The three lines of Python that load it."""
         base = loaded_base(card)
-        tokens = read_task(card.task).tokens
+        tokens, template = read_task(card.task).tokens, card.task.get("template")
         resized = (
             f'tokenizer = AutoTokenizer.from_pretrained("{card.base.id}")\n'
             f"tokenizer.add_tokens({[*tokens]}, special_tokens=True)\n"
@@ -104,7 +104,8 @@ class PeftWriter(Writer):
             f"{resized if tokens else ''}"
             f'model = PeftModel.from_pretrained(base, "THIS_FOLDER")\n```\n\n'
             f"Back into an adapter folder of lorafit:\n\n```sh\n"
-            f"lorafit import THIS_FOLDER OUT --format peft --base {card.base.id}\n```"
+            f"lorafit import THIS_FOLDER OUT --format peft --base {card.base.id}"
+            f"{f' --template {template}' if template in TEMPLATES else ''}\n```"
         )
 
 
