@@ -177,6 +177,10 @@ MISTAKES: Table = {
     ),
     "verbs/import_.py": (
         Mistake(
+            "import peft out --format peft --base base --task generation --template chatml",
+            "template chatml: only the task chat has one; leave out --template",
+        ),
+        Mistake(
             "import loralib out --format loralib --base base --alpha -1",
             "alpha: must be a finite number greater than 0; got -1.0; choose another --alpha",
         ),
