@@ -18,7 +18,7 @@ from lorafit.errors import LorafitError
 from lorafit.version import __version__
 
 if TYPE_CHECKING:
-    from lorafit.api import Predictor, Sampling, evaluate, export, load, merge, predict, train
+    from lorafit.api import Predictor, Sampling, evaluate, export, load, merge, predict, report, train
 
 __all__ = [
     "LorafitError",
@@ -30,6 +30,7 @@ __all__ = [
     "load",
     "merge",
     "predict",
+    "report",
     "train",
 ]
 

@@ -21,6 +21,7 @@ from lorafit.models import Model
 from lorafit.objectives import Answered
 from lorafit.objectives.restored import RestoredAdapter, restored_by_name
 from lorafit.page.live import drawing
+from lorafit.page.write import write_page, write_paper_page
 from lorafit.recipe import EvalSection, assignment
 from lorafit.run.events import Event, Note, Report
 from lorafit.run.files.folder import RunFolder
@@ -59,6 +60,7 @@ __all__ = [
     "load",
     "merge",
     "predict",
+    "report",
     "train",
 ]
 
@@ -283,6 +285,29 @@ def export(
     cannot express, or with one for what the program cannot serve.
     """
     return export_adapter(Path(folder), Path(output), format, BaseChoice(base, force), program=program)
+
+
+def report(
+    runs: StrPath | Sequence[StrPath],
+    output: StrPath | None = None,
+    table: str | None = None,
+    include_changed: bool = False,
+) -> Path:
+    """Write one HTML file that shows a run, or compares several, and return where it is.
+
+        lorafit.report("runs/quickstart/seed-1")                         # into the run folder
+        lorafit.report(["runs/small/seed-0", "runs/large/seed-0"], "both.html")
+        lorafit.report("runs", "table3.html", table="3")
+
+    `runs` are run folders, finished or not, folders of runs, and folders of sweeps; `output` is by default report.html,
+    of one run in its folder. `table` names a table of the paper, in which the finished runs of one folder are put;
+    `include_changed` counts those whose recipe was changed, too. Raises NotFoundError for a place without a run,
+    DataError for files that are not what a run leaves, RecipeError for an unknown table.
+    """
+    places = [Path(run) for run in ([runs] if isinstance(runs, str | os.PathLike) else runs)]
+    if table is None:
+        return write_page(places, _path(output))
+    return write_paper_page(table, places, _path(output), include_changed=include_changed)
 
 
 def _scores(

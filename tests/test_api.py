@@ -24,6 +24,7 @@ from lorafit.api import TrainResult
 from lorafit.errors import AdapterError, DataError, NotFoundError, RecipeError
 from lorafit.run.events import Note, Stepped
 from tests.conftest import CONTEXTS
+from tests.support.run_folders import e2e_scores, write_run
 from tests.support.tiny_encoders import save_encoder, sentences
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -301,3 +302,20 @@ def test_notes_are_warnings_of_the_logger_unless_someone_listens(
     assert told[0].startswith("meteor will not be computed")
     assert told == [event.text for event in heard if isinstance(event, Note)]
     assert len(caplog.records) == len(told)
+
+
+def test_a_page_is_the_command_lines(cli: Run, gpt2_base: Path, e2e_dir: Path, tmp_path: Path) -> None:
+    made = lorafit.train("e2e_gpt2m", text_overrides(gpt2_base, e2e_dir), tmp_path / "runs" / "one").run
+    for place in (made, made.parent):
+        ours = lorafit.report(place, tmp_path / "ours.html")
+        cli("report", place, "-o", tmp_path / "theirs.html")
+        assert ours.read_bytes() == (tmp_path / "theirs.html").read_bytes()
+    assert lorafit.report([made]) == made / "report.html"
+    write_run(tmp_path / "paper", "e2e_gpt2m", 0, e2e_scores(70.0))
+    table = lorafit.report(tmp_path / "paper", tmp_path / "table.html", table="3")
+    cli("report", tmp_path / "paper", "--table", "3", "-o", tmp_path / "theirs.html")
+    assert table.read_bytes() == (tmp_path / "theirs.html").read_bytes()
+    with pytest.raises(NotFoundError, match="no run folder"):
+        lorafit.report(tmp_path / "nowhere")
+    with pytest.raises(RecipeError, match="no table '4'"):
+        lorafit.report(tmp_path / "paper", table="4")

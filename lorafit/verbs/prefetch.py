@@ -26,7 +26,7 @@ from lorafit.files import local_path, write_text
 from lorafit.models import base_folder, base_identity, missing_files
 from lorafit.models.files.hub import why_no_hub
 from lorafit.recipe import ModelSection
-from lorafit.run.events import Downloading, Note, Report
+from lorafit.run.events import Downloading, Note, Report, Working
 from lorafit.run.recipes import Recipe, open_recipe
 from lorafit.tasks import PRESETS, load_rows
 
@@ -145,8 +145,10 @@ def prefetch(
         if not check:
             faults += _faults(_fetch_base, recipe.model, report)
             faults += _faults(_fetch_data, recipe, report)
+        report(Working(f"reading and hashing what {recipe.name} needs"))
         faults += missing_files(recipe.model.base, recipe.model.revision)
         faults += _look(recipe, found)
+    report(Working(""))
     differences = lock.differences(found)
     if check:
         faults += map(NotFoundError, differences)
@@ -199,6 +201,7 @@ def _fetch_base(section: ModelSection, report: Report) -> None:
         return
     from huggingface_hub import snapshot_download
 
+    report(Working(f"fetching {section.base}"))
     for patterns in _WEIGHTS:
         report(Note(f"{section.base}: looking for {patterns[0]}"))
         try:
@@ -222,6 +225,7 @@ def _fetch_data(recipe: Recipe, report: Report) -> None:
     """Download the original files where the recipe means these, and the data set on the hub that it names."""
     if recipe.data.hub is not None:
         report(Note(f"{recipe.data.hub}: looking for {recipe.data.hub_revision or 'its main branch'}"))
+        report(Working(f"fetching {recipe.data.hub}"))
         if not (constants.HF_HUB_OFFLINE and pinned(recipe.data)):
             fetched(recipe.data)
         return

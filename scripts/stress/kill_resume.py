@@ -180,11 +180,15 @@ def differences(a: Path, b: Path) -> list[str]:
         for part in ("position", "trained", "optimizer", "rng")
         if not same(getattr(ours, part), getattr(theirs, part))
     ]
-    faults += [
-        f"{name}: other content"
-        for name in ("scores.json", "predictions/test.jsonl")
-        if (a / name).read_bytes() != (b / name).read_bytes()
+    written = [
+        {
+            path.relative_to(run): path.read_bytes()
+            for path in (run / "scores.json", *run.glob("predictions/*"))
+        }
+        for run in (a, b)
     ]
+    if written[0] != written[1]:
+        faults.append("other scores or predictions")
     if events(a) != events(b):
         faults.append(f"metrics.jsonl: {len(events(a))} and {len(events(b))} lines, or other ones")
     left = [str(path) for path in b.rglob(".*")]

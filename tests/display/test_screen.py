@@ -15,8 +15,13 @@ from rich.console import Console
 
 from lorafit.display import Display
 from lorafit.display.screen import PATIENCE_S, Bar, Screen, TrainingState, sparkline
+from lorafit.recipe import to_toml
 from lorafit.run.events import Note, Started, Validated
+from lorafit.run.recipes import open_recipe
+from lorafit.tasks import make_task
 from tests.conftest import recipe_overrides
+from tests.support.adapter_fixtures import make_adapter
+from tests.support.run_folders import e2e_scores, write_run
 from tests.support.terminal import Terminal
 
 
@@ -161,3 +166,53 @@ def test_pipes_get_plain_lines_and_quiet_ones_the_result_alone(
     assert "epoch " not in quiet
     assert re.search(r"^ bleu ", quiet, re.MULTILINE)
     assert "next:       lorafit predict" in quiet
+
+
+@pytest.mark.parametrize(
+    ("typed", "what"),
+    [
+        ("export ADAPTER OUT", "exporting"),
+        ("merge ADAPTER OUT", "merging"),
+        ("verify ADAPTER", "verifying"),
+        ("score e2e TEXTS TEXTS", "scoring"),
+        ("compare ROWS ROWS", "comparing"),
+        ("report RUNS --table 3 -o OUT", "drawing"),
+        ("fetch RECIPE --check", "reading and hashing what e2e_gpt2m needs"),
+        ("fetch RECIPE --lock OUT", "reading and hashing what e2e_gpt2m needs"),
+        ("chat TALKS", "loading"),
+    ],
+)
+def test_what_may_last_says_what_it_does(
+    typed: str, what: str, places: dict[str, Path], cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A bar that nobody sees before two seconds: here the terminal has no patience."""
+    shown = []
+    monkeypatch.setattr(Screen, "progress", lambda _, name, *__: shown.append(name))
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    monkeypatch.setattr("rich.console.Console.is_dumb_terminal", False)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    words = [str(places.get(word, tmp_path / "out" if word == "OUT" else word)) for word in typed.split()]
+    cli(*words)
+    assert what in shown
+
+
+@pytest.fixture(scope="module")
+def places(gpt2_base: Path, e2e_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """An adapter, one that chats, texts, predictions, a run, and a recipe."""
+    folder = tmp_path_factory.mktemp("places")
+    make_adapter(gpt2_base, folder / "adapter")
+    make_adapter(gpt2_base, folder / "talks", task=make_task("chat", template="plain"))
+    (folder / "texts").write_text("a b c\nd e f\n")
+    (folder / "rows.jsonl").write_text('{"prediction": "a", "references": ["a"]}\n')
+    overrides = [*recipe_overrides(gpt2_base, e2e_dir)[1::2]]
+    (folder / "answers.toml").write_text(to_toml(open_recipe("e2e_gpt2m", overrides), paths_from=Path.cwd()))
+    write_run(folder / "runs", "e2e_gpt2m", 0, e2e_scores(70.0))
+    named = {
+        "ADAPTER": "adapter",
+        "TALKS": "talks",
+        "TEXTS": "texts",
+        "ROWS": "rows.jsonl",
+        "RECIPE": "answers.toml",
+        "RUNS": "runs",
+    }
+    return {name: folder / path for name, path in named.items()}

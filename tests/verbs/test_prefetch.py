@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lorafit.errors import DataError, NotFoundError
-from lorafit.run.events import Event, Note
+from lorafit.run.events import Event, Note, Working
 from lorafit.verbs.prefetch import Lock, PrefetchResult, prefetch
 from tests.conftest import recipe_overrides
 
@@ -29,6 +29,8 @@ class Node:
 
     def note(self, event: Event) -> None:
         """Keep what it says; nothing else is told."""
+        if isinstance(event, Working):
+            return
         assert isinstance(event, Note)
         self.notes.append(event.text)
 

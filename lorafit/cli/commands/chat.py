@@ -62,7 +62,8 @@ def chat(
     name = strategy_name(strategy, greedy)
     sampling = Sampling(name, temperature, top_p, max_new_tokens, seed, num_beams)
     notes = Display(json=True)  # on stdout stand the answers alone
-    session = ChatSession.of(adapters, BaseChoice(base, force), notes.report, sampling, system)
+    with notes.working("loading"):
+        session = ChatSession.of(adapters, BaseChoice(base, force), notes.report, sampling, system)
     if sys.stdin.isatty():
         typer.echo(_HELP, err=True)
     try:

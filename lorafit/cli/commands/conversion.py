@@ -107,7 +107,8 @@ def export(
 
     display, where = Display(json=json), BaseChoice(base, force)
     upload = Upload(push_to_hub, private) if push_to_hub else None
-    result = verb.export(adapter, output, format, where, upload, program, display.print)
+    with display.working("exporting"):
+        result = verb.export(adapter, output, format, where, upload, program, display.print)
     show_export(display, result)
 
 

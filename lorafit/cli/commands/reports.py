@@ -71,7 +71,10 @@ def compare(
         from lorafit.display.compare import show_comparison
         from lorafit.verbs import compare as verb
 
-    show_comparison(Display(json=json), verb.compare(run_a, run_b, split, samples), examples)
+    display = Display(json=json)
+    with display.working("comparing"):
+        comparison = verb.compare(run_a, run_b, split, samples)
+    show_comparison(display, comparison, examples)
 
 
 def analyze(

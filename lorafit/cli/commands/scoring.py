@@ -76,7 +76,9 @@ def score(
         from lorafit.verbs import score as verb
 
     options = verb.ScoreOptions(split_file, protocol, metric, prediction_key, reference_key)
-    result = verb.score(task, predictions, references or [], options)
-    show_score(Display(json=json), result)
+    display = Display(json=json)
+    with display.working("scoring"):
+        result = verb.score(task, predictions, references or [], options)
+    show_score(display, result)
     if result.missing:
         raise typer.Exit(3)

@@ -29,7 +29,7 @@ MISTAKES: Table = {
             "greedy: the strategy is 'sample'; leave out --greedy",
         ),
     ),
-    "cli/commands/pages.py": (
+    "page/write.py": (
         Mistake(
             "report runs folder --table 3",
             "a table has the runs of one folder, and 2 are named; name one folder that holds them",
@@ -176,6 +176,10 @@ MISTAKES: Table = {
         ),
     ),
     "verbs/import_.py": (
+        Mistake(
+            "import peft out --format peft --base base --task generation --template chatml",
+            "template chatml: only the task chat has one; leave out --template",
+        ),
         Mistake(
             "import loralib out --format loralib --base base --alpha -1",
             "alpha: must be a finite number greater than 0; got -1.0; choose another --alpha",

@@ -1,0 +1,43 @@
+"""Which page is meant: of one run, of several, or a table of the paper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lorafit.errors import Advice, RecipeError
+from lorafit.page.one import write_run_page
+from lorafit.page.several import write_several
+from lorafit.page.table import write_table_page
+from lorafit.paper.table import table as build
+from lorafit.run.files.paths import RunPaths
+
+DEFAULT = Path("report.html")
+
+
+def write_page(runs: Sequence[Path], output: Path | None) -> Path:
+    """Write the page of a run, by default into its folder, or of several runs, folders of runs and sweeps.
+
+    Returns where it is. Raises NotFoundError for a place without a run, DataError for files that are not what a run
+    leaves.
+    """
+    if len(runs) == 1 and RunPaths(runs[0]).recipe.is_file():
+        return write_run_page(runs[0], output)
+    return write_several(runs, output or DEFAULT)
+
+
+def write_paper_page(
+    table: str, runs: Sequence[Path], output: Path | None, *, include_changed: bool = False
+) -> Path:
+    """Write the page of a table of the paper ("2", "3", …) with the finished runs of one folder in it.
+
+    Returns where it is. Raises RecipeError for several folders and for a table that there is not, NotFoundError for a
+    folder that is not there, DataError for a run that cannot be read.
+    """
+    if len(runs) != 1:
+        raise RecipeError(
+            f"a table has the runs of one folder, and {len(runs)} are named",
+            Advice("name one folder that holds them"),
+        )
+    note = "Runs whose recipe was changed are counted, too." if include_changed else ""
+    return write_table_page(build(table, runs[0], include_changed=include_changed), output or DEFAULT, note)
