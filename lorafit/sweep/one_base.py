@@ -83,6 +83,11 @@ class OneBase:
         base = self.opened[0].base
         return is_proven_equal(base.model, base.objective, self.family, self.members)
 
+    @property
+    def scoring(self) -> Scoring:
+        """What they are asked together."""
+        return Scoring(self.family, self.trainers)
+
     def train_in_turns(self) -> list[JsonObject | DivergedError]:
         """The scores of each, or why it diverged."""
         return [self._tried(i, methodcaller("run", each.found)) for i, each in enumerate(self.opened)]
@@ -139,7 +144,6 @@ class OneBase:
     def _fit(self, at_once: int, ended: dict[int, JsonObject | DivergedError]) -> int:
         """Train them to their ends; those that diverge have `ended`. Returns how many are at once in the end."""
         base, members, known = self.opened[0].base, self.members, dict[int, Validation]()
-        scoring = Scoring(self.family, self.trainers)
         with self.family.together(), base.model.placement.autocast():
             base.model.net.train()
             for event in fit(base.model, members, base.objective, self.processes, at_once):
@@ -148,7 +152,7 @@ class OneBase:
                         at_once = event.at_once
                     case EpochEnded(member=number) if self.trainers[number].is_due and number not in known:
                         due = [i for i, trainer in enumerate(self.trainers) if trainer.is_due]
-                        known = scoring.validations(due, at_once)
+                        known = self.scoring.validations(due, at_once)
                 error = self._handle(event, known.pop(event.member, None))
                 if error is not None:
                     ended[event.member] = error
@@ -157,10 +161,9 @@ class OneBase:
 
     def _finish(self, at_once: int, ended: dict[int, JsonObject | DivergedError]) -> None:
         """Score those that have not `ended`."""
-        scoring = Scoring(self.family, self.trainers)
         left = [i for i in range(len(self.trainers)) if i not in ended]
-        for members in scoring.parts(left, at_once):
-            scoring.predict(members)
+        for members in self.scoring.parts(left, at_once):
+            self.scoring.predict(members)
             for i in members:
                 ended[i] = self._tried(i, Trainer.finish)
 

@@ -49,7 +49,7 @@ def recorded(main: Callable[[], None]) -> None:
     command = shown_command(sys.argv)
     with contextlib.redirect_stdout(_Both(sys.stdout)) as both:
         main()
-    section = f"## `{command}`\n\n{circumstances()}\n\n```text\n{both.kept.strip()}\n```\n"
+    section = f"## `{command}`\n\n{circumstances()}\n\n```text\n{both.kept.strip(chr(10))}\n```\n"
     before = RESULTS.read_text(encoding="utf-8") if RESULTS.is_file() else TITLE
     scratch = RESULTS.with_suffix(".part")
     scratch.write_text(replaced(before, section), encoding="utf-8")

@@ -29,8 +29,9 @@ def test_train_without_a_key(cli, unset: tuple[str, str]) -> None:
     assert "warmup_steps" not in text
 
 
-def test_repro_without_a_key(cli) -> None:
-    chosen = ("table3", "--rows", "GPT-2 M (Adapter-L 0.37M)", "--seeds", "0", "--dry-run", "--json")
+def test_repro_without_a_key(cli, gpt2_base: Path) -> None:
+    base = ("--set", f"model.base={gpt2_base}")  # a small one, since the estimate makes a few steps
+    chosen = ("table3", "--rows", "GPT-2 M (Adapter-L 0.37M)", "--seeds", "0", *base, "--dry-run", "--json")
     (usual,) = json.loads(cli("repro", *chosen).stdout)
     (changed,) = json.loads(cli("repro", *chosen, "--unset", "train.batch_size").stdout)
     assert usual["steps"] == 10 * 8_413  # 42,061 rows, 5 a step

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, recipe_overrides
+from tests.conftest import recipe_overrides
+from tests.support.ranks import outcomes_of
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
@@ -93,16 +92,7 @@ def outcomes(gpt2_base: Path, e2e_dir: Path, tmp_path_factory: pytest.TempPathFa
         mixed("mixed_ddp", 2),
         scenario("mistaken", 2, "--set", "model.base=nowhere/at/all"),
     ]
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.support.ranks", str(folder)],
-        input=json.dumps(scenarios),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    results = zip(scenarios, json.loads(done.stdout), strict=True)
+    results = zip(scenarios, outcomes_of(scenarios, folder), strict=True)
     return {s["name"]: Outcome(Path(s["metrics"]).parent, result) for s, result in results}
 
 

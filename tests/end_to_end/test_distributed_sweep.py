@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,8 @@ from typing import Any
 import pytest
 
 from lorafit.run.files.paths import run_folders
-from tests.conftest import ROOT, recipe_overrides
+from tests.conftest import recipe_overrides
+from tests.support.ranks import outcomes_of
 from tests.sweep.conftest import assert_same_runs
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -70,16 +69,7 @@ def outcomes(gpt2_base: Path, e2e_dir: Path, tmp_path_factory: pytest.TempPathFa
         seeds("seeds", 1),
         seeds("spare", 3),
     ]
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.support.ranks", str(folder)],
-        input=json.dumps(scenarios),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    results = zip(scenarios, json.loads(done.stdout), strict=True)
+    results = zip(scenarios, outcomes_of(scenarios, folder), strict=True)
     return {s["name"]: Outcome(Path(s["arguments"][-1]), **result) for s, result in results}
 
 

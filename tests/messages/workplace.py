@@ -31,84 +31,43 @@ Change = Callable[[dict[str, Any], dict[str, Tensor], dict[str, bytes]], None]
 
 RECIPES_NEED = ("base", "encoder")
 
+
+def _recipe(base: str, task: str, rows: str, more: str = "") -> str:
+    return f"""[model]
+base = "{base}"
+[method]
+name = "lora"
+r = 2
+alpha = 4
+targets = ["query", "value"]
+[task]
+{task}
+[data]
+train = "{rows}"
+[train]
+epochs = 1
+batch_size = 2
+learning_rate = 1e-3
+{more}"""
+
+
 FILES: Mapping[str, str] = {
     "rows.csv": "review,stars\nvery good,5\nbad,1\nfine,5\nawful,1\n",
     "asked.jsonl": "".join(f'{{"question": "who is {n}?", "answer": "a friend"}}\n' for n in ("Ann", "Bob")),
     "chats.jsonl": '{"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]}\n'
     * 3,
     "e2e.txt": "name : Zizzi||Zizzi is a place .\nname : Cotto||Cotto is a place .\n",
-    "reviews.toml": """[model]
-base = "encoder"
-[method]
-name = "lora"
-r = 2
-alpha = 4
-targets = ["query", "value"]
-[task]
-name = "classification"
-text = "review"
-label = "stars"
-[data]
-train = "rows.csv"
-[train]
-epochs = 1
-batch_size = 2
-learning_rate = 1e-3
-""",
-    "answers.toml": """[model]
-base = "base"
-[method]
-name = "lora"
-r = 2
-alpha = 4
-targets = ["query", "value"]
-[task]
-name = "generation"
-prompt = "question"
-completion = "answer"
-[data]
-train = "asked.jsonl"
-[train]
-epochs = 1
-batch_size = 2
-learning_rate = 1e-3
-[decode]
-max_new_tokens = 4
-""",
-    "chats.toml": """[model]
-base = "base"
-[method]
-name = "lora"
-r = 2
-alpha = 4
-targets = ["query", "value"]
-[task]
-name = "chat"
-template = "plain"
-[data]
-train = "chats.jsonl"
-[train]
-epochs = 1
-batch_size = 2
-learning_rate = 1e-3
-""",
-    "texts.toml": """[model]
-base = "base"
-[method]
-name = "lora"
-r = 2
-alpha = 4
-targets = ["query", "value"]
-[task]
-name = "text"
-text = "review"
-[data]
-train = "rows.csv"
-[train]
-epochs = 1
-batch_size = 2
-learning_rate = 1e-3
-""",
+    "reviews.toml": _recipe(
+        "encoder", 'name = "classification"\ntext = "review"\nlabel = "stars"', "rows.csv"
+    ),
+    "answers.toml": _recipe(
+        "base",
+        'name = "generation"\nprompt = "question"\ncompletion = "answer"',
+        "asked.jsonl",
+        "[decode]\nmax_new_tokens = 4\n",
+    ),
+    "chats.toml": _recipe("base", 'name = "chat"\ntemplate = "plain"', "chats.jsonl"),
+    "texts.toml": _recipe("base", 'name = "text"\ntext = "review"', "rows.csv"),
     "folder/file": "something",
 }
 

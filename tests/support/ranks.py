@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 import torch
 
 from lorafit.__main__ import main
+from tests.conftest import ROOT
 
 
 def start(arguments: list[str], place: dict[str, str], out: Path) -> int:
@@ -64,6 +66,21 @@ def carry_out(scenario: dict[str, Any], folder: Path) -> dict[str, Any]:
         "out": [out.with_suffix(".out").read_text() for out in outs],
         "err": [out.with_suffix(".err").read_text() for out in outs],
     }
+
+
+def outcomes_of(scenarios: list[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
+    """What came of each, carried out one after the other by an interpreter of their own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.support.ranks", str(folder)],
+        input=json.dumps(scenarios),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found
 
 
 def wait_for_step(metrics: Path, step: int) -> None:

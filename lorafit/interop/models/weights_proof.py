@@ -102,15 +102,15 @@ def _changed(name: str, change: Change, base: Stored, new: Stored) -> _Compared:
     for start, block in row_blocks(base):
         now, old = new.read_rows(start, start + len(block)), block.double()
         num_changed += int(torch.count_nonzero(block.to(now.dtype) != now))
-        delta = change.rows(old.clone(), start).sub_(old)
+        delta = change.rows(old.clone(), start) - old  # what it gives may be its own
         moved = now.double().sub_(old)
         base_square += _dot(old, old)
         delta_square += _dot(delta, delta)
         along += _dot(moved, delta)
         error = moved.sub_(delta)
-        worst = _greatest(error)
-        is_right &= worst <= _lost_in_sums(delta, now.dtype) or bool(
-            (error.abs_() <= _allowed(old.add_(delta), delta, now.dtype)).all()
+        worst, lost = _greatest(error), _lost_in_sums(delta, now.dtype)
+        is_right &= worst <= lost or bool(
+            (error.abs_() <= _rounding(old.add_(delta), now.dtype) + lost).all()
         )
         max_error = max(max_error, worst)
     survived = (along / delta_square if delta_square else 0.0) if not is_whole else None
@@ -119,9 +119,9 @@ def _changed(name: str, change: Change, base: Stored, new: Stored) -> _Compared:
     return _Compared(is_right, max_error, layer)
 
 
-def _allowed(exact: Tensor, delta: Tensor, dtype: torch.dtype) -> Tensor:
-    """What one rounding to `dtype` and the sums of ΔW may be off, value for value."""
-    return exact.abs().mul_(torch.finfo(dtype).eps).add_(_lost_in_sums(delta, dtype))
+def _rounding(exact: Tensor, dtype: torch.dtype) -> Tensor:
+    """What one rounding to `dtype` may be off, value for value."""
+    return exact.abs().mul_(torch.finfo(dtype).eps)
 
 
 def _lost_in_sums(delta: Tensor, dtype: torch.dtype) -> float:
