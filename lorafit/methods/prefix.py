@@ -107,6 +107,7 @@ class Prefix(Method):
                 f'[method] variant: "embedding" needs a causal decoder, and {family.model_type!r} reads both ways; '
                 f'use "layer"'
             )
+        family.check_room(model.net.config, self.length)
 
 
 def _name(model: Model) -> str:

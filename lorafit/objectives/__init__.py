@@ -58,12 +58,7 @@ class BaseFacts:
 
     def __post_init__(self) -> None:
         """Raises RecipeError where the method takes all positions."""
-        positions = self.family.num_positions(self.config)
-        if positions is not None and self.num_positions_taken >= positions:
-            raise RecipeError(
-                f"[method] length: {self.num_positions_taken} leaves no room for a text in {positions} positions",
-                SetKey("method.length", note="lower"),
-            )
+        self.family.check_room(self.config, self.num_positions_taken)
 
     @property
     def num_positions(self) -> int | None:

@@ -17,6 +17,8 @@ from tests.messages.mistakes import Mistake
 from tests.messages.told import catalogue, make, said_by
 from tests.messages.workplace import furnish, workplace
 
+pytestmark = pytest.mark.usefixtures("evaluate_cache")  # the one of the process
+
 PYDANTIC = "pydantic"  # in whose words a fault is told, but for some
 OF_ANY_KIND = (
     "LorafitError",

@@ -268,6 +268,15 @@ class Family:
         limit: int | None = getattr(self.text_config(config), "max_position_embeddings", None)
         return None if limit is None or limit < 0 else limit - self.first_position(config)
 
+    def check_room(self, config: PretrainedConfig, num_taken: int) -> None:
+        """Raises RecipeError where a method takes all positions, and none is left for a text."""
+        positions = self.num_positions(config)
+        if positions is not None and num_taken >= positions:
+            raise RecipeError(
+                f"[method] length: {num_taken} leaves no room for a text in {positions} positions",
+                SetKey("method.length", note="lower"),
+            )
+
     def first_position(self, config: PretrainedConfig) -> int:
         """The position id of an example's first token."""
         return int(config.pad_token_id) + 1 if self.counts_from_pad else 0

@@ -180,6 +180,13 @@ MISTAKES: Table = {
         ),
     ),
     "models/families/base.py": (
+        method(
+            "prefix",
+            "length=128",
+            "[method] length: 128 leaves no room for a text in 128 positions; use --set "
+            "method.length=… (lower)",
+            GPT2,
+        ),
         Mistake(
             f"{DRY} --set 'method.exclude=[\"nothing\"]'",
             "[method] exclude: target 'nothing' matches no module that can be adapted; there are "
@@ -342,13 +349,6 @@ MISTAKES: Table = {
             f"{GPT2} --set decode.num_beams=900",
             "[decode] num_beams: every one of 900 beams begins with a token of its own, and the base "
             "has 350; use --set decode.num_beams=… (lower)",
-        ),
-        method(
-            "prefix",
-            "length=128",
-            "[method] length: 128 leaves no room for a text in 128 positions; use --set "
-            "method.length=… (lower)",
-            GPT2,
         ),
     ),
     "objectives/classification.py": (
