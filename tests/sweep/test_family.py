@@ -92,6 +92,7 @@ def test_at_learning_rate_10_a_run_diverges_and_ends_alone(texts: Callable[..., 
     wild = {
         "train.learning_rate": 10,
         "train.warmup_steps": 0,
+        "method.alpha": 1e6,  # so that a tiny model overflows too, on every processor
         "method.targets": everywhere,
         "method.dropout": 0,
     }
