@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from lorafit import lora
-from lorafit.errors import AdapterError
 from lorafit.interop.foreign import Factors
 from lorafit.interop.peft_layout import to_peft
 from lorafit.interop.targets import exact_targets
@@ -23,7 +22,7 @@ def combined(parts: Sequence[tuple[float, Layers]], shape: Model) -> tuple[LoRA,
     """The method and the tensors of the sum of weight * adapter. `shape`: the bare base's.
 
     Everything has alpha = r, so that the scale is 1 and each B holds what its adapter's was. A module that the
-    adapters adapt in other slices is adapted as a whole. Raises AdapterError where there are no such targets.
+    adapters adapt in other slices is adapted as a whole.
     """
     modules: dict[str, list[tuple[float, lora.LoRALayer]]] = {}
     for weight, layers in parts:
@@ -32,8 +31,7 @@ def combined(parts: Sequence[tuple[float, Layers]], shape: Model) -> tuple[LoRA,
     sums = {name: _sum(layers) for name, layers in modules.items()}
     r = max(factors.r for factors in sums.values())
     targets = exact_targets({name: factors.enabled for name, factors in sums.items()}, shape)
-    if targets is None:
-        raise AdapterError("what they adapt together has no name here")
+    assert targets is not None, "what targets meant, or a whole module, has a name"
     tensors = {
         f"{name}.{key}": tensor.contiguous()
         for name, factors in sums.items()

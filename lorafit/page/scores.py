@@ -150,7 +150,9 @@ def _intervals(run: Run) -> tuple[dict[str, Interval], str]:
         return {}, ""
     try:
         found = intervals(predictions, scorer_of(run), {_last(name) for name in run.scores})
-    except LorafitError:  # rows without labels or references
+    except LorafitError:  # rows without labels
+        return {}, ""
+    if not found.by_name:
         return {}, ""
     return (
         found.by_name,

@@ -43,7 +43,7 @@ from lorafit.run.recipes import Recipe, open_recipe
 from lorafit.run.tracking import trackers_of
 from lorafit.run.warm_start import plan_warm_start, read_start
 from lorafit.tasks import Rows, Task, load_rows
-from lorafit.training import Schedule, check_shardable, count_steps, count_warmup
+from lorafit.training import Schedule, check_recomputable, check_shardable, count_steps, count_warmup
 
 _MAIN = (None, constants.DEFAULT_REVISION)  # what a revision may be that a run has made a commit of
 _READINGS: dict[Reading, str] = {
@@ -173,6 +173,8 @@ def make_plan(recipe: Recipe) -> Plan:
         _check_quantized(recipe, shape, in_4_bits)
     if recipe.train.parallel == "fsdp":
         check_shardable(shape.net)
+    if recipe.train.gradient_checkpointing:
+        check_recomputable(shape.net)
     parameters, training = _groups(shape), shape.trained()
     method.finish(shape)
     saved = shape.trained()
@@ -237,18 +239,26 @@ def make_schedule(train: TrainSection, order: Order) -> Schedule:
             f"last_batch is 'drop', so there is no batch",
             SetKey("train.batch_size", note="lower"),
         )
+    if train.epochs is not None and train.max_steps is None:
+        _check_epochs(train.epochs, order)
     if steps_per_epoch is not None or train.epochs is None:
         num_steps = count_steps(steps_per_epoch or 1, train.epochs, train.max_steps)
     else:
-        num_steps = order.num_steps(train.epochs, train.max_steps or MAX_STEPS + 1)
-    if num_steps > MAX_STEPS:
-        each = "" if steps_per_epoch is None else f" of {steps_per_epoch:,} steps each"
-        raise RecipeError(
-            f"[train] epochs: {train.epochs:g}{each} are more than {MAX_STEPS:,} steps, and {STEPS.why}",
-            SetKey("train.epochs", note="lower"),
-        )
+        num_steps = order.num_steps(train.epochs, train.max_steps)
     num_warmup = count_warmup(num_steps, train.warmup_steps, train.warmup_ratio)
     return Schedule(num_steps, num_warmup, train.learning_rate, train.schedule)
+
+
+def _check_epochs(epochs: float, order: Order) -> None:
+    """Raises RecipeError for more steps than a run can have; batches that differ are counted as in the first epoch."""
+    if epochs * order.mix.epoch_size <= MAX_STEPS:  # no step is without a row
+        return
+    each = order.steps_per_epoch or len(order.batches(0))
+    if epochs * each > MAX_STEPS:
+        raise RecipeError(
+            f"[train] epochs: {epochs:g} of {each:,} steps each are more than {MAX_STEPS:,} steps, and {STEPS.why}",
+            SetKey("train.epochs", note="lower"),
+        )
 
 
 def _check_patience(train: TrainSection, rows: Rows) -> None:

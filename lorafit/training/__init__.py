@@ -17,7 +17,7 @@ from lorafit.training.loss import cross_entropy_sum, label_loss_sum, label_loss_
 from lorafit.training.member import Member, Position, Steps
 from lorafit.training.optim import AdamW, make_optimizer, parameter_groups
 from lorafit.training.process_group import NeverStop, ProcessGroup, StopCheck
-from lorafit.training.recompute import recompute_activations
+from lorafit.training.recompute import check_recomputable, recompute_activations
 from lorafit.training.rng import seed_all
 from lorafit.training.schedule import Schedule, count_steps, count_warmup, warmup_factor
 from lorafit.training.sharding import check_shardable, shard_frozen
@@ -41,6 +41,7 @@ __all__ = [
     "Steps",
     "StopCheck",
     "all_finite",
+    "check_recomputable",
     "check_shardable",
     "count_steps",
     "count_warmup",

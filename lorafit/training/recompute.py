@@ -12,18 +12,22 @@ from lorafit.errors import RecipeError, SetKey
 from lorafit.lora import Draws
 
 
-def recompute_activations(net: PreTrainedModel, draws: Draws) -> None:
-    """Let every block keep its input alone while training. Losses stay the same, dropout included.
-
-    The non-reentrant kind is used: the other yields no gradient at all behind frozen embeddings. torch replays its
-    global generators by itself; `draws`, which the net draws from, is replayed here.
-    Raises RecipeError for an architecture that cannot do it.
-    """
+def check_recomputable(net: PreTrainedModel) -> None:
+    """Raises RecipeError for an architecture that cannot compute its activations again."""
     if not net.supports_gradient_checkpointing:
         raise RecipeError(
             f"[train] gradient_checkpointing: {net.config.model_type} cannot do that",
             SetKey("train.gradient_checkpointing", False),
         )
+
+
+def recompute_activations(net: PreTrainedModel, draws: Draws) -> None:
+    """Let every block keep its input alone while training. Losses stay the same, dropout included.
+
+    The non-reentrant kind is used: the other yields no gradient at all behind frozen embeddings. torch replays its
+    global generators by itself; `draws`, which the net draws from, is replayed here.
+    `check_recomputable` says for which architectures.
+    """
     enable = getattr(net, "activation_checkpointing_enable", net.gradient_checkpointing_enable)
     enable({"use_reentrant": False, "context_fn": lambda: _contexts(draws)})
     net.disable_input_require_grads()  # a crutch of the reentrant kind

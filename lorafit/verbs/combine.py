@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
 from lorafit import lora
@@ -68,12 +67,7 @@ def combine(parts: Sequence[Part], output: Path, base: BaseChoice) -> CombineRes
     layers = [_layers(adapter, _shape(first, where, revision)) for adapter in adapters]
     beside = _beside(adapters, layers)
     weights = [part.weight for part in parts]
-    try:
-        method, tensors = combined(list(zip(weights, layers, strict=True)), _shape(first, where, revision))
-    except ValidationError as error:
-        detail = error.errors()[0]
-        fault = f"{output}: {detail['loc'][0]} {detail['input']!r} is none that LoRA can have"
-        raise AdapterError(fault) from None
+    method, tensors = combined(list(zip(weights, layers, strict=True)), _shape(first, where, revision))
     options = method.options() | {"also_train": first.card.method.get("also_train")}
     card = AdapterCard(
         base=first.card.base,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import random
 import re
 
 import pytest
 import torch
 
+from lorafit import lora
 from lorafit.adapters import BaseChoice, read_adapter, restore
+from lorafit.interop.targets import exact_targets
 from lorafit.methods import LoRA
+from lorafit.models import FAMILIES, skeleton
 from lorafit.verbs.export import export
 from tests.support.adapter_fixtures import make_adapter
 from tests.support.loralib_files import FILE, import_loralib, same_factors
@@ -49,3 +53,21 @@ def test_blocks_may_adapt_other_slices_than_others(gpt2_base, tmp_path):
         "value",
         "transformer.h.1.key",
     ]
+
+
+@pytest.mark.parametrize("model_type", FAMILIES)
+def test_whatever_targets_mean_in_some_blocks_has_names(model_type: str) -> None:
+    family, draw = FAMILIES[model_type], random.Random(0)
+    shape = skeleton(family.tiny_config(), next(iter(family.heads)))
+    prefix, modules = family.block_prefix(shape.net), list(lora.adaptable(shape.net))
+    in_blocks = [
+        f"{prefix}.{i}.{target if place.num_slices > 1 else place.module}"
+        for i in range(family.num_blocks(shape.net))
+        for target, place in family.places.items()
+    ]
+    for _ in range(20):
+        chosen = [*draw.sample(in_blocks, 3), *draw.sample(modules, 2)]
+        meant = {site.name: site.enabled for site in family.sites(shape.net, chosen)}
+        found = exact_targets(meant, shape)
+        assert found is not None
+        assert {site.name: site.enabled for site in family.sites(shape.net, found)} == meant

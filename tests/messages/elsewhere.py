@@ -14,7 +14,6 @@ PROCESSES = "several processes, of which one is late or gone"
 SIGNAL = "a signal just then"
 PACKAGE = "a package or a program that is not installed, or fails"
 CALLER = "a caller of functions that the command line never calls so"
-OPEN = "nothing tries it yet"
 
 ELSEWHERE: Mapping[str, Mapping[str, str]] = {
     "cache.py": {
@@ -72,21 +71,13 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
     "imports.py": {
         "…: the package bitsandbytes is not installed": PACKAGE,
     },
-    "interop/combined.py": {
-        "what they adapt together has no name here": OPEN,
-    },
     "interop/convert.py": {
         "…: does not hold …, which leads to the labels, and neither do the base's files: it was drawn at random when the adapter was trained, and not saved": (
             "tests/interop/readers/test_peft.py::test_a_head_that_peft_did_not_save_comes_from_the_base_or_is_missed_by_name"
         ),
-        "…: adapts nothing but the head, which trains whole here; merge it with PEFT": OPEN,
-        "…: … is no parameter of this base; wrong base": OPEN,
-        "…: … is …, but this base has …; wrong base": OPEN,
         "…: … has a vocabulary of … tokens, and the base one of …: it was trained on a base that was resized": (
             "tests/interop/readers/test_peft.py::test_an_embedding_that_is_not_the_bases_is_named_with_both_sizes"
         ),
-        "…: alpha … must be positive": OPEN,
-        "…: adapts parts of modules that have no name here": OPEN,
     },
     "interop/gguf_layout.py": {
         "format gguf: the package gguf is not installed": (
@@ -102,7 +93,6 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
         ),
     },
     "interop/models/hf_folder.py": {
-        "…: adapts …, which is not among the base's weights": OPEN,
         "…: the merged model needs … GB, but only … GB are free; nothing was written": (
             "tests/interop/models/test_hf.py::test_a_full_disk_is_noticed_before_anything_is_written"
         ),
@@ -120,32 +110,6 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
             "tests/interop/readers/test_peft.py::test_an_init_that_cannot_be_done_again_is_refused_by_name"
         ),
     },
-    "interop/readers/gguf.py": {
-        "…: … is no factor of an adapter": (
-            "tests/interop/writers/test_gguf.py::test_what_is_not_understood_is_refused_by_name"
-        ),
-        "…: how llama.cpp orders the weights of a … is not known here": OPEN,
-        "…: is for a …, and … is a …; wrong base": (
-            "tests/interop/writers/test_gguf.py::test_damaged_files_and_other_bases_are_refused"
-        ),
-        "…: adapts …, which this base does not have; wrong base": OPEN,
-        "…: is no LoRA adapter of llama.cpp": (
-            "tests/interop/writers/test_gguf.py::test_what_is_not_understood_is_refused_by_name"
-        ),
-        "…: … = … has no counterpart in lorafit": (
-            "tests/interop/writers/test_gguf.py::test_what_is_not_understood_is_refused_by_name"
-        ),
-        "…: does not say of what architecture it is": OPEN,
-    },
-    "interop/readers/loralib.py": {
-        "…: …: loralib's update of a kernel … has a higher rank; an adapter folder holds updates of rank r": OPEN,
-    },
-    "metrics/comparison.py": {
-        "no text has a reference, so nothing can be scored": OPEN,
-    },
-    "metrics/external.py": {
-        "metric … cannot be loaded (…)": OPEN,
-    },
     "metrics/files.py": {
         "no file of references": CALLER,
     },
@@ -162,19 +126,6 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
         "METEOR 1.5 failed: …": PACKAGE,
     },
     "models/families/base.py": {
-        "… has no linear layers": OPEN,
-        "… has no …": (
-            "tests/models/test_reach.py::test_a_word_that_means_the_experts_is_refused_where_it_would_miss_them"
-        ),
-        "[method] …: …; … are no linear layers; it has …": (
-            "tests/models/test_reach.py::test_a_word_that_means_the_experts_is_refused_where_it_would_miss_them"
-        ),
-        "[method] …: …; … are no linear layers; logical targets are …": (
-            "tests/models/test_reach.py::test_a_pattern_of_nothing_but_experts_is_refused_with_what_they_are"
-        ),
-        "[method] …: …; it has …": (
-            "tests/models/test_families.py::test_a_target_that_a_family_lacks_is_refused_with_what_it_has"
-        ),
         "[method] targets: … would adapt … alone, and not …, which are no linear layers": (
             "tests/models/test_reach.py::test_a_word_that_means_the_experts_is_refused_where_it_would_miss_them"
         ),
@@ -184,21 +135,11 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
             "tests/models/test_families.py::test_which_token_a_head_reads"
         ),
     },
-    "models/families/reach.py": {
-        "[method] targets: … means … and … more, to which no gradient comes back: nothing would be learned there": OPEN,
-        "[method] targets: … means …, to which no gradient comes back: nothing would be learned there": (
-            "tests/models/test_learnable.py::test_a_target_that_means_one_in_its_own_words_is_refused"
-        ),
-    },
     "models/files/folder.py": {
         "…@…: its … contains custom code, which lorafit does not run": HUB,
         "…@…: its … needs …, which is not here": HUB,
         "…: its … needs …, which is not here": PACKAGE,
         "…@…: its … cannot be read: …": HUB,
-    },
-    "models/load.py": {
-        "[model] dropout: … has no dropout in its base; leave it out": OPEN,
-        "…: neither pad_token nor eos_token of its tokenizer has a row in the embedding": OPEN,
     },
     "models/files/mapped.py": {
         "….…: not among the weights": (
@@ -223,7 +164,6 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
     },
     "models/files/stored.py": {
         "…: ends within …; the file is damaged": DISK,
-        "…: is not a state dict": OPEN,
     },
     "models/vocabulary.py": {
         "…: …, and it stands in every text": (
@@ -256,7 +196,6 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
         "…: cannot be read: …": (
             "tests/run/test_checkpoint.py::test_any_damage_is_noticed_and_the_one_before_is_taken"
         ),
-        "…: does not hold what a checkpoint has": OPEN,
         "…: missing, or not what … says": (
             "tests/run/test_checkpoint.py::test_any_damage_is_noticed_and_the_one_before_is_taken"
         ),
@@ -294,9 +233,6 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
     "run/files/partial.py": {
         "…: cannot be written: …": DISK,
     },
-    "run/plan.py": {
-        "[train] epochs: … are more than … steps, and …": OPEN,
-    },
     "run/files/prediction_cache.py": {
         "…: cannot be written: …": DISK,
     },
@@ -312,8 +248,6 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
         "[method] init_from: … was trained on another base: the … of … is not that of …": (
             "tests/run/test_labels.py::test_what_does_not_fit_is_refused_before_training"
         ),
-        "[method] init_from: …: … is …, but this base and its targets need …": OPEN,
-        "[method] init_from: …: … is …, but this base has …": OPEN,
     },
     "sweep/family.py": {
         "…: some of the runs began in …; finish them one by one with 'lorafit train'": PROCESSES,
@@ -348,23 +282,14 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
             "tests/training/test_position.py::test_not_more_often_than_allowed_and_not_below_one"
         ),
     },
-    "training/recompute.py": {
-        "[train] gradient_checkpointing: … cannot do that": OPEN,
-    },
     "training/sharding.py": {
         "[train] parallel: 'fsdp' shards the frozen weights of blocks; this method and base have none": (
             "tests/training/test_distributed.py::test_fsdp_needs_frozen_blocks"
         ),
     },
-    "verbs/combine.py": {
-        "…: … … is none that LoRA can have": OPEN,
-    },
     "verbs/evaluate.py": {
         "…: evaluation stopped (…)": SIGNAL,
         "evaluation runs as one process": PROCESSES,
-    },
-    "verbs/import_.py": {
-        "…: with it … answers with values that are not finite; its lora_alpha / r comes to … / …": OPEN,
     },
     "verbs/predict.py": {
         "…: … of … rows are done (…)": (

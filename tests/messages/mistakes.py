@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -58,6 +59,15 @@ def sealed(**values: Any) -> Callable[[bytes], bytes]:
         return json.dumps(document | {"seal": document_seal(document)}).encode()
 
     return change
+
+
+def saved(document: object) -> bytes:
+    """As torch.save writes it."""
+    import torch
+
+    stream = io.BytesIO()
+    torch.save(document, stream)
+    return stream.getvalue()
 
 
 def half(content: bytes) -> bytes:

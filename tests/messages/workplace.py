@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
+from transformers import AutoConfig, PretrainedConfig
 
 from lorafit.adapters import BaseChoice
 from lorafit.adapters.fingerprint import FINGERPRINT_FILE
@@ -51,6 +52,14 @@ learning_rate = 1e-3
 {more}"""
 
 
+_LAYERS = {"num_hidden_layers": 2, "hidden_size": 32}
+UNKNOWN: Mapping[str, Mapping[str, Any]] = {
+    "bart": {"decoder_layers": 2, "d_model": 32, "decoder_attention_heads": 4, "is_decoder": True},
+    "ibert": {**_LAYERS, "num_attention_heads": 4, "intermediate_size": 64},
+    "mamba": {**_LAYERS, "state_size": 4},
+}
+"""Architectures that have no file in lorafit, each odd in its way: narrow layers."""
+
 FILES: Mapping[str, str] = {
     "rows.csv": "review,stars\nvery good,5\nbad,1\nfine,5\nawful,1\n",
     "asked.jsonl": "".join(f'{{"question": "who is {n}?", "answer": "a friend"}}\n' for n in ("Ann", "Bob")),
@@ -86,11 +95,11 @@ def resealed(source: Path, target: Path, change: Change) -> None:
     (target / CARD_FILE).write_text(json.dumps(document | {"seal": document_seal(document)}))
 
 
-def shape_of(family: str, base: Path, target: Path) -> None:
-    """The config of a tiny model of that family, with the tokenizer of `base`."""
+def save_shape(config: PretrainedConfig, base: Path, target: Path) -> None:
+    """A base without weights: the config, with the tokenizer of `base`."""
     shutil.copytree(base, target, ignore=shutil.ignore_patterns("*.safetensors", "*config.json"))
     shutil.copy(base / "tokenizer_config.json", target)
-    FAMILIES[family].tiny_config(vocab_size=512).save_pretrained(target)
+    config.save_pretrained(target)
 
 
 def other_base(source: Path, target: Path, num_tokens: int | None = None, scale: float = 2.0) -> None:
@@ -141,10 +150,12 @@ def furnish(folder: Path, base: Path) -> Path:
     other_base(base, folder / "other-base")
     other_base(base, folder / "smaller-base", 20)
     other_base(base, folder / "nan-base", scale=float("nan"))
-    for name in ("llama", "mistral", "deberta-v2", "granite"):
-        shape_of(name, base, folder / name)
+    for name in ("llama", "mistral", "deberta-v2", "granite", "phi3"):
+        save_shape(FAMILIES[name].tiny_config(vocab_size=512), base, folder / name)
     shutil.copytree(base, folder / "shape", ignore=shutil.ignore_patterns("*.safetensors"))
     save_encoder(folder / "encoder", "roberta")
+    for name, sizes in UNKNOWN.items():
+        save_shape(AutoConfig.for_model(name, vocab_size=512, **sizes), base, folder / name)
     place(FILES, folder)
     make_adapter(base, folder / "adapter")
     prefix = METHODS["prefix"].model_validate({"length": 2})
@@ -163,6 +174,8 @@ def furnish(folder: Path, base: Path) -> Path:
     )
     make_adapter(folder / "encoder", folder / "mnli", task=make_task("mnli"))
     make_adapter(base, folder / "dora", LoRA(r=4, alpha=8.0, targets=("query", "value"), dora=True))
+    places = LoRA(r=2, alpha=4.0, targets=("query", "value"), also_train=("transformer.wpe.weight",))
+    make_adapter(base, folder / "positions", places)
     make_adapter(base, folder / "talks", task=make_task("chat", template="plain"))
     recorded = (folder / "adapter" / FINGERPRINT_FILE).read_bytes()
     for name in ("other-base", "smaller-base"):

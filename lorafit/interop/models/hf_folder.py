@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from lorafit.adapters.restore import task_of
-from lorafit.errors import AdapterError, LorafitError
+from lorafit.errors import LorafitError
 from lorafit.files import JsonObject
 from lorafit.interop.models.chat_files import write_chat_files
 from lorafit.interop.models.safetensors_stream import Outgoing, Streamed, Whole, write_file
@@ -67,8 +67,7 @@ def _made(
     replacement = change.replacement if change is not None else None
     if replacement is not None:
         return Whole(new_name, target, replacement)
-    if stored is None:
-        raise AdapterError(f"{source.adapter.folder}: adapts {name!r}, which is not among the base's weights")
+    assert stored is not None, f"{name}: the source has every weight that is added to"
     return Streamed(new_name, target, stored, change)
 
 

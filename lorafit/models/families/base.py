@@ -183,22 +183,20 @@ class Family:
         if sliced := self._slices_in_blocks(net, target):
             return sliced
         known = ", ".join((*self.places, *([] if target == ALL_LINEAR else [ALL_LINEAR])))
-        is_word = target in (*LOGICAL_TARGETS, ALL_LINEAR)
+        if target in (*LOGICAL_TARGETS, ALL_LINEAR):
+            has = f"{self.model_type} has no {'linear layers' if target == ALL_LINEAR else repr(target)}"
+            why = self._why_not_linear(net, target)
+            raise RecipeError(f"[method] {key}: {has}{why}; it has {known or 'none of the usual ones'}")
         try:
-            if is_word:
-                has = "no linear layers" if target == ALL_LINEAR else f"no {target!r}"
-                raise RecipeError(f"{self.model_type} has {has}")
             return [(name, Place(name)) for name in lora.find(net, [target])]
         except RecipeError as error:
-            beside = Matrices.of(net, self.block_prefix(net)).meant_by(target)
-            why = f"; {beside} are no linear layers" if beside else ""
-            hint = did_you_mean(target, (*self.places, ALL_LINEAR))
-            offer = (
-                f"it has {known or 'none of the usual ones'}"
-                if is_word
-                else f"logical targets are {known}{hint}"
-            )
-            raise RecipeError(f"[method] {key}: {error}{why}; {offer}") from None
+            why, hint = self._why_not_linear(net, target), did_you_mean(target, (*self.places, ALL_LINEAR))
+            raise RecipeError(f"[method] {key}: {error}{why}; logical targets are {known}{hint}") from None
+
+    def _why_not_linear(self, net: PreTrainedModel, target: str) -> str:
+        """What a target means that no LoRA layer can stand in for; mostly nothing."""
+        beside = Matrices.of(net, self.block_prefix(net)).meant_by(target)
+        return f"; {beside} are no linear layers" if beside else ""
 
     def shortfalls(
         self, net: PreTrainedModel, targets: Sequence[str], unreached: Sequence[str] = ()

@@ -77,12 +77,12 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         tensors = read_pickled(folder / STATE_FILE, DataError)
         progress = json.loads((folder / PROGRESS_FILE).read_text(encoding="utf-8"))
         position = Position(**progress.pop("position"))
+        if not isinstance(tensors, dict):
+            raise TypeError(f"{STATE_FILE} holds no dict")
+        best = folder / BEST_FOLDER
+        return Checkpoint(position, **tensors, state=progress, best=best if best.is_dir() else None)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder}: cannot be read: {reason_of(error)}") from None
-    if not isinstance(tensors, dict) or tensors.keys() != {"trained", "optimizer", "rng"}:
-        raise DataError(f"{folder / STATE_FILE}: does not hold what a checkpoint has")
-    best = folder / BEST_FOLDER
-    return Checkpoint(position, **tensors, state=progress, best=best if best.is_dir() else None)
 
 
 def newest_checkpoint(root: Path) -> tuple[Path | None, Checkpoint | None, list[str]]:

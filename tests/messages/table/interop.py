@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from tests.messages.mistakes import Mistake, Table, edited, half
+from tests.messages.mistakes import Mistake, Table, edited, half, saved
 
 LORALIB = "import loralib out --format loralib --base base --alpha 8"
 PEFT = "import peft out --format peft --base base"
@@ -18,15 +20,6 @@ CONFIG, TENSORS, CHECKPOINT = (
 )
 FIRST = "transformer.h.0.attn.c_attn"
 Tensors = dict[str, Any]
-
-
-def saved(document: object) -> bytes:
-    """As torch.save writes it."""
-    import torch
-
-    stream = io.BytesIO()
-    torch.save(document, stream)
-    return stream.getvalue()
 
 
 def of_loralib(change: Callable[[Tensors], object], read: str, *options: str, base: str = "base") -> Mistake:
@@ -60,9 +53,52 @@ def of_peft(change: Callable[[Tensors], object], read: str, typed: str = PEFT, *
     return Mistake(typed, read, files)
 
 
-def with_more(**more: object) -> Callable[[Tensors], object]:
-    """The same, and more."""
-    return lambda tensors: tensors | more
+def of_gguf(
+    read: str, base: str = "base", tensor: str = "blk.0.attn_qkv", parts: str = "ab", **facts: str | float
+) -> Mistake:
+    """A file as llama.cpp's converter writes it, with those facts: adapter__type="lora" is `adapter.type`."""
+
+    def written(_: bytes) -> bytes:
+        import gguf
+        import numpy as np
+
+        told: dict[str, str | float] = {"general__type": "adapter", "adapter__type": "lora"}
+        told |= {"adapter__lora__alpha": 8.0} | facts
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, "some.gguf")
+            writer = gguf.GGUFWriter(file, "gpt2")
+            for name, value in told.items():
+                key = name.replace("__", ".")
+                if isinstance(value, float):
+                    writer.add_float32(key, value)
+                else:
+                    writer.add_string(key, value)
+            for part in parts:
+                writer.add_tensor(
+                    f"{tensor}.weight.lora_{part}", np.ones((96, 2) if part == "b" else (2, 32), "f4")
+                )
+            for write in (
+                writer.write_header_to_file,
+                writer.write_kv_data_to_file,
+                writer.write_tensors_to_file,
+            ):
+                write()
+            writer.close()
+            return file.read_bytes()
+
+    return Mistake(GGUF.replace("--base base", f"--base {base}"), read, {"gguf/adapter.gguf": written})
+
+
+def head_alone(tensors: Tensors) -> object:
+    """The same head with an adapter of one of its matrices, and no other."""
+    name = "base_model.model.classifier.dense"
+    factors = {f"{name}.lora_A.weight": ones(4, 32), f"{name}.lora_B.weight": ones(32, 4)}
+    return without("lora_")(tensors) | factors
+
+
+def with_more(**shapes: Sequence[int]) -> Callable[[Tensors], object]:
+    """The same, and ones of those shapes."""
+    return lambda tensors: tensors | {name: ones(*shape) for name, shape in shapes.items()}
 
 
 def ones(*shape: int) -> Any:
@@ -82,7 +118,7 @@ def renamed(old: str, new: str) -> Callable[[Tensors], object]:
     return lambda tensors: {name.replace(old, new): tensor for name, tensor in tensors.items()}
 
 
-def without(part: str) -> Callable[[Tensors], object]:
+def without(part: str) -> Callable[[Tensors], Tensors]:
     """Those whose names do not hold it."""
     return lambda tensors: {name: tensor for name, tensor in tensors.items() if part not in name}
 
@@ -159,6 +195,35 @@ MISTAKES: Table = {
             lambda t: {name: tensor[:0] if "lora_A" in name else tensor[:, :0] for name, tensor in t.items()},
             "loralib/pytorch_model_lora.bin: has a layer of rank 0",
         ),
+        of_peft(
+            head_alone,
+            "peft-labels: adapts nothing but the head, which trains whole here; merge it with PEFT",
+            "import peft-labels out --format peft --base encoder",
+            target_modules=["classifier.dense"],
+            modules_to_save=["classifier.out_proj"],
+            task_type=None,
+        ),
+        of_peft(
+            with_more(**{"base_model.model.strange.bias": [3]}),
+            "peft: 'strange.bias' is no parameter of this base; wrong base",
+            bias="all",
+        ),
+        of_peft(
+            with_more(
+                **{f"base_model.model.transformer.ln_f.{part}": [1, 32] for part in ("weight", "bias")}
+            ),
+            "peft: 'transformer.ln_f.bias' is [1, 32], but this base has [32]; wrong base",
+            modules_to_save=["ln_f"],
+        ),
+        of_gguf("gguf/adapter.gguf: alpha -8 must be positive", adapter__lora__alpha=-8.0),
+        of_loralib(
+            lambda _: {
+                f"model.layers.0.mlp.gate_up_proj.{name}": ones(*shape)
+                for name, shape in (("lora_A", (8, 32)), ("lora_B", (64, 4)))
+            },
+            "loralib/pytorch_model_lora.bin: adapts parts of modules that have no name here",
+            base="phi3",
+        ),
         Mistake(f"{PEFT} --alpha 8", "alpha 8: peft files hold their own alpha; leave out --alpha"),
         Mistake(
             "import loralib out --format loralib --base base",
@@ -212,6 +277,24 @@ MISTAKES: Table = {
             "gguf/adapter.gguf: not a whole GGUF file: index 0 is out of bounds for axis 0 with size 0",
             {"gguf/adapter.gguf": b"GGUF"},
         ),
+        of_gguf("gguf/adapter.gguf: 'blk.0.attn_qkv.weight.lora_c' is no factor of an adapter", parts="abc"),
+        of_gguf(
+            "gguf/adapter.gguf: how llama.cpp orders the weights of a mamba is not known here", base="mamba"
+        ),
+        of_gguf("gguf/adapter.gguf: is for a 'gpt2', and llama is a llama; wrong base", base="llama"),
+        of_gguf(
+            "gguf/adapter.gguf: adapts 'blk.9.attn_qkv.weight', which this base does not have; wrong base",
+            tensor="blk.9.attn_qkv",
+        ),
+        of_gguf("gguf/adapter.gguf: is no LoRA adapter of llama.cpp", adapter__type="control_vector"),
+        of_gguf(
+            "gguf/adapter.gguf: adapter.lora.rank = 4 has no counterpart in lorafit", adapter__lora__rank="4"
+        ),
+        Mistake(
+            GGUF,
+            "gguf/adapter.gguf: does not say of what architecture it is",
+            {"gguf/adapter.gguf": lambda content: content.replace(b"architecture", b"architextura")},
+        ),
     ),
     "interop/readers/loralib.py": (
         of_loralib(
@@ -233,6 +316,12 @@ MISTAKES: Table = {
             "loralib/pytorch_model_lora.bin: 'transformer.h.….attn.c_attn' adapts 2 of 3 slices of "
             "its output; use --target … (the slices that it adapts, such as query)",
             "--target query",
+        ),
+        of_loralib(
+            lambda _: {f"backbone.layers.0.mixer.conv1d.lora_{part}": ones(8, 8) for part in "AB"},
+            "loralib/pytorch_model_lora.bin: 'backbone.layers.0.mixer.conv1d': loralib's update of a "
+            "kernel (4,) has a higher rank; an adapter folder holds updates of rank r",
+            base="mamba",
         ),
     ),
     "interop/readers/peft.py": (
@@ -262,6 +351,13 @@ MISTAKES: Table = {
             "owner/name: the hub is out of reach (OfflineModeIsEnabled); the export itself is done: "
             "out; run `hf upload owner/name out` (later)",
             leaves=("out",),
+        ),
+    ),
+    "verbs/import_.py": (
+        of_loralib(
+            scaled(1e30),
+            "loralib (loralib): with it base answers with values that are not finite; its lora_alpha / r "
+            "comes to 8 / 4",
         ),
     ),
     "interop/models/weights_proof.py": (

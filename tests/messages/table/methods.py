@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tests.messages.mistakes import Content, Mistake, Table, edited
+from tests.messages.mistakes import Content, Mistake, Table, edited, saved
 
 DRY = "train reviews.toml --dry-run"
 GPT2 = "train answers.toml --dry-run"
@@ -234,6 +234,32 @@ MISTAKES: Table = {
             "roberta.encoder.layer.*.intermediate.dense, roberta.encoder.layer.*.output.dense, "
             "classifier.dense, classifier.out_proj; logical targets are …",
         ),
+        Mistake(
+            f"{DRY} --set 'method.targets=[\"all-linear\"]' --set model.base=ibert",
+            "[method] targets: ibert has no linear layers; attention.self.query.weight, "
+            "attention.self.key.weight, attention.self.value.weight, attention.output.dense.weight, "
+            "intermediate.dense.weight, output.dense.weight (16,384 parameters, … % of the base) are no "
+            "linear layers; it has none of the usual ones",
+        ),
+        Mistake(
+            f"{GPT2} --set model.base=mamba",
+            "[method] targets: mamba has no 'query'; it has output, all-linear",
+        ),
+    ),
+    "models/families/reach.py": (
+        Mistake(
+            f"{GPT2} --set 'method.targets=[\"*encoder_attn*\"]' --set model.base=bart",
+            "[method] targets: '*encoder_attn*' means model.decoder.layers.*.encoder_attn.k_proj, "
+            "model.decoder.layers.*.encoder_attn.v_proj, model.decoder.layers.*.encoder_attn.q_proj "
+            "and 1 more, to which no gradient comes back: nothing would be learned there; use --set "
+            'method.targets=… (name others, or "all-linear", which leaves them out)',
+        ),
+        Mistake(
+            f"{GPT2} --set 'method.targets=[\"dt_proj\"]' --set model.base=mamba",
+            "[method] targets: 'dt_proj' means backbone.layers.*.mixer.dt_proj, to which no gradient "
+            "comes back: nothing would be learned there; use --set method.targets=… (name others, or "
+            '"all-linear", which leaves them out)',
+        ),
     ),
     "models/files/folder.py": (
         Mistake(
@@ -292,6 +318,19 @@ MISTAKES: Table = {
             },
         ),
         Mistake(
+            "train reviews.toml --set model.base=smaller-base --set data.train=few.csv",
+            "smaller-base: neither pad_token nor eos_token of its tokenizer has a row in the embedding",
+            {
+                "few.csv": "review,stars\n!,5\n$,1\n",
+                "smaller-base/config.json": edited(pad_token_id=...),
+                "smaller-base/tokenizer_config.json": edited(eos_token="Zizzi", pad_token=..., bos_token=...),
+            },
+        ),
+        Mistake(
+            f"{GPT2} --set 'method.targets=[\"in_proj\"]' --set model.base=mamba --set model.dropout=0.1",
+            "[model] dropout: mamba has no dropout in its base; leave it out",
+        ),
+        Mistake(
             DRY,
             "encoder: its config.json says pad_token_id 9999, and its embedding has 23 rows, counted "
             "from 0; correct the file",
@@ -328,6 +367,11 @@ MISTAKES: Table = {
         ),
     ),
     "models/files/stored.py": (
+        Mistake(
+            "merge adapter out --base base --force",
+            "base/pytorch_model.bin: is not a state dict",
+            {"base/model.safetensors": None, "base/pytorch_model.bin": lambda _: saved([1])},
+        ),
         Mistake(
             "verify adapter --base shape",
             "shape/model.safetensors: not a whole safetensors file: it ends too early",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.messages.mistakes import Mistake, Table
+from tests.messages.mistakes import Mistake, Table, edited
 
 DRY = "train reviews.toml --dry-run"
 RUN = "runs/e2e_gpt2m/seed-0"
@@ -98,6 +98,11 @@ MISTAKES: Table = {
             f"{METRIC} evaluate:broken.py",
             "metric 'evaluate:broken.py' cannot be loaded (SyntaxError: invalid syntax (broken.py, "
             "line 1)); without a network, give the path of a local script (.py)",
+            {"broken.py": "1 +"},
+        ),
+        Mistake(
+            f"{METRIC} broken.py",
+            "metric 'broken.py' cannot be loaded (SyntaxError: invalid syntax (broken.py, line 1))",
             {"broken.py": "1 +"},
         ),
     ),
@@ -231,6 +236,13 @@ MISTAKES: Table = {
             {"out.csv.part": '{"job": {}}\n', ".out.csv.part": "{}\n", "out.csv.partial": "{}\n"},
         ),
     ),
+    "training/recompute.py": (
+        Mistake(
+            f"{DRY} --set model.base=ibert --set train.gradient_checkpointing=true "
+            "--set 'method.targets=[\"classifier.dense\"]'",
+            "[train] gradient_checkpointing: ibert cannot do that; use --set train.gradient_checkpointing=false",
+        ),
+    ),
     "run/plan.py": (
         Mistake(
             f"{DRY} --set train.batch_size=99 --set train.last_batch=drop",
@@ -241,6 +253,13 @@ MISTAKES: Table = {
             f"{DRY} --set train.epochs=999999 --set train.batch_size=1 --set data.train=many.csv",
             "[train] epochs: 999999 of 1,200 steps each are more than 1,000,000,000 steps, and at a "
             "thousand steps a second that is eleven days already; use --set train.epochs=… (lower)",
+            {"many.csv": MANY},
+        ),
+        Mistake(
+            f"{DRY} --set train.epochs=999999 --set train.batch_tokens=1 --unset train.batch_size "
+            "--set data.train=many.csv",
+            "[train] epochs: 999999 of … steps each are more than 1,000,000,000 steps, and at a thousand "
+            "steps a second that is eleven days already; use --set train.epochs=… (lower)",
             {"many.csv": MANY},
         ),
         Mistake(
@@ -283,6 +302,18 @@ MISTAKES: Table = {
         ),
     ),
     "run/warm_start.py": (
+        Mistake(
+            "train answers.toml --dry-run --set method.init_from=adapter --set method.r=4 --set method.alpha=8",
+            "[method] init_from: adapter: 'transformer.h.0.attn.c_attn.lora_A' is [8, 32], but this base "
+            "and its targets need [8, 64]",
+            {"base/config.json": edited(n_embd=64)},
+        ),
+        Mistake(
+            "train answers.toml --dry-run --set method.init_from=positions "
+            "--set 'method.also_train=[\"transformer.wpe.weight\"]'",
+            "[method] init_from: positions: 'transformer.wpe.weight' is [128, 32], but this base has [64, 32]",
+            {"base/config.json": edited(n_positions=64)},
+        ),
         Mistake(
             "train reviews.toml --set train.init_from=labels",
             "[train] init_from: labels has r = 4, and this recipe 2; they must be equal",
