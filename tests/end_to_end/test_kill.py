@@ -13,7 +13,7 @@ SCRIPT = "scripts.stress.kill_resume"
 def test_eight_kills_change_nothing(gpt2_base: Path, e2e_dir: Path, tmp_path: Path) -> None:
     changes = {"train__checkpoint_every": 2, "eval__metrics": ["bleu"], "eval__batch_size": 2}
     overrides = recipe_overrides(gpt2_base, e2e_dir, train__epochs=3, method__dropout=0.2, **changes)
-    arguments = ("e2e_gpt2m", *overrides, "--kills", "8", "--seed", "1", "--folder", tmp_path)
+    arguments = ("e2e_gpt2m", *overrides, "--kills", "8", "--seed", "1", "--folder", str(tmp_path))
     done = warm.run(*arguments, module=SCRIPT)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "8 kills" in done.stdout
