@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from lorafit.run.files.summary import RunSummary
     from lorafit.verbs.show import ShownAdapter, ShownRecipe, ShownRun
 
-_COLOURS = {"finished": "green", "running": "cyan", "stopped": "yellow", "begun": "yellow", "damaged": "red"}
+_COLOURS = {
+    "finished": "green",
+    "running": "cyan",
+    "stopped": "yellow",
+    "begun": "yellow",
+    "diverged": "red",
+    "damaged": "red",
+}
 
 
 def show_runs(display: Display, runs: Sequence[tuple[RunSummary, str]]) -> None:
@@ -52,7 +59,7 @@ def show_runs(display: Display, runs: Sequence[tuple[RunSummary, str]]) -> None:
         if run.holder:
             display.print(f"{escape(str(run.path))}: {escape(run.holder)} works on it")
         if run.fault:
-            display.print(f"{escape(str(run.path))}: damaged: {escape(run.fault)}", style="red")
+            display.print(f"{escape(str(run.path))}: {run.state}: {escape(run.fault)}", style="red")
 
 
 def question(runs: Sequence[RunSummary]) -> str:
@@ -80,6 +87,7 @@ def show_run(display: Display, shown: ShownRun, command: str) -> None:
     facts = {
         "run": run.path,
         "state": run.state + (f", {run.holder} works on it" if run.holder else ""),
+        "reason": run.fault,
         "recipe": run.name,
         "base": run.base + (f" ({shown.dtype})" if shown.dtype else ""),
         "method": _options(run.recipe.get("method", {})),

@@ -12,12 +12,14 @@ from lorafit.run.checkpointer import Checkpointer, RunState
 from lorafit.run.evaluator import Evaluator, RunEvaluator
 from lorafit.run.events import Event, EventLog, FormatChosen, Note, Report
 from lorafit.run.files.folder import Found, RunFolder, check_goes_on
+from lorafit.run.files.paths import checkpoint_folders
 from lorafit.run.options import TrainOptions
 from lorafit.run.plan import Plan, make_schedule
 from lorafit.run.recipes import Recipe
 from lorafit.run.session import LoadedBase, Session
 from lorafit.run.tracking import open_feed
 from lorafit.run.trainer import Trainer
+from lorafit.run.warm_start import check_start
 from lorafit.training import ProcessGroup, Schedule
 
 
@@ -46,9 +48,12 @@ class OpenRun:
     ) -> Self:
         """Prepare the folder, which must be locked, to start or to go on. Its log is closed with `stack`.
 
-        Raises RecipeError where the folder holds a run of other inputs.
+        Raises RecipeError where the folder holds a run of other inputs, and what `check_start` raises for one that
+        would start; the folder is then as it was.
         """
         group.on_leader(lambda: check_goes_on(folder, base.inputs, options))
+        if options.resume == "never" or not checkpoint_folders(folder.checkpoints):
+            check_start(plan.method, plan.recipe.train.init_from, base.card.base)
         found = group.on_leader(lambda: folder.begin(plan.recipe, options.resume))
         for fault in found.faults:
             report(Note(f"skipped a damaged checkpoint: {fault}"))

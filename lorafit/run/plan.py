@@ -11,6 +11,7 @@ from pathlib import Path
 from huggingface_hub import constants
 from transformers import PretrainedConfig
 
+from lorafit.adapters.restore import check_tensors
 from lorafit.data import Split
 from lorafit.data.hub import fetched, pinned
 from lorafit.data.order import Order
@@ -43,7 +44,14 @@ from lorafit.run.recipes import Recipe, open_recipe
 from lorafit.run.tracking import trackers_of
 from lorafit.run.warm_start import plan_warm_start, read_start
 from lorafit.tasks import Rows, Task, load_rows
-from lorafit.training import Schedule, check_recomputable, check_shardable, count_steps, count_warmup
+from lorafit.training import (
+    Schedule,
+    check_lora_plus,
+    check_recomputable,
+    check_shardable,
+    count_steps,
+    count_warmup,
+)
 
 _MAIN = (None, constants.DEFAULT_REVISION)  # what a revision may be that a run has made a commit of
 _READINGS: dict[Reading, str] = {
@@ -168,13 +176,15 @@ def make_plan(recipe: Recipe) -> Plan:
     method.check(shape)
     start = plan_warm_start(method, shape)
     if recipe.train.init_from is not None and local_path(recipe.train.init_from).is_dir():
-        read_start(recipe.train.init_from, method)
+        check_tensors(read_start(recipe.train.init_from, method), shape)
     if recipe.model.quantize is not None:
         _check_quantized(recipe, shape, in_4_bits)
     if recipe.train.parallel == "fsdp":
         check_shardable(shape.net)
     if recipe.train.gradient_checkpointing:
         check_recomputable(shape.net)
+    if recipe.train.lora_plus_ratio is not None:
+        check_lora_plus(shape.net)
     parameters, training = _groups(shape), shape.trained()
     method.finish(shape)
     saved = shape.trained()

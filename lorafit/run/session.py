@@ -16,6 +16,7 @@ from lorafit.adapters.restore import load_tensors
 from lorafit.data import Split
 from lorafit.data.order import Order
 from lorafit.errors import DataError, LorafitError, NotFoundError
+from lorafit.imports import import_bitsandbytes
 from lorafit.lora import Draws, draw_from
 from lorafit.methods import Method
 from lorafit.models import Model, load_base, missing_files, quantize
@@ -99,11 +100,14 @@ class Session:
 def load(plan: Plan, report: Report) -> LoadedBase:
     """The base, and the rows of every split.
 
-    Raises NotFoundError with a line for everything that is missing or malformed.
+    Raises NotFoundError with a line for everything that is missing or malformed, DataError for a base that is damaged,
+    LorafitError where the optimizer's package is not installed.
     """
     recipe = plan.recipe
     for warning in plan.warnings:
         report(Note(warning))
+    if recipe.train.optimizer != "adamw":
+        import_bitsandbytes("optim", "train.optimizer")
     report(Working("reading rows"))
     rows, faults = _read_splits(plan.rows, report)
     if constants.HF_HUB_OFFLINE:
@@ -132,6 +136,11 @@ def load(plan: Plan, report: Report) -> LoadedBase:
     report(Working("hashing"))
     inputs = hashed.result()
     report(Working("preparing"))
+    fingerprint = FingerprintSample(sample, answers(model, sample))
+    if fingerprint.base_answers.isnan().any():
+        raise DataError(
+            f"{recipe.model.base}: answers with NaN before anything is trained; its weights are damaged"
+        )
     return LoadedBase(
         model,
         objective,
@@ -142,7 +151,7 @@ def load(plan: Plan, report: Report) -> LoadedBase:
         examples.valid,
         inputs,
         adapter_card(recipe, inputs, model.placement.dtype_name),
-        FingerprintSample(sample, answers(model, sample)),
+        fingerprint,
     )
 
 
@@ -189,7 +198,7 @@ def take_start(session: Session, section: TrainSection) -> list[str]:
     model, group = session.base.model, session.group
     if section.init_from is not None:
         load_tensors(read_start(section.init_from, session.method), model)
-    notes = warm_start(session.method, model, session.base.card.base)
+    notes = warm_start(session.method, model)
     group.broadcast_tensors(session.member.parameters)
     return notes
 

@@ -6,10 +6,11 @@ import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lorafit.errors import NotFoundError
+from lorafit.errors import DivergedError, NotFoundError
 from lorafit.files import JsonObject
 from lorafit.models.placement import clear_out_of_memory
 from lorafit.run.evaluator import notes_on_metrics
@@ -58,7 +59,12 @@ def train(
         state = opened.begin()
         with clear_out_of_memory(folder.path):
             session = attach(opened.base, plan.method, recipe.train, opened.schedule, group)
-            scores = opened.trainer(session, state).run(opened.found)
+            trainer = opened.trainer(session, state)
+            try:
+                scores = trainer.run(opened.found)
+            except DivergedError as error:
+                group.on_leader(partial(folder.write_divergence, error))
+                raise
     return train_result(folder, scores, plan.scored_split)
 
 

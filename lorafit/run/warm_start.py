@@ -40,18 +40,31 @@ def plan_warm_start(method: Method, shape: Model) -> str | None:
     return f"LoRA starts from {folder} (task {adapter.card.task['name']})"
 
 
-def warm_start(method: Method, model: Model, base: BaseCard) -> list[str]:
+def check_start(method: Method, init_from: str | None, base: BaseCard) -> None:
+    """What a plan cannot know of the adapter that a run starts from: that it is there, and for LoRA of this `base`.
+
+    `init_from`: that of the whole start. Raises NotFoundError for a missing folder, RecipeError or AdapterError for an
+    adapter that does not fit.
+    """
+    if init_from is not None:
+        read_start(init_from, method)
+    if (folder := source_of(method)) is not None:
+        adapter = read_adapter(folder)
+        _check_method(method, adapter)
+        _check_base(adapter, base)
+
+
+def warm_start(method: Method, model: Model) -> list[str]:
     """Copy the source's LoRA tensors into a model that has the method attached. Of the head only what the paper's code
     copies is copied: DeBERTa's pooler. Returns notes on what was done.
 
-    Raises NotFoundError for a missing folder, RecipeError or AdapterError for an adapter that does not fit.
+    Raises NotFoundError for a missing folder, AdapterError for an adapter that does not fit the model (see
+    `check_start`).
     """
     folder = source_of(method)
     if folder is None:
         return []
     adapter = read_adapter(folder)
-    _check_method(method, adapter)
-    _check_base(adapter, base)
     _check_tensors(adapter, model)
     trained = model.trained()
     names = [name for name in trained if not model.is_head(name) and name in adapter.tensors]
@@ -93,13 +106,12 @@ def _check_method(method: Method, adapter: Adapter) -> None:
 
 def _check_base(adapter: Adapter, base: BaseCard) -> None:
     """The hashes of the bases must agree, as far as they are known: an imported adapter may have none."""
-    known = adapter.card.base
-    for what in ("config_hash", "weights_hash"):
-        theirs, ours = getattr(known, what), getattr(base, what)
+    for what in ("config", "weights"):
+        theirs, ours = (getattr(card, f"{what}_hash") for card in (adapter.card.base, base))
         if theirs is not None and theirs != ours:
             raise AdapterError(
-                f"[method] init_from: {adapter.folder} was trained on another base: the "
-                f"{what.removesuffix('_hash')} of {known.id} is not that of {base.id}"
+                f"[method] init_from: {adapter.folder} was trained on another base, {adapter.card.base.id}: it "
+                f"differs from {base.id} in its {what}"
             )
 
 

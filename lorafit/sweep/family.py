@@ -151,7 +151,6 @@ class _Family:
             return train(job.plan, job.folder, tell, self.options.train, self.processes)
         except DivergedError as error:
             tell(Note(f"diverged: {error}"))
-            self.processes.on_leader(partial(job.run.write_divergence, error))
             return error
 
     def _open(self, stack: ExitStack) -> list[OpenRun]:

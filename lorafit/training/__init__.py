@@ -15,7 +15,7 @@ from lorafit.training.loop import (
 )
 from lorafit.training.loss import cross_entropy_sum, label_loss_sum, label_loss_sums, language_model_loss_sums
 from lorafit.training.member import Member, Position, Steps
-from lorafit.training.optim import AdamW, make_optimizer, parameter_groups
+from lorafit.training.optim import AdamW, check_lora_plus, make_optimizer, parameter_groups
 from lorafit.training.process_group import NeverStop, ProcessGroup, StopCheck
 from lorafit.training.recompute import check_recomputable, recompute_activations
 from lorafit.training.rng import seed_all
@@ -41,6 +41,7 @@ __all__ = [
     "Steps",
     "StopCheck",
     "all_finite",
+    "check_lora_plus",
     "check_recomputable",
     "check_shardable",
     "count_steps",

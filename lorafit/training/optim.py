@@ -78,6 +78,12 @@ def make_optimizer(
     return made
 
 
+def check_lora_plus(net: nn.Module) -> None:
+    """Raises RecipeError for a net without LoRA layers."""
+    if not adapted_layers(net):
+        raise RecipeError("[train] lora_plus_ratio: the method has no LoRA layers, whose B it is for")
+
+
 def parameter_groups(
     trained: Mapping[str, nn.Parameter],
     net: nn.Module,
@@ -88,15 +94,13 @@ def parameter_groups(
     """Two groups, decayed and not. "bias_and_norm" spares biases and LayerNorms, as the paper's GLUE trainer did.
 
     With `lora_plus_ratio`, B of every LoRA layer is in a group of its own, whose learning rate is `rate_factor` times
-    the others' (Hayou et al. 2024). Raises RecipeError where there is no LoRA layer.
+    the others' (Hayou et al. 2024).
     """
     spared: set[str] = set()
     if exempt == "bias_and_norm":
         norms = {name for name, module in net.named_modules() if isinstance(module, nn.LayerNorm)}
         spared = {name for name in trained if name.endswith("bias") or name.rpartition(".")[0] in norms}
     faster = {f"{name}.lora_B" for name in adapted_layers(net)} if lora_plus_ratio is not None else set()
-    if lora_plus_ratio is not None and not faster:
-        raise RecipeError("[train] lora_plus_ratio: the method has no LoRA layers, whose B it is for")
     usual = [p for name, p in trained.items() if name not in spared | faster]
     groups: list[dict[str, Any]] = [
         {"params": usual, "weight_decay": weight_decay},

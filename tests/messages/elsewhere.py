@@ -244,11 +244,6 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
             "tests/run/test_labels.py::test_a_loss_that_is_no_number_keeps_the_last_good_adapter"
         ),
     },
-    "run/warm_start.py": {
-        "[method] init_from: … was trained on another base: the … of … is not that of …": (
-            "tests/run/test_labels.py::test_what_does_not_fit_is_refused_before_training"
-        ),
-    },
     "sweep/family.py": {
         "…: some of the runs began in …; finish them one by one with 'lorafit train'": PROCESSES,
     },

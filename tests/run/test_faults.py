@@ -16,6 +16,7 @@ from lorafit.errors import DivergedError, InterruptedRunError, LorafitError, Rec
 from lorafit.files import tidy, write_text
 from lorafit.objectives import language_model
 from lorafit.run.events import Event
+from lorafit.run.files.summary import summarize
 from lorafit.training import ProcessGroup, language_model_loss_sums
 from tests.run.conftest import Runner, assert_equal_runs
 from tests.support.stops import StopWhen
@@ -89,8 +90,10 @@ def test_running_out_of_memory_is_told_and_remembered(
 
 def test_a_loss_that_is_not_a_number(runner: MakeRunner) -> None:
     run = runner("diverged", train__learning_rate=1e30, train__warmup_steps=0)
-    with pytest.raises(DivergedError, match="learning_rate"):
+    with pytest.raises(DivergedError, match="learning_rate") as raised:
         run()
+    left = summarize(run.folder)
+    assert (left.state, left.fault) == ("diverged", raised.value.message)
 
 
 def test_a_folder_that_cannot_be_written(runner: MakeRunner) -> None:

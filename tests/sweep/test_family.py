@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from lorafit.errors import DivergedError, InterruptedRunError
+from lorafit.run.files.paths import run_folders
+from lorafit.run.files.summary import summarize
 from lorafit.run.plan import load_plan
 from lorafit.run.train import TrainResult
 from lorafit.sweep.groups import group
@@ -100,6 +102,8 @@ def test_at_learning_rate_10_a_run_diverges_and_ends_alone(texts: Callable[..., 
     error = families.together(family)["wild"]
     assert isinstance(error, DivergedError)
     assert any(note.startswith("wild: diverged: step ") for note in families.notes)
+    states = {path.name: summarize(path).state for path in run_folders(families.folder / "together")}
+    assert states == {"first": "finished", "wild": "diverged", "wide": "finished"}
 
     log = (families.folder / "together" / "wild" / "metrics.jsonl").read_bytes()
     again = families.together(family)["wild"]

@@ -78,6 +78,21 @@ def test_a_damaged_run_is_listed_and_named(root: Path) -> None:
     assert damaged.fault == "scores.json is not a JSON object"
 
 
+def test_a_run_that_diverged_says_why_and_offers_nothing(cli, root: Path) -> None:
+    run, reason = root / "rte_roberta_base" / "seed-0", "step 7: the loss is nan"
+    (run / "diverged.json").write_text(json.dumps({"reason": reason}))
+    (found,) = runs(root, Filter(state="diverged"))
+    assert (found.path, found.fault) == (run, reason)
+    text = cli("runs", root).stdout.splitlines()
+    assert f"{run}: diverged: {reason}" in text
+    assert not any(line.startswith(f"go on: lorafit train {run}") for line in text)
+    (listed,) = json.loads(cli("runs", root, "--state", "diverged", "--json").stdout)
+    assert (listed["state"], listed["fault"], listed["next"]) == ("diverged", reason, "")
+    shown = [line.split(":", 1) for line in cli("show", run).stdout.splitlines() if ":" in line]
+    told = {name: value.strip() for name, value in shown}
+    assert (told["state"], told["reason"], "next" in told) == ("diverged", reason, False)
+
+
 def test_there_must_be_a_folder(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no such folder of runs"):
         runs(tmp_path / "runs")

@@ -119,7 +119,7 @@ class RunFolder(RunPaths):
         write_json(self.scores, scores)
 
     def write_divergence(self, error: DivergedError) -> None:
-        """For a family, which goes on without the run, and does not train it again."""
+        """For whoever looks at the run, and for a family, which goes on without it and does not train it again."""
         write_json(self.diverged, {"reason": error.message})
 
     def divergence(self) -> str | None:

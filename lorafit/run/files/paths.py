@@ -47,7 +47,7 @@ class RunPaths:
 
     @property
     def diverged(self) -> Path:
-        """Why the run, one of a family, has ended before its end."""
+        """Why the run has ended before its end."""
         return self.path / "diverged.json"
 
     @property

@@ -15,8 +15,9 @@ from lorafit.files import JsonObject
 from lorafit.run.files.lock import Holder
 from lorafit.run.files.paths import PROGRESS_FILE, RunPaths, checkpoint_folders
 
-State = Literal["finished", "running", "stopped", "begun", "damaged"]
-"""stopped: it goes on from a checkpoint; begun: it has none yet; damaged: the folder cannot be read."""
+State = Literal["finished", "running", "stopped", "begun", "diverged", "damaged"]
+"""stopped: it goes on from a checkpoint; begun: it has none yet; diverged: its loss was not finite any more, or nothing
+was learned; damaged: the folder cannot be read."""
 
 STATES: tuple[State, ...] = get_args(State)
 
@@ -24,7 +25,8 @@ STATES: tuple[State, ...] = get_args(State)
 @dataclass(frozen=True)
 class RunSummary:
     """A run at a glance. `score` is the headline of a finished run, `base_score` the bare base's; `loss` that of the
-    best validation; `changed` when something was written last (seconds since 1970); `holder` who trains it."""
+    best validation; `changed` when something was written last (seconds since 1970); `holder` who trains it; `fault` why
+    it has diverged or cannot be read."""
 
     path: Path
     state: State
@@ -122,12 +124,12 @@ def _read(paths: RunPaths, changed: float, num_bytes: int) -> RunSummary:
     task, train = recipe["task"], recipe.get("train", {})
     scores, events = read_object(paths.scores), read_events(paths.metrics)
     saved, best = progress(paths), best_validation(events)
-    holder = Holder.of(paths.path)
+    holder, diverged = Holder.of(paths.path), read_object(paths.diverged)
     name, value, base = _headline(scores or {}, task.get("headline"))
     steps = [event["step"] for event in events if "step" in event]
     return RunSummary(
         path=paths.path,
-        state=_state(scores is not None, holder, bool(saved)),
+        state=_state(scores is not None, holder, diverged is not None, bool(saved)),
         name=recipe.get("name", paths.path.parent.name),
         task=task["name"],
         base=recipe.get("model", {}).get("base", ""),
@@ -142,14 +144,17 @@ def _read(paths: RunPaths, changed: float, num_bytes: int) -> RunSummary:
         changed=changed,
         num_bytes=num_bytes,
         holder=str(holder or ""),
+        fault=str((diverged or {}).get("reason", "")),
         recipe=recipe,
     )
 
 
-def _state(finished: bool, holder: Holder | None, saved: bool) -> State:
+def _state(finished: bool, holder: Holder | None, diverged: bool, saved: bool) -> State:
     if holder is not None:
         return "running"
-    return "finished" if finished else "stopped" if saved else "begun"
+    if finished:
+        return "finished"
+    return "diverged" if diverged else "stopped" if saved else "begun"
 
 
 def _headline(scores: JsonObject, headline: str | None) -> tuple[str | None, float | None, float | None]:

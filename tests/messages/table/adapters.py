@@ -56,6 +56,8 @@ MISTAKES: Table = {
             {CARD: edited(scores={"bleu": 99.0})},
         ),
         Mistake("eval nowhere", "nowhere: no such adapter folder"),
+        Mistake("train answers.toml --set train.init_from=nowhere", "nowhere: no such adapter folder"),
+        Mistake("train answers.toml --set method.init_from=nowhere", "nowhere: no such adapter folder"),
         Mistake(
             "eval nest",
             "nest: no adapter.json there, so it is not an adapter folder; did you mean 'nest/adapter'?",
@@ -150,6 +152,11 @@ MISTAKES: Table = {
         Mistake(
             "predict fewer hi",
             "fewer/adapter.safetensors: 1 tensors are missing, such as 'transformer.h.….attn.c_attn.lora_A'",
+        ),
+        Mistake(
+            "train answers.toml --dry-run --set train.init_from=positions",
+            "positions/adapter.safetensors: 1 tensors have no place in the model, such as "
+            "'transformer.wpe.weight'",
         ),
         Mistake(
             "predict more hi",

@@ -301,7 +301,18 @@ MISTAKES: Table = {
             leaves=("runs",),
         ),
     ),
+    "run/session.py": (
+        Mistake(
+            "train answers.toml --set model.base=nan-base",
+            "nan-base: answers with NaN before anything is trained; its weights are damaged",
+        ),
+    ),
     "run/warm_start.py": (
+        Mistake(
+            f"train answers.toml {SAME} --set method.init_from=on-other-base",
+            "[method] init_from: on-other-base was trained on another base, …/other-base: it differs "
+            "from base in its weights",
+        ),
         Mistake(
             "train answers.toml --dry-run --set method.init_from=adapter --set method.r=4 --set method.alpha=8",
             "[method] init_from: adapter: 'transformer.h.0.attn.c_attn.lora_A' is [8, 32], but this base "
@@ -375,10 +386,9 @@ MISTAKES: Table = {
     ),
     "training/optim.py": (
         Mistake(
-            "train reviews.toml --set train.lora_plus_ratio=16 --set method.name=bitfit --unset method.r "
+            f"{DRY} --set train.lora_plus_ratio=16 --set method.name=bitfit --unset method.r "
             "--unset method.alpha --unset method.targets",
             "[train] lora_plus_ratio: the method has no LoRA layers, whose B it is for",
-            leaves=("runs",),
         ),
     ),
     "decoding/beam.py": (
