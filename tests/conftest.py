@@ -8,6 +8,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one test process,
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 from lorafit.__main__ import main
 from lorafit.models import FAMILIES
 from lorafit.recipe import assignment
+from tests.support import warm
 
 torch.set_num_threads(1)
 ROOT = Path(__file__).resolve().parents[1]
@@ -117,14 +119,7 @@ def lorafit() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the command line as a user does; `code` is the exit code that is expected."""
 
     def run(*arguments: str | Path, code: int = 0, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-W", "error::FutureWarning", "-m", "lorafit", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            input=stdin,
-            cwd=ROOT,
-            check=False,
-        )
+        done = warm.run(*arguments, stdin=stdin)
         assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         if code:
             assert "Traceback" not in done.stderr, done.stderr

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
-import subprocess
-import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.support import warm
 
 QUICK = ("repro", "table3", "--quick", "--set", "eval.metrics=['bleu', 'rouge_l']")  # without Java
 LORA = ("--rows", "GPT-2 M (LoRA)")
@@ -63,20 +63,25 @@ def test_a_signal_saves_all_runs_and_the_same_command_resumes_them(
     jobs: int, number: signal.Signals, tmp_path: Path, cli
 ) -> None:
     arguments = [*QUICK, *TWO, *LONGER, "--jobs", str(jobs), "--output", str(tmp_path), "--verbose"]
-    command = [sys.executable, "-m", "lorafit", *arguments]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
+    reading, writing = os.pipe()
+    with (
+        Path(os.devnull).open() as nothing,
+        os.fdopen(reading) as out,
+        tempfile.TemporaryFile("w+") as err,
+        warm.start(*arguments, stdin=nothing, stdout=writing, stderr=err) as process,
+    ):
+        os.close(writing)
         waiting = {"e2e_gpt2m_ft", "e2e_gpt2m"} if jobs == 2 else {"e2e_gpt2m_ft"}
-        for line in process.stdout:
+        for line in out:
             waiting -= {name for name in waiting if f"{name} seed 0: step " in line}
             if not waiting:
                 process.send_signal(number)
                 break
-        rest, errors = process.stdout.read(), process.stderr.read()
-    assert process.returncode == 75, rest + errors
+        rest = out.read()
+        code = process.wait()
+        err.seek(0)
+        errors = err.read()
+    assert code == 75, rest + errors
     assert errors == f"error: interrupted ({number.name}); run the same command again to continue\n"
     assert rest.count(": interrupted\n") == jobs
     runs = [tmp_path / name / "seed-0" for name in ("e2e_gpt2m_ft", "e2e_gpt2m")]

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import recipe_overrides
-from tests.support.ranks import outcomes_of
+from tests.support.ranks import Ended, Scenario, carry_out_all
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
-class Outcome:
+@dataclass(frozen=True)
+class Outcome(Ended):
     """What the processes of one scenario left."""
 
-    def __init__(self, folder: Path, result: dict[str, Any]) -> None:
-        self.folder = folder
-        self.codes: list[int] = result["codes"]
-        self.seconds: float = result["seconds"]
-        self.out: list[str] = result["out"]
-        self.err: list[str] = result["err"]
+    folder: Path
 
     def events(self, kind: str) -> list[dict[str, Any]]:
         """Those lines of metrics.jsonl."""
@@ -43,7 +40,7 @@ class Outcome:
 
 @pytest.fixture(scope="module")
 def outcomes(gpt2_base: Path, e2e_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
-    """Every scenario, carried out one after the other by one helper."""
+    """Every scenario, carried out one after the other."""
     folder = tmp_path_factory.mktemp("ranks")
     settings: dict[str, Any] = {
         "train__epochs": 3,
@@ -54,18 +51,11 @@ def outcomes(gpt2_base: Path, e2e_dir: Path, tmp_path_factory: pytest.TempPathFa
     settings |= {"eval__metrics": ["bleu"], "eval__batch_size": 1, "eval__score_base": "true"}
     common = recipe_overrides(gpt2_base, e2e_dir, method__dropout=0.0, **settings)
 
-    def scenario(name: str, size: int, *more: str, run: str = "", **signal: Any) -> dict[str, Any]:
-        output = folder / (run or name)
-        arguments = ["train", "e2e_gpt2m", *common, *more, "--output", str(output)]
-        return {
-            "name": name,
-            "size": size,
-            "arguments": arguments,
-            "metrics": str(output / "metrics.jsonl"),
-            **signal,
-        }
+    def scenario(name: str, size: int, *more: str, **signal: Any) -> Scenario:
+        arguments = ("train", "e2e_gpt2m", *common, *more, "--output", str(folder / name))
+        return Scenario(arguments, folder / name, size, **signal)
 
-    def mixed(name: str, size: int) -> dict[str, Any]:
+    def mixed(name: str, size: int) -> Scenario:
         """Two files with weights, in batches of so many tokens that some have fewer examples than processes."""
         files = [str(e2e_dir / "train.txt"), str(e2e_dir / "valid.txt")]
         keys = {
@@ -76,24 +66,23 @@ def outcomes(gpt2_base: Path, e2e_dir: Path, tmp_path_factory: pytest.TempPathFa
         }
         chosen = recipe_overrides(gpt2_base, e2e_dir, method__dropout=0.0, eval__metrics=["bleu"], **keys)
         left_out = ["--unset", "train.batch_size", "--unset", "train.last_batch", "--unset", "train.epochs"]
-        made = scenario(name, size)
-        chosen = ["train", "e2e_gpt2m", *chosen, *left_out, "--output", str(folder / name)]
-        return {**made, "arguments": chosen}
+        arguments = ("train", "e2e_gpt2m", *chosen, *left_out, "--output", str(folder / name))
+        return Scenario(arguments, folder / name, size)
 
-    scenarios = [
-        scenario("one", 1),
-        scenario("ddp", 2),
-        scenario("fsdp", 2, "--set", "train.parallel=fsdp"),
-        scenario("killed", 2, run="killed", signal="SIGKILL", to=1, after_step=8),
-        scenario("resumed", 2, run="killed"),
-        scenario("asked", 2, run="asked", signal="SIGUSR1", to=1, after_step=3),
-        scenario("alone", 1, run="asked"),
-        mixed("mixed", 1),
-        mixed("mixed_ddp", 2),
-        scenario("mistaken", 2, "--set", "model.base=nowhere/at/all"),
-    ]
-    results = zip(scenarios, outcomes_of(scenarios, folder), strict=True)
-    return {s["name"]: Outcome(Path(s["metrics"]).parent, result) for s, result in results}
+    scenarios = {
+        "one": scenario("one", 1),
+        "ddp": scenario("ddp", 2),
+        "fsdp": scenario("fsdp", 2, "--set", "train.parallel=fsdp"),
+        "killed": scenario("killed", 2, signal_name="SIGKILL", to=1, after_step=8),
+        "resumed": scenario("killed", 2),
+        "asked": scenario("asked", 2, signal_name="SIGUSR1", to=1, after_step=3),
+        "alone": scenario("asked", 1),
+        "mixed": mixed("mixed", 1),
+        "mixed_ddp": mixed("mixed_ddp", 2),
+        "mistaken": scenario("mistaken", 2, "--set", "model.base=nowhere/at/all"),
+    }
+    ended = carry_out_all(scenarios)
+    return {name: Outcome(**vars(ended[name]), folder=scenarios[name].run) for name in scenarios}
 
 
 @pytest.mark.parametrize("name", ["ddp", "fsdp"])

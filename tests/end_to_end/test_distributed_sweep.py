@@ -12,7 +12,7 @@ import pytest
 
 from lorafit.run.files.paths import run_folders
 from tests.conftest import recipe_overrides
-from tests.support.ranks import outcomes_of
+from tests.support.ranks import Ended, Scenario, carry_out_all
 from tests.sweep.conftest import assert_same_runs
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -22,14 +22,10 @@ LAST = "learning_rate=0.03/seed-1"  # of the second process
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Outcome(Ended):
     """What the processes of one scenario left."""
 
     folder: Path
-    codes: list[int]
-    seconds: float
-    out: list[str]
-    err: list[str]
 
     def answer(self) -> dict[str, Any]:
         """Of sweep.json."""
@@ -44,33 +40,33 @@ class Outcome:
 
 @pytest.fixture(scope="module")
 def outcomes(gpt2_base: Path, e2e_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
-    """Every scenario, carried out one after the other by one helper."""
+    """Every scenario, carried out one after the other."""
     folder = tmp_path_factory.mktemp("families")
     settings: dict[str, Any] = {"train__epochs": 2, "train__checkpoint_every": 3, "train__batch_size": 4}
     settings |= {"eval__metrics": ["bleu"]}
     common = recipe_overrides(gpt2_base, e2e_dir, **settings)
 
-    def sweep(name: str, size: int, *, run: str = "", **signal: Any) -> dict[str, Any]:
-        output = folder / (run or name)
-        arguments = ["sweep", "e2e_gpt2m", *common, *GRID, "--output", str(output)]
-        metrics = str(output / LAST / "metrics.jsonl")
-        return {"name": name, "size": size, "arguments": arguments, "metrics": metrics, **signal}
+    def sweep(name: str, size: int, **signal: Any) -> Scenario:
+        arguments = ("sweep", "e2e_gpt2m", *common, *GRID, "--output", str(folder / name))
+        return Scenario(arguments, folder / name / LAST, size, **signal)
 
-    def seeds(name: str, size: int) -> dict[str, Any]:
-        arguments = ["train", "e2e_gpt2m", *common, "--set", "method.dropout=0", "--seeds", "0..1"]
-        return {"name": name, "size": size, "arguments": [*arguments, "--output", str(folder / name)]}
+    def seeds(name: str, size: int) -> Scenario:
+        arguments = ("train", "e2e_gpt2m", *common, "--set", "method.dropout=0", "--seeds", "0..1")
+        return Scenario((*arguments, "--output", str(folder / name)), folder / name, size)
 
-    scenarios = [
-        sweep("one", 1),
-        sweep("two", 2),
-        sweep("killed", 2, signal="SIGKILL", to=1, after_step=4),
-        sweep("asked", 2, run="killed", signal="SIGUSR1", to=1, after_step=7),
-        sweep("alone", 1, run="killed"),
-        seeds("seeds", 1),
-        seeds("spare", 3),
-    ]
-    results = zip(scenarios, outcomes_of(scenarios, folder), strict=True)
-    return {s["name"]: Outcome(Path(s["arguments"][-1]), **result) for s, result in results}
+    scenarios = {
+        "one": sweep("one", 1),
+        "two": sweep("two", 2),
+        "killed": sweep("killed", 2, signal_name="SIGKILL", to=1, after_step=4),
+        "asked": sweep("killed", 2, signal_name="SIGUSR1", to=1, after_step=7),
+        "alone": sweep("killed", 1),
+        "seeds": seeds("seeds", 1),
+        "spare": seeds("spare", 3),
+    }
+    ended = carry_out_all(scenarios)
+    return {
+        name: Outcome(**vars(ended[name]), folder=Path(scenarios[name].arguments[-1])) for name in scenarios
+    }
 
 
 def assert_same_sweeps(ours: Outcome, theirs: Outcome, kinds: tuple[str, ...] = ()) -> None:

@@ -12,18 +12,15 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lorafit.adapters import read_adapter, restore
 from tests.conftest import CONTEXTS, recipe_overrides
+from tests.support import warm
 
 
 @pytest.fixture(scope="module")
 def run(gpt2_base: Path, e2e_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run."""
-    import subprocess
-    import sys
-
     folder = tmp_path_factory.mktemp("runs") / "run"
     overrides = recipe_overrides(gpt2_base, e2e_dir, train__epochs=2, eval__metrics=["bleu"])
-    command = [sys.executable, "-m", "lorafit", "train", "e2e_gpt2m", *overrides, "--output", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = warm.run("train", "e2e_gpt2m", *overrides, "--output", folder)
     assert done.returncode == 0, done.stderr
     assert "bleu" in done.stdout
     assert str(folder / "adapter") in done.stdout

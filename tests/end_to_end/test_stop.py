@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import subprocess
-import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import CONTEXTS, ROOT, recipe_overrides
+from tests.conftest import CONTEXTS, recipe_overrides
+from tests.support import warm
 
 _TERM = 1 << (signal.SIGTERM - 1)
 _PATIENCE_S = 120.0
@@ -21,12 +22,11 @@ def run(gpt2_base: Path, e2e_dir: Path, tmp_path_factory: pytest.TempPathFactory
     """A finished run."""
     folder = tmp_path_factory.mktemp("stop") / "run"
     overrides = recipe_overrides(gpt2_base, e2e_dir, eval__metrics=["bleu"])
-    command = [sys.executable, "-m", "lorafit", "train", "e2e_gpt2m", *overrides, "--output", str(folder)]
-    subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    warm.run("train", "e2e_gpt2m", *overrides, "--output", folder).check_returncode()
     return folder
 
 
-def catches_sigterm(process: subprocess.Popen[str]) -> bool:
+def catches_sigterm(process: warm.Process) -> bool:
     """Whether the process has its own handler for SIGTERM."""
     status = Path(f"/proc/{process.pid}/status").read_text()
     [mask] = [line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")]
@@ -35,17 +35,21 @@ def catches_sigterm(process: subprocess.Popen[str]) -> bool:
 
 def stopped(*arguments: str | Path) -> str:
     """What a command says when SIGTERM comes as soon as the command catches it."""
-    command = [sys.executable, "-m", "lorafit", *map(str, arguments)]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True) as process:
+    with (
+        Path(os.devnull).open("r+") as nothing,
+        tempfile.TemporaryFile("w+") as said,
+        warm.start(*arguments, stdin=nothing, stdout=nothing, stderr=said) as process,
+    ):
         deadline = time.monotonic() + _PATIENCE_S
         while process.poll() is None and not catches_sigterm(process):
             assert time.monotonic() < deadline, "the command never catches SIGTERM"
             time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=_PATIENCE_S)
-    assert process.returncode == 75, said
-    [line] = said.splitlines()
+        code = process.wait(_PATIENCE_S)
+        said.seek(0)
+        lines = said.read().splitlines()
+    assert code == 75, lines
+    [line] = lines
     return line
 
 

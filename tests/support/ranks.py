@@ -1,98 +1,85 @@
-"""Run the command line in several processes at once, from one interpreter that has imported everything already.
-
-Reads scenarios as JSON from stdin and writes what came of each to stdout. Every process is a fork that has computed
-nothing before, with the environment that torchrun would give it.
-"""
+"""The command line in several processes at once, and in processes that are ended early."""
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import signal
 import socket
-import subprocess
-import sys
+import tempfile
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO
 
-import torch
-
-from lorafit.__main__ import main
-from tests.conftest import ROOT
+from tests.support import warm
 
 
-def start(arguments: list[str], place: dict[str, str], out: Path) -> int:
-    """Fork a process that is `lorafit` with these arguments; its output goes to `out`.{out,err}."""
-    child = os.fork()
-    if child:
-        return child
-    code: Any = 1
-    try:
-        os.environ.update(place)
-        for descriptor, suffix in ((1, ".out"), (2, ".err")):
-            os.dup2(os.open(out.with_suffix(suffix), os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
-        sys.argv = ["lorafit", *arguments]
-        main()
-        code = 0
-    except SystemExit as end:
-        code = end.code
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code if isinstance(code, int) else int(code is not None))
+@dataclass(frozen=True)
+class Scenario:
+    """`lorafit ARGUMENTS` in `size` processes, each with the environment that torchrun would give it.
+
+    `signal_name` goes to process `to` when the event log of the folder `run` has the step `after_step`.
+    """
+
+    arguments: tuple[str, ...]
+    run: Path
+    size: int = 1
+    signal_name: str = ""
+    to: int = -1
+    after_step: int = 0
 
 
-def carry_out(scenario: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Start the processes, signal some of them after a step, and wait for all."""
-    size = scenario["size"]
+@dataclass(frozen=True)
+class Ended:
+    """How the processes of a scenario ended, and how long after the signal."""
+
+    codes: list[int | None]
+    seconds: float
+    out: list[str]
+    err: list[str]
+
+
+def carry_out(scenario: Scenario, cwd: Path = warm.ROOT) -> Ended:
+    """Start the processes, signal one of them, and wait for all."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    shared = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    outs = [folder / f"{scenario['name']}-{rank}" for rank in range(size)]
-    children = [
-        start(scenario["arguments"], {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}, out)
-        for rank, out in enumerate(outs)
-    ]
-    if "signal" in scenario:
-        wait_for_step(Path(scenario["metrics"]), scenario["after_step"])
-        os.kill(children[scenario["to"]], getattr(signal, scenario["signal"]))
-    signalled = time.monotonic()
-    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-    return {
-        "codes": codes,
-        "seconds": time.monotonic() - signalled,
-        "out": [out.with_suffix(".out").read_text() for out in outs],
-        "err": [out.with_suffix(".err").read_text() for out in outs],
-    }
+    group = {"WORLD_SIZE": str(scenario.size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    with contextlib.ExitStack() as stack:
+        nothing = stack.enter_context(Path(os.devnull).open())
+        outs, errs, processes = list[IO[str]](), list[IO[str]](), list[warm.Process]()
+        for rank in range(scenario.size):
+            outs.append(stack.enter_context(tempfile.TemporaryFile("w+")))
+            errs.append(stack.enter_context(tempfile.TemporaryFile("w+")))
+            place = {**os.environ, **group, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+            process = warm.start(
+                *scenario.arguments, stdin=nothing, stdout=outs[-1], stderr=errs[-1], cwd=cwd, env=place
+            )
+            processes.append(stack.enter_context(process))
+        if scenario.signal_name:
+            wait_for_step(cwd / scenario.run / "metrics.jsonl", scenario.after_step)
+            processes[scenario.to].send_signal(getattr(signal, scenario.signal_name))
+        signalled = time.monotonic()
+        codes = [process.wait() for process in processes]
+        return Ended(codes, time.monotonic() - signalled, [*map(_text, outs)], [*map(_text, errs)])
 
 
-def outcomes_of(scenarios: list[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
-    """What came of each, carried out one after the other by an interpreter of their own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.support.ranks", str(folder)],
-        input=json.dumps(scenarios),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found: list[dict[str, Any]] = json.loads(done.stdout)
-    return found
+def carry_out_all(scenarios: Mapping[str, Scenario], cwd: Path = warm.ROOT) -> dict[str, Ended]:
+    """One after the other."""
+    return {name: carry_out(scenario, cwd) for name, scenario in scenarios.items()}
+
+
+def _text(stream: IO[str]) -> str:
+    stream.seek(0)
+    return stream.read()
 
 
 def wait_for_step(metrics: Path, step: int) -> None:
     """Until the event log has that step."""
-    for _ in range(6000):
+    for _ in range(30_000):
         if metrics.is_file() and f'"event": "step", "step": {step},' in metrics.read_text():
             return
-        time.sleep(0.005)
+        time.sleep(0.002)
     raise TimeoutError(f"{metrics}: no step {step}")
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    results = [carry_out(scenario, Path(sys.argv[1])) for scenario in json.load(sys.stdin)]
-    json.dump(results, sys.stdout)

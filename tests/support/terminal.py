@@ -7,15 +7,13 @@ import os
 import pty
 import select
 import struct
-import subprocess
-import sys
 import termios
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.conftest import ROOT
+from tests.support import warm
 
 PATIENCE_S = 60.0
 
@@ -28,21 +26,21 @@ class Terminal:
         *arguments: str,
         columns: int = 200,
         rows: int = 40,
-        cwd: Path = ROOT,
+        cwd: Path = warm.ROOT,
         environment: dict[str, str] | None = None,
     ) -> None:
         self._leader, follower = pty.openpty()
         fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         variables = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES", "NO_COLOR")}
-        variables |= {"TERM": "xterm-256color", "PYTHONPATH": str(ROOT), **(environment or {})}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "lorafit", *arguments],
+        variables |= {"TERM": "xterm-256color", **(environment or {})}
+        self._process = warm.start(
+            *arguments,
             stdin=follower,
             stdout=follower,
             stderr=follower,
             cwd=cwd,
             env=variables,
-            start_new_session=True,
+            new_session=True,
         )
         os.close(follower)
         self.output = ""
@@ -74,7 +72,9 @@ class Terminal:
         end = time.monotonic() + PATIENCE_S
         while self._read(0.1) or self._process.poll() is None:
             assert time.monotonic() < end, self.output
-        return self._process.wait()
+        code = self._process.wait()
+        assert code is not None
+        return code
 
     def _read(self, timeout_s: float) -> bool:
         ready, _, _ = select.select([self._leader], [], [], timeout_s)

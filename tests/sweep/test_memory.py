@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from lorafit.models import FAMILIES
-from tests.conftest import ROOT
+from tests.support import warm
 from tests.support.little_memory import NUM_MEMBERS
 from tests.sweep.conftest import Families, assert_same_runs
 
@@ -36,8 +35,7 @@ def test_out_of_the_machines_memory_takes_fewer_at_once(tmp_path: Path) -> None:
     families = Families(str(tmp_path / "recipe.toml"), [], tmp_path)
     families.together({f"seed-{seed}": {"train.seed": seed} for seed in range(NUM_MEMBERS)})
     assert not any("out of memory" in text for text in families.notes)
-    command = [sys.executable, "-m", "tests.support.little_memory", str(tmp_path), "50"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = warm.run(tmp_path, "50", module="tests.support.little_memory")
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout.splitlines()[-1])
     assert "out of memory; from now on 2 at a time are trained together" in said

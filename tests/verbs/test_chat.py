@@ -8,8 +8,6 @@ import os
 import pty
 import select
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,7 +29,7 @@ from lorafit.objectives.restored import RestoredAdapter
 from lorafit.recipe import EvalSection
 from lorafit.tasks import make_task, template_text
 from lorafit.verbs.chat import ChatSession
-from tests.conftest import ROOT
+from tests.support import warm
 from tests.support.adapter_fixtures import make_adapter
 
 WORDS = "What does Anna eat? Why? Ask. Soup, fish and rice é 𝄞"
@@ -136,8 +134,8 @@ def test_a_pipe_is_read_line_by_line(lorafit: Callable[..., Any], adapters: list
 def test_a_terminal_is_left_cleanly(adapters: list[Path], way: str) -> None:
     answer = "".join(chat(adapters[:1]).answer("Why?")).encode()
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "lorafit", "chat", str(adapters[0]), "--max-new-tokens", "6"]
-    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=ROOT) as process:
+    command = ("chat", adapters[0], "--max-new-tokens", "6")
+    with warm.start(*command, stdin=theirs, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
         shown, asked = b"", False
         deadline = time.monotonic() + 120
@@ -150,8 +148,7 @@ def test_a_terminal_is_left_cleanly(adapters: list[Path], way: str) -> None:
                 asked = True
             elif asked and answer in shown and way == "ctrl-c":
                 process.send_signal(signal.SIGINT)
-                with contextlib.suppress(subprocess.TimeoutExpired):  # readline may not have been waiting yet
-                    process.wait(10)
+                process.wait(10)  # readline may not have been waiting yet
             elif asked and answer in shown:
                 os.write(ours, b"\x04")
         process.kill()

@@ -11,9 +11,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from tests.support.ranks import Scenario, carry_out_all
 from tests.support.same_numbers.facts import Facts, flat_numbers
 from tests.support.same_numbers.place import Outcome, Place, Recipe, add_predictions, run_facts, tensors_of
-from tests.support.same_numbers.processes import Scenario, run_scenarios
 from tests.support.same_numbers.recipes import LORA, label, text
 
 KEPT = Path(__file__).resolve().parents[2] / "assets" / "same_numbers" / "kept"
@@ -39,8 +39,8 @@ def make_kept(place: Place) -> None:
     for name, recipe in UNFINISHED.items():
         run = f"out/{name}"
         arguments = ("train", place.write_recipe(name, recipe), "--output", run)
-        scenarios[name] = Scenario(arguments, run, signal_name="SIGUSR1", after_step=4)
-    for name, ended in run_scenarios(place.root, scenarios).items():
+        scenarios[name] = Scenario(arguments, Path(run), signal_name="SIGUSR1", after_step=4)
+    for name, ended in carry_out_all(scenarios, place.root).items():
         assert ended.codes == [75], ended
         shutil.copytree(place.root / "out" / name, KEPT / name)
 

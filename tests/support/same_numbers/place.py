@@ -17,9 +17,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lorafit.__main__ import main
+from tests.support.ranks import Ended, Scenario, carry_out_all
 from tests.support.same_numbers import bases, rows
 from tests.support.same_numbers.facts import Facts, flat_numbers
-from tests.support.same_numbers.processes import Ended, Scenario, run_scenarios
 
 Recipe = dict[str, dict[str, Any]]
 
@@ -49,7 +49,7 @@ class Place:
         out, err, code = io.StringIO(), io.StringIO(), 0
         torch.set_num_threads(1)
         with (
-            self._inside(["lorafit", *map(str, arguments)]),
+            self._inside("lorafit", *map(str, arguments)),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
         ):
@@ -104,26 +104,27 @@ class Place:
         scenarios: dict[str, Scenario] = {}
         for name, recipe in recipes.items():
             train, two, again = (
-                ("train", self.write_recipe(name, recipe)),
-                f"out/{name}-two",
-                f"out/{name}-resumed",
+                ("train", self.write_recipe(name, recipe), "--output"),
+                Path(f"out/{name}-two"),
+                Path(f"out/{name}-resumed"),
             )
-            scenarios[f"{name}-two"] = Scenario((*train, "--output", two), two, size=2)
+            scenarios[f"{name}-two"] = Scenario((*train, str(two)), two, size=2)
             if name in interrupted:
-                cut_off = Scenario((*train, "--output", again), again, 1, interrupted[name], after_step=4)
+                cut_off = Scenario((*train, str(again)), again, signal_name=interrupted[name], after_step=4)
                 scenarios |= {
                     f"{name}-interrupted": cut_off,
                     f"{name}-resumed": replace(cut_off, signal_name=""),
                 }
         missing = {name: scenario for name, scenario in scenarios.items() if name not in self._ended}
-        self._ended |= run_scenarios(self.root, missing) if missing else {}
+        with self._inside():
+            self._ended |= carry_out_all(missing, self.root)
         return self._ended
 
     @contextlib.contextmanager
-    def _inside(self, argv: list[str]) -> Iterator[None]:
+    def _inside(self, *argv: str) -> Iterator[None]:
         """As if the program had been started here, with a cache of its own."""
         before, cache = sys.argv, os.environ.get("XDG_CACHE_HOME")
-        sys.argv, os.environ["XDG_CACHE_HOME"] = argv, str(self.root / "cache")
+        sys.argv, os.environ["XDG_CACHE_HOME"] = [*argv], str(self.root / "cache")
         try:
             with contextlib.chdir(self.root):
                 yield
