@@ -167,7 +167,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return run
 
 
-def recipe_overrides(base: Path, data: Path, **more: Any) -> list[str]:
+def recipe_overrides(base: Path | str, data: Path, **more: Any) -> list[str]:
     """--set options that fit e2e_gpt2m to a tiny base."""
     values = {
         "model.base": base,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import shlex
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any
@@ -98,7 +99,8 @@ class Command(TyperCommand):
         match remedy:
             case SetKey(key, value, note):
                 if option := self._typed("overrides"):
-                    return f"use {option} {remedy.assignment}{noted(note)}"
+                    typed = remedy.assignment if value is None else shlex.quote(remedy.assignment)
+                    return f"use {option} {typed}{noted(note)}"
                 return self.advice(SetArgument(_PARAMETER_OF_KEY.get(key, ""), value, note))
             case SetArgument(name, value, note):
                 return f"use {typed}{noted(note)}" if (typed := self._typed(name, value or "…")) else ""

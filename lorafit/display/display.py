@@ -81,6 +81,7 @@ class Display:
                 self._work_on("")
                 self._bar(named + event.what, event.done, event.total, f"{event.done}/{event.total}")
             case events.Downloading():
+                self._work_on("")
                 self.downloading(event.name, event.num_bytes, event.total)
             case events.Saved() if self._screen is not None:
                 return  # the folders are named in the end

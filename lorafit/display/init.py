@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -44,4 +45,5 @@ def show_init(display: Display, result: InitResult) -> None:
         )
     for doubt in result.guess.doubts:
         display.print(f"could also be meant: {escape(doubt)}")
-    display.print(f"wrote {escape(str(result.path))}; next: lorafit train {escape(str(result.path))}")
+    command = shlex.join(["lorafit", "train", str(result.path)])
+    display.print(f"wrote {escape(str(result.path))}; next: {escape(command)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -159,7 +160,7 @@ def show_recipe(display: Display, shown: ShownRecipe, name: str) -> None:
     for run in shown.runs:
         score = f", {run.score_name} {number(run.score)}" if run.score_name else ""
         display.print(f"run: {escape(str(run.path))} ({run.state}{score}, {age(run.age_s)} old)")
-    _show_next(display, f"lorafit train {name}")
+    _show_next(display, shlex.join(["lorafit", "train", name]))
 
 
 def _show_facts(display: Display, facts: Mapping[str, object]) -> None:

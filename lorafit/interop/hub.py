@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,5 +45,6 @@ def upload_folder(folder: Path, upload: Upload) -> str:
         raise LorafitError(fault, RunCommand("hf auth login")) from None
     except out_of_reach as error:
         fault = f"{upload.repo}: the hub is out of reach ({why_no_hub(error)}); the export itself is done: {folder}"
-        raise LorafitError(fault, RunCommand(f"hf upload {upload.repo} {folder}", "later")) from None
+        source = shlex.quote(str(folder))
+        raise LorafitError(fault, RunCommand(f"hf upload {upload.repo} {source}", "later")) from None
     return str(done.commit_url)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -303,7 +304,7 @@ def _head(data: Path, path: Path, sample: Sample, guess: Guess) -> list[str]:
     seen = f"all {sample.num_rows:,} rows" if sample.whole else f"the first {len(sample.rows):,} rows"
     lines = [f"A guess by {seen} of {data}: every line may be changed, and has its reason behind it."]
     lines += [f"Could also be meant: {doubt}" for doubt in guess.doubts]
-    return [*lines, "", f"  lorafit train {path}"]
+    return [*lines, "", f"  {shlex.join(['lorafit', 'train', str(path)])}"]
 
 
 def _written(head: Sequence[str], sections: Mapping[str, Sequence[Key]]) -> str:

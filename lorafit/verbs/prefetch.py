@@ -24,7 +24,7 @@ from lorafit.data.rows import Row
 from lorafit.errors import Advice, DataError, LorafitError, NotFoundError, reason_of
 from lorafit.files import local_path, write_text
 from lorafit.models import base_folder, base_identity, missing_files
-from lorafit.models.files.hub import why_no_hub
+from lorafit.models.files.hub import telling, why_no_hub
 from lorafit.recipe import ModelSection
 from lorafit.run.events import Downloading, Note, Report, Working
 from lorafit.run.recipes import Recipe, open_recipe
@@ -195,6 +195,24 @@ def _look_at_base(section: ModelSection, found: Lock) -> None:
     )
 
 
+@dataclass
+class _Arrivals:
+    """The bytes of several files, which may be complete before the next one has begun: that is not the end."""
+
+    name: str
+    report: Report
+    total: int = 0
+
+    def tell(self, num_bytes: int, total: int) -> None:
+        self.total = total
+        if num_bytes < total:
+            self.report(Downloading(self.name, num_bytes, total))
+
+    def end(self) -> None:
+        if self.total:
+            self.report(Downloading(self.name, self.total, self.total))
+
+
 def _fetch_base(section: ModelSection, report: Report) -> None:
     """Download config, tokenizer and weights of a base on the hub; pickled weights only where there are no others."""
     if local_path(section.base).is_dir():
@@ -203,6 +221,7 @@ def _fetch_base(section: ModelSection, report: Report) -> None:
 
     report(Working(f"fetching {section.base}"))
     for patterns in _WEIGHTS:
+        arrivals = _Arrivals(section.base, report)
         report(Note(f"{section.base}: looking for {patterns[0]}"))
         try:
             folder = Path(
@@ -211,12 +230,14 @@ def _fetch_base(section: ModelSection, report: Report) -> None:
                     revision=section.revision,
                     allow_patterns=[*_REST, *patterns],
                     ignore_patterns=["*/*"],
+                    tqdm_class=telling(arrivals.tell),
                 )
             )
         except Exception as error:  # huggingface_hub and httpx each have errors of their own
             raise NotFoundError(
                 f"{section.base}: cannot be fetched from the hub: {why_no_hub(error)}"
             ) from error
+        arrivals.end()
         if any(folder.glob(patterns[0])):
             return
 

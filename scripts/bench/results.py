@@ -11,6 +11,7 @@ import importlib.metadata
 import io
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -68,7 +69,7 @@ def replaced(document: str, section: str) -> str:
 def shown_command(argv: list[str]) -> str:
     """The command without the folders in which files lie here."""
     words = [Path(word).name if os.sep in word and Path(word).exists() else word for word in argv]
-    return " ".join(["python", f"scripts/bench/{words[0]}", *words[1:]])
+    return shlex.join(["python", f"scripts/bench/{words[0]}", *words[1:]])
 
 
 def circumstances() -> str:

@@ -1,4 +1,4 @@
-"""A hub on this machine: it gives the files of data sets as huggingface.co does, commit by commit."""
+"""A hub on this machine: it gives the files of data sets and models as huggingface.co does, commit by commit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Files = Mapping[str, bytes]
 
 
 class Hub(ThreadingHTTPServer):
-    """`commits` of every data set, the last one is main; `requests` are the paths that were asked for."""
+    """`commits` of every data set or model, the last one is main; `requests` are the paths that were asked for."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -59,11 +59,9 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(urlsplit(self.path).path)
         self.server.requests.append(f"{self.command} {path}")
         parts = path.strip("/").split("/")
-        is_api = parts[0] == "api"
-        if parts[is_api] != "datasets":
-            self._missing("EntryNotFound")
-            return
-        hub_id, rest = "/".join(parts[1 + is_api : 3 + is_api]), parts[3 + is_api :]
+        parts = parts[parts[0] == "api" :]
+        parts = parts[parts[0] in ("datasets", "models") :]  # a model's files are asked for without it
+        hub_id, rest = "/".join(parts[:2]), parts[2:]
         what, revision = (rest[0], rest[1]) if rest else ("revision", "main")
         if hub_id not in self.server.commits:
             self._missing("RepoNotFound")

@@ -150,9 +150,10 @@ def test_the_recipe_is_what_the_columns_say_and_runs_as_it_is(
 
 def test_a_plain_file_is_a_text(make_base: Callable[..., Path], tmp_path: Path) -> None:
     (tmp_path / "book.txt").write_text("\n\n".join(" ".join(texts(30, 9, seed)) for seed in range(12)))
-    result = init(tmp_path / "book.txt", tmp_path / "mine.toml", str(make_base("gpt2")))
+    result = init(tmp_path / "book.txt", tmp_path / "my own.toml", str(make_base("gpt2")))
     written = tomllib.loads(result.text)
     assert written["task"] == {"name": "text", "text": "text"}
+    assert f"lorafit train '{tmp_path}/my own.toml'\n" in result.text
     assert "a longer text is learned in several" in result.text
     assert result.num_cut == 0
     assert load_plan(result.path, []).num_train_rows > 1

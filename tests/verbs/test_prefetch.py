@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from lorafit.errors import DataError, NotFoundError
-from lorafit.run.events import Event, Note, Working
+from lorafit.run.events import Downloading, Event, Note, Working
 from lorafit.verbs.prefetch import Lock, PrefetchResult, prefetch
 from tests.conftest import recipe_overrides
+from tests.support.hub import open_hub, use_hub
 
 
 class Node:
@@ -52,6 +53,26 @@ def test_the_lock_says_what_is_there_and_a_check_agrees(node: Node) -> None:
     before = node.lock.read_bytes()
     assert node.fetch(check=True).found == written
     assert node.lock.read_bytes() == before
+
+
+def test_a_base_comes_from_the_hub_and_its_bytes_are_told(
+    gpt2_base: Path, e2e_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {path.name: path.read_bytes() for path in gpt2_base.iterdir()}
+    events: list[Event] = []
+    with open_hub() as hub:
+        use_hub(hub, tmp_path, monkeypatch)
+        commit = hub.commit("owner/tiny", files | {"onnx/model.onnx": b"other"})
+        chosen = [text for text in recipe_overrides("owner/tiny", e2e_dir) if text != "--set"]
+        found = prefetch(["e2e_gpt2m"], chosen, tmp_path / "lorafit.lock", events.append, check=False).found
+    assert found.bases["owner/tiny"].revision == commit
+    told = [event for event in events if isinstance(event, Downloading)]
+    total = sum(map(len, files.values()))
+    assert {event.name for event in told} == {"owner/tiny"}
+    assert told[-1] == Downloading("owner/tiny", total, total)
+    assert all(event.num_bytes < (event.total or 0) for event in told[:-1])
+    assert [event.num_bytes for event in told] == sorted(event.num_bytes for event in told)
+    assert len(told) > 2
 
 
 def test_all_that_is_missing_is_listed_at_once(node: Node) -> None:

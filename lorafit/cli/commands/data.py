@@ -63,7 +63,10 @@ def verify(
         from lorafit.display.data import show_verified
         from lorafit.verbs import originals
 
-    show_verified(Display(json=json), originals.verify(folder))
+    display = Display(json=json)
+    with display.working("hashing"):
+        files = originals.verify(folder)
+    show_verified(display, files)
 
 
 def show(
@@ -82,7 +85,10 @@ def show(
         from lorafit.display.data import show_rows
         from lorafit.verbs import inspect as verb
 
-    show_rows(Display(json=json), verb.show(recipe, all_overrides(overrides, unset), split, count))
+    display = Display(json=json)
+    with display.working("reading and encoding rows"):
+        shown = verb.show(recipe, all_overrides(overrides, unset), split, count)
+    show_rows(display, shown)
 
 
 def cache(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -86,7 +87,7 @@ class GgufWriter(Writer):
             f"With llama.cpp, beside {card.base.id} as its `convert_hf_to_gguf.py` converts it:\n\n```sh\n"
             f"llama-server -m BASE.gguf --lora THIS_FOLDER/adapter.gguf\n```\n\n"
             f"Back into an adapter folder of lorafit:\n\n```sh\n"
-            f"lorafit import THIS_FOLDER OUT --format gguf --base {card.base.id}\n```"
+            f"lorafit import THIS_FOLDER OUT --format gguf --base {shlex.quote(card.base.id)}\n```"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -71,5 +72,5 @@ class LoralibWriter(Writer):
             f"`lorafit.lora` in its place, in a model whose layers have them:\n\n```python\n"
             f'model.load_state_dict(torch.load("pytorch_model_lora.bin", weights_only=True), strict=False)\n```\n\n'
             f"Back into an adapter folder of lorafit:\n\n```sh\n"
-            f"lorafit import THIS_FOLDER OUT --format loralib --base {card.base.id} --alpha {alpha}\n```"
+            f"lorafit import THIS_FOLDER OUT --format loralib --base {shlex.quote(card.base.id)} --alpha {alpha}\n```"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -104,7 +105,7 @@ class PeftWriter(Writer):
             f"{resized if tokens else ''}"
             f'model = PeftModel.from_pretrained(base, "THIS_FOLDER")\n```\n\n'
             f"Back into an adapter folder of lorafit:\n\n```sh\n"
-            f"lorafit import THIS_FOLDER OUT --format peft --base {card.base.id}"
+            f"lorafit import THIS_FOLDER OUT --format peft --base {shlex.quote(card.base.id)}"
             f"{f' --template {template}' if template in TEMPLATES else ''}\n```"
         )
 

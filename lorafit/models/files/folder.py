@@ -19,7 +19,10 @@ def base_folder(base: str, revision: str | None = None) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(base, revision=revision, local_files_only=True))
+        # Asked for all of its files, the cache does not give a base of which only those that matter were fetched.
+        return Path(
+            snapshot_download(base, revision=revision, allow_patterns=["config.json"], local_files_only=True)
+        )
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
         raise not_found("files", base, revision, error) from error
 

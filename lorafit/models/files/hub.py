@@ -1,6 +1,10 @@
-"""Why the Hugging Face hub gives or takes nothing, in our words."""
+"""The Hugging Face hub in our words: how far a download is, and why it gives or takes nothing."""
 
 from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
 
 from huggingface_hub.errors import (
     GatedRepoError,
@@ -9,6 +13,9 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from tqdm.std import tqdm
+
+_RECEIVED = "Downloading bytes"  # a second bar beside that of the bytes on the disk
 
 
 def why_no_hub(error: BaseException) -> str:
@@ -27,3 +34,19 @@ def why_no_hub(error: BaseException) -> str:
         case OSError(strerror=str(words)):
             return words
     return type(error).__name__
+
+
+def telling(tell: Callable[[int, int], None]) -> type[tqdm[Any]]:
+    """A class for the hub's progress bars that draws nothing: bytes that have arrived, and those of all files that have
+    begun to come, are told."""
+
+    class Telling(tqdm):  # type: ignore[misc]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options | {"file": io.StringIO(), "mininterval": 0})
+
+        def display(self, *_: Any, **__: Any) -> None:
+            is_of_bytes = self.unit == "B" and not str(self.desc).startswith(_RECEIVED)
+            if is_of_bytes and self.total:
+                tell(int(self.n), int(self.total))
+
+    return Telling

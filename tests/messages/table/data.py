@@ -126,6 +126,11 @@ MISTAKES: Table = {
             f"{REVIEWS} --set data.train=folder",
             "folder: is a folder, and data.train names files; use --set data.dir=folder",
         ),
+        Mistake(
+            f"{REVIEWS} --set 'data.train=my folder'",
+            "my folder: is a folder, and data.train names files; use --set 'data.dir=my folder'",
+            {"my folder/rows.csv": ""},
+        ),
         Mistake("eval labels --data folder", "folder: is a folder, and data.test names files"),
         Mistake(
             f"{REVIEWS} --unset data.train",
