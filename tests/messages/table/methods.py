@@ -171,6 +171,17 @@ MISTAKES: Table = {
             "--set task.template=plain (which needs no such token)",
         ),
     ),
+    "models/vocabulary.py": (
+        Mistake(
+            "train texts.toml --set model.base=smaller-base --set data.train=few.csv",
+            "smaller-base: the token 'Zizzi' (…) has no row in the embedding, which has 20, and it stands "
+            "in every text; take a base whose embedding has a row for every token of its tokenizer",
+            {
+                "few.csv": "review\n!!\n$$\n",
+                "smaller-base/tokenizer_config.json": edited(eos_token="Zizzi"),
+            },
+        ),
+    ),
     "models/files/at_hand.py": (
         Mistake(
             "fetch answers.toml --check --set model.base=folder",
@@ -414,6 +425,12 @@ MISTAKES: Table = {
             f"{GPT2} --set data.max_length=2",
             "[data] max_length: nothing is left to learn of any training row within 2 tokens; the "
             "longest has 17; use --set data.max_length=… (higher)",
+        ),
+        Mistake(
+            "train answers.toml --set data.max_length=9",
+            "[data] max_length: 1 of 2 training rows has no target within 9 tokens; 2 are cut; the longest "
+            "has 17; use --set data.max_length=… (higher), or use --set data.on_long_row=cut (trains on what "
+            "is left)",
         ),
     ),
     "objectives/restored.py": (
