@@ -252,10 +252,6 @@ MISTAKES: Table = {
             "intermediate.dense.weight, output.dense.weight (16,384 parameters, … % of the base) are no "
             "linear layers; it has none of the usual ones",
         ),
-        Mistake(
-            f"{GPT2} --set model.base=mamba",
-            "[method] targets: mamba has no 'query'; it has output, all-linear",
-        ),
     ),
     "models/families/reach.py": (
         Mistake(
