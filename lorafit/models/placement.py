@@ -87,10 +87,14 @@ class Placement:
                     parameter.data = parameter.data.to(self.dtype)
 
     def autocast(self) -> AbstractContextManager[object]:
-        """Matrix products in the frozen weights' format."""
+        """Matrix products in the frozen weights' format.
+
+        Without torch's cache of casts, which lives as long as the context: a trained weight would be multiplied as it
+        was at the first step.
+        """
         if self.dtype == torch.float32:
             return nullcontext()
-        return torch.autocast(self.device.type, self.dtype)
+        return torch.autocast(self.device.type, self.dtype, cache_enabled=False)
 
 
 def fastest_on_cpu(capabilities: Mapping[str, object], width: int | None) -> tuple[torch.dtype, str]:
