@@ -12,6 +12,8 @@ import torch
 from torch import nn
 
 from lorafit.errors import OutOfMemoryError, SetKey
+from lorafit.lora.linear import lies_transposed
+from lorafit.lora.whole_rows import compiles_each_shape, round_rows
 
 Dtype = Literal["float32", "bfloat16"]
 """A number format of frozen weights."""
@@ -85,6 +87,9 @@ class Placement:
             for parameter in own:
                 if not parameter.requires_grad:
                     parameter.data = parameter.data.to(self.dtype)
+            is_linear = type(module).forward is nn.Linear.forward or lies_transposed(module)
+            if is_linear and compiles_each_shape(own[0]):
+                round_rows(module)
 
     def autocast(self) -> AbstractContextManager[object]:
         """Matrix products in the frozen weights' format.
