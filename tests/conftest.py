@@ -29,6 +29,7 @@ from lorafit.recipe import assignment
 from tests.support import warm
 
 torch.set_num_threads(1)
+warm.do_not_wait_for_the_disk()
 ROOT = Path(__file__).resolve().parents[1]
 
 CONTEXTS = [

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from lorafit.metrics.score import Kind, Metric, Score
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from lorafit.metrics.significance import Statistic
 
 Decision = float | Sequence[int]
 """The number of an example's label or, of several labels, 1 or 0 for each."""
@@ -38,6 +44,22 @@ class MicroF1(Metric[Decision, Decision]):
     def compute(self, predictions: Sequence[Decision], references: Sequence[Decision]) -> list[Score]:
         """One score, "micro_f1"."""
         return [_averaged("micro", predictions, references)]
+
+    def resample(self, predictions: Sequence[Decision], references: Sequence[Decision]) -> Statistic:
+        """F1 of the examples drawn, from the number of labels of each that are right, and predicted, and both."""
+        import numpy as np
+
+        from lorafit.metrics.significance import mean_of
+
+        right, given = np.asarray(references), np.asarray(predictions)
+        if right.ndim == 1:
+            return mean_of((right == given).tolist())
+        both, either = (right & given).sum(1), (right + given).sum(1)
+
+        def score(positions: NDArray[np.intp]) -> float:
+            return float(2 * both[positions].sum() / max(either[positions].sum(), 1))
+
+        return score
 
 
 def _averaged(

@@ -6,8 +6,15 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from lorafit.metrics.score import Kind, Metric, Score
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from lorafit.metrics.significance import Statistic
 
 
 @dataclass(frozen=True)
@@ -22,6 +29,13 @@ class Pearson(Metric[float, float]):
         """One score, "pearson"; its value is None where it is not defined."""
         return [_correlation("pearson", predictions, references)]
 
+    def resample(self, predictions: Sequence[float], references: Sequence[float]) -> Statistic:
+        """The coefficient of the examples drawn; 0 where it is not defined."""
+        import numpy as np
+
+        pairs = np.asarray([predictions, references], dtype=float)
+        return lambda positions: _pearson(pairs[:, positions])
+
 
 @dataclass(frozen=True)
 class Spearman(Metric[float, float]):
@@ -34,6 +48,24 @@ class Spearman(Metric[float, float]):
     def compute(self, predictions: Sequence[float], references: Sequence[float]) -> list[Score]:
         """One score, "spearman"; its value is None where it is not defined."""
         return [_correlation("spearman", predictions, references)]
+
+    def resample(self, predictions: Sequence[float], references: Sequence[float]) -> Statistic:
+        """The coefficient of the examples drawn; 0 where it is not defined."""
+        import numpy as np
+        from scipy.stats import rankdata
+
+        pairs = np.asarray([predictions, references], dtype=float)
+        return lambda positions: _pearson(rankdata(pairs[:, positions], axis=1, nan_policy="propagate"))
+
+
+def _pearson(pairs: NDArray[np.float64]) -> float:
+    """Of the two rows; 0 where a number is NaN or infinite or a row constant."""
+    import numpy as np
+
+    if not np.isfinite(pairs).all() or (pairs == pairs[:, :1]).all(1).any():
+        return 0.0
+    x, y = pairs - pairs.mean(1, keepdims=True)
+    return float(x @ y / np.sqrt((x @ x) * (y @ y)))
 
 
 def _correlation(name: str, predictions: Sequence[float], references: Sequence[float]) -> Score:

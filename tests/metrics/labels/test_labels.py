@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 
 from lorafit.metrics import METRICS, Score
@@ -61,3 +62,34 @@ def test_a_correlation_that_does_not_exist_has_a_reason(name: str) -> None:
 def test_nearly_constant_predictions_warn_of_nothing() -> None:
     score = compute("pearson", [1.0, 1.0 + 2e-16 * 2, 1.0], [1.0, 2, 3])
     assert score.value is None or abs(score.value) <= 1
+
+
+@pytest.mark.parametrize("num_examples", [2, 5, 30])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("matthews", "label"),
+        ("matthews", "name"),
+        ("micro_f1", "label"),
+        ("micro_f1", "labels"),
+        ("pearson", "score"),
+        ("pearson", "tie"),
+        ("spearman", "score"),
+        ("spearman", "tie"),
+    ],
+)
+def test_what_is_drawn_has_the_score_that_it_has_by_itself(name: str, kind: str, num_examples: int) -> None:
+    """Metrics that resample faster than they compute: all is as scikit-learn and scipy have it, or 0."""
+    generator = np.random.default_rng(num_examples)
+    for _ in range(20):
+        shape = (2, num_examples, 3) if kind == "labels" else (2, num_examples)
+        numbers = generator.normal(size=shape) if kind == "score" else generator.integers(3, size=shape)
+        if kind == "labels":
+            numbers %= 2
+        predictions, references = numbers.tolist()
+        if kind == "name":
+            predictions, references = ([f"name {i}" for i in side] for side in (predictions, references))
+        drawn = generator.integers(num_examples, size=num_examples)
+        alone = compute(name, [predictions[i] for i in drawn], [references[i] for i in drawn])
+        score = METRICS[name].resample(predictions, references)
+        assert score(drawn) == pytest.approx(alone.value or 0.0, abs=1e-12)
