@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -50,11 +51,14 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 def evaluate_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The evaluate library, with a cache of its own; a process can have but one."""
     import evaluate.config
+    import evaluate.utils.file_utils
 
+    at_once = SimpleNamespace(sleep=lambda _: None)  # there is no hub that would answer later
     folder = tmp_path_factory.mktemp("evaluate")
     with pytest.MonkeyPatch.context() as patch:
         for name in ("HF_MODULES_CACHE", "HF_EVALUATE_CACHE", "HF_METRICS_CACHE"):
             patch.setattr(evaluate.config, name, folder)
+        patch.setattr(evaluate.utils.file_utils, "time", at_once)
         yield folder
 
 

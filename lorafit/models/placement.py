@@ -12,6 +12,8 @@ import torch
 from torch import nn
 
 from lorafit.errors import OutOfMemoryError, SetKey
+from lorafit.lora.linear import lies_transposed
+from lorafit.lora.whole_rows import compiles_each_shape, round_rows
 
 Dtype = Literal["float32", "bfloat16"]
 """A number format of frozen weights."""
@@ -85,12 +87,19 @@ class Placement:
             for parameter in own:
                 if not parameter.requires_grad:
                     parameter.data = parameter.data.to(self.dtype)
+            is_linear = type(module).forward is nn.Linear.forward or lies_transposed(module)
+            if is_linear and compiles_each_shape(own[0]):
+                round_rows(module)
 
     def autocast(self) -> AbstractContextManager[object]:
-        """Matrix products in the frozen weights' format."""
+        """Matrix products in the frozen weights' format.
+
+        Without torch's cache of casts, which lives as long as the context: a trained weight would be multiplied as it
+        was at the first step.
+        """
         if self.dtype == torch.float32:
             return nullcontext()
-        return torch.autocast(self.device.type, self.dtype)
+        return torch.autocast(self.device.type, self.dtype, cache_enabled=False)
 
 
 def fastest_on_cpu(capabilities: Mapping[str, object], width: int | None) -> tuple[torch.dtype, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import tomli_w
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from lorafit.errors import RecipeError, did_you_mean
@@ -222,7 +222,7 @@ def _named_section(
 
 def _section(section: str, model: type[Section], table: Document, faults: list[Fault]) -> Section | None:
     try:
-        return TypeAdapter(model).validate_python(table)
+        return model.model_validate(table)
     except ValidationError as error:
         for detail in error.errors():
             key = str(detail["loc"][0]) if detail["loc"] else ""

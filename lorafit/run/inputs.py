@@ -185,10 +185,7 @@ def _input(where: Path, sha256: str | None) -> Input | None:
     return None if sha256 is None else Input(str(where), sha256)
 
 
-def _adapter(name: str) -> Input:
+def _adapter(name: str) -> Input | None:
     """The file of an adapter's tensors, in which stands what they are for."""
     path = local_path(name) / TENSOR_FILE
-    try:
-        return Input(str(path), file_hash(path))
-    except OSError as error:
-        raise NotFoundError(f"{path}: cannot be read: {error.strerror}") from None
+    return Input(str(path), file_hash(path)) if path.is_file() else None

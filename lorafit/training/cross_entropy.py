@@ -6,6 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+from lorafit.lora.whole_rows import compiles_each_shape, whole_rows
 
 _CHUNK_ELEMENTS = 1 << 23  # logits held at once: 32 MB in float32
 _TILE_ELEMENTS = 1 << 19  # of a tile of the vocabulary: 2 MB, so that on a CPU its passes stay in the cache
@@ -33,9 +36,13 @@ class FusedCrossEntropy(torch.autograd.Function):
         table = weight.to(matmul_dtype)
         ctx.weight_dtype = weight.dtype
         if num_targets * vocab > _tile_elements(hidden) and not need_weight:
-            loss, grad = _by_tiles(hidden.to(matmul_dtype), table, targets, label_smoothing)
-            ctx.save_for_backward(grad.to(hidden.dtype) if need_hidden else None, None)
-            return loss
+            given = hidden.to(matmul_dtype)
+            if compiles_each_shape(given):
+                given = whole_rows(given)
+            padded = F.pad(targets, (0, len(given) - num_targets))
+            losses, grad = _by_tiles(given, table, padded, label_smoothing)
+            ctx.save_for_backward(grad[:num_targets].to(hidden.dtype) if need_hidden else None, None)
+            return losses[:num_targets].sum()
         grad_hidden = torch.empty_like(hidden) if need_hidden else None
         grad_weight = torch.zeros_like(weight, dtype=torch.float32) if need_weight else None
         loss = hidden.new_zeros((), dtype=torch.float32)
@@ -81,7 +88,7 @@ class FusedCrossEntropy(torch.autograd.Function):
 def _by_tiles(
     hidden: Tensor, table: Tensor, targets: Tensor, label_smoothing: float
 ) -> tuple[Tensor, Tensor]:
-    """The sum, and its gradient by hidden [N, d], at least in float32.
+    """The terms of the sum [N], and its gradient by hidden [N, d], at least in float32.
 
     For every target it holds the greatest logit so far, and sums of exp(logit - greatest), with and without the rows of
     the table as factors; where a greater one comes, they shrink.
@@ -109,7 +116,7 @@ def _by_tiles(
         top = greatest
     expected = (1.0 - label_smoothing) * at_target + label_smoothing * total / vocab
     pulled.div_(z).sub_(table[targets], alpha=1.0 - label_smoothing).sub_(mean_row, alpha=label_smoothing)
-    return (top + z.log() - expected).sum(), pulled
+    return (top + z.log() - expected)[:, 0], pulled
 
 
 def _tile_elements(hidden: Tensor) -> int:

@@ -21,17 +21,11 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
     },
     "data/download.py": {
         "…: cannot be read: …": DISK,
-        "…: what … gives is not the original file (git blob SHA-1 …, not …)": (
-            "tests/data/test_download.py::test_another_content_is_an_error_and_leaves_nothing"
-        ),
         "…: another process is downloading this file": (
             "tests/data/test_download.py::test_two_at_once_do_not_mix"
         ),
         "…: no answer (HTTP …); what has come is kept": ("a server that becomes busy half-way, and stays so"),
         "…: no answer (HTTP …)": ("a server that is busy, and stays so"),
-        "…: no answer (…); what has come is kept": (
-            "tests/data/test_download.py::test_the_next_call_goes_on_from_what_an_earlier_one_left"
-        ),
     },
     "data/given.py": {
         "…: has no split 'train'; there are …": HUB,
@@ -71,14 +65,6 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
     "imports.py": {
         "…: the package bitsandbytes is not installed": PACKAGE,
     },
-    "interop/convert.py": {
-        "…: does not hold …, which leads to the labels, and neither do the base's files: it was drawn at random when the adapter was trained, and not saved": (
-            "tests/interop/readers/test_peft.py::test_a_head_that_peft_did_not_save_comes_from_the_base_or_is_missed_by_name"
-        ),
-        "…: … has a vocabulary of … tokens, and the base one of …: it was trained on a base that was resized": (
-            "tests/interop/readers/test_peft.py::test_an_embedding_that_is_not_the_bases_is_named_with_both_sizes"
-        ),
-    },
     "interop/gguf_layout.py": {
         "format gguf: the package gguf is not installed": (
             "tests/interop/writers/test_gguf.py::test_a_missing_package_is_one_line"
@@ -104,11 +90,6 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
     "interop/models/weights_proof.py": {
         "…: the merged folder holds other tensors than were written; nothing was kept": DISK,
         "…: … was not written as it was merged: it is off by up to …; nothing was kept": DISK,
-    },
-    "interop/peft_modules.py": {
-        "…: init_lora_weights = … changes the base, and the weights of … are not here to do the same": (
-            "tests/interop/readers/test_peft.py::test_an_init_that_cannot_be_done_again_is_refused_by_name"
-        ),
     },
     "metrics/files.py": {
         "no file of references": CALLER,
@@ -151,11 +132,6 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
             "tests/objectives/test_starts_and_ends.py::test_where_nothing_ends_a_text_it_is_said"
         ),
     },
-    "models/files/pickled.py": {
-        "…: cannot be read with weights_only: …": (
-            "tests/interop/readers/test_loralib.py::test_unreadable_files_and_unknown_tasks_are_named"
-        ),
-    },
     "models/placement.py": {
         "…: out of GPU memory": (
             "tests/models/test_placement.py::test_memory_that_runs_out_names_the_keys_to_lower"
@@ -164,16 +140,6 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
     },
     "models/files/stored.py": {
         "…: ends within …; the file is damaged": DISK,
-    },
-    "models/vocabulary.py": {
-        "…: …, and it stands in every text": (
-            "tests/objectives/test_examples.py::test_a_special_token_without_a_row_is_refused"
-        ),
-    },
-    "objectives/encoded.py": {
-        "[data] max_length: …": (
-            "tests/objectives/test_examples.py::test_training_says_what_is_cut_and_refuses_what_is_lost"
-        ),
     },
     "page/run.py": {
         "…: not a run folder (it has no recipe.toml)": CALLER,
@@ -186,44 +152,15 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
             "tests/paper/test_quick.py::test_there_are_no_rows_for_other_tasks"
         ),
     },
-    "paper/runs.py": {
-        "…: no such folder of runs": ("tests/paper/test_runs.py::test_there_must_be_a_folder"),
-    },
     "recipe/layers.py": {
         "…: cannot be read: …": DISK,
-    },
-    "run/files/checkpoint.py": {
-        "…: cannot be read: …": (
-            "tests/run/test_checkpoint.py::test_any_damage_is_noticed_and_the_one_before_is_taken"
-        ),
-        "…: missing, or not what … says": (
-            "tests/run/test_checkpoint.py::test_any_damage_is_noticed_and_the_one_before_is_taken"
-        ),
-        "…: written by an earlier lorafit, whose random draws were others": (
-            "tests/run/test_checkpoint.py::test_another_format_is_not_damage"
-        ),
-        "…: format version … is newer than this lorafit reads (…)": (
-            "tests/run/test_checkpoint.py::test_another_format_is_not_damage"
-        ),
-        "…: there is no format version …": (
-            "tests/run/test_checkpoint.py::test_another_format_is_not_damage"
-        ),
     },
     "run/events.py": {
         "…: cannot be written: …": ("tests/run/test_faults.py::test_no_room_for_the_event_log"),
     },
-    "run/inputs.py": {
-        "…: cannot be read: …": (
-            "tests/run/test_labels.py::test_a_missing_source_is_said_at_the_dry_run_and_refused_at_training"
-        ),
-    },
     "run/files/lock.py": {
         "…: another process works on …": PROCESSES,
         "…: … works on …": ("tests/verbs/test_runs.py::test_a_run_that_trains_is_running_and_is_not_removed"),
-        "…: … works on …, or died there, which cannot be seen from this machine": (
-            "tests/run/test_lock.py::test_another_machine_cannot_be_asked"
-        ),
-        "…: cannot be written: …": ("tests/run/test_faults.py::test_a_folder_that_cannot_be_written"),
     },
     "run/opened.py": {
         "…: stopped before training (…); nothing is lost": (
@@ -277,11 +214,6 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
             "tests/training/test_position.py::test_not_more_often_than_allowed_and_not_below_one"
         ),
     },
-    "training/sharding.py": {
-        "[train] parallel: 'fsdp' shards the frozen weights of blocks; this method and base have none": (
-            "tests/training/test_distributed.py::test_fsdp_needs_frozen_blocks"
-        ),
-    },
     "verbs/evaluate.py": {
         "…: evaluation stopped (…)": SIGNAL,
         "evaluation runs as one process": PROCESSES,
@@ -292,9 +224,6 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
         ),
     },
     "verbs/runs.py": {
-        "…: … works on this run": (
-            "tests/verbs/test_runs.py::test_a_run_that_trains_is_running_and_is_not_removed"
-        ),
         "…: cannot be deleted: …": DISK,
     },
 }

@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -23,7 +24,7 @@ from lorafit.models import FAMILIES
 from lorafit.tasks import make_task
 from lorafit.verbs.export import export
 from tests.messages.mistakes import Mistake, place
-from tests.support.adapter_fixtures import make_adapter
+from tests.support.adapter_fixtures import make_adapter, run_here
 from tests.support.run_folders import e2e_scores, write_run
 from tests.support.tiny_encoders import save_encoder
 
@@ -191,7 +192,17 @@ def furnish(folder: Path, base: Path) -> Path:
         export(folder / "adapter", folder / name, name, BaseChoice())
     export(folder / "labels", folder / "peft-labels", "peft", BaseChoice())
     write_run(folder / "runs", "e2e_gpt2m", 0, e2e_scores(70.0))
+    _begin(folder, "begun")
     return folder
+
+
+def _begin(folder: Path, name: str) -> None:
+    """A run of reviews.toml that has a checkpoint and no scores yet."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        done = run_here(patch, ["train", "reviews.toml", "--output", name])
+    assert done.code == 0, done.err
+    (folder / name / "scores.json").unlink()
 
 
 def workplace(furnished: Path, folder: Path, mistake: Mistake) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import lorafit
 from lorafit.adapters import BaseChoice, read_adapter
@@ -96,6 +97,56 @@ def test_labels(dtype: str, method: str, encoder: Path, glue_dir: Path, tmp_path
     recipe = write_recipe(tmp_path / "labels.toml", encoder, glue_dir, **changes)
     drop = [] if method == "lora" else ["unset=method.r", "unset=method.alpha"]
     assert_one_number(recipe, drop, tmp_path)
+
+
+@pytest.mark.parametrize("method", LABEL_METHODS | {"top2": {}})
+def test_labels_are_learned_in_bfloat16_as_in_float32(
+    method: str, encoder: Path, glue_dir: Path, tmp_path: Path
+) -> None:
+    """Step by step, and the head too: no product is with a weight as it once was."""
+    losses = {}
+    for dtype in ("float32", "bfloat16"):
+        changes = {
+            "model__dtype": dtype,
+            "train__epochs": 8,
+            "train__learning_rate": 0.02,
+            "train__shuffle": False,
+        }
+        recipe = write_recipe(
+            tmp_path / f"{dtype}.toml",
+            encoder,
+            glue_dir,
+            method__name=method,
+            **changes,
+            **LABEL_METHODS.get(method, {}),
+        )
+        drop = [] if method == "lora" else ["unset=method.r", "unset=method.alpha"]
+        plan = load_plan(str(recipe), drop)
+        train(plan, tmp_path / dtype, ignore, TrainOptions(), ProcessGroup())
+        steps = lines(tmp_path / dtype / "metrics.jsonl")
+        losses[dtype] = [line["loss"] for line in steps if line["event"] == "step"]
+    assert_followed(losses)
+
+
+@pytest.mark.parametrize("method", TEXT_METHODS)
+def test_texts_are_learned_in_bfloat16_as_in_float32(method: str, runner: Callable[..., Runner]) -> None:
+    losses = {}
+    for dtype in ("float32", "bfloat16"):
+        run = runner(
+            dtype, model__dtype=dtype, train__learning_rate=0.02, train__log_every=1, **TEXT_METHODS[method]
+        )
+        del run.changes["method__dropout"]
+        run(method__name=method, train__epochs=4)
+        losses[dtype] = [line["loss"] for line in run.events("step")]
+    assert_followed(losses)
+
+
+def assert_followed(losses: dict[str, list[float]]) -> None:
+    """The losses move, and differ by little of that."""
+    exact, rounded = (torch.tensor(losses[dtype]) for dtype in ("float32", "bfloat16"))
+    moved = (exact - exact[0]).abs().mean()
+    assert moved > 0.02
+    assert (exact - rounded).abs().mean() < 0.15 * moved
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -21,7 +22,8 @@ def read_pickled(file: Path, fault: type[LorafitError], *, mapped: bool = False)
     is none.
     """
     try:
-        document: object = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
+        with warnings.catch_warnings(action="ignore"):  # of a pickle that is not torch's
+            document: object = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
     except FileNotFoundError:
         raise
     except Exception as error:  # torch raises pickle, zip and runtime errors alike
@@ -36,6 +38,13 @@ def why_unreadable(error: BaseException) -> str:
     match error:
         case OSError(strerror=str(words)):
             return words
-        case pickle.UnpicklingError() | EOFError() | RuntimeError() | BadZipFile() | ValueError():
+        case (
+            pickle.UnpicklingError()
+            | EOFError()
+            | RuntimeError()
+            | BadZipFile()
+            | ValueError()
+            | LookupError()
+        ):
             return "it is damaged, or no file of torch.save"
     return type(error).__name__

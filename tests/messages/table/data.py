@@ -459,6 +459,19 @@ MISTAKES: Table = {
             "data fetch e2e --dir rows.csv", "rows.csv/e2e/train.txt.part: cannot be written: Not a directory"
         ),
         Mistake(
+            "LORAFIT_DATA_URL=file:mirror data fetch e2e --dir out",
+            "train.txt: what file:mirror/e2e/train.txt gives is not the original file (git blob SHA-1 "
+            "c1b0730e0133447badcfd47fd144e254807b06e1, not 2f92a2790c00a48574dcc89465a326f33d7e7cc6)",
+            {"mirror/e2e/train.txt": "x"},
+        ),
+        Mistake(
+            "LORAFIT_DATA_URL=file:nowhere data fetch e2e --dir out",
+            "file:nowhere/e2e/train.txt: no answer ([Errno 2] No such file or directory: "
+            "'nowhere/e2e/train.txt'); what has come is kept; check the network and try again, or put the "
+            "files of examples/NLG/data of microsoft/LoRA into a folder, and set data.dir to it",
+            {"out/e2e/train.txt.part": "x"},
+        ),
+        Mistake(
             "LORAFIT_DATA_URL=file:///nowhere data fetch e2e --dir out",
             "file:///nowhere/e2e/train.txt: no answer ([Errno 2] No such file or directory: "
             "'/nowhere/e2e/train.txt'); check the network and try again, or put the files of "

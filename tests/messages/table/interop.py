@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -224,6 +225,22 @@ MISTAKES: Table = {
             "loralib/pytorch_model_lora.bin: adapts parts of modules that have no name here",
             base="phi3",
         ),
+        of_peft(
+            without("classifier.dense"),
+            "peft-labels: does not hold 'classifier.dense.weight', which leads to the labels, and neither "
+            "do the base's files: it was drawn at random when the adapter was trained, and not saved; train "
+            "again, and save it too (PEFT: modules_to_save = ['classifier.dense', …])",
+            "import peft-labels out --format peft --base encoder",
+            modules_to_save=["out_proj"],
+            task_type=None,
+        ),
+        of_peft(
+            with_more(**{"base_model.model.transformer.wte.weight": [360, 32]}),
+            "peft: 'transformer.wte.weight' has a vocabulary of 360 tokens, and the base one of 350: it was "
+            "trained on a base that was resized; resize the base as then (resize_token_embeddings(360)), "
+            "save it with its tokenizer, or use --base … (that one)",
+            modules_to_save=["wte"],
+        ),
         Mistake(f"{PEFT} --alpha 8", "alpha 8: peft files hold their own alpha; leave out --alpha"),
         Mistake(
             "import loralib out --format loralib --base base",
@@ -237,6 +254,20 @@ MISTAKES: Table = {
                 f"{o}.{name.removeprefix('module.')}": v for name, v in t.items() for o in ("one", "two")
             },
             "loralib/pytorch_model_lora.bin: holds several models, in 'one.' and 'two.'",
+        ),
+    ),
+    "models/files/pickled.py": (
+        Mistake(
+            LORALIB,
+            "loralib/pytorch_model_lora.bin: cannot be read with weights_only: it is damaged, or no file of "
+            "torch.save",
+            {CHECKPOINT: pickle.dumps([1])},
+        ),
+        Mistake(
+            LORALIB,
+            "loralib/pytorch_model_lora.bin: cannot be read with weights_only: it holds print beside "
+            "tensors, and no code of a file is run",
+            {CHECKPOINT: lambda _: saved(print)},
         ),
     ),
     "interop/peft_config.py": (
@@ -259,6 +290,13 @@ MISTAKES: Table = {
         of_peft(
             renamed("c_attn", "c_attm"),
             "peft: adapts 'transformer.h.….attn.c_attm', which this base does not have; wrong base",
+        ),
+        of_peft(
+            lambda tensors: tensors,
+            "peft: init_lora_weights = 'pissa' changes the base, and the weights of shape are not here to "
+            "do the same; use --base … (a folder with its weights)",
+            PEFT.replace("--base base", "--base shape"),
+            init_lora_weights="pissa",
         ),
     ),
     "interop/readers/base.py": (

@@ -171,6 +171,17 @@ MISTAKES: Table = {
             "--set task.template=plain (which needs no such token)",
         ),
     ),
+    "models/vocabulary.py": (
+        Mistake(
+            "train texts.toml --set model.base=smaller-base --set data.train=few.csv",
+            "smaller-base: the token 'Zizzi' (…) has no row in the embedding, which has 20, and it stands "
+            "in every text; take a base whose embedding has a row for every token of its tokenizer",
+            {
+                "few.csv": "review\n!!\n$$\n",
+                "smaller-base/tokenizer_config.json": edited(eos_token="Zizzi"),
+            },
+        ),
+    ),
     "models/files/at_hand.py": (
         Mistake(
             "fetch answers.toml --check --set model.base=folder",
@@ -240,10 +251,6 @@ MISTAKES: Table = {
             "attention.self.key.weight, attention.self.value.weight, attention.output.dense.weight, "
             "intermediate.dense.weight, output.dense.weight (16,384 parameters, … % of the base) are no "
             "linear layers; it has none of the usual ones",
-        ),
-        Mistake(
-            f"{GPT2} --set model.base=mamba",
-            "[method] targets: mamba has no 'query'; it has output, all-linear",
         ),
     ),
     "models/families/reach.py": (
@@ -414,6 +421,12 @@ MISTAKES: Table = {
             f"{GPT2} --set data.max_length=2",
             "[data] max_length: nothing is left to learn of any training row within 2 tokens; the "
             "longest has 17; use --set data.max_length=… (higher)",
+        ),
+        Mistake(
+            "train answers.toml --set data.max_length=9",
+            "[data] max_length: 1 of 2 training rows has no target within 9 tokens; 2 are cut; the longest "
+            "has 17; use --set data.max_length=… (higher), or use --set data.on_long_row=cut (trains on what "
+            "is left)",
         ),
     ),
     "objectives/restored.py": (

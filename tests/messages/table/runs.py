@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from tests.messages.mistakes import Mistake, Table, edited
+from hashlib import sha256
+
+from tests.messages.mistakes import Mistake, Table, edited, half, saved
 
 DRY = "train reviews.toml --dry-run"
 RUN = "runs/e2e_gpt2m/seed-0"
+BEGUN, CHECKPOINT = "train reviews.toml --output begun", "begun/checkpoints/step-2"
+MANIFEST = f"{CHECKPOINT}/manifest.json"
+LIST = saved([1])
+ENTRY = {"sha256": sha256(LIST).hexdigest(), "num_bytes": len(LIST)}
+HELD = '{"host": "elsewhere", "pid": 7, "started": "1", "job": null}'
 SAID = '{"prediction": "a", "references": ["a"]}\n'
 METRIC = "eval labels --data rows.csv --metric"
 
@@ -181,6 +188,7 @@ MISTAKES: Table = {
         ),
     ),
     "paper/runs.py": (
+        Mistake("table 3 rows.csv", "rows.csv: no such folder of runs"),
         Mistake(
             "table 3 runs",
             "runs/e2e_gpt2m/seed-0: not readable as a run folder: Expected ']' at the end of a table "
@@ -226,6 +234,70 @@ MISTAKES: Table = {
             "train reviews.toml --output made",
             "made/scores.json: inputs: not what lorafit writes there",
             {"made/recipe.toml": "", "made/scores.json": '{"scores": {}, "inputs": 3}'},
+        ),
+    ),
+    "run/files/checkpoint.py": (
+        Mistake(
+            BEGUN,
+            f"{CHECKPOINT}: written by an earlier lorafit, whose random draws were others; use --resume "
+            "never (starts over), or finish the run with lorafit 0.1",
+            {MANIFEST: edited(format_version=1)},
+        ),
+        Mistake(
+            BEGUN,
+            f"{CHECKPOINT}: format version 99 is newer than this lorafit reads (2); upgrade lorafit, or use "
+            "--resume never (starts over)",
+            {MANIFEST: edited(format_version=99)},
+        ),
+        Mistake(
+            f"{BEGUN} --resume must",
+            f"begun: no checkpoint to resume from; {MANIFEST}: there is no format version 'two'; use "
+            "--resume auto (starts the run)",
+            {MANIFEST: edited(format_version="two")},
+        ),
+        Mistake(
+            f"{BEGUN} --resume must",
+            f"begun: no checkpoint to resume from; {MANIFEST}: cannot be read: Expecting property name "
+            "enclosed in double quotes: line 1 column 2 (char 1); use --resume auto (starts the run)",
+            {MANIFEST: "{"},
+        ),
+        Mistake(
+            f"{BEGUN} --resume must",
+            f"begun: no checkpoint to resume from; {CHECKPOINT}/state.pt: missing, or not what manifest.json "
+            "says; use --resume auto (starts the run)",
+            {f"{CHECKPOINT}/state.pt": half},
+        ),
+        Mistake(
+            f"{BEGUN} --resume must",
+            f"begun: no checkpoint to resume from; {CHECKPOINT}: cannot be read: state.pt holds no dict; use "
+            "--resume auto (starts the run)",
+            {f"{CHECKPOINT}/state.pt": LIST, MANIFEST: edited(files={"state.pt": ENTRY})},
+        ),
+    ),
+    "run/files/lock.py": (
+        Mistake(
+            "train reviews.toml --output made",
+            "made: process 7 on elsewhere works on this run, or died there, which cannot be seen from this "
+            "machine; wait for it, or if it is gone, delete made/run.lock",
+            {"made/run.lock": HELD},
+        ),
+        Mistake(
+            "train reviews.toml --output rows.csv/made", "rows.csv/made: cannot be written: Not a directory"
+        ),
+    ),
+    "verbs/runs.py": (
+        Mistake(
+            f"runs rm {RUN} --yes",
+            f"{RUN}: process 7 on elsewhere works on this run",
+            {f"{RUN}/run.lock": HELD},
+        ),
+    ),
+    "training/sharding.py": (
+        Mistake(
+            f"{DRY} --set train.parallel=fsdp --set method.name=full --unset method.r --unset method.alpha "
+            "--unset method.targets",
+            "[train] parallel: 'fsdp' shards the frozen weights of blocks; this method and base have none; "
+            "use --set train.parallel=ddp",
         ),
     ),
     "run/files/partial.py": (
