@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -16,6 +17,12 @@ QUICK = ("repro", "table3", "--quick", "--set", "eval.metrics=['bleu', 'rouge_l'
 LORA = ("--rows", "GPT-2 M (LoRA)")
 TWO = ("--rows", "GPT-2 M (LoRA),GPT-2 M (FT)")
 LONGER = ("--set", "train.max_steps=60", "--set", "train.epochs=20")
+
+
+@pytest.fixture(autouse=True)
+def _warm_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runs, too, are processes that need not import anything first."""
+    monkeypatch.setattr(sys, "executable", warm.interpreter())
 
 
 def test_the_plan_the_runs_and_the_table(tmp_path: Path, cli) -> None:

@@ -174,7 +174,7 @@ def test_pipes_get_plain_lines_and_quiet_ones_the_result_alone(
         ("export ADAPTER OUT", "exporting"),
         ("merge ADAPTER OUT", "merging"),
         ("verify ADAPTER", "verifying"),
-        ("score e2e TEXTS TEXTS", "scoring"),
+        ("score e2e TEXTS TEXTS --metric bleu", "scoring"),
         ("compare ROWS ROWS", "comparing"),
         ("report RUNS --table 3 -o OUT", "drawing"),
         ("fetch RECIPE --check", "reading and hashing what e2e_gpt2m needs"),

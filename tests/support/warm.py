@@ -2,9 +2,10 @@
 
 A helper, one for a test process, has imported what commands import, has computed nothing and has one thread. Every
 process is a fork of it with its own arguments, working folder, environment and file descriptors, random state, signal
-handlers and exit code.
+handlers and exit code. What such a process takes for the interpreter, `sys.executable`, asks the helper too.
 
-    python -m tests.support.warm DESCRIPTOR   # the helper; requests come over that socket
+    python -m tests.support.warm DESCRIPTOR FOLDER         # the helper; requests come over that listening socket
+    python tests/support/warm.py FOLDER -m MODULE ARGUMENTS   # instead of an interpreter
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -97,20 +98,9 @@ def start(
     for name in {*environment, *ENVIRONMENT}:
         if name.startswith(READ_AT_IMPORT) and environment.get(name) != ENVIRONMENT.get(name):
             raise ValueError(f"{name} is read when libraries are imported: start an interpreter")
-    ours, theirs = socket.socketpair()
     streams = [each if isinstance(each, int) else each.fileno() for each in (stdin, stdout, stderr)]
-    socket.send_fds(_helper(), [b"."], [theirs.fileno(), *streams])
-    theirs.close()
-    request = {
-        "module": module,
-        "arguments": [str(argument) for argument in arguments],
-        "cwd": str(cwd),
-        "environment": environment,
-        "new_session": new_session,
-    }
-    ours.sendall(json.dumps(request).encode())
-    ours.shutdown(socket.SHUT_WR)
-    return Process(_number(ours), ours)
+    request = Request(module, [*map(str, arguments)], str(cwd), environment, new_session)
+    return _ask(_helper(), request, streams)
 
 
 def run(*arguments: str | Path, stdin: str = "", **more: Any) -> subprocess.CompletedProcess[str]:
@@ -129,34 +119,73 @@ def run(*arguments: str | Path, stdin: str = "", **more: Any) -> subprocess.Comp
         return subprocess.CompletedProcess([*map(str, arguments)], code, out.read(), err.read())
 
 
+def interpreter() -> str:
+    """What runs `-m MODULE ARGUMENTS` as `start` does, and all else as Python."""
+    return str(_helper() / "python")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a process shall be."""
+
+    module: str
+    arguments: list[str]
+    cwd: str
+    environment: dict[str, str]
+    new_session: bool = False
+
+
 @cache
-def _helper() -> socket.socket:
-    """Requests go there."""
-    ours, theirs = socket.socketpair()
-    command = [sys.executable, "-W", "error::FutureWarning", "-m", "tests.support.warm", str(theirs.fileno())]
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env={
-            **ENVIRONMENT,
-            "JE_ARROW_MALLOC_CONF": "background_thread:false",
-        },  # a fork would lack that thread
-        stdin=subprocess.DEVNULL,
-        pass_fds=[theirs.fileno()],
-        start_new_session=True,
-    )
-    theirs.close()
+def _helper() -> Path:
+    """The folder with its socket; it ends with this process."""
+    folder = tempfile.TemporaryDirectory(prefix="warm-")
+    root = Path(folder.name)
+    script = f'#!/bin/sh\nexec {sys.executable} -S {__file__} {root} "$@"\n'
+    (root / "python").write_text(script)
+    (root / "python").chmod(0o755)
+    with socket.socket(socket.AF_UNIX) as requests:
+        requests.bind(str(root / "socket"))
+        requests.listen()
+        command = [
+            "-W",
+            "error::FutureWarning",
+            "-m",
+            "tests.support.warm",
+            str(requests.fileno()),
+            str(root),
+        ]
+        without_threads = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}  # a fork would lack it
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env=ENVIRONMENT | without_threads,
+            stdin=subprocess.PIPE,
+            pass_fds=[requests.fileno()],
+            start_new_session=True,
+        )
 
     def end() -> None:
-        ours.close()
-        process.wait()
+        process.communicate()  # closes its input
+        folder.cleanup()
 
     atexit.register(end)
-    return ours
+    return root
+
+
+def _ask(folder: Path, request: Request, streams: Sequence[int]) -> Process:
+    channel = socket.socket(socket.AF_UNIX)
+    channel.connect(str(folder / "socket"))
+    socket.send_fds(channel, [b"."], streams)
+    channel.sendall(json.dumps(vars(request)).encode())
+    channel.shutdown(socket.SHUT_WR)
+    return Process(_number(channel), channel)
 
 
 def _number(channel: socket.socket) -> int:
-    return int.from_bytes(channel.recv(4), signed=True)
+    told = channel.recv(4)
+    if len(told) < 4:
+        raise ConnectionError("the helper that starts processes has ended")
+    return int.from_bytes(told, signed=True)
 
 
 def _tell(channel: socket.socket, number: int) -> None:
@@ -185,7 +214,7 @@ def _import_all() -> None:
     gc.freeze()
 
 
-def _serve(requests: socket.socket) -> dict[str, Any] | None:
+def _serve(requests: socket.socket) -> Request | None:
     """Fork for every request. In a fork: what it shall be; in the helper, after the last request: None."""
     wake, woken = socket.socketpair()
     woken.setblocking(False)
@@ -193,30 +222,30 @@ def _serve(requests: socket.socket) -> dict[str, Any] | None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     children: dict[int, socket.socket] = {}
     with selectors.DefaultSelector() as selector:
-        selector.register(requests, selectors.EVENT_READ)
-        selector.register(wake, selectors.EVENT_READ)
+        for each in (requests, wake, sys.stdin):
+            selector.register(each, selectors.EVENT_READ)
         while True:
             ready = [key.fileobj for key, _ in selector.select()]
             if wake in ready:
                 wake.recv(4096)
                 _tell_exit_codes(children)
+            if sys.stdin in ready:  # closed
+                for child in children:
+                    os.kill(child, signal.SIGKILL)
+                return None
             if requests in ready:
-                message, descriptors, _, _ = socket.recv_fds(requests, 1, 4)
-                if not message:
-                    for child in children:
-                        os.kill(child, signal.SIGKILL)
-                    return None
-                channel = socket.socket(fileno=descriptors[0])
+                channel, _ = requests.accept()
+                _, descriptors, _, _ = socket.recv_fds(channel, 1, 3)
                 with channel.makefile() as lines:
-                    request: dict[str, Any] = json.load(lines)
+                    request = Request(**json.load(lines))
                 pid = os.fork()
                 if not pid:
                     break
                 _tell(channel, pid)
                 children[pid] = channel
-                for descriptor in descriptors[1:]:
+                for descriptor in descriptors:
                     os.close(descriptor)
-    for number, descriptor in enumerate(descriptors[1:]):
+    for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
     return request
 
@@ -229,28 +258,29 @@ def _tell_exit_codes(children: dict[int, socket.socket]) -> None:
                 _tell(channel, os.waitstatus_to_exitcode(status))
 
 
-def _become(request: dict[str, Any]) -> NoReturn:
+def _become(request: Request, folder: Path) -> NoReturn:
     """In a fork: run the module, with all that an interpreter has then, and end as an interpreter does."""
     import numpy as np
 
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-    if request["new_session"]:
+    if request.new_session:
         os.setsid()
-    os.chdir(request["cwd"])
+    os.chdir(request.cwd)
     os.environ.clear()
-    os.environ.update(request["environment"])
+    os.environ.update(request.environment)
     np.random.seed()  # Python's own generator starts anew in every fork
     sys.stdout.reconfigure(line_buffering=os.isatty(1))  # type: ignore[union-attr]
-    sys.path[0] = request["cwd"]
-    sys.argv = [request["module"], *request["arguments"]]
+    sys.executable = str(folder / "python")
+    sys.path[0] = request.cwd
+    sys.argv = [request.module, *request.arguments]
     code = 0
     try:
-        runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+        runpy.run_module(request.module, run_name="__main__", alter_sys=True)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        if isinstance(end.code, str):
+        if code and code is not end.code:
             print(end.code, file=sys.stderr)
     except BaseException:
         traceback.print_exc()
@@ -258,13 +288,33 @@ def _become(request: dict[str, Any]) -> NoReturn:
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+        if not stream.closed:
+            stream.flush()
     os._exit(code)  # without tearing all modules down
 
 
+def _instead_of_python(folder: Path, *arguments: str) -> NoReturn:
+    """Ask for the process, pass signals on to it, and end as it does."""
+    if arguments[:1] != ("-m",):
+        os.execv(sys.executable, [sys.executable, *arguments])
+    passed_on = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2}
+    signal.pthread_sigmask(signal.SIG_BLOCK, passed_on)
+    request = Request(arguments[1], [*arguments[2:]], str(Path.cwd()), dict(os.environ))
+    process = _ask(folder, request, (0, 1, 2))
+    for number in passed_on:
+        signal.signal(number, lambda number, _: process.send_signal(number))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, passed_on)
+    code = process.wait()
+    assert code is not None
+    os._exit(code if code >= 0 else 128 - code)
+
+
 if __name__ == "__main__":
-    _import_all()
-    with socket.socket(fileno=int(sys.argv[1])) as control:
-        wanted = _serve(control)
-    if wanted:
-        _become(wanted)
+    if sys.argv[1].isdecimal():
+        _import_all()
+        with socket.socket(fileno=int(sys.argv[1])) as listening:
+            wanted = _serve(listening)
+        if wanted:
+            _become(wanted, Path(sys.argv[2]))
+    else:
+        _instead_of_python(Path(sys.argv[1]), *sys.argv[2:])
