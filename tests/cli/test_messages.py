@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from tests.conftest import recipe_overrides
+from tests.support import warm
 
 
 def test_help_and_version(lorafit) -> None:
@@ -60,11 +61,7 @@ def test_an_adapter_that_is_none(cli, tmp_path: Path) -> None:
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
-    command = [sys.executable, "-m", "lorafit", "eval", str(tmp_path / "nothing"), "--debug"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = warm.run("eval", tmp_path / "nothing", "--debug")
     assert "Traceback" in done.stderr
     assert done.stderr.splitlines()[-1] == f"error: {tmp_path}/nothing: no such adapter folder"
     assert done.returncode == 3
