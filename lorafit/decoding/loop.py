@@ -45,8 +45,8 @@ def generate(
     `batch_size` counts prompts and changes no result. A long prompt loses its beginning, so that
     `max_new_tokens` fit into the model's positions (the paper's code: into 512). `net` may be in any mode and
     on any device; it decodes in eval mode, and is as it was whenever this yields.
-    Raises InterruptedRunError when `should_stop`, asked once a step, says so. Where `max_new_tokens` leaves no room for a
-    prompt, it is for the caller to have said so.
+    Raises InterruptedRunError when `should_stop`, asked once a step, says so, and ValueError where `max_new_tokens`
+    leaves no room for a prompt, which the caller has to refuse.
     """
     room = _prompt_room(net, strategy.max_new_tokens)
     for indices in batches_of(net, prompts, strategy, batch_size):
