@@ -10,6 +10,7 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
+import gc
 import subprocess
 import sys
 from collections import Counter
@@ -131,6 +132,12 @@ def lorafit() -> Callable[..., subprocess.CompletedProcess[str]]:
         return done
 
     return run
+
+
+def pytest_collection_finish() -> None:
+    """What is there now stays: no collection of garbage, ours or Python's, need look through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
