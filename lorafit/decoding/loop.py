@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from lorafit.decoding.search import Move, Search
 from lorafit.decoding.session import open_session
-from lorafit.errors import RUN_AGAIN, InterruptedRunError, RecipeError, SetKey
+from lorafit.errors import RUN_AGAIN, InterruptedRunError
 from lorafit.models import family_of
 
 Prompt = Sequence[int]
@@ -45,8 +45,8 @@ def generate(
     `batch_size` counts prompts and changes no result. A long prompt loses its beginning, so that
     `max_new_tokens` fit into the model's positions (the paper's code: into 512). `net` may be in any mode and
     on any device; it decodes in eval mode, and is as it was whenever this yields.
-    Raises RecipeError when `max_new_tokens` leaves no room for a prompt, and InterruptedRunError when
-    `should_stop`, asked once a step, says so.
+    Raises InterruptedRunError when `should_stop`, asked once a step, says so, and ValueError where `max_new_tokens`
+    leaves no room for a prompt, which the caller has to refuse.
     """
     room = _prompt_room(net, strategy.max_new_tokens)
     for indices in batches_of(net, prompts, strategy, batch_size):
@@ -140,11 +140,7 @@ def _prompt_room(net: PreTrainedModel, max_new_tokens: int) -> int:
     if num_positions is None:
         return 2**31  # no limit
     if max_new_tokens >= num_positions:
-        raise RecipeError(
-            f"[decode] max_new_tokens: {max_new_tokens} leaves no room for a prompt; the model has {num_positions} "
-            f"positions",
-            SetKey("decode.max_new_tokens", note="lower"),
-        )
+        raise ValueError("max_new_tokens must leave room for a prompt")
     return num_positions - max_new_tokens
 
 

@@ -31,8 +31,6 @@ def read_references(paths: Sequence[Path], num_predictions: int) -> list[list[st
         NotFoundError: a file is missing.
         DataError: a file is empty or not UTF-8, has another number of lines, or leaves a group empty.
     """
-    if not paths:
-        raise NotFoundError("no file of references")
     if len(paths) == 1:
         return _read_groups(paths[0], num_predictions)
     columns = [_read_lines(path) for path in paths]

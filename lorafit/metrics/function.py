@@ -84,8 +84,8 @@ class FunctionMetric(Metric[Any, Any]):
         """Run the file. Raises NotFoundError where that fails, RecipeError where it then has no such function."""
         self.check()
         spec = importlib.util.spec_from_file_location(f"lorafit_metric_{self.path.stem}", self.path)
-        if spec is None or spec.loader is None:
-            raise NotFoundError(f"{self.path}: cannot be loaded as Python")
+        assert spec is not None, "the name of a file of functions ends in .py"
+        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         sys.path.insert(0, str(self.path.resolve().parent))  # its neighbours, as for a script
         try:

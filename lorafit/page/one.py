@@ -42,7 +42,7 @@ class SplitFacts:
 def write_run_page(folder: Path, output: Path | None = None) -> Path:
     """Write the page of a run folder, report.html in it unless said otherwise. Returns where it is.
 
-    Raises NotFoundError where there is no run, DataError for files that are not what a run leaves.
+    Raises DataError for files that are not what a run leaves.
     """
     path = output or folder / PAGE
     write_text(path, run_page(read_run(folder)))

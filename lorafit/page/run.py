@@ -12,7 +12,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from lorafit.errors import DataError, LorafitError, NotFoundError
+from lorafit.errors import DataError, LorafitError
 from lorafit.files import JsonObject
 from lorafit.metrics.comparison import Prediction, read_predictions
 from lorafit.metrics.score import flat
@@ -119,10 +119,8 @@ class Run:
 
 
 def read_run(path: Path) -> Run:
-    """A run folder. Raises NotFoundError where there is none, DataError for a file that is not what lorafit writes."""
+    """A run folder, which has a recipe. Raises DataError for a file that is not what lorafit writes."""
     paths = RunPaths(path)
-    if not paths.recipe.is_file():
-        raise NotFoundError(f"{path}: not a run folder (it has no recipe.toml)")
     document = _read(paths.recipe, lambda file: tomllib.loads(file.read_text(encoding="utf-8")))
     events = _read(paths.metrics, read_events)
     files = (paths.scores, paths.adapter / "adapter.json")

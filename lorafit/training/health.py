@@ -45,7 +45,7 @@ class Movement:
             if _sums(parameter) == self._start[name] and self._is_felt(parameter)
         ]
         if still:
-            names = ", ".join(still[:_SHOWN]) + (", …" if len(still) > _SHOWN else "")
+            names = ", ".join([*still[:_SHOWN], *("…" for _ in still[_SHOWN : _SHOWN + 1])])
             raise DivergedError(
                 f"step {step}: {len(still)} of {len(self._trained)} trained tensors have not moved: {names}; no "
                 f"gradient reaches them, so nothing would be learned there"

@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 
 from lorafit import lora
 from lorafit.decoding import BeamSearch, Greedy, generate, generate_all, session
-from lorafit.errors import InterruptedRunError, RecipeError
+from lorafit.errors import InterruptedRunError
 
 PROMPTS = [
     [4, 9, 1, 22],
@@ -84,8 +84,8 @@ def test_a_long_prompt_loses_its_beginning(gpt2: PreTrainedModel) -> None:
     assert generate_all(gpt2, [prompt[-56:]], GREEDY) != generate_all(gpt2, [prompt[-5:]], GREEDY)
 
 
-def test_too_many_new_tokens_for_the_model(gpt2: PreTrainedModel) -> None:
-    with pytest.raises(RecipeError, match="max_new_tokens"):
+def test_too_many_new_tokens_for_the_model_are_our_fault(gpt2: PreTrainedModel) -> None:
+    with pytest.raises(ValueError, match="max_new_tokens"):
         generate_all(gpt2, PROMPTS, Greedy(max_new_tokens=64))
 
 

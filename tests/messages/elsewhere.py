@@ -51,15 +51,9 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
             "tests/data/test_hub.py::test_the_usual_name_is_needed_or_another_one_given"
         ),
     },
-    "data/sources.py": {
-        "…: cannot be read: …": ("tests/data/test_sources.py::test_the_identity_of_a_file_is_its_sha256"),
-    },
     "decoding/loop.py": {
         "stopped while decoding": (
             "tests/run/test_resume.py::test_a_run_stopped_wherever_it_looks_ends_the_same"
-        ),
-        "[decode] max_new_tokens: … leaves no room for a prompt; the model has … positions": (
-            "tests/methods/test_prefix.py::test_a_decoder_has_so_many_positions_fewer"
         ),
     },
     "imports.py": {
@@ -91,12 +85,6 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
         "…: the merged folder holds other tensors than were written; nothing was kept": DISK,
         "…: … was not written as it was merged: it is off by up to …; nothing was kept": DISK,
     },
-    "metrics/files.py": {
-        "no file of references": CALLER,
-    },
-    "metrics/function.py": {
-        "…: cannot be loaded as Python": CALLER,
-    },
     "metrics/scoring.py": {
         "there are no predictions to score": CALLER,
         "… predictions, but references for …": CALLER,
@@ -127,11 +115,6 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
             "tests/run/test_base_notes.py::test_what_is_merged_computes_the_same_and_the_merge_says_it"
         ),
     },
-    "models/model.py": {
-        "…: neither its tokenizer nor its configs say which token ends a text": (
-            "tests/objectives/test_starts_and_ends.py::test_where_nothing_ends_a_text_it_is_said"
-        ),
-    },
     "models/placement.py": {
         "…: out of GPU memory": (
             "tests/models/test_placement.py::test_memory_that_runs_out_names_the_keys_to_lower"
@@ -141,22 +124,10 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
     "models/files/stored.py": {
         "…: ends within …; the file is damaged": DISK,
     },
-    "page/run.py": {
-        "…: not a run folder (it has no recipe.toml)": CALLER,
-    },
-    "paper/jobs.py": {
-        "Table …, …, …: no recipe is shipped for this cell": CALLER,
-    },
     "paper/quick.py": {
         "[task] name: there are no made-up rows for …; there are for …": (
             "tests/paper/test_quick.py::test_there_are_no_rows_for_other_tasks"
         ),
-    },
-    "recipe/layers.py": {
-        "…: cannot be read: …": DISK,
-    },
-    "run/events.py": {
-        "…: cannot be written: …": ("tests/run/test_faults.py::test_no_room_for_the_event_log"),
     },
     "run/files/lock.py": {
         "…: another process works on …": PROCESSES,
@@ -167,18 +138,12 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
             "tests/sweep/test_family.py::test_stopped_anywhere_and_resumed_it_is_the_same"
         ),
     },
-    "run/files/partial.py": {
-        "…: cannot be written: …": DISK,
-    },
     "run/files/prediction_cache.py": {
         "…: cannot be written: …": DISK,
     },
     "run/trainer.py": {
         "…: stopped after step … (…)": (
             "tests/run/test_same_run.py::test_an_interrupted_run_goes_on_with_what_it_began_with_alone"
-        ),
-        "…; the last good adapter is in …": (
-            "tests/run/test_labels.py::test_a_loss_that_is_no_number_keeps_the_last_good_adapter"
         ),
     },
     "sweep/family.py": {
@@ -200,14 +165,6 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
         "process … of … finds no others at …:…: …": PROCESSES,
         "process … of … finds no others: …": PROCESSES,
         "process … of …: another process of this run has ended, see its message (…)": PROCESSES,
-    },
-    "training/health.py": {
-        "step …: … of … trained tensors have not moved: …, …; no gradient reaches them, so nothing would be learned there": (
-            "tests/training/test_health.py::test_a_zero_lora_a_beside_a_zero_lora_b_never_moves"
-        ),
-        "step …: … of … trained tensors have not moved: …; no gradient reaches them, so nothing would be learned there": (
-            "tests/training/test_health.py::test_a_tensor_that_no_gradient_reaches_is_named"
-        ),
     },
     "training/loop.py": {
         "step …: out of memory with micro-batches of …": (

@@ -114,7 +114,9 @@ def other_base(source: Path, target: Path, num_tokens: int | None = None, scale:
     (target / "config.json").write_text(json.dumps(config))
 
 
-def _tensor(tensors: dict[str, Tensor], change: Callable[[Tensor], Tensor], part: str = "lora_A") -> None:
+def _tensor(
+    tensors: dict[str, Tensor], change: Callable[[Tensor], Tensor], part: str | tuple[str, ...] = "lora_A"
+) -> None:
     """Change the tensors whose names end so."""
     for name in tensors:
         if name.endswith(part):
@@ -131,6 +133,10 @@ VARIANTS: Mapping[str, tuple[str, Change]] = {
     "infinite": ("adapter", lambda _, tensors, __: _tensor(tensors, lambda tensor: tensor / 0)),
     "louder": ("adapter", lambda card, *_: card["method"].update(alpha=99.0)),
     "zeros": ("adapter", lambda _, tensors, __: _tensor(tensors, torch.zeros_like, "lora_B")),
+    "still": (
+        "adapter",
+        lambda _, tensors, __: _tensor(tensors, torch.zeros_like, ("lora_A", "lora_B")),
+    ),
     "strangers": ("adapter", lambda _, tensors, __: _tensor(tensors, lambda tensor: tensor.flip(0))),
     "torn": ("adapter", lambda _, __, files: files.update({TENSOR_FILE: b"torn"})),
     "foreign": ("adapter", lambda _, tensors, files: files.update({TENSOR_FILE: save(tensors)})),

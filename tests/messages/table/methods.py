@@ -171,6 +171,17 @@ MISTAKES: Table = {
             "--set task.template=plain (which needs no such token)",
         ),
     ),
+    "models/model.py": (
+        Mistake(
+            "predict talks hi --base base --force",
+            "base: neither its tokenizer nor its configs say which token ends a text",
+            {
+                "base/tokenizer_config.json": edited(eos_token=..., bos_token=..., pad_token=...),
+                "base/config.json": edited(eos_token_id=None, bos_token_id=None),
+                "base/generation_config.json": None,
+            },
+        ),
+    ),
     "models/vocabulary.py": (
         Mistake(
             "train texts.toml --set model.base=smaller-base --set data.train=few.csv",

@@ -12,6 +12,7 @@ BEGUN, CHECKPOINT = "train reviews.toml --output begun", "begun/checkpoints/step
 MANIFEST = f"{CHECKPOINT}/manifest.json"
 LIST = saved([1])
 ENTRY = {"sha256": sha256(LIST).hexdigest(), "num_bytes": len(LIST)}
+UNREADABLE = "/proc/self/mem"  # a file that is there, and whose first byte is not
 HELD = '{"host": "elsewhere", "pid": 7, "started": "1", "job": null}'
 SAID = '{"prediction": "a", "references": ["a"]}\n'
 METRIC = "eval labels --data rows.csv --metric"
@@ -274,6 +275,41 @@ MISTAKES: Table = {
             {f"{CHECKPOINT}/state.pt": LIST, MANIFEST: edited(files={"state.pt": ENTRY})},
         ),
     ),
+    "run/events.py": (
+        Mistake(
+            BEGUN,
+            "begun/metrics.jsonl: cannot be written: Is a directory",
+            {"begun/metrics.jsonl": None, "begun/metrics.jsonl/folder": ""},
+            leaves=("begun",),
+        ),
+    ),
+    "run/trainer.py": (
+        Mistake(
+            "train reviews.toml --set train.weight_decay=1e4 --set train.learning_rate=0.02 --set train.epochs=9",
+            "step …: the loss is nan; the last good adapter is in runs/reviews/seed-0/adapter and "
+            "runs/reviews/seed-0/adapter-last; use --set train.learning_rate=… (lower), or use --set "
+            "train.warmup_steps=… (more), or use --set model.dtype=float32",
+            leaves=("runs",),
+        ),
+    ),
+    "training/health.py": (
+        Mistake(
+            f"train answers.toml {SAME} --set train.init_from=still --set train.epochs=9",
+            "step 3: 4 of 4 trained tensors have not moved: transformer.h.0.attn.c_attn.lora_A, "
+            "transformer.h.0.attn.c_attn.lora_B, transformer.h.1.attn.c_attn.lora_A, "
+            "transformer.h.1.attn.c_attn.lora_B; no gradient reaches them, so nothing would be learned there",
+            leaves=("runs",),
+        ),
+    ),
+    "recipe/layers.py": (
+        Mistake(f"train {UNREADABLE}", f"{UNREADABLE}: cannot be read: Input/output error"),
+    ),
+    "data/sources.py": (
+        Mistake(
+            f"train reviews.toml --set data.train={UNREADABLE} --set data.format=csv",
+            f"{UNREADABLE}: cannot be read: Input/output error",
+        ),
+    ),
     "run/files/lock.py": (
         Mistake(
             "train reviews.toml --output made",
@@ -301,6 +337,11 @@ MISTAKES: Table = {
         ),
     ),
     "run/files/partial.py": (
+        Mistake(
+            "predict labels --input rows.csv --output out.csv",
+            "out.csv.partial: cannot be written: Is a directory",
+            {"out.csv.partial/folder": ""},
+        ),
         Mistake(
             "predict labels --input rows.csv --output out.csv",
             "out.csv.partial: was begun with other adapters and rows and settings; give the same "
