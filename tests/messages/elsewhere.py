@@ -85,12 +85,6 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
         "…: the merged folder holds other tensors than were written; nothing was kept": DISK,
         "…: … was not written as it was merged: it is off by up to …; nothing was kept": DISK,
     },
-    "metrics/scoring.py": {
-        "there are no predictions to score": CALLER,
-        "… predictions, but references for …": CALLER,
-        "… predictions, but … split labels": CALLER,
-        "prediction … has no reference: every one of its … is empty": CALLER,
-    },
     "metrics/text/meteor.py": {
         "METEOR 1.5 failed: …": PACKAGE,
     },
@@ -123,11 +117,6 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
     },
     "models/files/stored.py": {
         "…: ends within …; the file is damaged": DISK,
-    },
-    "paper/quick.py": {
-        "[task] name: there are no made-up rows for …; there are for …": (
-            "tests/paper/test_quick.py::test_there_are_no_rows_for_other_tasks"
-        ),
     },
     "run/files/lock.py": {
         "…: another process works on …": PROCESSES,

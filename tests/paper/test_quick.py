@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from lorafit.data import LabelRow
-from lorafit.errors import RecipeError
 from lorafit.paper.quick import NUM_ROWS, NUM_STEPS, QuickInputs
 from lorafit.recipe import list_recipes
 from lorafit.run.plan import load_plan
@@ -51,10 +50,3 @@ def test_rows_are_made_once(tmp_path: Path) -> None:
     before = table.stat().st_mtime_ns
     assert QuickInputs(tmp_path).overrides(recipe) == first
     assert table.stat().st_mtime_ns == before
-
-
-def test_there_are_no_rows_for_other_tasks(tmp_path: Path) -> None:
-    recipe = open_recipe("own_generation")
-    recipe = recipe.model_copy(update={"model": open_recipe("e2e_gpt2m").model})
-    with pytest.raises(RecipeError, match="there are no made-up rows for 'generation'"):
-        QuickInputs(tmp_path).overrides(recipe)

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from lorafit.errors import DataError, NotFoundError
+from lorafit.models import load_base, load_config
 from lorafit.run.events import Downloading, Event, Note, Working
 from lorafit.verbs.prefetch import Lock, PrefetchResult, prefetch
 from tests.conftest import recipe_overrides
-from tests.support.hub import open_hub, use_hub
+from tests.support.hub import go_offline, open_hub, use_hub
 
 
 class Node:
@@ -73,6 +74,9 @@ def test_a_base_comes_from_the_hub_and_its_bytes_are_told(
     assert all(event.num_bytes < (event.total or 0) for event in told[:-1])
     assert [event.num_bytes for event in told] == sorted(event.num_bytes for event in told)
     assert len(told) > 2
+    go_offline(monkeypatch)
+    model = load_base(load_config("owner/tiny", local_only=True), "owner/tiny", None, "text")
+    assert model.notes == model.fresh == ()
 
 
 def test_all_that_is_missing_is_listed_at_once(node: Node) -> None:

@@ -15,6 +15,9 @@ ENTRY = {"sha256": sha256(LIST).hexdigest(), "num_bytes": len(LIST)}
 UNREADABLE = "/proc/self/mem"  # a file that is there, and whose first byte is not
 HELD = '{"host": "elsewhere", "pid": 7, "started": "1", "job": null}'
 SAID = '{"prediction": "a", "references": ["a"]}\n'
+TEXTS = """>>> from lorafit.metrics.scorers import find_scorer
+from lorafit.metrics.scoring import score_texts
+score_texts(find_scorer("e2e", "paper"), """
 METRIC = "eval labels --data rows.csv --metric"
 
 
@@ -164,6 +167,10 @@ MISTAKES: Table = {
     ),
     "metrics/scoring.py": (
         Mistake(f"{METRIC} bleu", "metric 'bleu' compares texts, and the task's predictions are labels"),
+        Mistake(f"{TEXTS}[], [])", "there are no predictions to score"),
+        Mistake(f"{TEXTS}['a'], [])", "1 predictions, but references for 0"),
+        Mistake(f"{TEXTS}['a'], [['a']], splits=[])", "1 predictions, but 0 split labels"),
+        Mistake(f"{TEXTS}['a'], [['', ' ']])", "prediction 1 has no reference: every one of its 2 is empty"),
     ),
     "page/members.py": (
         Mistake("report nowhere", "nowhere: no run folder, and none lies in it"),
