@@ -18,6 +18,8 @@ ASSET_PREFIX = "lorafit:"
 JsonObject = dict[str, Any]
 """A JSON object as `json.loads` gives it and `json.dumps` takes it."""
 
+_LEFT_OVER = re.compile(r"\.(.+)\.\d+\.(tmp|old)")
+
 
 def local_path(name: str) -> Path:
     """The path that a recipe means: `lorafit:quickstart/base` lies inside the package, `~` is the home folder."""
@@ -140,7 +142,7 @@ def tidy(folder: Path) -> None:
     A folder that had stepped aside, and whose successor never took its place, is put back.
     """
     for left in folder.glob(".*"):
-        match = re.fullmatch(r"\.(.+)\.\d+\.(tmp|old)", left.name)
+        match = _LEFT_OVER.fullmatch(left.name)
         if match is None:
             continue
         final = folder / match[1]
@@ -150,6 +152,11 @@ def tidy(folder: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
         else:
             left.unlink(missing_ok=True)
+
+
+def is_left_over(path: Path) -> bool:
+    """Whether `tidy` would clear it away."""
+    return _LEFT_OVER.fullmatch(path.name) is not None
 
 
 def _temporary(path: Path) -> Path:

@@ -106,6 +106,15 @@ def test_a_folder_that_cannot_be_written(runner: MakeRunner) -> None:
         run()
 
 
+def test_a_run_that_was_killed_before_its_recipe_was_written_goes_on(runner: MakeRunner) -> None:
+    run = runner("killed")
+    run.folder.mkdir()
+    for name in ("run.lock", ".recipe.toml.4711.tmp"):
+        (run.folder / name).write_text("")
+    run()
+    assert not list(run.folder.glob(".*"))
+
+
 def test_gradient_checkpointing_changes_no_loss(runner: MakeRunner) -> None:
     plain, thrifty = runner("plain"), runner("thrifty", train__gradient_checkpointing="true")
     for run in (plain, thrifty):

@@ -25,7 +25,7 @@ from lorafit.errors import (
     Remedy,
     SetArgument,
 )
-from lorafit.files import JsonObject, new_folder, tidy, write_json, write_jsonl, write_text
+from lorafit.files import JsonObject, is_left_over, new_folder, tidy, write_json, write_jsonl, write_text
 from lorafit.recipe import differing_keys, to_toml
 from lorafit.run.events import Note, Report
 from lorafit.run.files.checkpoint import Checkpoint, copy_linked, newest_checkpoint
@@ -154,7 +154,7 @@ class RunFolder(RunPaths):
         self.metrics.unlink(missing_ok=True)
 
     def _has_strange_files(self) -> bool:
-        return any(path.name != LOCK_FILE for path in self.path.iterdir())
+        return any(path.name != LOCK_FILE and not is_left_over(path) for path in self.path.iterdir())
 
 
 @dataclass(frozen=True)
