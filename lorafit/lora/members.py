@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -134,6 +134,7 @@ class Members:
         self.draws = MemberDraws(self.shares)
         draw_from(net, self.draws)
         self._base: dict[str, nn.Module] = dict(net.named_modules())
+        self._parameters = {module: dict(module._parameters) for module in self._base.values()}
         self._parents = {name: _parents(net, module) for name, module in self._base.items()}
         self._own: list[dict[str, nn.Module]] = []
         self._shared: dict[str, nn.Module] | None = None
@@ -146,7 +147,7 @@ class Members:
     def add(self, draws: Draws) -> int:
         """Take over the modules that were put into the net, and copies of those others of which something trains.
 
-        Returns the member's number; the net is the bare base again.
+        Returns the member's number; the net is the bare base again, and nothing of it trains.
         """
         now = dict(self.net.named_modules())
         own: dict[str, nn.Module] = {}
@@ -154,14 +155,23 @@ class Members:
             if now.get(name) is not module and not _inside(name, own):
                 own[name] = now[name]
             elif any(p.requires_grad for p in module.parameters(recurse=False)):
-                own[name] = _copy_of(module)
+                own[name] = copy.copy(module)
+        of_base = {
+            p for parameters in self._parameters.values() for p in parameters.values() if p is not None
+        }
+        copies: dict[nn.Parameter, nn.Parameter] = {}
         for module in itertools.chain.from_iterable(top.modules() for top in own.values()):
             vars(module)["draws"] = draws
+            if module not in self._parameters:
+                _own_parameters(module, of_base, copies)
         self._own.append(own)
         self.draws.members.append(draws)
         self._shared = None
         self._in_place = {name: now[name] for name in own}
         self._put({})
+        for module, parameters in self._parameters.items():
+            module._parameters.update(parameters)  # untied ones are the member's
+        self.net.requires_grad_(False)
         return len(self._own) - 1
 
     @contextmanager
@@ -210,14 +220,17 @@ def _is_plain(layer: LoRALinear) -> bool:
     return type(layer) in (Linear, MergedLinear) and layer.has_adapter
 
 
-def _copy_of(module: nn.Module) -> nn.Module:
-    """A module with parameters of its own where they train; whatever is frozen is shared."""
-    own = copy.copy(module)
-    own._parameters = {
-        name: nn.Parameter(p.detach().clone()) if p is not None and p.requires_grad else p
-        for name, p in module._parameters.items()
-    }
-    return own
+def _own_parameters(
+    module: nn.Module, of_base: Set[nn.Parameter], copies: dict[nn.Parameter, nn.Parameter]
+) -> None:
+    """Let a module of one member have copies of the base's parameters that train, and of all vectors beside them: those
+    of a norm stay in one format. Frozen matrices are shared; `copies` are those made so far, for tied parameters."""
+    given = [p for p in module._parameters.values() if p is not None and p in of_base]
+    if any(p.requires_grad for p in given):
+        for p in given:
+            if p not in copies and (p.requires_grad or p.ndim < 2):
+                copies[p] = nn.Parameter(p.detach().clone(), p.requires_grad)
+    module._parameters = {n: p if p is None else copies.get(p, p) for n, p in module._parameters.items()}
 
 
 def _parents(net: nn.Module, module: nn.Module) -> list[tuple[nn.Module, str]]:

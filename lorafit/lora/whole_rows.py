@@ -35,9 +35,11 @@ def whole_rows(x: Tensor) -> Tensor:
 
 
 def round_rows(layer: nn.Module) -> None:
-    """Let a linear layer multiply whole rows, where its products are compiled for their shape."""
-    if _SHAPE not in vars(layer):
-        vars(layer)[_SHAPE] = None
+    """Let a linear layer multiply whole rows, where its products are compiled for their shape.
+
+    A layer that was copied may share its hooks with the other.
+    """
+    if _fill not in layer._forward_pre_hooks.values():
         layer.register_forward_pre_hook(_fill)
         layer.register_forward_hook(_cut)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -45,6 +46,16 @@ def test_a_layer_gives_what_it_gave(shape: tuple[int, ...]) -> None:
     for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs, atol=2e-2, rtol=2e-2)
     assert whole_rows(torch.ones(9, 2)).sum() == 18
+
+
+def test_copies_of_a_layer_share_its_hooks() -> None:
+    layer = torch.nn.Linear(6, 5).bfloat16()
+    copies = [copy.copy(layer), copy.copy(layer), copy.deepcopy(layer)]
+    for each in [layer, *copies]:
+        round_rows(each)
+    x = torch.randn(3, 5, 6, dtype=torch.bfloat16)
+    for each in copies:
+        assert each(x).equal(layer(x))
 
 
 class Products(TorchDispatchMode):

@@ -73,6 +73,21 @@ def test_heads_and_bases_that_cannot_share_a_row(
         assert_same_runs(families.folder / "together" / name, families.alone(name, settings))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_what_trains_whole_is_each_ones_own(texts: Callable[..., Families], dtype: str) -> None:
+    """Also where it is a part of a layer or a norm, or where the others leave it as it is."""
+    families = texts(train__epochs=1, model__dtype=dtype, train__learning_rate=0.01)
+    family: dict[str, dict[str, Any]] = {
+        "biases": {"method.also_train": '["*.bias"]'},
+        "again": {"method.also_train": '["*.bias"]', "train.seed": 3},
+        "nothing": {},
+        "gains": {"method.also_train": '["*ln_1.weight", "lm_head"]'},
+    }
+    families.together(family)
+    for name, changes in family.items():
+        assert_same_runs(families.folder / "together" / name, families.alone(name, changes))
+
+
 def test_another_method_or_dropout_of_the_base_is_another_group(labels: Callable[..., Families]) -> None:
     families = labels()
     family: dict[str, dict[str, Any]] = {"a": {}, "b": {"model.dropout": 0.2}, "c": {"train.seed": 5}}
