@@ -40,16 +40,16 @@ def round_rows(layer: nn.Module) -> None:
     A layer that was copied may share its hooks with the other.
     """
     if _fill not in layer._forward_pre_hooks.values():
-        layer.register_forward_pre_hook(_fill)
+        layer.register_forward_pre_hook(_fill, with_kwargs=True)
         layer.register_forward_hook(_cut)
 
 
-def _fill(layer: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    x: Tensor = args[0]
+def _fill(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    x: Tensor = (*args, *kwargs.values())[0]
     rows = x.reshape(-1, x.shape[-1])
     needs = compiles_each_shape(layer.get_parameter("weight")) and whole(len(rows)) > len(rows)
     vars(layer)[_SHAPE] = x.shape if needs else None
-    return (whole_rows(rows),) if needs else args
+    return ((whole_rows(rows),), {}) if needs else (args, kwargs)
 
 
 def _cut(layer: nn.Module, _args: Any, y: Tensor) -> Tensor:

@@ -55,7 +55,7 @@ def test_copies_of_a_layer_share_its_hooks() -> None:
         round_rows(each)
     x = torch.randn(3, 5, 6, dtype=torch.bfloat16)
     for each in copies:
-        assert each(x).equal(layer(x))
+        assert each(input=x).equal(layer(x))
 
 
 class Products(TorchDispatchMode):
