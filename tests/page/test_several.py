@@ -128,7 +128,7 @@ def test_a_sweep_is_what_its_file_says(runs: Path, tmp_path: Path, opened: Open)
             "seed": 110,
             "run": f"rate-{rate:g}-rank-{rank}/seed-110",
             "validation": 2.0,
-            "scores": {"bleu": 61.0},
+            "scores": {"bleu": 61.0 + rank},
             "state": "finished",
         }
         for rate in RATES
@@ -143,6 +143,8 @@ def test_a_sweep_is_what_its_file_says(runs: Path, tmp_path: Path, opened: Open)
     assert [member.state for member in members.members] == ["finished"] * 6 + ["diverged"]
     text = opened(write_several([runs], tmp_path / "page.html")).page.inner_text("body")
     assert "diverged" in text
+    assert f"Of its runs {members.best.name} is best" in text, "by validation: its score is not the best one"
+    assert "Best bleu" not in text
 
 
 def test_seeds_are_taken_together(tmp_path: Path, opened: Open) -> None:
