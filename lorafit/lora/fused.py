@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lorafit.lora.dropout import DropoutSource, TorchDraws, dropout, keep_share, masked
-from lorafit.lora.whole_rows import compiles_each_shape, whole_rows
+from lorafit.lora.whole_rows import first_rows, lacks_rows, whole_rows
 
 _LARGE = 1 << 18  # elements of a gradient
 
@@ -58,8 +58,8 @@ class Geometry:
 
 def base_linear(x: Tensor, weight: Tensor, bias: Tensor | None, fan_in_fan_out: bool) -> Tensor:
     """What the base layer computes, bit for bit: nn.Linear, or Conv1D for a weight stored [in, out]."""
-    if compiles_each_shape(weight) and len(given := _whole_rows(x)) * x.size(-1) > x.numel():
-        return _as_before(base_linear(given, weight, bias, fan_in_fan_out), x)
+    if lacks_rows(x, weight):
+        return first_rows(base_linear(whole_rows(x), weight, bias, fan_in_fan_out), x.shape)
     if not fan_in_fan_out:
         return F.linear(x, weight, bias)
     rows = x.reshape(-1, x.size(-1))
@@ -120,18 +120,16 @@ def lora_linear_of_stretches(
         dtype = torch.get_autocast_dtype(device)
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
     tensors: list[Tensor | None] = []
+    lacks = lacks_rows(x, weight)
     for stretch in stretches:
         tensors += [t.to(x.dtype) for t in stretch.adapter]
         draws = stretch.draws or TorchDraws()
         drawn_for = x if stretch.rows == slice(None) else _rows(x)[stretch.rows]
         mask = draws.keep_mask(drawn_for, stretch.p) if stretch.p > 0 else None
-        if mask is not None and drawn_for is x and compiles_each_shape(weight):
-            mask = _whole_rows(mask)
-        tensors.append(mask)
+        tensors.append(whole_rows(mask) if mask is not None and lacks and drawn_for is x else mask)
     options = [(stretch.rows, stretch.geometry, stretch.scale()) for stretch in stretches]
-    given = _whole_rows(x) if compiles_each_shape(weight) else x
-    y: Tensor = _LoraLinear.apply(given, weight, bias, options, *tensors)[0]
-    return y if given is x else _as_before(y, x)
+    y: Tensor = _LoraLinear.apply(whole_rows(x) if lacks else x, weight, bias, options, *tensors)[0]
+    return first_rows(y, x.shape) if lacks else y
 
 
 def plain_lora_linear(
@@ -253,14 +251,3 @@ def _dropped_rows(x: Tensor, mask: Tensor | None) -> Tensor:
 def _rows(x: Tensor) -> Tensor:
     """[..., d] -> [N, d]."""
     return x.reshape(-1, x.size(-1))
-
-
-def _whole_rows(x: Tensor) -> Tensor:
-    """[..., d] -> [N, d], with as many rows as products are made for."""
-    return whole_rows(_rows(x))
-
-
-def _as_before(y: Tensor, x: Tensor) -> Tensor:
-    """What was computed of the rows of x [..., d], in its shape [..., out]."""
-    shape = x.shape[:-1]
-    return y[: shape.numel()].view(*shape, y.size(-1))

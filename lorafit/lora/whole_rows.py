@@ -28,10 +28,21 @@ def whole(num_rows: int) -> int:
     return -(-num_rows // grain) * grain
 
 
+def lacks_rows(x: Tensor, weight: Tensor) -> bool:
+    """Whether products with this weight are made for other numbers of rows than x [..., d] has."""
+    num_rows = x.shape[:-1].numel()
+    return compiles_each_shape(weight) and whole(num_rows) > num_rows
+
+
 def whole_rows(x: Tensor) -> Tensor:
-    """[n, d] -> [whole(n), d], zeros behind the rows of x; x itself where nothing is missing."""
-    missing = whole(len(x)) - len(x)
-    return torch.cat([x, x.new_zeros(missing, x.shape[1])]) if missing else x
+    """[..., d] -> [whole(n), d], zeros behind the n rows of x."""
+    rows = x.reshape(-1, x.shape[-1])
+    return torch.cat([rows, rows.new_zeros(whole(len(rows)) - len(rows), x.shape[-1])])
+
+
+def first_rows(y: Tensor, shape: torch.Size) -> Tensor:
+    """What a product gave for whole rows of a tensor of that shape [..., d], without the others: [..., out]."""
+    return y[: shape[:-1].numel()].view(*shape[:-1], y.shape[-1])
 
 
 def round_rows(layer: nn.Module) -> None:
@@ -46,12 +57,11 @@ def round_rows(layer: nn.Module) -> None:
 
 def _fill(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
     x: Tensor = (*args, *kwargs.values())[0]
-    rows = x.reshape(-1, x.shape[-1])
-    needs = compiles_each_shape(layer.get_parameter("weight")) and whole(len(rows)) > len(rows)
-    vars(layer)[_SHAPE] = x.shape if needs else None
-    return ((whole_rows(rows),), {}) if needs else (args, kwargs)
+    lacks = lacks_rows(x, layer.get_parameter("weight"))
+    vars(layer)[_SHAPE] = x.shape if lacks else None
+    return ((whole_rows(x),), {}) if lacks else (args, kwargs)
 
 
 def _cut(layer: nn.Module, _args: Any, y: Tensor) -> Tensor:
     shape: torch.Size | None = vars(layer)[_SHAPE]
-    return y if shape is None else y[: shape[:-1].numel()].view(*shape[:-1], y.shape[-1])
+    return y if shape is None else first_rows(y, shape)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lorafit.lora.whole_rows import compiles_each_shape, whole_rows
+from lorafit.lora.whole_rows import lacks_rows, whole_rows
 
 _CHUNK_ELEMENTS = 1 << 23  # logits held at once: 32 MB in float32
 _TILE_ELEMENTS = 1 << 19  # of a tile of the vocabulary: 2 MB, so that on a CPU its passes stay in the cache
@@ -37,7 +37,7 @@ class FusedCrossEntropy(torch.autograd.Function):
         ctx.weight_dtype = weight.dtype
         if num_targets * vocab > _tile_elements(hidden) and not need_weight:
             given = hidden.to(matmul_dtype)
-            if compiles_each_shape(given):
+            if lacks_rows(given, table):
                 given = whole_rows(given)
             padded = F.pad(targets, (0, len(given) - num_targets))
             losses, grad = _by_tiles(given, table, padded, label_smoothing)

@@ -365,13 +365,12 @@ def peak_rate(device: str) -> tuple[float, str]:
         known = [rate for card, rate in PEAKS.items() if card in name.replace("-", " ").split()]
         if known:
             return known[0], f"{name}, {known[0] / 1e12:.0f} TFLOP/s by its vendor"
-    if device == "cuda":
-        rate, size, dtype = bare_product(8192, device, torch.bfloat16), 8192, torch.bfloat16
-    else:  # a processor without bfloat16 multiplies float32 faster
-        size = 512
-        rates = {d: bare_product(size, device, d) for d in (torch.bfloat16, torch.float32)}
-        dtype = max(rates, key=lambda d: rates[d])
-        rate = rates[dtype]
+    on_gpu = device == "cuda"
+    size, dtypes = (8192, [torch.bfloat16]) if on_gpu else (512, [torch.bfloat16, torch.float32])
+    rates = {
+        dtype: bare_product(size, device, dtype) for dtype in dtypes
+    }  # many processors are slow in bfloat16
+    dtype, rate = max(rates.items(), key=lambda item: item[1])
     of = str(dtype).removeprefix("torch.")
     return rate, f"{rate / 1e12:.2f} TFLOP/s by a bare product of {size} x {size} in {of}"
 
