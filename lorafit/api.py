@@ -26,7 +26,8 @@ from lorafit.recipe import EvalSection, assignment
 from lorafit.run.events import Event, Note, Report
 from lorafit.run.files.folder import RunFolder
 from lorafit.run.options import Resume, TrainOptions
-from lorafit.run.plan import load_plan, pins
+from lorafit.run.pins import pins
+from lorafit.run.plan import load_plan
 from lorafit.run.recipes import open_recipe
 from lorafit.run.stop import StopRequest
 from lorafit.run.train import TrainResult, finished_without

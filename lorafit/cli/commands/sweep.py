@@ -79,7 +79,7 @@ def sweep(
         from lorafit.page.live import draw_several, drawing_members, drawn
         from lorafit.page.one import write_run_page
         from lorafit.page.run import PAGE
-        from lorafit.run.plan import pins
+        from lorafit.run.pins import pins
         from lorafit.sweep.family import FamilyOptions
         from lorafit.sweep.grid import parse_axis
         from lorafit.sweep.sweep import plan_sweep, run_sweep

@@ -200,7 +200,7 @@ def _pins(
 ) -> list[str]:
     """What pins the data on the hub. A dry run fetches nothing, and so it has none."""
     with importing():
-        from lorafit.run.plan import pins
+        from lorafit.run.pins import pins
 
     several = parse_seeds("--seeds", seeds) if seeds is not None else ()
     return pins(recipe, _with_seed(overrides, seed), output, several)
