@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-import collections
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from lorafit.run.plan import load_plan
 from lorafit.sweep.sweep import SweepPlan, plan_sweep
 from tests.conftest import Done, recipe_overrides
+from tests.support.calls import calls_of
 
 _TOKENS = ("unset=train.batch_size", "unset=train.last_batch")
 _MOST_CALLS = 3_000  # of Python functions, for a member more
-
-
-def calls_of(act: Callable[[], object]) -> collections.Counter[str]:
-    """How often each Python function is called."""
-    found: collections.Counter[str] = collections.Counter()
-
-    def note(frame: FrameType, event: str, _value: Any) -> None:
-        if event == "call":
-            found[frame.f_code.co_qualname] += 1
-
-    sys.setprofile(note)
-    try:
-        act()
-    finally:
-        sys.setprofile(None)
-    return found
 
 
 def test_what_members_share_is_found_once(gpt2_base: Path, e2e_dir: Path) -> None:
