@@ -26,7 +26,8 @@ from lorafit.recipe import EvalSection, assignment
 from lorafit.run.events import Event, Note, Report
 from lorafit.run.files.folder import RunFolder
 from lorafit.run.options import Resume, TrainOptions
-from lorafit.run.plan import load_plan, pins
+from lorafit.run.pins import pins
+from lorafit.run.plan import load_plan
 from lorafit.run.recipes import open_recipe
 from lorafit.run.stop import StopRequest
 from lorafit.run.train import TrainResult, finished_without
@@ -191,7 +192,9 @@ def train(
     with StopRequest() as stop, open_process_group(stop) as group:
         options = TrainOptions(resume, extend, show_anyway)
         try:
-            chosen += group.leader_first(lambda: pins(name_or_path, chosen, _path(output)))
+            chosen += group.leader_first(
+                lambda: pins(name_or_path, chosen, _path(output), report or log_notes)
+            )
             plan = group.leader_first(lambda: load_plan(name_or_path, chosen))
         except NotFoundError as missing:
             wanted = open_recipe(name_or_path, chosen)

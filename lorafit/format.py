@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 
 def number(value: float | None) -> str:
     """Two decimals from 10 on, four below; a dash for what is not known."""
@@ -47,3 +49,19 @@ def short(value: float) -> str:
         mantissa, _, exponent = f"{value:.3e}".partition("e")
         return f"{float(mantissa):g}e{int(exponent)}"
     return f"{value:.4g}"
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Whole numbers in order: [0, 1, 2, 5] -> '0..2,5'"""
+    runs: list[list[int]] = []
+    for value in numbers:
+        if runs and value == runs[-1][-1] + 1:
+            runs[-1][1:] = [value]
+        else:
+            runs.append([value])
+    return ",".join("..".join(map(str, run)) for run in runs)
+
+
+def few(texts: Sequence[str], most: int = 6) -> list[str]:
+    """The first of many texts, and how many more there are: ['a', 'b', '98 more']"""
+    return list(texts) if len(texts) <= most else [*texts[: most - 1], f"{len(texts) - most + 1:,} more"]

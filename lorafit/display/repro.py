@@ -44,12 +44,13 @@ def show_runs(
                 display.show_status(event.job.title, event.line)
             case Outcome():
                 display.show_status(event.job.title, None)
-                _show_outcome(display, event, advise(event.remedies))
+                show_outcome(display, event, advise(event.remedies))
                 outcomes.append(event)
     return outcomes
 
 
-def _show_outcome(display: Display, outcome: Outcome, advice: Sequence[str]) -> None:
+def show_outcome(display: Display, outcome: Outcome, advice: Sequence[str]) -> None:
+    """How a job ended."""
     title = escape(outcome.job.title)
     match outcome.status:
         case "done":

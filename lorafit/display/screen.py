@@ -80,6 +80,10 @@ class TrainingState:
         return before + 1, self.step - before * self.steps_per_epoch, self.steps_per_epoch
 
 
+Line = Table | Text | tuple[str, TrainingState] | tuple[str, Bar]
+"""Of the screen: drawn already, or a run or a bar by its name."""
+
+
 class Screen:
     """Draws runs, bars and the latest messages, a few times a second."""
 
@@ -125,21 +129,19 @@ class Screen:
 
     def draw(self) -> Group:
         """All of it, never higher than the terminal."""
-        width, height = self.console.width, self.console.height
-        runs, bars = (
-            list(self.runs.items()),
-            [(name, bar) for name, bar in list(self.bars.items()) if bar.is_shown],
-        )
+        width, room = self.console.width, max(1, self.console.height - 2)
+        runs, bars = list(self.runs.items()), list(self.bars.items())
         if len(runs) == 1:
-            lines = list(_one_run(runs[0][1], width))
+            of_runs: Sequence[Line] = list(_one_run(runs[0][1], width))
         else:
-            lines = [_row(name, state, width) for name, state in runs if state.step < state.num_steps]
-        lines += [
-            _line(name, _bar(bar.done, bar.total, width), bar.text or _elapsed(bar)) for name, bar in bars
-        ]
-        room = max(1, height - 2)
-        if len(lines) > room:
-            lines = [*lines[: room - 1], Text(f"… and {len(lines) - room + 1} more")]
+            of_runs = [item for item in runs if item[1].step < item[1].num_steps]
+        found = [*of_runs, *((name, bar) for name, bar in bars if bar.is_shown)]
+        num_shown = len(found) if len(found) <= room else room - 1
+        lines = [
+            _drawn(each, width) for each in found[:num_shown]
+        ]  # of thousands of runs, those that are seen
+        if num_shown < len(found):
+            lines.append(Text(f"… and {len(found) - num_shown:,} more"))
         left = min(_MOST_MESSAGES, room - len(lines))
         messages = [_whole_line(text, "dim") for text in self._shown[-left:]] if left > 0 else []
         return Group(*messages, *lines)
@@ -185,13 +187,18 @@ def _one_run(state: TrainingState, width: int) -> Iterator[Table | Text]:
     yield _line("speed", Text(f"{state.speed:,.0f} tokens/s{padding}"), f"{size(peak_memory())} memory")
 
 
-def _row(name: str, state: TrainingState, width: int) -> Table:
-    """One of several runs."""
-    loss = f"  loss {number(state.losses[-1])}" if state.losses else ""
-    best = f"  best {state.best}" if state.best else ""
-    return _line(
-        name, _bar(state.step, state.num_steps, width), f"{state.step:,}/{state.num_steps:,}{loss}{best}"
-    )
+def _drawn(line: Line, width: int) -> Table | Text:
+    """A line that is drawn already, one of several runs, or a bar."""
+    match line:
+        case (name, TrainingState() as state):
+            loss = f"  loss {number(state.losses[-1])}" if state.losses else ""
+            best = f"  best {state.best}" if state.best else ""
+            bar = _bar(state.step, state.num_steps, width)
+            return _line(name, bar, f"{state.step:,}/{state.num_steps:,}{loss}{best}")
+        case (name, Bar() as work):
+            return _line(name, _bar(work.done, work.total, width), work.text or _elapsed(work))
+        case drawn:
+            return drawn
 
 
 def _bar(done: int, total: int | None, width: int) -> ProgressBar:

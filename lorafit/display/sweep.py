@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,17 +12,20 @@ from rich.table import Table
 
 from lorafit.display.display import Display
 from lorafit.files import JsonObject
-from lorafit.format import number
+from lorafit.format import number, ranges
+from lorafit.sweep.grid import settings_text
 
 if TYPE_CHECKING:
-    from lorafit.sweep.answer import Figure, Row
+    from lorafit.sweep.answer import Answer, Figure, Row
     from lorafit.sweep.sweep import SweepPlan, SweepResult
+
+_MOST_ROWS = 50  # of a table on the terminal; the rest is counted
 
 
 def show_sweep_plan(display: Display, plan: SweepPlan) -> None:
-    """Every member with its steps and parameters, and what is trained with what."""
+    """Every setting with its seeds, steps and parameters, and what is trained with what; in JSON every member."""
     ways = {i: (n, each.way) for n, each in enumerate(plan.groups, start=1) for i in each.members}
-    rows = [
+    members: list[JsonObject] = [
         {
             "run": str(job.run.path),
             "overrides": dict(point.settings),
@@ -33,13 +38,24 @@ def show_sweep_plan(display: Display, plan: SweepPlan) -> None:
         for i, (point, job) in enumerate(zip(plan.points, plan.jobs, strict=True))
     ]
     if display.json:
-        display.print_json({"output": str(plan.output), "members": rows, "notes": plan.notes()})
+        display.print_json({"output": str(plan.output), "members": members, "notes": plan.notes()})
         return
-    table = Table("run", "steps", "parameters", "group", "trained", box=None, header_style="bold")
-    for i, (row, job) in enumerate(zip(rows, plan.jobs, strict=True)):
-        plain = (f"{row['steps']:,}", f"{row['trainable']:,}", str(row["group"]), ways[i][1])
-        table.add_row(escape(job.name), *plain)
+    table = Table("run", "seeds", "steps", "parameters", "group", "trained", box=None, header_style="bold")
+    settings = [list(each) for _, each in itertools.groupby(members, lambda member: member["overrides"])]
+    for each in settings[:_MOST_ROWS]:
+        first = each[0]
+        table.add_row(
+            escape(settings_text(first["overrides"]) or "the recipe"),
+            ranges(member["seed"] for member in each),
+            _span([member["steps"] for member in each]),
+            f"{first['trainable']:,}",
+            str(first["group"]),
+            first["way"],
+        )
     display.print_wide(table)
+    if len(settings) > _MOST_ROWS:
+        display.print(f"and {len(settings) - _MOST_ROWS:,} more settings; as JSON, all of them are shown")
+    display.print(f"{len(members):,} runs in {escape(str(plan.output))}")
     for note in plan.notes():
         display.print(escape(note))
 
@@ -54,11 +70,13 @@ def show_sweep(display: Display, result: SweepResult, page: Path) -> None:
     names = [key.rpartition(".")[2] for key in keys]
     columns = (*names, "seeds", "validation loss", answer.score_name, "")
     table = Table(*columns, box=None, header_style="bold")
-    for row in answer.rows:
+    for row in _shown(answer):
         values = [escape(str(row.settings[key])) for key in keys]
         table.add_row(*values, str(len(row.members)), _figure(row.loss), _figure(row.score), _mark(row))
     display.print()
     display.print_wide(table)
+    if len(answer.rows) > _MOST_ROWS:
+        display.print(f"the best {_MOST_ROWS} of {len(answer.rows):,} settings; sweep.json has all")
     display.print(f"\n{escape(answer.sentence())}")
     display.print(f"answer:      {escape(str(result.output / 'sweep.json'))}")
     if page.is_file():
@@ -76,6 +94,20 @@ def _json(result: SweepResult) -> JsonObject:
         "best_recipe": None if result.best_recipe is None else str(result.best_recipe),
         "adapter": None if result.applied is None else str(result.applied.adapter),
     }
+
+
+def _shown(answer: Answer) -> Sequence[Row]:
+    """All settings, or the best of many, in the order of the grid."""
+    if len(answer.rows) <= _MOST_ROWS:
+        return answer.rows
+    best = {id(row) for row in answer.ranked()[:_MOST_ROWS]}
+    return [row for row in answer.rows if id(row) in best]
+
+
+def _span(values: Sequence[int]) -> str:
+    """The values of runs that differ in their seeds: mostly one."""
+    least, most = min(values), max(values)
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
 
 
 def _figure(figure: Figure | None) -> str:

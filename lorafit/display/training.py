@@ -11,7 +11,7 @@ from rich.table import Table
 from lorafit.display.display import Display
 from lorafit.display.scores import show_samples, show_scores
 from lorafit.files import JsonObject
-from lorafit.format import number
+from lorafit.format import number, ranges
 from lorafit.metrics.score import flat
 from lorafit.page.run import PAGE
 from lorafit.recipe import Recipe, to_toml
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from lorafit.run.plan import Plan
     from lorafit.run.train import TrainResult
     from lorafit.sweep.seeds import SeedsResult
+
+
+_MOST_SEEDS = 8  # that have a column each
 
 
 def show_plan(display: Display, plan: Plan) -> None:
@@ -78,23 +81,24 @@ def show_seeds(display: Display, result: SeedsResult, page: Path) -> None:
         display.print_json(_seeds_json(result))
         return
     scores = [flat(run.scores.get("scores") or {}) for run in result.runs.values()]
-    paper = result.plan.recipe.paper.scores
-    seeds = [f"seed {seed}" for seed in result.runs]
-    table = Table("score", *seeds, "mean", *(["paper"] if paper else []), box=None, header_style="bold")
+    paper, is_few = result.plan.recipe.paper.scores, len(scores) <= _MOST_SEEDS
+    columns = [f"seed {seed}" for seed in result.runs] if is_few else ["least", "greatest"]
+    table = Table("score", *columns, "mean", *(["paper"] if paper else []), box=None, header_style="bold")
     for name in scores[0]:
-        spread = result.spread.get(name)
+        values, spread = [run.get(name) for run in scores], result.spread.get(name)
+        known = [value for value in values if value is not None]
+        shown = values if is_few else [min(known, default=None), max(known, default=None)]
         mean = "-" if spread is None else number(spread.mean)
         deviation = "" if spread is None or spread.std is None else f" ± {number(spread.std)}"
-        table.add_row(
-            name,
-            *(number(run.get(name)) for run in scores),
-            mean + deviation,
-            *([number(paper.get(name))] if paper else []),
-        )
+        figures = [*map(number, shown), mean + deviation, *([number(paper.get(name))] if paper else [])]
+        table.add_row(name, *figures)
     display.print()
     display.print(table)
-    for run in result.runs.values():
+    runs = list(result.runs.values())
+    for run in runs if is_few else runs[:1]:
         display.print(f"run folder: {escape(str(run.run))}")
+    if not is_few:
+        display.print(f"            and beside it those of all seeds: {ranges(result.runs)}")
     if page.is_file():
         display.print(f"page:       {escape(str(page))}")
 

@@ -63,6 +63,11 @@ class Block(Generic[ExampleT]):
     counts: Mapping[str, int] = field(default_factory=dict)
     refused: Sequence[str] = ()
 
+    @property
+    def known(self) -> list[ExampleT]:
+        """The examples of which every token has a row in the base's embedding."""
+        return [example for index, example in enumerate(self.examples) if index not in self.faults]
+
 
 @dataclass
 class Tally:

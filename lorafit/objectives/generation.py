@@ -17,6 +17,7 @@ from lorafit.decoding import BeamSearch, Strategy, batches_of, generate
 from lorafit.files import JsonObject
 from lorafit.metrics.scorers import SCORERS
 from lorafit.metrics.scoring import Scores, missing_metrics
+from lorafit.metrics.shown import shown
 from lorafit.models import Model, special_tokens
 from lorafit.models.vocabulary import Vocabulary
 from lorafit.objectives.base import Answered, AnswerOptions, Prediction
@@ -28,11 +29,12 @@ from lorafit.objectives.language_model import (
     block_of,
     computed,
     encoded_prompts,
+    loss_of,
     merged,
     predictions_of,
 )
 from lorafit.tasks import Generation as GenerationTask
-from lorafit.tasks import ReferenceGroup, group_references
+from lorafit.tasks import group_references
 from lorafit.tasks.scoring import score_groups
 from lorafit.training import ProcessGroup
 
@@ -110,9 +112,12 @@ class Generation(Decoder[TextRow, EncodedPair]):
         rows: Sequence[TextRow],
         options: AnswerOptions | None = None,
     ) -> Encoded[list[int]]:
-        prompts = [row.prompt for row in rows]
+        """Prompts, besides which the references are read where a metric asks for it."""
+        encoder, prompts = self.encoder(tokenizer), [row.prompt for row in rows]
+        if options is None and self._reads_evidence():
+            encoder.encode(rows).check_tokens(("row", "rows"))
         chosen = prompts if options else list(dict.fromkeys(prompts))
-        return self.encoder(tokenizer).encode_prompts(chosen, self.prompt_limit())
+        return encoder.encode_prompts(chosen, self.prompt_limit())
 
     @override
     def settings(self) -> Mapping[str, Any]:
@@ -137,17 +142,20 @@ class Generation(Decoder[TextRow, EncodedPair]):
         group: ProcessGroup,
         num_members: int,
     ) -> Iterator[list[list[Prediction]]]:
-        """Decode every distinct prompt. LoRA layers are merged for the time being (not in lockstep)."""
-        groups, search, reads_evidence = (
-            group_references(rows),
-            self.beam_search(model),
-            self._reads_evidence(),
-        )
+        """Decode every distinct prompt. LoRA layers are merged for the time being (not in lockstep).
+
+        How likely the references are is measured where a metric asks for it; else that of the first one is, for those
+        prompts that the page of a run shows: it costs a few hundredths of the time of decoding.
+        """
+        groups, search = group_references(rows), self.beam_search(model)
+        read = [group.references for group in groups]
+        if not self._reads_evidence():
+            on_page = {*shown(len(groups))}
+            read = [references[:1] if i in on_page else () for i, references in enumerate(read)]
 
         def decode(batch: Sequence[int]) -> list[list[Prediction]]:
-            chosen = [groups[i] for i in batch]
-            prompts, should_stop = [each.prompt for each in chosen], group.should_stop_within_item
-            evidence = self._likelihoods(model, chosen, num_members) if reads_evidence else None
+            prompts, should_stop = [groups[i].prompt for i in batch], group.should_stop_within_item
+            evidence = self._likelihoods(model, prompts, [read[i] for i in batch], num_members)
             texts = self._texts(model, prompts, search, len(batch), should_stop, num_members)
             return predictions_of(texts, batch, evidence, num_members)
 
@@ -168,14 +176,15 @@ class Generation(Decoder[TextRow, EncodedPair]):
         return any(m.reads == "evidence" for m in self.task.find_metrics(self.evaluation.metrics))
 
     def _likelihoods(
-        self, model: Model, groups: Sequence[ReferenceGroup], num_members: int
+        self, model: Model, prompts: Sequence[str], references: Sequence[Sequence[str]], num_members: int
     ) -> list[list[tuple[float, ...]]]:
-        """For each member: the negative log-likelihood of each group's references, and how many tokens they are."""
+        """For each member: the negative log-likelihood of each prompt's references, and how many tokens they are."""
         encoder = self.encoder(model.require_tokenizer())
-        texts = [
-            [TextRow(group.prompt, text) for text in group.references if text.strip()] for group in groups
+        blocks = [
+            encoder.block([TextRow(prompt, text) for text in texts if text.strip()])
+            for prompt, texts in zip(prompts, references, strict=True)
         ]
-        return self.losses(model, [encoder.encode(rows).examples for rows in texts], num_members)
+        return self.losses(model, [block.known for block in blocks], num_members)
 
     def _texts(
         self,
@@ -219,6 +228,7 @@ class Generation(Decoder[TextRow, EncodedPair]):
                 "input": group.prompt,
                 "references": list(group.references),
                 "prediction": prediction.value,
+                **loss_of(prediction),
                 **({"part": group.part} if group.part else {}),
             }
             for group, prediction in zip(group_references(rows), predictions, strict=True)

@@ -75,7 +75,7 @@ class LanguageModel(Objective[RowT, SequenceT, SequenceBatch]):
     ) -> list[Validation]:
         """Mean negative log-likelihood per target token, without label smoothing."""
         model.net.eval()
-        batches = _validation_batches(examples)
+        batches = [[examples[i] for i in batch] for batch in _validation_batches(examples)]
         sums = list(group.map(batches, lambda batch: self._loss_sums_of(model, batch, num_members)))
         model.net.train()
         num_targets = max(sum(count for _, count in sums), 1)
@@ -117,15 +117,28 @@ class LanguageModel(Objective[RowT, SequenceT, SequenceBatch]):
         many there are."""
         was_training = model.net.training
         model.net.eval()
-        found: list[list[tuple[float, ...]]] = [[] for _ in range(num_members)]
-        for examples in parts:
-            batches = [batch for batch in _validation_batches(examples) if batch]
-            sums = [self._loss_sums_of(model, batch, num_members) for batch in batches]
-            num_targets = sum(count for _, count in sums)
-            for i, own in enumerate(found):
-                own.append((sum(of_members[i] for of_members, _ in sums), num_targets))
+        examples = [example for part in parts for example in part]
+        each: dict[int, tuple[float, ...]] = {}  # of an example, by member
+        for batch in _validation_batches(examples):
+            each |= zip(batch, self._losses_of(model, [examples[i] for i in batch], num_members), strict=True)
         model.net.train(was_training)
-        return found
+        counts = [example.num_targets(self.limit.num_tokens) for example in examples]
+        bounds = itertools.pairwise(itertools.accumulate(map(len, parts), initial=0))
+        places = [range(*bound) for bound in bounds]
+        return [
+            [(sum(each[i][member] for i in place), sum(counts[i] for i in place)) for place in places]
+            for member in range(num_members)
+        ]
+
+    def _losses_of(
+        self, model: Model, examples: Sequence[SequenceT], num_members: int
+    ) -> list[tuple[float, ...]]:
+        """For each example of a batch, by member, the loss summed over its targets."""
+        batch = self.collate([examples] * num_members).to(model.device)
+        sizes = [example.num_targets(self.limit.num_tokens) for example in examples] * num_members
+        with model.placement.autocast():
+            sums = language_model_loss_sums(model.net, batch, [0.0] * len(sizes), sizes)
+        return list(zip(*sums.view(num_members, -1).tolist(), strict=True))
 
     def _loss_sums_of(
         self, model: Model, examples: Sequence[SequenceT], num_members: int
@@ -232,9 +245,11 @@ def beam_search(decode: DecodeSection, model: Model, end_ids: Sequence[int] = ()
 
 
 def loss_of(prediction: Prediction) -> dict[str, float]:
-    """Of what was measured for an item: the loss per token, and the number of tokens."""
-    loss, num_targets = prediction.evidence
-    return {"loss": loss / max(num_targets, 1), "num_targets": int(num_targets)}
+    """Of what was measured for an item: the loss per token, and the number of tokens; {} where nothing was."""
+    match prediction.evidence:
+        case (loss, num_targets) if num_targets:
+            return {"loss": loss / num_targets, "num_targets": int(num_targets)}
+    return {}
 
 
 def score_likelihoods(
@@ -268,11 +283,12 @@ def pieces(
     }
 
 
-def _validation_batches(examples: Sequence[SequenceT]) -> list[list[SequenceT]]:
-    """Examples of like lengths together, about _VALIDATION_TOKENS in a row."""
-    batches: list[list[SequenceT]] = [[]]
-    for example in sorted(examples, key=lambda e: e.length):
-        if batches[-1] and example.length * (len(batches[-1]) + 1) > _VALIDATION_TOKENS:
+def _validation_batches(examples: Sequence[TokenSequence]) -> list[list[int]]:
+    """Examples of like lengths together, by index, about _VALIDATION_TOKENS in a row."""
+    lengths = [example.length for example in examples]
+    batches: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if not batches or lengths[index] * (len(batches[-1]) + 1) > _VALIDATION_TOKENS:
             batches.append([])
-        batches[-1].append(example)
+        batches[-1].append(index)
     return batches

@@ -29,7 +29,6 @@ from lorafit.objectives.language_model import (
     block_of,
     computed,
     encoded_prompts,
-    loss_of,
     merged,
     pieces,
     score_likelihoods,
@@ -211,7 +210,7 @@ class Text(LanguageModel[DocumentRow, EncodedSequence]):
             {
                 "input": row.text,
                 "prediction": prediction.value,
-                "num_targets": loss_of(prediction)["num_targets"],
+                "num_targets": int(prediction.evidence[1]),
                 **({"part": row.part} if row.part else {}),
             }
             for row, prediction in zip(rows, predictions, strict=True)

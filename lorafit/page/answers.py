@@ -12,10 +12,11 @@ from lorafit.errors import LorafitError
 from lorafit.files import JsonObject
 from lorafit.metrics.comparison import Prediction, example_values
 from lorafit.metrics.scorers import Scorer
+from lorafit.metrics.shown import evenly
+from lorafit.metrics.shown import shown as shown_of
 from lorafit.page.run import Run
 from lorafit.page.scores import scorer_of
 
-MOST_SHOWN = 200
 _MOST_EXTREMES = 5
 _MOST_CONFUSIONS = 20  # where there are too many classes for a matrix
 _MOST_MEASURED = 600  # texts; a value of each takes some milliseconds
@@ -88,7 +89,7 @@ def answers(run: Run) -> Answers | None:
     split, predictions = run.predictions
     if not predictions:
         return None
-    listed = _evenly(len(predictions), MOST_SHOWN)
+    listed = shown_of(len(predictions))
     measure, more_is_better, by_index = _measured(predictions, scorer_of(run), listed)
     shown = [_answer(i, predictions[i], by_index.get(i)) for i in listed]
     order = sorted(by_index, key=lambda i: by_index[i], reverse=not more_is_better)
@@ -116,19 +117,20 @@ def confusion(run: Run) -> Confusion | None:
 def _measured(
     predictions: Sequence[Prediction], scorer: Scorer, listed: Sequence[int]
 ) -> tuple[str, bool, dict[int, float]]:
-    """(what is measured, whether more of it is better, the values by index): the loss where the run knows it; else what
-    tells two systems apart, of some of the examples, among which are the listed ones."""
-    losses = {i: loss for i, line in enumerate(predictions) if (loss := _loss(line)) is not None}
-    if len(losses) == len(predictions):
+    """(what is measured, whether more of it is better, the values by index): the loss of those of which
+    the run knows it; else what tells two systems apart, of some of the examples, among which are the listed ones."""
+    known = ((i, _loss(line)) for i, line in enumerate(predictions))
+    losses = {i: loss for i, loss in known if loss is not None and math.isfinite(loss)}
+    if losses:
         return "loss", False, losses
     length = sum(_length(predictions[i]) for i in listed) / len(listed)
     most = min(_MOST_MEASURED, int(_MOST_READ / max(length, 1)))
     if most < _FEWEST_MEASURED:
         return "", True, {}
     drawn = (
-        _evenly(len(predictions), most)
+        evenly(len(predictions), most)
         if most < len(listed)
-        else sorted({*_evenly(len(predictions), most), *listed})
+        else sorted({*evenly(len(predictions), most), *listed})
     )
     try:
         measure, more_is_better, values = example_values([predictions[i] for i in drawn], scorer)
@@ -149,7 +151,7 @@ def _loss(line: Prediction) -> float | None:
     if "loss" in line:
         return float(line["loss"])
     if "num_targets" in line and isinstance(line["prediction"], float):
-        return line["prediction"]
+        return line["prediction"] if line["num_targets"] else None
     probabilities = line.get("probabilities") or {}
     match line.get("label"):
         case str() as name if name in probabilities:
@@ -197,8 +199,3 @@ def _clipped(answer: Answer, most: int) -> Answer:
 
     parts = {name: clip(text) for name, text in answer.parts.items()}
     return replace(answer, parts=parts, written=clip(answer.written), right=[*map(clip, answer.right)])
-
-
-def _evenly(total: int, most: int) -> list[int]:
-    """At most so many of range(total), evenly spaced."""
-    return list(range(total)) if total <= most else [i * total // most for i in range(most)]

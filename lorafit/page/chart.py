@@ -15,6 +15,7 @@ from lorafit.format import short
 
 UNITS = 1000
 _MOST_POINTS = 600  # of a line; more cannot be told apart
+_MOST_IN_ALL = 9000  # of all lines of a chart: a page of many runs stays below a megabyte
 _MOST_TICKS = 5
 _NUM_COLOURS = 8
 
@@ -96,7 +97,8 @@ def draw(
     known = [point for each in there for point in _known(each.points)]
     across = _axis(x, [at for at, _ in known], is_log=log_x, tight=True)
     up = _axis(y or title, [*(value for _, value in known), *([0.0] if from_zero else [])])
-    drawn = [_drawn(each, across, up) for each in there]
+    most = min(_MOST_POINTS, max(_MOST_IN_ALL // len(there), 4))
+    drawn = [_drawn(each, across, up, most) for each in there]
     return Chart(id, title, across, up, drawn, _summary(title, there, x), note)
 
 
@@ -166,8 +168,8 @@ def _marked(axis: Axis, values: Sequence[float]) -> Axis:
     return Axis(axis.title, axis.low, axis.high, axis.is_log, marks)
 
 
-def _drawn(series: Series, across: Axis, up: Axis) -> Drawn:
-    kept = thinned(series.points)
+def _drawn(series: Series, across: Axis, up: Axis, most: int) -> Drawn:
+    kept = thinned(series.points, most)
     pen = "M"
     steps, dots = [], []
     for at, value in kept:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -72,14 +73,28 @@ class Members:
         return self.scores[0] if self.scores else LOSS
 
     @cached_property
+    def ranked(self) -> Sequence[Member]:
+        """By headline, the best first, and that which the sweep names before all; those without one last."""
+        sign = 1 if higher_is_better(self.headline) and self.headline != LOSS else -1
+
+        def rank(member: Member) -> tuple[bool, float]:
+            value = member.value(self.headline)
+            return member.is_best, -math.inf if value is None else sign * value
+
+        return sorted(self.members, key=rank, reverse=True)
+
+    @property
     def best(self) -> Member | None:
         """The one that the sweep names, else the one with the best headline."""
-        named = next((member for member in self.members if member.is_best), None)
-        known = [member for member in self.members if member.value(self.headline) is not None]
-        sign = 1 if higher_is_better(self.headline) and self.headline != LOSS else -1
-        return named or max(
-            known, key=lambda member: sign * (member.value(self.headline) or 0.0), default=None
-        )
+        first = next(iter(self.ranked), None)
+        return first if first and (first.is_best or first.value(self.headline) is not None) else None
+
+    def leading(self, most: int) -> Sequence[Member]:
+        """All of them, or as many of the best, in their own order."""
+        if len(self.members) <= most:
+            return self.members
+        chosen = {id(member) for member in self.ranked[:most]}
+        return [member for member in self.members if id(member) in chosen]
 
     @property
     def groups(self) -> list[Sequence[Member]]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lorafit.errors import LorafitError
 from lorafit.files import write_text
+from lorafit.format import ranges
 from lorafit.metrics.comparison import difference
 from lorafit.metrics.significance import Difference, holm
 from lorafit.page.chart import Chart, Series, draw, smoothed
@@ -21,6 +22,9 @@ from lorafit.version import __version__
 _MOST_SMOOTHED = 40  # logged steps that a mean is taken over
 _MOST_SETTINGS = 6  # columns of the table
 _MOST_SCORES = 5
+_MOST_ROWS = 200  # of a table: the best, where there are more
+_MOST_LINES = 24  # of a chart; of so many each looks its own way
+_MOST_COMPARED = 24  # with the best: each resamples its predictions
 _LEARNING_RATE = "train.learning_rate"
 _SURE = 0.05
 
@@ -47,7 +51,8 @@ class Group:
     """Runs that differ in nothing but their seeds: the mean and spread of each score, and how many have it."""
 
     settings: Sequence[str]
-    seeds: Sequence[int]
+    seeds: str
+    count: int
     values: Sequence[tuple[float | None, float | None, int]]
 
 
@@ -78,6 +83,7 @@ def several_page(members: Members) -> str:
         version=__version__,
         title=_title(members),
         members=members,
+        rows=members.leading(_MOST_ROWS),
         best=best,
         best_value=best.value(members.headline) if best else None,
         keys=keys,
@@ -86,7 +92,8 @@ def several_page(members: Members) -> str:
         setting_text=setting_text,
         sections=[(id, title) for id, (title, there) in sections.items() if there],
         swept=swept,
-        groups=groups,
+        groups=groups[:_MOST_ROWS],
+        num_groups=len(groups),
         compared=compared,
         split=best.run.predictions[0] if best and best.run else "",
         test=next((each.difference.test for each in compared if each.difference), ""),
@@ -103,11 +110,12 @@ def _title(members: Members) -> str:
 
 
 def _compared(members: Members) -> list[Compared]:
-    """Every run beside the best one, by the headline."""
+    """Every run beside the best one, by the headline; of many, those next to it."""
     best = members.best
     if best is None or best.run is None or not best.run.predictions[1]:
         return []
-    others = [member for member in members.members if member is not best and member.run is not None]
+    leading = members.leading(_MOST_COMPARED + 1)
+    others = [member for member in leading if member is not best and member.run is not None]
     name = members.headline.rpartition(".")[2]
     found = [_beside(best.run, member, name) for member in others]
     known = [each.difference.p_value for each in found if each.difference is not None]
@@ -139,7 +147,8 @@ def _groups(members: Members) -> list[Group]:
     return [
         Group(
             [setting_text(group[0], key) for key in keys] or [group[0].run.name if group[0].run else ""],
-            [member.seed for member in group],
+            ranges(sorted(member.seed for member in group)),
+            len(group),
             [mean_and_std(member.value(score) for member in group) for score in scores],
         )
         for group in members.groups
@@ -150,8 +159,10 @@ def _groups(members: Members) -> list[Group]:
 
 
 def _curves(members: Members) -> list[Chart]:
-    """Training and validation loss, and the headline on the validation split, of all runs in one chart each."""
-    runs = [(number, each, each.run) for number, each in enumerate(members.members) if each.run is not None]
+    """Training and validation loss, and the headline on the validation split, of all runs in one chart each; of many
+    runs, those of the best."""
+    shown = [each for each in members.leading(_MOST_LINES) if each.run is not None]
+    runs = [(number, each, each.run) for number, each in enumerate(shown) if each.run is not None]
     training, validation, scored = [], [], []
     widest = 1
     name = members.headline.rpartition(".")[2]
@@ -163,7 +174,9 @@ def _curves(members: Members) -> list[Chart]:
         validation.append(Series(member.name, loss_points(validations, "step"), number, "dots"))
         values = [(float(e["step"]), (e.get("scores") or {}).get(name)) for e in validations if "step" in e]
         scored.append(Series(member.name, values, number, "dots"))
-    note = f"Each point is the mean of up to {widest} logged steps." if widest > 1 else ""
+    means = f"Each point is the mean of up to {widest} logged steps." if widest > 1 else ""
+    left_out = len(members.members) > _MOST_LINES
+    note = " ".join(filter(None, (means, f"The best {_MOST_LINES} runs are drawn." if left_out else "")))
     found = [
         draw("training", "Training loss", training, x="steps", note=note),
         draw("validation", "Validation loss", validation, x="steps"),
@@ -197,11 +210,22 @@ def _against(members: Members, key: str, others: Sequence[str], score: str) -> C
         for number, (name, places) in enumerate(lines.items())
     ]
     several = any(len(found) > 1 for places in lines.values() for found in places.values())
-    better = "lower" if score == LOSS or not higher_is_better(score) else "higher"
-    note = f"{better.capitalize()} is better." + (" Each point is the mean over seeds." if several else "")
+    is_lower = score == LOSS or not higher_is_better(score)
+    note = f"{'Lower' if is_lower else 'Higher'} is better."
+    note += " Each point is the mean over seeds." if several else ""
+    if len(series) > _MOST_LINES:
+        note += f" The {_MOST_LINES} lines of {len(series):,} that reach the best mean are drawn."
+        series = sorted(series, key=lambda each: _best_of(each, is_lower=is_lower))[:_MOST_LINES]
+        series = [replace(each, colour=number) for number, each in enumerate(series)]
     positive = all(at > 0 for places in lines.values() for at in places)
     x = key.partition(".")[2].replace("_", " ")
     return draw(f"swept-{len(score)}", score, series, x=x, note=note, log_x=positive)
+
+
+def _best_of(series: Series, *, is_lower: bool) -> float:
+    """Its best value, the less the better."""
+    values = [value for _, value in series.points if value is not None]
+    return min(values) if is_lower else -max(values)
 
 
 def _is_number(members: Members, key: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +115,29 @@ def plan_jobs(
         for name, rows in rows_of.items():
             graph.add(name, seed, seeds[0], rows)
     return list(graph.jobs.values())
+
+
+def share(jobs: Sequence[Job], part: int, num_parts: int) -> list[Job]:
+    """The jobs of one of several processes: about as many for each, those of a family together where they can be.
+
+    A job stays with the one that it needs, so no process waits for another.
+    """
+    linked: dict[Job, list[Job]] = {}
+    for job in jobs:
+        linked.setdefault(_first_needed(job), []).append(job)
+    by_family: dict[tuple[object, ...], list[list[Job]]] = {}
+    for first, those in linked.items():
+        by_family.setdefault(first.family, []).append(those)
+    mine, num_before = list[Job](), 0
+    for those in itertools.chain.from_iterable(by_family.values()):
+        if num_before * num_parts // len(jobs) == part:
+            mine += those
+        num_before += len(those)
+    return mine
+
+
+def _first_needed(job: Job) -> Job:
+    return job if job.needs is None else _first_needed(job.needs)
 
 
 class _Graph:

@@ -17,6 +17,8 @@ from lorafit.errors import RUN_AGAIN, Advice, InterruptedRunError, RecipeError, 
 from lorafit.paper.jobs import Job
 
 _POLL_S = 0.2
+_OF_SEVERAL = frozenset({"RANK", "LOCAL_RANK", "WORLD_SIZE", "SLURM_STEP_NUM_TASKS"})
+"""By these torchrun and srun say that a process is one of several; those of the jobs are not."""
 _ERROR = "error: "  # how the command line begins each line of an error
 
 
@@ -71,15 +73,18 @@ def run_jobs(
     stop: Callable[[], str | None],
     *,
     show_anyway: bool = False,
+    local_rank: int | None = None,
 ) -> Generator[JobEvent, None, None]:
     """Run what is not finished, up to `num_slots` processes at a time. Jobs of one family (see `Job.family`) share
     processes, no more of them than leave every slot its share.
+
+    `local_rank`: the number on its machine of one of several processes, each of which calls this with its own jobs.
 
     A finished run whose data, base or start have changed since counts as failed, unless `show_anyway`. A failed run
     ends nothing but the runs that need it. When `stop` gives a reason, or one run is interrupted by something else, the
     running processes are asked to save and stop; then InterruptedRunError is raised.
     """
-    schedule = _Schedule(list(jobs), command, _slots(num_slots), show_anyway)
+    schedule = _Schedule(list(jobs), command, _slots(num_slots, local_rank), show_anyway)
     try:
         while schedule.waiting or schedule.ready or schedule.running:
             schedule.stop(stop())
@@ -181,7 +186,8 @@ class _Process:
         self._began, self._num_read = time.monotonic(), 0
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("wb") as log:
-            self.popen = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | slot)
+            alone = {name: value for name, value in os.environ.items() if name not in _OF_SEVERAL}
+            self.popen = subprocess.Popen(command, stdout=log, stderr=log, env=alone | slot)
 
     def new_output(self) -> Iterator[JobOutput]:
         """The whole lines that were written since the last call; what is said of no job in particular, of the first."""
@@ -221,14 +227,18 @@ class _Process:
         return "\n".join(errors or [line for line in lines if line.strip()][-1:])
 
 
-def _slots(count: int) -> list[dict[str, str]]:
-    """For several slots, a share of the cores and a GPU in turn, as environment variables."""
-    if count == 1:
+def _slots(count: int, local_rank: int | None) -> list[dict[str, str]]:
+    """Where several runs go on at a time, a share of the cores and a GPU in turn, as environment variables."""
+    if count == 1 and local_rank is None:
         return [{}]
     import torch
 
     threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, torch.get_num_threads() // count))
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     gpus = range(torch.cuda.device_count()) if named is None else named.split(",")
-    gpu_of = [{"CUDA_VISIBLE_DEVICES": str(gpus[slot % len(gpus)])} if gpus else {} for slot in range(count)]
+    first = (local_rank or 0) * count
+    gpu_of = [
+        {"CUDA_VISIBLE_DEVICES": str(gpus[(first + slot) % len(gpus)])} if gpus else {}
+        for slot in range(count)
+    ]
     return [{"OMP_NUM_THREADS": threads} | gpu for gpu in gpu_of]

@@ -2,58 +2,42 @@
 
 from __future__ import annotations
 
-import copy
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Generic, TypeVar
 
-from huggingface_hub import constants
 from transformers import PretrainedConfig
 
-from lorafit.adapters.restore import check_tensors
 from lorafit.data import Split
-from lorafit.data.hub import fetched, pinned
+from lorafit.data.hub import pinned
 from lorafit.data.order import Order
 from lorafit.decoding.session import Way, way_to_decode
-from lorafit.errors import Advice, LorafitError, NotFoundError, RecipeError, SetKey
-from lorafit.files import local_path
+from lorafit.errors import Advice, NotFoundError, RecipeError, SetKey
 from lorafit.methods import Method
 from lorafit.models import (
     FAMILIES,
     Family,
-    Model,
     Reading,
     base_folder,
-    check_quantizable,
     family_of,
     is_proven,
     load_config,
     load_tokenizer,
-    quantized_names,
-    skeleton,
-    tie_note,
 )
 from lorafit.objectives import AnyObjective, BaseFacts, Settings, objective_for
 from lorafit.objectives.examples import encode_rows
 from lorafit.objectives.order import Ordering
-from lorafit.recipe import DataSection, TrainSection, assignment
+from lorafit.recipe import TrainSection
 from lorafit.recipe.bounds import MAX_STEPS, STEPS
-from lorafit.run.files.folder import RunFolder
 from lorafit.run.recipes import Recipe, open_recipe
 from lorafit.run.tracking import trackers_of
-from lorafit.run.warm_start import plan_warm_start, read_start
+from lorafit.run.trained_shape import ParameterGroup, TrainedShape
 from lorafit.tasks import Rows, Task, load_rows
-from lorafit.training import (
-    Schedule,
-    check_lora_plus,
-    check_recomputable,
-    check_shardable,
-    count_steps,
-    count_warmup,
-)
+from lorafit.training import Schedule, count_steps, count_warmup
 
-_MAIN = (None, constants.DEFAULT_REVISION)  # what a revision may be that a run has made a commit of
+Made = TypeVar("Made")
+
 _READINGS: dict[Reading, str] = {
     "packed": "",
     "padded": "examples are padded instead of sharing a row",
@@ -65,17 +49,6 @@ _DECODINGS: dict[Way, str] = {
     "separate": "texts are decoded one at a time",
     "reread": "nothing is cached while decoding",
 }
-
-
-@dataclass(frozen=True)
-class ParameterGroup:
-    """Parameters of one kind, a `*` in place of block numbers."""
-
-    name: str
-    count: int  # of tensors
-    shape: tuple[int, ...]
-    num_values: int
-    trained: bool
 
 
 @dataclass(frozen=True)
@@ -104,44 +77,66 @@ class Plan:
     example_notes: tuple[str, ...] = ()  # on rows as token ids, once these are made
 
 
-def pins(
-    name_or_path: str | Path, overrides: Sequence[str], output: Path | None, seeds: Sequence[int] = ()
-) -> list[str]:
-    """Overrides that say commit and configuration of `data.hub`, which is fetched where it is not here; mostly none.
+class Planner:
+    """Makes plans. What several of them have in common, such as rows or the shape of a base, is found once."""
 
-    With `seeds`, the runs of all of them read the same. Raises NotFoundError where the hub gives none.
-    """
-    recipe = open_recipe(name_or_path, overrides)
-    data = recipe.data
-    if data.hub is None:
-        return []
-    alone = RunFolder.of(recipe, output)
-    of_seeds = [(output or alone.path.parent) / f"seed-{seed}" for seed in seeds]
-    begun = _begun_with(data, map(RunFolder, of_seeds) if seeds else [alone])
-    try:
-        known = pinned(begun or data) or fetched(begun or data)
-    except NotFoundError:
-        if begun is None:
-            raise
-        known = begun  # a finished run can be shown without its rows
-    return [
-        assignment("data.hub_revision", known.hub_revision),
-        assignment("data.hub_config", known.hub_config),
-    ]
+    def __init__(self) -> None:
+        self._rows: _Once[Rows] = _Once()
+        self._bases: _Once[_Base] = _Once()
+        self._shapes: _Once[TrainedShape] = _Once()
+        self._orders: _Once[tuple[Order, bool]] = _Once()
+
+    def plan(self, recipe: Recipe) -> Plan:
+        """See `make_plan`."""
+        data = pinned(recipe.data) or recipe.data
+        rows = self._rows((recipe.task, data), lambda: load_rows(recipe.task, data))
+        recipe = recipe.model_copy(update={"task": rows.task, "data": data})
+        task, train, num_positions = rows.task, recipe.train, recipe.method.num_positions
+        _check_patience(train, rows)
+        trackers_of(recipe.track)
+        task.find_metrics(recipe.eval.metrics)  # an unknown name is an error before anything begins
+        of_base = (recipe.model, task, data, recipe.decode, recipe.eval, num_positions)
+        base = self._bases(of_base, lambda: _Base.of(recipe))
+        shape = self._shapes(TrainedShape.key(recipe), lambda: TrainedShape.of(recipe, base.config))
+        order, steps_known = self._orders(
+            (of_base, train.batch_size is None),
+            lambda: Ordering(train, data, rows, base.objective).planned(recipe.model),
+        )
+        order = replace(order, section=train)
+        return Plan(
+            recipe=recipe,
+            method=recipe.method,
+            task=task,
+            rows=rows,
+            objective=base.objective,
+            scored_split=rows.scored_split,
+            config=base.config,
+            parameters=shape.parameters,
+            num_trained=shape.num_trained,
+            num_dropped=shape.num_dropped,
+            num_head=shape.num_head,
+            num_total=shape.num_total,
+            num_train_rows=order.mix.num_examples,
+            rows_per_epoch=order.mix.epoch_size,
+            rows_known=rows.num_train_rows() is not None,
+            schedule=make_schedule(train, order),
+            steps_known=steps_known,
+            notes=(*rows.notes, *order.notes, *shape.notes),
+            warnings=(*shape.warnings, *base.warnings),
+        )
 
 
-def _begun_with(data: DataSection, folders: Iterable[RunFolder]) -> DataSection | None:
-    """`[data]` with the commit that the first of the runs began with; None where it means another data set."""
-    for folder in folders:
-        try:
-            kept = open_recipe(folder.recipe).data if folder.recipe.is_file() else None
-        except LorafitError:
-            continue  # whoever opens the folder says what is wrong with it
-        if kept is None or kept.hub != data.hub or data.hub_revision not in _MAIN:
-            continue
-        if data.hub_config in (None, kept.hub_config):
-            return data.model_copy(update={"hub_revision": kept.hub_revision, "hub_config": kept.hub_config})
-    return None
+class _Once(Generic[Made]):
+    """Values by what they are made of; each is made once."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Made] = {}
+
+    def __call__(self, parts: object, make: Callable[[], Made]) -> Made:
+        key = repr(parts)
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
 
 def load_plan(name_or_path: str | Path, overrides: Sequence[str]) -> Plan:
@@ -155,62 +150,25 @@ def make_plan(recipe: Recipe) -> Plan:
     Raises RecipeError where parts of the recipe do not fit each other, NotFoundError where the base's config or
     a file of training rows is missing, DataError where rows are malformed.
     """
-    data = pinned(recipe.data) or recipe.data
-    rows, method = load_rows(recipe.task, data), recipe.method
-    task = rows.task
-    recipe = recipe.model_copy(update={"task": task, "data": data})
-    _check_patience(recipe.train, rows)
-    trackers_of(recipe.track)
-    task.find_metrics(recipe.eval.metrics)  # an unknown name is an error before anything begins
-    config = base_config(recipe, local_only=True)
-    facts = BaseFacts(config, family_of(config), method.num_positions)
-    _check_kind(facts.family, task, recipe.model.base)
-    objective = objective_for(task, facts, Settings(recipe.data, recipe.decode, recipe.eval))
-    shape = skeleton(copy.deepcopy(config), task.output)  # a method may change what it is given
-    num_base = sum(p.numel() for p in shape.net.parameters())
-    head = {name for name, _ in shape.head_parameters()}
-    in_4_bits = quantized_names(shape)
-    shortfalls = method.shortfalls(shape)
-    tied = tie_note(recipe.model.base, recipe.model.revision)
-    method.attach(shape)
-    method.check(shape)
-    start = plan_warm_start(method, shape)
-    if recipe.train.init_from is not None and local_path(recipe.train.init_from).is_dir():
-        check_tensors(read_start(recipe.train.init_from, method), shape)
-    if recipe.model.quantize is not None:
-        _check_quantized(recipe, shape, in_4_bits)
-    if recipe.train.parallel == "fsdp":
-        check_shardable(shape.net)
-    if recipe.train.gradient_checkpointing:
-        check_recomputable(shape.net)
-    if recipe.train.lora_plus_ratio is not None:
-        check_lora_plus(shape.net)
-    parameters, training = _groups(shape), shape.trained()
-    method.finish(shape)
-    saved = shape.trained()
-    num_head = sum(p.numel() for name, p in saved.items() if name in head)
-    order, steps_known = Ordering(recipe.train, data, rows, objective).planned(recipe.model)
-    return Plan(
-        recipe=recipe,
-        method=method,
-        task=task,
-        rows=rows,
-        objective=objective,
-        scored_split=rows.scored_split,
-        config=config,
-        parameters=parameters,
-        num_trained=sum(p.numel() for p in saved.values()) - num_head,
-        num_dropped=sum(p.numel() for name, p in training.items() if name not in saved),
-        num_head=num_head,
-        num_total=num_base,
-        num_train_rows=order.mix.num_examples,
-        rows_per_epoch=order.mix.epoch_size,
-        rows_known=rows.num_train_rows() is not None,
-        schedule=make_schedule(recipe.train, order),
-        steps_known=steps_known,
-        notes=(*rows.notes, *order.notes, *([start] if start else [])),
-        warnings=(*shortfalls, *((tied,) if tied else ()), *_slower_ways(facts, objective, task)),
-    )
+    return Planner().plan(recipe)
+
+
+@dataclass(frozen=True)
+class _Base:
+    """What planning knows of a base, and the objective on it."""
+
+    config: PretrainedConfig
+    objective: AnyObjective
+    warnings: tuple[str, ...]
+
+    @staticmethod
+    def of(recipe: Recipe) -> _Base:
+        """That of a recipe whose task is resolved. Raises RecipeError for a base that has no head for the task."""
+        config, task = base_config(recipe, local_only=True), recipe.task
+        facts = BaseFacts(config, family_of(config), recipe.method.num_positions)
+        _check_kind(facts.family, task, recipe.model.base)
+        objective = objective_for(task, facts, Settings(recipe.data, recipe.decode, recipe.eval))
+        return _Base(config, objective, _slower_ways(facts, objective, task))
 
 
 def base_config(recipe: Recipe, *, local_only: bool = False) -> PretrainedConfig:
@@ -302,19 +260,6 @@ def with_examples(plan: Plan) -> Plan:
     return replace(plan, schedule=schedule, steps_known=True, example_notes=tuple(examples.notes))
 
 
-def _check_quantized(recipe: Recipe, shape: Model, names: Sequence[str]) -> None:
-    """What trains, and how it is shared, must leave the weights of these `names` alone."""
-    check_quantizable(shape, names)
-    if recipe.train.parallel == "fsdp":
-        raise RecipeError(
-            "[train] parallel: fsdp cannot shard a base in 4 bits", SetKey("train.parallel", "ddp")
-        )
-    if recipe.method.changes_base:
-        raise RecipeError(
-            "[method] init: takes its start out of the base, which is held in 4 bits; choose another"
-        )
-
-
 def _check_kind(family: Family, task: Task, base: str) -> None:
     """The base must have a head for the task's predictions."""
     if task.output in family.heads:
@@ -325,14 +270,3 @@ def _check_kind(family: Family, task: Task, base: str) -> None:
         f"[model] base: {base} ({family.model_type}) {gives}, which {task.name} needs",
         Advice(f"take one of {able}"),
     )
-
-
-def _groups(shape: Model) -> list[ParameterGroup]:
-    """Parameters by name, block numbers as `*`."""
-    groups: dict[tuple[str, tuple[int, ...], bool], ParameterGroup] = {}
-    for name, parameter in shape.net.named_parameters():
-        key = (re.sub(r"\.\d+\.", ".*.", name), tuple(parameter.shape), parameter.requires_grad)
-        before = groups.get(key)
-        count, values = (before.count, before.num_values) if before else (0, 0)
-        groups[key] = ParameterGroup(key[0], count + 1, key[1], values + parameter.numel(), key[2])
-    return list(groups.values())

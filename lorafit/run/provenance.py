@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import subprocess
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -57,6 +58,7 @@ def provenance() -> Provenance:
     )
 
 
+@cache
 def _commit() -> str | None:
     """The commit of the checkout that lorafit runs from, if it runs from one."""
     root = Path(__file__).resolve().parents[2]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from lorafit.files import JsonObject
+from lorafit.format import few
 from lorafit.sweep.grid import are_numbers, settings_text, value_text
 
 State = Literal["waiting", "stopped", "finished", "diverged"]
@@ -74,13 +75,15 @@ class Figure:
 
 @dataclass(frozen=True)
 class Row:
-    """A setting, with all its seeds. `is_close`: whether it is within noise of the best one; None: not known."""
+    """A setting, with all its seeds. `merit` is what settings are judged by: `quality` where every one that is scored
+    has it, else the score. `is_close`: whether it is within noise of the best one; None: not known."""
 
     settings: Mapping[str, Any]
     members: Sequence[Member]
     loss: Figure | None
     quality: Figure | None
     score: Figure | None
+    merit: Figure | None = None
     is_best: bool = False
     is_close: bool | None = None
 
@@ -89,19 +92,20 @@ class Row:
         return sum(member.state == "diverged" for member in self.members)
 
     @property
-    def merit(self) -> Figure | None:
-        """What it is judged by: validation, where every member that finished has one, else the score."""
-        return self.quality if self.quality is not None else self.score
+    def is_complete(self) -> bool:
+        """Whether it can be the best."""
+        return self.merit is not None and self.num_diverged == 0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Every setting in the order of the grid. `higher_is_better`: of the score."""
+    """Every setting in the order of the grid. `by_quality`: what is judged by; `sign` makes its greatest the best."""
 
     rows: Sequence[Row]
     members: Sequence[Member]
     score_name: str
-    higher_is_better: bool = True
+    by_quality: bool
+    sign: float
 
     @staticmethod
     def of(members: Sequence[Member], score_name: str, *, higher_is_better: bool) -> Answer:
@@ -110,15 +114,20 @@ class Answer:
         for member in members:
             found.setdefault(repr(dict(member.settings)), []).append(member)
         rows = [_row(each) for each in found.values()]
-        sign = 1.0 if all(row.quality for row in rows if row.merit) or higher_is_better else -1.0
-        complete = [row for row in rows if row.merit is not None and row.num_diverged == 0]
-        best = max(complete, key=lambda row: sign * _mean(row), default=None)
+        by_quality = all(row.quality is not None for row in rows if row.score is not None)
+        rows = [replace(row, merit=row.quality if by_quality else row.score) for row in rows]
+        sign = 1.0 if by_quality or higher_is_better else -1.0
+        best = next((row for row in _ranked(rows, sign) if row.is_complete), None)
         judged = []
         for row in rows:
-            known = best is not None and row is not best and row in complete and _have_noise(row, best)
+            known = best is not None and row is not best and row.is_complete and _have_noise(row, best)
             close = _is_close(row, best) if known and best is not None else None
             judged.append(replace(row, is_best=row is best, is_close=close))
-        return Answer(judged, members, score_name, higher_is_better)
+        return Answer(judged, members, score_name, by_quality, sign)
+
+    def ranked(self) -> list[Row]:
+        """The rows by merit, the best first; those without one last."""
+        return _ranked(self.rows, self.sign)
 
     @property
     def best_row(self) -> Row | None:
@@ -130,12 +139,10 @@ class Answer:
         row = self.best_row
         if row is None:
             return None
-        by_quality = row.quality is not None
-        sign = 1.0 if by_quality or self.higher_is_better else -1.0
 
         def merit(member: Member) -> float:
-            value = member.quality if by_quality else member.score
-            return -math.inf if value is None else sign * value
+            value = member.quality if self.by_quality else member.score
+            return -math.inf if value is None else self.sign * value
 
         return list(self.members).index(max(row.members, key=merit))
 
@@ -161,7 +168,8 @@ class Answer:
         says = _shortener(names)
         parts = [f"{says(best.settings)} is best"]
         if close := [says(row.settings) for row in self.rows if row.is_close]:
-            parts.append(f"{' and '.join(close)} {'is' if len(close) == 1 else 'are'} within noise of it")
+            named = " and ".join(few(close))
+            parts.append(f"{named} {'is' if len(close) == 1 else 'are'} within noise of it")
         elif any(row.is_close is False for row in self.rows):
             parts.append("nothing else is within noise of it")
         elif any(row.merit is not None for row in self.rows if row is not best):
@@ -188,7 +196,7 @@ class Answer:
                     *unfinished,
                 ]
         named = [f"{says(row.settings)} ({row.num_diverged} of {len(row.members)})" for row in gone]
-        return [f"diverged: {', '.join(named)}", *unfinished]
+        return [f"diverged: {', '.join(few(named))}", *unfinished]
 
 
 def _row(members: Sequence[Member]) -> Row:
@@ -203,9 +211,13 @@ def _row(members: Sequence[Member]) -> Row:
     )
 
 
-def _mean(row: Row) -> float:
-    merit = row.merit
-    return -math.inf if merit is None else merit.mean
+def _ranked(rows: Sequence[Row], sign: float) -> list[Row]:
+    """By merit, the best first; those without one last."""
+
+    def merit(row: Row) -> float:
+        return -math.inf if row.merit is None else sign * row.merit.mean
+
+    return sorted(rows, key=merit, reverse=True)
 
 
 def _have_noise(*rows: Row) -> bool:

@@ -11,7 +11,8 @@ from typing import Any
 from lorafit.errors import DivergedError
 from lorafit.metrics.score import flat
 from lorafit.run.events import Report
-from lorafit.run.plan import Plan, load_plan
+from lorafit.run.plan import Plan, Planner
+from lorafit.run.recipes import open_recipe
 from lorafit.run.train import TrainResult
 from lorafit.sweep.family import FamilyOptions, Job, train_family
 from lorafit.training import ProcessGroup
@@ -36,7 +37,10 @@ class SeedsResult:
 
 def load_plans(name_or_path: str, overrides: list[str], seeds: Sequence[int]) -> dict[int, Plan]:
     """A plan for each seed."""
-    return {seed: load_plan(name_or_path, [*overrides, f"train.seed={seed}"]) for seed in seeds}
+    planner = Planner()
+    return {
+        seed: planner.plan(open_recipe(name_or_path, [*overrides, f"train.seed={seed}"])) for seed in seeds
+    }
 
 
 def seed_jobs(plans: Mapping[int, Plan], output: Path | None) -> list[Job]:

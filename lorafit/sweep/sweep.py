@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from lorafit.recipe import SweepSection, to_toml
 from lorafit.run.events import Note, Report
 from lorafit.run.files.paths import checkpoint_folders
 from lorafit.run.files.summary import best_validation, read_events
-from lorafit.run.plan import Plan, load_plan, make_plan
+from lorafit.run.plan import Plan, Planner, make_plan
 from lorafit.run.recipes import Recipe, open_recipe
 from lorafit.run.train import TrainResult, train
 from lorafit.sweep.answer import Answer, Member, State
@@ -43,7 +44,7 @@ class SweepPlan:
     points: Sequence[Point]
     jobs: Sequence[Job]
 
-    @property
+    @cached_property
     def groups(self) -> list[Group]:
         return group([job.plan for job in self.jobs])
 
@@ -93,9 +94,9 @@ def plan_sweep(
         )
     folder = output or Path("runs") / f"{recipe.name}-sweep"
     unset = [f"unset=sweep.{key}" for key in recipe.sweep.model_fields_set]
-    jobs = []
+    planner, jobs = Planner(), list[Job]()
     for point in found:
-        plan = load_plan(name_or_path, [*overrides, *unset, *point.overrides])
+        plan = planner.plan(open_recipe(name_or_path, [*overrides, *unset, *point.overrides]))
         seed = plan.recipe.train.seed
         name = ", ".join(filter(None, (settings_text(point.settings), f"seed {seed}")))
         jobs.append(Job(name, plan, folder / point.folder(seed)))

@@ -31,7 +31,7 @@ from lorafit.errors import (
 )
 from lorafit.training.process_group import Item, ProcessGroup, Result, StopCheck
 
-_PATIENCE = dt.timedelta(hours=24)  # one process may download, or score, while the others wait
+_PATIENCE = dt.timedelta(days=7)  # one process may download, score, or have more runs, while the others wait
 _BUCKET = 1 << 25  # gradient elements sent at once: 128 MB in float32
 _EVERYWHERE = (DivergedError, InterruptedRunError, OutOfMemoryError)  # all processes raise these together
 

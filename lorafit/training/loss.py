@@ -17,17 +17,21 @@ from lorafit.training.cross_entropy import FusedCrossEntropy
 
 
 def language_model_loss_sums(
-    net: PreTrainedModel, batch: SequenceBatch, label_smoothing: Sequence[float]
+    net: PreTrainedModel,
+    batch: SequenceBatch,
+    label_smoothing: Sequence[float],
+    num_targets: Sequence[int] | None = None,
 ) -> Tensor:
     """[members]: the sum over a member's targets of (1 - eps) nll + eps mean_vocab(-log p) (paper's model.py).
 
-    `label_smoothing`: eps of each member. A net that is given packed rows must `take_packed_rows`.
+    `label_smoothing`: eps of each member. `num_targets`: of stretches of the batch, each of which is summed in place of
+    a member. A net that is given packed rows must `take_packed_rows`.
     """
     is_bare = family_of(net.config).has_bare_output(net.config)
     states = _states(net, batch, is_bare=is_bare)
     loss_sum = partial(_loss_sum, net) if is_bare else cross_entropy_sum
     at_targets = states.flatten(0, 1).index_select(0, batch.target_places)
-    sizes = list(batch.num_targets)
+    sizes = list(batch.num_targets if num_targets is None else num_targets)
     stretches = [(at_targets, batch.targets)]
     if len(sizes) > 1:
         stretches = list(zip(at_targets.split(sizes), batch.targets.split(sizes), strict=True))

@@ -21,6 +21,7 @@ from lorafit.run.recipes import open_recipe
 from lorafit.tasks import make_task
 from tests.conftest import recipe_overrides
 from tests.support.adapter_fixtures import make_adapter
+from tests.support.calls import calls_of
 from tests.support.run_folders import e2e_scores, write_run
 from tests.support.terminal import Terminal
 
@@ -40,6 +41,16 @@ def drawn(screen: Screen) -> list[str]:
 
 def terminal(width: int = 100, height: int = 30) -> Console:
     return Console(file=io.StringIO(), force_terminal=True, width=width, height=height, color_system=None)
+
+
+def test_of_thousands_of_runs_those_that_have_room_are_drawn() -> None:
+    screens = [Screen(terminal(height=12)), Screen(terminal(height=12))]
+    for screen, count in zip(screens, (50, 3_000), strict=True):
+        screen.runs.update({f"seed {n}": state(steps=3) for n in range(count)})
+    assert len(drawn(screens[1])) == 10
+    assert "2,991 more" in drawn(screens[1])[-1]
+    few, many = (calls_of(screen.draw).total() for screen in screens)
+    assert many == few
 
 
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True, width=32), max_size=300), st.integers(1, 60))

@@ -244,3 +244,20 @@ def test_a_token_without_a_row_is_refused_in_conversations_and_texts(
     chosen = settings(more, book, task__name="text")
     refused = cli("train", "own_chat", "--unset", "task.train_on", *unset, *chosen, code=3).stderr
     assert "training example 1: the token '<zz>'" in refused
+
+
+def test_a_reference_with_a_token_without_a_row_has_no_loss_and_no_perplexity(
+    cli: Run, base: Path, tmp_path: Path
+) -> None:
+    more = with_rowless(base, tmp_path / "more", "<zz>")
+    rows = [{"prompt": f"What does {name} eat?", "completion": food} for name in NAMES for food in FOODS]
+    train, test = tmp_path / "rows.jsonl", tmp_path / "test.jsonl"
+    train.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    test.write_text("".join(json.dumps({**row, "completion": "<zz>"}) + "\n" for row in rows[:1] + rows[3:4]))
+    chosen = settings(more, train, data__valid=0.5, data__test=test, train__max_steps=1)
+    metrics = ("--set", 'task.metrics=["perplexity"]')
+    refused = cli("train", "own_generation", *chosen, *metrics, "--output", tmp_path / "no", code=3).stderr
+    assert "row 1: the token '<zz>'" in refused
+    cli("train", "own_generation", *chosen, "--output", tmp_path / "run")
+    lines = (tmp_path / "run" / "predictions" / "test.jsonl").read_text().splitlines()
+    assert [json.loads(line).keys() for line in lines] == [{"input", "references", "prediction"}] * 2

@@ -172,3 +172,22 @@ def test_a_table_of_the_paper(tmp_path: Path, opened: Open) -> None:
     assert "70.5 70.4±.1 +0.1" in row
     found = Axe().run(page.page)
     assert found.violations_count == 0, found.generate_report()
+
+
+def test_of_many_runs_the_best_are_shown_and_the_rest_is_counted(tmp_path: Path) -> None:
+    for i in range(230):
+        rate, seed = 10 ** (-5 + i // 5 / 10), i % 5
+        overrides = (f"train.learning_rate={rate}", f"method.r={1 + i % 40}")
+        run = write_run(
+            tmp_path / "runs", "e2e_gpt2m", seed, e2e_scores(50 + i / 10), *overrides, folder=f"lr-{i // 5}"
+        )
+        steps = (json.dumps({"event": "step", "step": n, "loss": 1 / n + i}) for n in range(1, 701))
+        (run / "metrics.jsonl").write_text("\n".join(steps) + "\n")
+    text = write_several([tmp_path / "runs"], tmp_path / "page.html").read_text()
+    assert len(text) < 1_000_000
+    assert text.count('<th scope="row" class="path">') == 200
+    assert "Of 230 runs, the best 200 by" in text
+    assert "The best 24 runs are drawn." in text
+    assert "The 24 lines of 40 that reach the best mean are drawn." in text
+    assert ">lr-45/seed-4</th>" in text, "the best one"
+    assert ">lr-0/seed-0</th>" not in text

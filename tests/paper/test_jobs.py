@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lorafit.errors import RecipeError
-from lorafit.paper.jobs import Job, Selection, plan_jobs
+from lorafit.paper.jobs import Job, Selection, plan_jobs, share
 from lorafit.recipe import Recipe
 from tests.support.run_folders import e2e_scores, write_run
 
@@ -79,3 +79,18 @@ def test_a_run_is_finished_when_its_folder_has_the_scores_of_its_recipe(tmp_path
     assert changed.state() == "to resume"
     (finished.output / "recipe.toml").write_text("[model]\nname = 3\n")
     assert finished.state() == "to resume"
+
+
+@pytest.mark.parametrize("num_parts", [1, 2, 3, 50])
+@pytest.mark.parametrize("number", ["2", "3"])
+def test_processes_share_jobs_and_none_waits_for_another(number: str, num_parts: int) -> None:
+    jobs = plan_jobs(number, Selection(), Path("runs"))
+    parts = [share(jobs, part, num_parts) for part in range(num_parts)]
+    assert sorted(job.title for part in parts for job in part) == sorted(job.title for job in jobs)
+    assert all(job.needs is None or part.index(job.needs) < part.index(job) for part in parts for job in part)
+    if number == "3":  # without warm starts
+        assert max(map(len, parts)) - min(map(len, parts)) <= 1
+        homes = [{job.family for job in part} for part in parts]
+        assert sum(map(len, homes)) < len(set().union(*homes)) + num_parts, (
+            "families stay whole but for the ends"
+        )

@@ -96,7 +96,7 @@
   wrong?.addEventListener("change", filter);
   order?.addEventListener("change", () => {
     const key = order.value, sign = key === "down" ? -1 : 1;
-    const by = (answer) => (key === "index" ? +answer.dataset.index : sign * +answer.dataset.value);
+    const by = (answer) => (key === "index" ? +answer.dataset.index : sign * (answer.dataset.value ?? sign * Infinity));
     list.append(...[...answers].sort((a, b) => by(a) - by(b)));
   });
   filter();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Sequence
 from contextlib import closing
@@ -15,12 +16,15 @@ from lorafit.cli.command import advise
 from lorafit.cli.options import Json, Overrides, Unset, all_overrides
 from lorafit.cli.parsing import parse_names, parse_seeds, parse_table
 from lorafit.cli.stopping import stoppable
+from lorafit.errors import InterruptedRunError
 from lorafit.imports import importing
 
 if TYPE_CHECKING:
     from lorafit.display import Display
+    from lorafit.paper.estimate import Estimate
     from lorafit.paper.jobs import Job
     from lorafit.paper.repro import Outcome
+    from lorafit.training import ProcessGroup
 
 
 def repro(
@@ -79,28 +83,44 @@ def repro(
     with importing():
         from lorafit.display import Display
         from lorafit.display.repro import show_estimates
+
+    with stoppable(distributed=True) as group:
+        number = parse_table(table)
+        runs_dir = output or Path("runs-quick" if quick else "runs")
+        chosen_seeds = parse_seeds("--seeds", seeds) if seeds else ((0,) if quick else ())
+        selection = (parse_names(rows), parse_names(tasks), chosen_seeds)
+        chosen = all_overrides(overrides, unset)
+        planned = group.leader_first(lambda: _plan(number, selection, runs_dir, chosen, quick=quick))
+        display = Display(json=json, quiet=not group.is_leader)
+        if dry_run:
+            group.on_leader(lambda: show_estimates(display, _estimate(planned)))
+            return
+        outcomes = _run(ctx, display, planned, jobs, group, verbose=verbose, show_anyway=show_anyway)
+        group.on_leader(lambda: _conclude(display, number, runs_dir, outcomes, quick))
+
+
+def _plan(
+    number: str,
+    selection: tuple[Sequence[str], Sequence[str], Sequence[int]],
+    runs_dir: Path,
+    overrides: list[str],
+    *,
+    quick: bool,
+) -> list[Job]:
+    """All runs that were asked for."""
+    with importing():
         from lorafit.paper.jobs import Selection, plan_jobs
+        from lorafit.paper.quick import QuickInputs
 
-    number = parse_table(table)
-    runs_dir = output or Path("runs-quick" if quick else "runs")
-    chosen_seeds = parse_seeds("--seeds", seeds) if seeds else ((0,) if quick else ())
-    selection = Selection(parse_names(rows), parse_names(tasks), chosen_seeds)
-    inputs = None
-    if quick:
-        with importing():
-            from lorafit.paper.quick import QuickInputs
+    inputs = QuickInputs(runs_dir / "quick").overrides if quick else None
+    return plan_jobs(number, Selection(*selection), runs_dir, overrides=overrides, inputs=inputs)
 
-        inputs = QuickInputs(runs_dir / "quick").overrides
-    planned = plan_jobs(number, selection, runs_dir, overrides=all_overrides(overrides, unset), inputs=inputs)
-    display = Display(json=json)
-    if dry_run:
-        with importing():
-            from lorafit.paper.estimate import estimate
 
-        show_estimates(display, estimate(planned))
-        return
-    outcomes = _run(ctx, display, planned, jobs, verbose=verbose, show_anyway=show_anyway)
-    _conclude(display, number, runs_dir, outcomes, quick)
+def _estimate(planned: list[Job]) -> list[Estimate]:
+    with importing():
+        from lorafit.paper.estimate import estimate
+
+    return estimate(planned)
 
 
 def train_command(jobs: Sequence[Job]) -> list[str]:
@@ -119,20 +139,43 @@ def _run(
     display: Display,
     planned: list[Job],
     num_slots: int,
+    group: ProcessGroup,
     *,
     verbose: bool,
     show_anyway: bool,
 ) -> list[Outcome]:
+    """How every run ended; several processes share them out, and the leader tells how those of the others ended."""
     with importing():
-        from lorafit.display.repro import show_runs
+        from lorafit.display.repro import show_outcome, show_runs
+        from lorafit.paper.jobs import share
         from lorafit.paper.repro import run_jobs
+        from lorafit.training.distributed import Rank
 
-    with (
-        display,
-        stoppable() as group,
-        closing(run_jobs(planned, train_command, num_slots, group.stop, show_anyway=show_anyway)) as events,
-    ):
-        return show_runs(display, events, planned, partial(advise, ctx), verbose=verbose)
+    if group.size > 1:
+        display.print(f"{group.size} processes share {len(planned)} runs, and each makes its own")
+    place, mine = Rank.of_environment(), share(planned, group.rank, group.size)
+    started = run_jobs(
+        mine,
+        train_command,
+        num_slots,
+        group.stop,
+        show_anyway=show_anyway,
+        local_rank=place.local_rank if place else None,
+    )
+    outcomes: list[Outcome] = []
+    interruption = None
+    try:
+        with display, closing(started) as events:
+            outcomes = show_runs(display, events, planned, partial(advise, ctx), verbose=verbose)
+    except InterruptedRunError as error:
+        interruption = error
+    of_all = group.all_gather((outcomes, interruption))
+    if stopped := next((error for _, error in of_all if error is not None), None):
+        raise stopped
+    for others, _ in of_all[1:]:
+        for outcome in others:
+            show_outcome(display, outcome, advise(ctx, outcome.remedies))
+    return list(itertools.chain.from_iterable(others for others, _ in of_all))
 
 
 def _conclude(display: Display, number: str, runs_dir: Path, outcomes: list[Outcome], quick: bool) -> None:

@@ -388,14 +388,6 @@ MISTAKES: Table = {
             "--set data.valid=… (a file, or a share of the training rows such as 0.1)",
         ),
         Mistake(
-            f"{DRY} --set train.parallel=fsdp --set model.quantize=nf4",
-            "[train] parallel: fsdp cannot shard a base in 4 bits; use --set train.parallel=ddp",
-        ),
-        Mistake(
-            f"{DRY} --set method.init=pissa --set model.quantize=nf4",
-            "[method] init: takes its start out of the base, which is held in 4 bits; choose another",
-        ),
-        Mistake(
             "train answers.toml --dry-run --set model.base=encoder",
             "[model] base: encoder (roberta) writes no text, which generation needs; take one of …",
         ),
@@ -403,6 +395,16 @@ MISTAKES: Table = {
             f"{DRY} --set model.base=granite",
             "[model] base: granite (granite) has no head for labels, which classification needs; "
             "take one of …",
+        ),
+    ),
+    "run/trained_shape.py": (
+        Mistake(
+            f"{DRY} --set train.parallel=fsdp --set model.quantize=nf4",
+            "[train] parallel: fsdp cannot shard a base in 4 bits; use --set train.parallel=ddp",
+        ),
+        Mistake(
+            f"{DRY} --set method.init=pissa --set model.quantize=nf4",
+            "[method] init: takes its start out of the base, which is held in 4 bits; choose another",
         ),
     ),
     "models/quantized.py": (
