@@ -192,7 +192,9 @@ def train(
     with StopRequest() as stop, open_process_group(stop) as group:
         options = TrainOptions(resume, extend, show_anyway)
         try:
-            chosen += group.leader_first(lambda: pins(name_or_path, chosen, _path(output)))
+            chosen += group.leader_first(
+                lambda: pins(name_or_path, chosen, _path(output), report or log_notes)
+            )
             plan = group.leader_first(lambda: load_plan(name_or_path, chosen))
         except NotFoundError as missing:
             wanted = open_recipe(name_or_path, chosen)

@@ -12,6 +12,7 @@ from lorafit.data.places import own_files
 from lorafit.data.readers import known_suffixes, reader_for
 from lorafit.data.sample import Sample, hub_sample, sample_rows
 from lorafit.errors import Advice, DataError, NotFoundError
+from lorafit.hub import OnBytes
 from lorafit.recipe import DataSection
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
@@ -37,14 +38,16 @@ class Given:
     has_valid: bool
 
 
-def given_data(data: Path) -> Given:
+def given_data(data: Path, tell: OnBytes) -> Given:
     """A file; a folder with a file for each split, or with files of training rows; or a data set on the hub.
 
     Raises NotFoundError where nothing is there, DataError for a folder in which several things could be meant.
     """
     if data.is_dir():
         return _folder(data)
-    return Given([Key("train", str(data))], sample_rows([data]), False) if data.exists() else _of_hub(data)
+    return (
+        Given([Key("train", str(data))], sample_rows([data]), False) if data.exists() else _of_hub(data, tell)
+    )
 
 
 def _folder(data: Path) -> Given:
@@ -84,14 +87,14 @@ def _training_files(data: Path, others: Sequence[Path]) -> tuple[list[Path], lis
     return files, [path.name for path in found if path not in files]
 
 
-def _of_hub(data: Path) -> Given:
+def _of_hub(data: Path, tell: OnBytes) -> Given:
     """A data set on the hub, by its name; it is fetched where it is not in the cache."""
     hub_id = str(data)
     looks_like_file = data.parent.is_dir() or hub_id.lower().endswith(tuple(known_suffixes()))
     if looks_like_file or not _HUB_ID.fullmatch(hub_id):
         raise NotFoundError(f"{data}: no such file or folder")
     try:
-        found = HubSet(hub_id).cached() or HubSet(hub_id).fetch()
+        found = HubSet(hub_id).cached() or HubSet(hub_id).fetch(tell)
     except NotFoundError as error:
         what = f"{data}: no such file or folder; as a data set of the hub: {error.what}"
         raise NotFoundError(what, Advice("check the name and the network")) from None

@@ -6,11 +6,12 @@ library itself takes the newest copy that it has, of whatever commit, where the 
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,17 @@ from huggingface_hub import constants
 from lorafit.data.rows import RawRow
 from lorafit.data.sources import Missing, RowFile, RowSource
 from lorafit.data.splits import SPLIT_NAMES
-from lorafit.errors import Advice, DataError, LorafitError, NotFoundError, RunCommand, SetKey, lookup
+from lorafit.errors import (
+    Advice,
+    DataError,
+    LorafitError,
+    NotFoundError,
+    RunCommand,
+    SetKey,
+    lookup,
+    reason_of,
+)
+from lorafit.hub import OnBytes, causes, is_of_hub, telling, why_no_hub
 from lorafit.recipe import SPLITS, DataSection, Split
 
 if TYPE_CHECKING:
@@ -54,7 +65,7 @@ class HubSet:
             )
         return found.get("default") or next(iter(found.values()), None)
 
-    def fetch(self) -> CachedSet:
+    def fetch(self, tell: OnBytes | None = None) -> CachedSet:
         """Download it into the cache; what is there already is not downloaded again.
 
         Raises NotFoundError where the hub gives none, DataError for a configuration that there is not.
@@ -68,16 +79,38 @@ class HubSet:
             name = f"hf://datasets/{self.hub_id}"  # and not a folder that happens to be called so
             builder = datasets.load_dataset_builder(name, self.config, revision=commit)
             if builder.hash == commit:  # and not another copy, which it takes when the hub is lost on the way
+                if tell is not None and builder.config.name not in _folders(self.hub_id, commit):
+                    self._fetch_files(commit, builder.config.data_files or {}, tell)
                 builder.download_and_prepare()
         except ValueError as error:
             raise self._unreadable(error) from error
         except Exception as error:  # datasets, huggingface_hub and httpx each have errors of their own
-            raise self._out_of_reach(error) from error
+            if is_of_hub(error):
+                raise self._out_of_reach(error) from error
+            raise DataError(
+                f"{self.hub_id}: its rows cannot be read: {reason_of(causes(error)[-1])}"
+            ) from error
         found = _folders(self.hub_id, commit).get(builder.config.name)
         if found is None:
             raise self._out_of_reach(ConnectionError())
         self._remember(commit)
         return found
+
+    def _fetch_files(self, commit: str, files: Mapping[str, Sequence[str]], tell: OnBytes) -> None:
+        """Download the files of a configuration to where `datasets` looks for them: it tells nobody how far it is."""
+        from huggingface_hub import snapshot_download
+
+        prefix = f"hf://datasets/{self.hub_id}@{commit}/"
+        paths = [str(path).rpartition("::")[2] for of_split in files.values() for path in of_split]
+        own = sorted({glob.escape(path.removeprefix(prefix)) for path in paths if path.startswith(prefix)})
+        if own:
+            snapshot_download(
+                self.hub_id,
+                repo_type="dataset",
+                revision=commit,
+                allow_patterns=own,
+                tqdm_class=telling(tell),
+            )
 
     def _unreadable(self, error: ValueError) -> LorafitError:
         """`datasets` says with a ValueError which configurations there are."""
@@ -86,18 +119,13 @@ class HubSet:
         if isinstance(error, HFValidationError):
             return NotFoundError(f"{self.hub_id}: no name of a data set on the hub, which is owner/name")
         what = " ".join(str(error).split())
-        return DataError(f"{self.hub_id}: {what}", SetKey("data.hub_config", note="to one that there is"))
+        return DataError(
+            f"{self.hub_id}: as a data set of the hub: {what}",
+            SetKey("data.hub_config", note="to one that there is"),
+        )
 
     def _out_of_reach(self, error: Exception) -> NotFoundError:
-        from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
-
-        why = type(error).__name__
-        if constants.HF_HUB_OFFLINE:
-            why = "HF_HUB_OFFLINE is set"
-        elif isinstance(error, GatedRepoError):
-            why = "access must be asked for on its page"
-        elif isinstance(error, RepositoryNotFoundError | RevisionNotFoundError):
-            why = "there is none of that name, or it is private"
+        why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else why_no_hub(error)
         at = f" at {self.revision}" if self.revision and not _COMMIT.fullmatch(self.revision) else ""
         return NotFoundError(
             f"{self.hub_id}{f'/{self.config}' if self.config else ''}{at}: not in the Hugging Face cache, and the hub "
@@ -226,11 +254,11 @@ def pinned(data: DataSection) -> DataSection | None:
     return None if found is None else _pinned(data, found)
 
 
-def fetched(data: DataSection) -> DataSection:
-    """The same, with what the hub has now. Raises NotFoundError where it gives none."""
+def fetched(data: DataSection, tell: OnBytes | None = None) -> DataSection:
+    """The same, with what the hub has now; `tell` receives the bytes. Raises NotFoundError where it gives none."""
     if data.hub is None:
         return data
-    return _pinned(data, HubSet(data.hub, data.hub_config, data.hub_revision).fetch())
+    return _pinned(data, HubSet(data.hub, data.hub_config, data.hub_revision).fetch(tell))
 
 
 def _pinned(data: DataSection, found: CachedSet) -> DataSection:

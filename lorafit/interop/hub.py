@@ -25,7 +25,7 @@ def upload_folder(folder: Path, upload: Upload) -> str:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-    from lorafit.models.files.hub import why_no_hub
+    from lorafit.hub import why_no_hub
 
     # Of the client that this huggingface_hub speaks through: httpx, or its successor.
     transport = (

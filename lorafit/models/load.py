@@ -86,7 +86,7 @@ def _own_config(base: str, revision: str | None, *, local_only: bool) -> Pretrai
         Exception
     ) as error:  # of a config.json that is none, transformers raises what its classes stumble over
         if base not in KNOWN_SHAPES:
-            raise not_found("base model", base, revision, error) from error
+            raise not_found("base model", base, revision, error, asked=not local_only) from error
         shape = dict(KNOWN_SHAPES[base])
         config = AutoConfig.for_model(shape.pop("model_type"), **shape)
     _check_pad_token(config, base)

@@ -20,11 +20,13 @@ from lorafit.imports import import_bitsandbytes
 from lorafit.lora import Draws, draw_from
 from lorafit.methods import Method
 from lorafit.models import Model, load_base, missing_files, quantize
+from lorafit.models.files.fetch import fetch_base, weights_at_hand
 from lorafit.models.placement import Placement
 from lorafit.objectives import AnyObjective, Encoded
 from lorafit.objectives.examples import encode_rows
 from lorafit.objectives.order import Ordering
-from lorafit.recipe import TrainSection
+from lorafit.recipe import ModelSection, TrainSection
+from lorafit.run.arrivals import arrivals
 from lorafit.run.events import Note, Report, Working
 from lorafit.run.inputs import Inputs
 from lorafit.run.plan import Plan, base_config
@@ -115,6 +117,7 @@ def load(plan: Plan, report: Report) -> LoadedBase:
     if faults:
         raise NotFoundError.joined(faults)
     seed_all(recipe.train.seed)
+    _fetch_weights(recipe.model, report)
     report(Working("loading the base"))
     with ThreadPoolExecutor(1) as pool:
         hashed = pool.submit(Inputs.of, recipe, plan.rows)  # beside loading: hashes need no interpreter
@@ -215,6 +218,15 @@ def _read_splits(rows: Rows, report: Report) -> tuple[dict[Split, Sequence[Any]]
     for note in rows.notes:
         report(Note(note))
     return found, faults
+
+
+def _fetch_weights(section: ModelSection, report: Report) -> None:
+    """Those of a base on the hub, where they are not here. Raises NotFoundError where it gives none."""
+    if constants.HF_HUB_OFFLINE or weights_at_hand(section.base, section.revision):
+        return
+    report(Working(f"fetching {section.base}"))
+    with arrivals(section.base, report) as tell:
+        fetch_base(section.base, section.revision, tell)
 
 
 def _load_model(recipe: Recipe) -> Model:

@@ -18,6 +18,7 @@ from lorafit.models.placement import clear_out_of_memory
 from lorafit.objectives.examples import noun_of, usable_rows
 from lorafit.objectives.restored import RestoredAdapter, restored_by_name
 from lorafit.recipe import EvalSection, ModelSection
+from lorafit.run.arrivals import arrivals
 from lorafit.run.evaluator import Evaluation, Evaluator, notes_on_metrics
 from lorafit.run.events import Note, Report, Scored
 from lorafit.run.figures import draw_confusion
@@ -112,7 +113,8 @@ def evaluate_restored(
     task.find_metrics(section.metrics)  # an unknown name is an error before anything begins
     data = data_of(adapter)
     if options.data is None:
-        data = pinned(data) or fetched(data)
+        with arrivals(str(data.hub), report) as tell:
+            data = pinned(data) or fetched(data, tell)
     else:
         data = data.model_copy(update={"hub": None, split: str(options.data)})
     objective = restored.objective(section, data)

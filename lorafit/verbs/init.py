@@ -17,6 +17,7 @@ from lorafit.data.sample import Sample
 from lorafit.data.sources import share_place
 from lorafit.errors import ChangeArgument, DataError, NotFoundError, RecipeError
 from lorafit.files import local_path, write_text
+from lorafit.hub import OnBytes, all_of_them
 from lorafit.recipe import DataSection, DecodeSection, EvalSection
 from lorafit.recipe.bounds import TOKENS
 from lorafit.run.recipes import Recipe, open_recipe
@@ -115,8 +116,16 @@ class InitResult:
     first_fault: str
 
 
-def init(data: Path, output: Path | None, base: str | None, ask: Ask = take_the_best) -> InitResult:
+def init(
+    data: Path,
+    output: Path | None,
+    base: str | None,
+    ask: Ask = take_the_best,
+    tell: OnBytes = lambda *_: None,
+) -> InitResult:
     """Look at the first training rows of a file, a folder or a data set on the hub, and write a recipe for it.
+
+    `tell` receives the bytes that come from the hub.
 
     Raises RecipeError where the recipe exists, NotFoundError where the data are not there, DataError where they hold
     nothing that can be learned.
@@ -124,7 +133,8 @@ def init(data: Path, output: Path | None, base: str | None, ask: Ask = take_the_
     path = output or Path(f"{data.resolve().name.split('.')[0] or 'recipe'}.toml")
     if path.exists():
         raise RecipeError(f"{path}: already exists", ChangeArgument("output"))
-    given = given_data(data)
+    with all_of_them(tell) as tell_of_some:
+        given = given_data(data, tell_of_some)
     sample = given.sample
     guess = guess_task(columns_of(sample.rows), ask)
     task, rows, faults = _parsed(guess, sample)

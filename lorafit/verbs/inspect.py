@@ -13,6 +13,8 @@ from lorafit.data.hub import fetched, pinned
 from lorafit.models import load_tokenizer
 from lorafit.objectives import Settings, facts_at_hand, objective_for
 from lorafit.objectives.examples import example_noun, noun_of, usable_rows
+from lorafit.run.arrivals import arrivals
+from lorafit.run.events import Report
 from lorafit.run.recipes import open_recipe
 from lorafit.tasks import load_rows
 
@@ -39,13 +41,15 @@ class ShowResult:
     lengths: list[Lengths]
 
 
-def show(name_or_path: str, overrides: list[str], split: Split, count: int) -> ShowResult:
+def show(name_or_path: str, overrides: list[str], split: Split, count: int, report: Report) -> ShowResult:
     """The first `count` rows of a recipe's split. Needs the tokenizer and the data, not the weights.
 
     Raises NotFoundError for missing data or a missing tokenizer, DataError for malformed rows.
     """
     recipe = open_recipe(name_or_path, overrides)
-    loaded = load_rows(recipe.task, pinned(recipe.data) or fetched(recipe.data))
+    with arrivals(str(recipe.data.hub), report) as tell:
+        data = pinned(recipe.data) or fetched(recipe.data, tell)
+    loaded = load_rows(recipe.task, data)
     facts = facts_at_hand(loaded.task, recipe.model.base, recipe.model.revision)
     objective = objective_for(loaded.task, facts, Settings(recipe.data, recipe.decode, recipe.eval))
     tokenizer = load_tokenizer(recipe.model.base, recipe.model.revision)

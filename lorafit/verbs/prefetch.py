@@ -24,16 +24,15 @@ from lorafit.data.rows import Row
 from lorafit.errors import Advice, DataError, LorafitError, NotFoundError, reason_of
 from lorafit.files import local_path, write_text
 from lorafit.models import base_folder, base_identity, missing_files
-from lorafit.models.files.hub import telling, why_no_hub
+from lorafit.models.files.fetch import fetch_base
 from lorafit.recipe import ModelSection
+from lorafit.run.arrivals import arrivals
 from lorafit.run.events import Downloading, Note, Report, Working
 from lorafit.run.recipes import Recipe, open_recipe
 from lorafit.tasks import PRESETS, load_rows
 
 LOCK_FILE = Path("lorafit.lock")
 FORMAT_VERSION = 1
-_WEIGHTS = (["*.safetensors", "*.safetensors.index.json"], ["pytorch_model*.bin", "*.bin.index.json"])
-_REST = ["*.json", "*.txt", "*.model", "*.tiktoken"]
 
 P = ParamSpec("P")
 
@@ -142,12 +141,11 @@ def prefetch(
     found, faults = Lock(), list[LorafitError]()
     for name in recipes:
         recipe = open_recipe(name, overrides)
-        if not check:
-            faults += _faults(_fetch_base, recipe.model, report)
-            faults += _faults(_fetch_data, recipe, report)
+        of_base = [] if check else _faults(_fetch_base, recipe.model, report)
+        of_data = [] if check else _faults(_fetch_data, recipe, report)
         report(Working(f"reading and hashing what {recipe.name} needs"))
-        faults += missing_files(recipe.model.base, recipe.model.revision)
-        faults += _look(recipe, found)
+        faults += of_base or _look_at_base(recipe.model, found)
+        faults += of_data or _look_at_data(recipe, found)
     report(Working(""))
     differences = lock.differences(found)
     if check:
@@ -161,10 +159,8 @@ def prefetch(
     return PrefetchResult(lock_path, found, check)
 
 
-def _look(recipe: Recipe, found: Lock) -> list[LorafitError]:
-    """Add what is at hand to `found`. Returns the errors of the rest."""
-    if not missing_files(recipe.model.base, recipe.model.revision):
-        _look_at_base(recipe.model, found)
+def _look_at_data(recipe: Recipe, found: Lock) -> list[LorafitError]:
+    """Add the rows that are at hand to `found`. Returns the errors of the rest."""
     try:
         data = pinned(recipe.data)
         rows = load_rows(recipe.task, data or recipe.data)
@@ -185,7 +181,10 @@ def _look(recipe: Recipe, found: Lock) -> list[LorafitError]:
     return faults
 
 
-def _look_at_base(section: ModelSection, found: Lock) -> None:
+def _look_at_base(section: ModelSection, found: Lock) -> Sequence[LorafitError]:
+    """Add a base that is at hand to `found`. Returns the errors of what is not."""
+    if missing := missing_files(section.base, section.revision):
+        return missing
     folder = base_folder(section.base, section.revision)
     identity = base_identity(section.base, section.revision, folder)
     is_local = local_path(section.base).is_dir()
@@ -193,53 +192,17 @@ def _look_at_base(section: ModelSection, found: Lock) -> None:
     found.bases[name] = LockedBase(
         None if is_local else folder.name, identity.config_hash or "", identity.weights_hash or ""
     )
-
-
-@dataclass
-class _Arrivals:
-    """The bytes of several files, which may be complete before the next one has begun: that is not the end."""
-
-    name: str
-    report: Report
-    total: int = 0
-
-    def tell(self, num_bytes: int, total: int) -> None:
-        self.total = total
-        if num_bytes < total:
-            self.report(Downloading(self.name, num_bytes, total))
-
-    def end(self) -> None:
-        if self.total:
-            self.report(Downloading(self.name, self.total, self.total))
+    return []
 
 
 def _fetch_base(section: ModelSection, report: Report) -> None:
-    """Download config, tokenizer and weights of a base on the hub; pickled weights only where there are no others."""
+    """Download config, tokenizer and weights of a base on the hub."""
     if local_path(section.base).is_dir():
         return
-    from huggingface_hub import snapshot_download
-
+    report(Note(f"{section.base}: looking for {section.revision or 'its main branch'}"))
     report(Working(f"fetching {section.base}"))
-    for patterns in _WEIGHTS:
-        arrivals = _Arrivals(section.base, report)
-        report(Note(f"{section.base}: looking for {patterns[0]}"))
-        try:
-            folder = Path(
-                snapshot_download(
-                    section.base,
-                    revision=section.revision,
-                    allow_patterns=[*_REST, *patterns],
-                    ignore_patterns=["*/*"],
-                    tqdm_class=telling(arrivals.tell),
-                )
-            )
-        except Exception as error:  # huggingface_hub and httpx each have errors of their own
-            raise NotFoundError(
-                f"{section.base}: cannot be fetched from the hub: {why_no_hub(error)}"
-            ) from error
-        arrivals.end()
-        if any(folder.glob(patterns[0])):
-            return
+    with arrivals(section.base, report) as tell:
+        fetch_base(section.base, section.revision, tell)
 
 
 def _fetch_data(recipe: Recipe, report: Report) -> None:
@@ -248,7 +211,8 @@ def _fetch_data(recipe: Recipe, report: Report) -> None:
         report(Note(f"{recipe.data.hub}: looking for {recipe.data.hub_revision or 'its main branch'}"))
         report(Working(f"fetching {recipe.data.hub}"))
         if not (constants.HF_HUB_OFFLINE and pinned(recipe.data)):
-            fetched(recipe.data)
+            with arrivals(recipe.data.hub, report) as tell:
+                fetched(recipe.data, tell)
         return
     preset = PRESETS.get(recipe.task.name)
     if preset and preset.original and recipe.data.dir is None and not recipe.data.files():

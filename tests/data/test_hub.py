@@ -152,9 +152,9 @@ dataset_info:
         (
             "me/none",
             None,
-            r"me/none: .*\(there is none of that name, or it is private\); check the name and the network",
+            r"me/none: .*\(there is no such repository, or it is private\); check the name and the network",
         ),
-        ("me/there", "v9", r"me/there at v9: .*\(there is none of that name, or it is private\)"),
+        ("me/there", "v9", r"me/there at v9: .*\(there is no such revision\)"),
         ("a b/c", None, "a b/c: no name of a data set on the hub"),
     ],
 )
@@ -162,3 +162,16 @@ def test_what_the_hub_does_not_have(hub: Hub, name: str, revision: str | None, m
     hub.commit("me/there", reviews())
     with pytest.raises(NotFoundError, match=message):
         fetched(DataSection(hub=name, hub_revision=revision))
+
+
+def test_the_bytes_of_its_files_are_told_as_they_come(hub: Hub) -> None:
+    files = reviews(2000)
+    hub.commit("me/large", files)
+    told: list[tuple[int, int]] = []
+    fetched(DataSection(hub="me/large"), lambda num_bytes, total: told.append((num_bytes, total)))
+    total = sum(map(len, files.values()))
+    assert told[-1] == (total, total)
+    assert [num_bytes for num_bytes, _ in told] == sorted(num_bytes for num_bytes, _ in told)
+    told.clear()
+    fetched(DataSection(hub="me/large"), lambda num_bytes, total: told.append((num_bytes, total)))
+    assert told == []

@@ -156,3 +156,31 @@ def test_init_looks_at_a_data_set_of_the_hub(cli: Run, shop: Shop, encoder: Path
     assert written["method"]["targets"] == "all-linear"
     shop.offline()
     assert "training rows: 32" in cli("train", tmp_path / "new.toml", "--dry-run").stdout
+
+
+def test_base_and_rows_come_once_and_their_bytes_are_told(
+    cli: Run, shop: Shop, encoder: Path, tmp_path: Path
+) -> None:
+    base = f"{shop.name}-base"
+    shop.hub.commit(base, {path.name: path.read_bytes() for path in encoder.iterdir()})
+    of_base = ("--set", f"model.base={base}")
+    refused = cli("train", shop.recipe, *of_base, "--set", "method.targets=nowhere", code=2)
+    assert refused.stdout.startswith(f"downloaded {shop.name} (")
+    assert not any("safetensors" in each for each in gets(shop.hub, base)), (
+        "fetched before the plan was right"
+    )
+    told = cli("train", shop.recipe, *of_base, "--output", tmp_path / "run").stdout
+    assert f"downloaded {base} (" in told
+    assert told.count("downloaded") == 1
+    for name in (base, shop.name):
+        assert sorted(gets(shop.hub, name)) == sorted({*gets(shop.hub, name)}), "a file that came twice"
+    shop.commit(44)
+    quiet = cli(
+        "train", shop.recipe, "--set", "data.hub_revision=main", "--quiet", "--output", tmp_path / "b"
+    )
+    assert "downloaded" not in quiet.stdout + quiet.stderr
+
+
+def gets(hub: Hub, name: str) -> list[str]:
+    """The files of a model or a data set that were fetched."""
+    return [each for each in hub.requests if each.startswith("GET ") and f"/{name}/resolve/" in each]

@@ -1,6 +1,6 @@
 """Messages that the table cannot bring about, and the test that does, or what it would take.
 
-They need the hub, a GPU, several processes, a disk that breaks, or another program at the same time.
+They need a GPU, several processes, a disk that breaks, or another program at the same time.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 DISK = "a file that is there and cannot be read, or a disk that is full or changes what it holds"
-HUB = "the hub, and what there is or is refused there"
 GPU = "a GPU whose memory runs out"
 PROCESSES = "several processes, of which one is late or gone"
 SIGNAL = "a signal just then"
@@ -27,29 +26,12 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
         "…: no answer (HTTP …); what has come is kept": ("a server that becomes busy half-way, and stays so"),
         "…: no answer (HTTP …)": ("a server that is busy, and stays so"),
     },
-    "data/given.py": {
-        "…: has no split 'train'; there are …": HUB,
-    },
     "data/hub.py": {
         "…: has the configurations …": (
             "tests/data/test_hub.py::test_a_configuration_is_named_where_there_are_several"
         ),
-        "… at …: not in the Hugging Face cache, and the hub gave none (…)": HUB,
-        "… at …: not in the Hugging Face cache, and the hub gave none (access must be asked for on its page)": HUB,
-        "… at …: not in the Hugging Face cache, and the hub gave none (there is none of that name, or it is private)": (
-            "tests/data/test_hub.py::test_what_the_hub_does_not_have"
-        ),
-        "…: not in the Hugging Face cache, and the hub gave none (…)": HUB,
-        "…: not in the Hugging Face cache, and the hub gave none (access must be asked for on its page)": HUB,
-        "…: not in the Hugging Face cache, and the hub gave none (there is none of that name, or it is private)": (
-            "tests/data/test_hub.py::test_what_the_hub_does_not_have"
-        ),
         "…: cannot be read: …": DISK,
         "…: … rows of the … split, expected …": DISK,
-        "…: … could both be the … split": HUB,
-        "…: has no split 'train'": (
-            "tests/data/test_hub.py::test_the_usual_name_is_needed_or_another_one_given"
-        ),
     },
     "decoding/loop.py": {
         "stopped while decoding": (
@@ -63,9 +45,6 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
         "format gguf: the package gguf is not installed": (
             "tests/interop/writers/test_gguf.py::test_a_missing_package_is_one_line"
         ),
-    },
-    "interop/hub.py": {
-        "…: the hub refuses: …; the export itself is done: …": HUB,
     },
     "interop/models/answers_proof.py": {
         "…: the merged model does not compute what … does: logits differ by …, allowed …; nothing was kept": (
@@ -99,10 +78,8 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
         ),
     },
     "models/files/folder.py": {
-        "…@…: its … contains custom code, which lorafit does not run": HUB,
-        "…@…: its … needs …, which is not here": HUB,
+        "…@…: its … needs …, which is not here": PACKAGE,
         "…: its … needs …, which is not here": PACKAGE,
-        "…@…: its … cannot be read: …": HUB,
     },
     "models/files/mapped.py": {
         "….…: not among the weights": (

@@ -18,13 +18,15 @@ class Mistake:
     """`typed` follows `lorafit` and may begin with variables (NAME=value); behind ">>> " it is Python.
 
     `read` is all that stands on the screen behind "error: ", a line for each fault; … stands for anything. `files`
-    replaces or adds files of the workplace. `leaves` is what may have been made before it came to that.
+    replaces or adds files of the workplace. `leaves` is what may have been made before it came to that. `online`: the
+    hub of this machine is within reach (online.py), and the cache is empty.
     """
 
     typed: str
     read: str
     files: Mapping[str, Content] = field(default_factory=dict)
     leaves: tuple[str, ...] = ()
+    online: bool = False
 
 
 Table = Mapping[str, tuple[Mistake, ...]]

@@ -14,8 +14,10 @@ from list_errors import CLASSES, Message
 from tests.conftest import ROOT
 from tests.messages.elsewhere import ELSEWHERE
 from tests.messages.mistakes import Mistake
+from tests.messages.online import stock
 from tests.messages.told import catalogue, make, said_by
 from tests.messages.workplace import furnish, workplace
+from tests.support.hub import Hub, open_hub
 
 pytestmark = pytest.mark.usefixtures("evaluate_cache")  # the one of the process
 
@@ -39,6 +41,14 @@ MISTAKES = [
 @pytest.fixture(scope="module")
 def furnished(tmp_path_factory: pytest.TempPathFactory, gpt2_base: Path) -> Path:
     return furnish(tmp_path_factory.mktemp("furnished"), gpt2_base)
+
+
+@pytest.fixture(scope="module")
+def hub(gpt2_base: Path) -> Iterator[Hub]:
+    """One for all mistakes: transformers keeps the address of the first."""
+    with open_hub() as server:
+        stock(server, gpt2_base)
+        yield server
 
 
 def contents(folder: Path) -> set[tuple[Path, int]]:
@@ -65,11 +75,16 @@ def tried() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize(("module", "mistake"), MISTAKES)
 def test_a_mistake_is_answered_by_one_clear_line(
-    module: str, mistake: Mistake, furnished: Path, tmp_path: Path
+    module: str,
+    mistake: Mistake,
+    furnished: Path,
+    hub: Hub,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     folder = workplace(furnished, tmp_path, mistake)
     before = contents(folder)
-    told = make(mistake, folder)
+    told = make(mistake, folder, hub, tmp_path_factory.mktemp("hub"))
     wanted = mistake.read.splitlines()
     assert len(told.lines) == len(wanted), "\n".join(told.lines)
     for one, other in zip(wanted, told.lines, strict=True):

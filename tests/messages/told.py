@@ -20,6 +20,7 @@ from lorafit.errors import LorafitError
 from tests.conftest import ROOT
 from tests.messages.mistakes import Mistake
 from tests.support.adapter_fixtures import run_here
+from tests.support.hub import Hub, use_hub
 
 _VARIABLE = re.compile(r"([A-Z_]+)=(.*)", re.DOTALL)
 
@@ -33,8 +34,8 @@ class Told:
     modules: frozenset[str]
 
 
-def make(mistake: Mistake, folder: Path) -> Told:
-    """Make a mistake in a workplace, in this process."""
+def make(mistake: Mistake, folder: Path, hub: Hub, cache: Path) -> Told:
+    """Make a mistake in a workplace, in this process; `cache` is that of the hub, where it is within reach."""
     made: set[str] = set()
 
     def noticed(initialize: Callable[..., None]) -> Callable[..., None]:
@@ -46,6 +47,8 @@ def make(mistake: Mistake, folder: Path) -> Told:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        if mistake.online:
+            use_hub(hub, cache, patch)
         patch.setattr(LorafitError, "__init__", noticed(LorafitError.__init__))
         patch.setattr(Missing, "__init__", noticed(Missing.__init__))
         code, lines = _python(mistake) if mistake.typed.startswith(">>> ") else _command(mistake, patch)

@@ -71,9 +71,7 @@ def test_a_folder_that_is_no_base(tmp_path: Path) -> None:
 
 
 def test_the_hub_is_said_to_be_out_of_reach() -> None:
-    with pytest.raises(
-        NotFoundError, match="some-body/some-model: base model not found in the Hugging Face cache"
-    ):
+    with pytest.raises(NotFoundError, match="some-body/some-model: base model not in the Hugging Face cache"):
         load_config("some-body/some-model")
 
 

@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,26 @@ Files = Mapping[str, bytes]
 """The files of one commit, by their paths."""
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """How the hub answers: a status and the word that says why; or the first half of a file, and no more."""
+
+    status: int = 200
+    code: str = ""
+    breaks_off: bool = False
+
+
 class Hub(ThreadingHTTPServer):
-    """`commits` of every data set or model, the last one is main; `requests` are the paths that were asked for."""
+    """`commits` of every data set or model, the last one is main; `requests` are the paths that were asked for.
+
+    `refusals`: what is refused, by the end of its path or the name of the repository.
+    """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.commits: dict[str, dict[str, Files]] = {}
         self.requests: list[str] = []
+        self.refusals: dict[str, Refusal] = {}
 
     @property
     def address(self) -> str:
@@ -52,6 +66,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._answer_by_path()
 
+    def do_POST(self) -> None:
+        self._answer_by_path()
+
     def do_HEAD(self) -> None:
         self._answer_by_path()
 
@@ -62,6 +79,13 @@ class _Handler(BaseHTTPRequestHandler):
         parts = parts[parts[0] == "api" :]
         parts = parts[parts[0] in ("datasets", "models") :]  # a model's files are asked for without it
         hub_id, rest = "/".join(parts[:2]), parts[2:]
+        refusal = next(
+            (each for name, each in self.server.refusals.items() if name == hub_id or path.endswith(name)),
+            None,
+        )
+        if refusal and not refusal.breaks_off:
+            self._send(refusal.status, b"{}", {"X-Error-Code": refusal.code})
+            return
         what, revision = (rest[0], rest[1]) if rest else ("revision", "main")
         if hub_id not in self.server.commits:
             self._missing("RepoNotFound")
@@ -72,18 +96,19 @@ class _Handler(BaseHTTPRequestHandler):
             return
         commit, files = found
         if what == "resolve":
-            self._file(commit, files.get("/".join(rest[2:])))
+            self._file(commit, files.get("/".join(rest[2:])), breaks_off=refusal is not None)
         elif what == "revision":
             siblings = [{"rfilename": name} for name in files]
             self._json({"id": hub_id, "sha": commit, "siblings": siblings, "private": False, "tags": []})
         else:
             self._json(_entries(files, "/".join(rest[2:])))
 
-    def _file(self, commit: str, data: bytes | None) -> None:
+    def _file(self, commit: str, data: bytes | None, *, breaks_off: bool) -> None:
         if data is None:
             self._missing("EntryNotFound", commit)
             return
-        self._send(200, data, {"X-Repo-Commit": commit, "ETag": f'"{_oid(data)}"'})
+        kept = data[: len(data) // 2] if breaks_off else data
+        self._send(200, kept, {"X-Repo-Commit": commit, "ETag": f'"{_oid(data)}"'}, len(data))
 
     def _missing(self, code: str, commit: str = "") -> None:
         self._send(404, b"{}", {"X-Error-Code": code, **({"X-Repo-Commit": commit} if commit else {})})
@@ -91,14 +116,15 @@ class _Handler(BaseHTTPRequestHandler):
     def _json(self, value: Any) -> None:
         self._send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
 
-    def _send(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+    def _send(self, status: int, body: bytes, headers: Mapping[str, str], length: int | None = None) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", str(len(body) if length is None else length))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+            self.close_connection = length not in (None, len(body))
 
     def log_message(self, *_: Any) -> None:
         pass

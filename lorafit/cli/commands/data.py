@@ -87,7 +87,7 @@ def show(
 
     display = Display(json=json)
     with display.working("reading and encoding rows"):
-        shown = verb.show(recipe, all_overrides(overrides, unset), split, count)
+        shown = verb.show(recipe, all_overrides(overrides, unset), split, count, display.report)
     show_rows(display, shown)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -44,7 +46,10 @@ def init(
         from lorafit.tasks.guess import take_the_best
         from lorafit.verbs import init as verb
 
-    show_init(Display(json=json), verb.init(data, output, base, _ask if interactive else take_the_best))
+    display, ask = Display(json=json), _ask if interactive else take_the_best
+    with nullcontext() if interactive else display:  # which draws where it would ask
+        made = verb.init(data, output, base, ask, partial(display.downloading, str(data)))
+    show_init(display, made)
 
 
 def _ask(question: str, options: Sequence[str]) -> str:

@@ -90,7 +90,8 @@ def sweep(
     chosen, several = all_overrides(overrides, unset), parse_seeds("--seeds", seeds) if seeds else ()
     with stoppable(time_limit, distributed=True) as group:
         if not dry_run:
-            chosen += group.leader_first(lambda: pins(recipe, chosen, output))
+            with Display(json=json, quiet=not group.is_leader, only_result=quiet) as display:
+                chosen += group.leader_first(lambda: pins(recipe, chosen, output, display.report))
         plan = group.leader_first(lambda: plan_sweep(recipe, chosen, dict(axes), several, output))
         log_every = plan.jobs[0].plan.recipe.train.log_every
         display = Display(json=json, log_every=log_every, quiet=not group.is_leader, only_result=quiet)

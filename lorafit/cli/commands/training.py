@@ -29,6 +29,7 @@ from lorafit.run.options import TrainOptions
 
 if TYPE_CHECKING:
     from lorafit.display import Display
+    from lorafit.run.events import Report
     from lorafit.run.plan import Plan
     from lorafit.run.train import TrainResult
     from lorafit.training import ProcessGroup
@@ -110,7 +111,9 @@ def train(
     with stoppable(time_limit, distributed=True) as group:
         try:
             if not dry_run:
-                chosen += group.leader_first(lambda: _pins(recipe, chosen, seed, seeds, output))
+                with Display(json=json, quiet=not group.is_leader, only_result=quiet) as display:
+                    report = display.report
+                    chosen += group.leader_first(lambda: _pins(recipe, chosen, seed, seeds, output, report))
             plans = group.leader_first(lambda: _plans(recipe, chosen, seed, seeds))
         except NotFoundError as error:
             if dry_run or seeds is not None:
@@ -196,14 +199,19 @@ def _show_finished(
 
 
 def _pins(
-    recipe: str, overrides: list[str], seed: int | None, seeds: str | None, output: Path | None
+    recipe: str,
+    overrides: list[str],
+    seed: int | None,
+    seeds: str | None,
+    output: Path | None,
+    report: Report,
 ) -> list[str]:
     """What pins the data on the hub. A dry run fetches nothing, and so it has none."""
     with importing():
         from lorafit.run.pins import pins
 
     several = parse_seeds("--seeds", seeds) if seeds is not None else ()
-    return pins(recipe, _with_seed(overrides, seed), output, several)
+    return pins(recipe, _with_seed(overrides, seed), output, report, several)
 
 
 def _plans(recipe: str, overrides: list[str], seed: int | None, seeds: str | None) -> dict[int, Plan]:

@@ -31,22 +31,17 @@ class EditDistance:
         for j, word in enumerate(reference):
             self._places[word] = self._places.get(word, 0) | 1 << j
 
-    def __call__(self, words: Sequence[str], first: Row | None = None) -> int:
-        """The least number of insertions, deletions and substitutions; `first` is the row before."""
-        return self.cell(self.rows(words, first)[-1], self.num_words)
+    def __call__(self, words: Sequence[str]) -> int:
+        """The least number of insertions, deletions and substitutions."""
+        return self.cell(self.rows(words)[-1], self.num_words)
 
-    def rows(self, words: Sequence[str], first: Row | None = None) -> list[Row]:
-        """`first` (D[0] where it is None) and one more row for each word."""
-        return list(accumulate(words, self._next_row, initial=first or (0, self._full, 0)))
+    def rows(self, words: Sequence[str]) -> list[Row]:
+        """D[0] and one more row for each word."""
+        return list(accumulate(words, self._next_row, initial=(0, self._full, 0)))
 
     def _next_row(self, row: Row, word: str) -> Row:
         i, plus, minus = row
-        same = self._places.get(word, 0)
-        x_vertical = same | minus
-        x_horizontal = ((same & plus) + plus ^ plus) | same
-        taller = (minus | ~(x_horizontal | plus) & self._full) << 1 | 1
-        lower = (plus & x_horizontal) << 1
-        return i + 1, (lower | ~(x_vertical | taller)) & self._full, taller & x_vertical & self._full
+        return i + 1, *_next_bits(plus, minus, self._places.get(word, 0), 1, self._full)
 
     @staticmethod
     def cell(row: Row, j: int) -> int:
@@ -55,32 +50,60 @@ class EditDistance:
         before = (1 << j) - 1
         return i + (plus & before).bit_count() - (minus & before).bit_count()
 
+    def of_orders(self, orders: Sequence[Words]) -> list[int]:
+        """The distances of several orders of the same words, all at once: each has some bytes of the same integers."""
+        if not orders:
+            return []
+        width = self.num_words // 8 + 1  # at least a bit more than words: sums carry into it
+        same = {word: self._places.get(word, 0).to_bytes(width, "little") for word in orders[0]}
+        ones = int.from_bytes((1).to_bytes(width, "little") * len(orders), "little")
+        full = plus = ones * self._full
+        minus = 0
+        for words in zip(*orders, strict=True):
+            here = int.from_bytes(b"".join(map(same.__getitem__, words)), "little")
+            plus, minus = _next_bits(plus, minus, here, ones, full)
+        starts = range(0, width * len(orders), width)
+        ups, downs = (bits.to_bytes(width * len(orders), "little") for bits in (plus, minus))
+        return [
+            len(orders[0])
+            + int.from_bytes(ups[start : start + width], "little").bit_count()
+            - int.from_bytes(downs[start : start + width], "little").bit_count()
+            for start in starts
+        ]
+
+
+def _next_bits(plus: int, minus: int, same: int, ones: int, full: int) -> tuple[int, int]:
+    """The next row's; `same` has the places of its word, `ones` the first bit of each list, `full` all its places."""
+    x_vertical = same | minus
+    x_horizontal = ((same & plus) + plus ^ plus) | same
+    taller = (minus | full ^ (x_horizontal | plus) & full) << 1 | ones
+    lower = (plus & x_horizontal) << 1
+    return (lower | full ^ (x_vertical | taller) & full) & full, taller & x_vertical & full
+
 
 def edits_and_shifts(words: Words, reference: Words, proposals: Proposals) -> int:
     """Make the shift that gains most, again and again; of equal gains, that of the highest rank.
 
-    Most shifts need no try: to move n words past m others is to take out and put in n words, or m, and so gains
-    2 min(n, m) at most; and no order of the words has fewer edits than no order at all.
+    No order of the words has fewer edits than no order at all.
     """
     distance = EditDistance(reference)
     least = unordered_distance(words, reference)
+    edits = distance(words)
     num_shifts = 0
-    while True:
-        rows = distance.rows(words)
-        edits = distance.cell(rows[-1], len(reference))
-        best: tuple[int, tuple[int, ...], Words] = (0, (), words)
-        if edits == least:
-            return num_shifts + edits
-        for rank, start, length, target in proposals(words, reference):
-            most = min(2 * length, 2 * abs(target - start), edits - least)
-            if (most, rank) < best[:2] or not most:
-                continue
-            shifted = _shifted(words, start, length, target)
-            unchanged = min(start, target)
-            best = max(best, (edits - distance(shifted[unchanged:], rows[unchanged]), rank, shifted))
-        if best[0] == 0:
-            return num_shifts + edits
-        num_shifts, words = num_shifts + 1, best[-1]
+    while edits > least:
+        shifts = [
+            (rank, _shifted(words, start, length, target))
+            for rank, start, length, target in proposals(words, reference)
+        ]
+        gains = (edits - after for after in distance.of_orders([order for _, order in shifts]))
+        gain, _, words = max(
+            ((gain, *shift) for gain, shift in zip(gains, shifts, strict=True) if gain > 0),
+            default=(0, (), words),
+        )
+        if not gain:
+            break
+        num_shifts, edits = num_shifts + 1, edits - gain
+    return num_shifts + edits
 
 
 def unordered_distance(words: Words, reference: Words) -> int:
@@ -94,11 +117,13 @@ def _shifted(words: Words, start: int, length: int, target: int) -> Words:
     return left[:target] + words[start : start + length] + left[target:]
 
 
-def common_length(a: Words, a_start: int, b: Words, b_start: int, limit: int) -> int:
-    """How many words on from there are the same."""
-    length = 0
-    for x, y in zip(a[a_start : a_start + limit], b[b_start : b_start + limit], strict=False):
-        if x != y:
-            break
-        length += 1
-    return length
+def common_runs(a: Words, b: Words) -> dict[tuple[int, int], int]:
+    """(i, j) -> how many words from the i-th of `a` and the j-th of `b` on are the same, where any are."""
+    places: dict[str, list[int]] = {}
+    for j, word in enumerate(b):
+        places.setdefault(word, []).append(j)
+    runs: dict[tuple[int, int], int] = {}
+    for i in reversed(range(len(a))):
+        for j in places.get(a[i], ()):
+            runs[i, j] = 1 + runs.get((i + 1, j + 1), 0)
+    return runs

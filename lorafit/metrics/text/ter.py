@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from lorafit.metrics.score import Kind, Score, TextMetric
-from lorafit.metrics.text.edits import Shift, Words, common_length, edits_and_shifts, unordered_distance
+from lorafit.metrics.text.edits import Shift, Words, common_runs, edits_and_shifts, unordered_distance
 from lorafit.version import __version__
 
 
@@ -60,7 +60,6 @@ def pyter_edits(prediction: str, reference: str) -> int:
 
 def _pyter_shifts(words: Words, reference: Words) -> Iterator[Shift]:
     """Every run of words to every other place where the reference has the same run."""
-    for start, word in enumerate(words):
-        for target, other in enumerate(reference):
-            if word == other and start != target:
-                yield (), start, common_length(words, start, reference, target, len(words)), target
+    for (start, target), length in common_runs(words, reference).items():
+        if start != target:
+            yield (), start, length, target

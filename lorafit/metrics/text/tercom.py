@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 
 from lorafit.metrics.score import Kind, Score, TextMetric, present
 from lorafit.metrics.text.edits import (
     EditDistance,
     Shift,
     Words,
-    common_length,
+    common_runs,
     edits_and_shifts,
     unordered_distance,
 )
@@ -74,20 +75,22 @@ def _tercom_shifts(words: Words, reference: Words) -> Iterator[Shift]:
     Tercom prefers, among equal gains: the longer run, the earlier run, the later place, the earlier target.
     """
     aligned, wrong_words, wrong_reference = _alignment(words, reference)
-    for start, word in enumerate(words):
-        for place, other in enumerate(reference):
-            if word != other or abs(start - aligned[place]) > MAX_SHIFT_DISTANCE:
-                continue
-            longest = common_length(words, start, reference, place, MAX_SHIFT_WORDS)
-            for length in range(1, longest + 1):
-                in_place = start <= aligned[place] < start + length
-                wrong = any(wrong_words[start : start + length]) and any(
-                    wrong_reference[place : place + length]
-                )
-                if in_place or not wrong:
-                    continue
-                for offset, target in _targets(aligned, start, length, place):
+    right_words, right_reference = _right_from(wrong_words), _right_from(wrong_reference)
+    for (start, place), longest in common_runs(words, reference).items():
+        away = aligned[place] - start
+        if abs(away) > MAX_SHIFT_DISTANCE:
+            continue
+        longest = min(longest, MAX_SHIFT_WORDS, away if away >= 0 else longest)  # less than lies in place
+        shortest = 1 + max(right_words[start], right_reference[place])
+        for length in range(shortest, longest + 1):
+            for offset, target in _targets(aligned, start, length, place):
+                if target != start:
                     yield (length, -start, place, -offset), start, length, target
+
+
+def _right_from(wrong: Sequence[int]) -> list[int]:
+    """How many words from each on are right."""
+    return list(accumulate(reversed(wrong), lambda behind, this: 0 if this else behind + 1, initial=0))[:0:-1]
 
 
 def _targets(aligned: Mapping[int, int], start: int, length: int, place: int) -> Iterator[tuple[int, int]]:

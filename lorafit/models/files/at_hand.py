@@ -14,7 +14,7 @@ def missing_files(base: str, revision: str | None = None) -> list[NotFoundError]
         folder = base_folder(base, revision)
     except NotFoundError as error:
         return [error]
-    faults = [] if (folder / "config.json").is_file() else [NotFoundError(f"{folder}: no config.json there")]
+    faults: list[NotFoundError] = []
     for look in (lambda: load_tokenizer(str(folder)), lambda: weight_files(folder)):
         try:
             look()

@@ -6,8 +6,9 @@ import pickle
 import re
 from pathlib import Path
 
-from lorafit.errors import Advice, NotFoundError, SetKey, reason_of
+from lorafit.errors import Advice, NotFoundError, RunCommand, SetKey, reason_of
 from lorafit.files import ASSET_PREFIX, local_path
+from lorafit.hub import is_of_hub, why_no_hub
 from lorafit.models.files.pickled import why_unreadable
 
 
@@ -24,7 +25,7 @@ def base_folder(base: str, revision: str | None = None) -> Path:
             snapshot_download(base, revision=revision, allow_patterns=["config.json"], local_files_only=True)
         )
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
-        raise not_found("files", base, revision, error) from error
+        raise not_found("files", base, revision, error, asked=False) from error
 
 
 def hub_id_or_path(base: str) -> str:
@@ -37,16 +38,23 @@ def check_folder(base: str) -> None:
     path = local_path(base)
     looks_like_path = base.startswith((".", "/", "~", ASSET_PREFIX)) or base.count("/") > 1
     if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise NotFoundError(
-                f"{base}: no config.json there; a base is a Hugging Face model folder or a hub id"
-            )
+        check_config(path, base)
     elif looks_like_path or path.exists():
         raise NotFoundError(f"{base}: no such folder; a base is a Hugging Face model folder or a hub id")
 
 
-def not_found(what: str, base: str, revision: str | None, error: Exception) -> NotFoundError:
-    """The error that says why `what` of a base cannot be read."""
+def check_config(folder: Path, base: str) -> None:
+    """A base has a config. Raises NotFoundError."""
+    if not (folder / "config.json").is_file():
+        raise NotFoundError(
+            f"{base}: no config.json there; a base is a Hugging Face model folder or a hub id"
+        )
+
+
+def not_found(
+    what: str, base: str, revision: str | None, error: Exception, *, asked: bool = True
+) -> NotFoundError:
+    """The error that says why `what` of a base cannot be read; `asked`: the hub was asked for it."""
     where = f"{base}@{revision}" if revision else base
     if "trust_remote_code" in str(error):
         return NotFoundError(
@@ -55,12 +63,18 @@ def not_found(what: str, base: str, revision: str | None, error: Exception) -> N
         )
     if package := re.search(r"requires the (\S+) library", str(error)):
         return NotFoundError(f"{where}: its {what} needs {package[1]}, which is not here")
-    if local_path(base).is_dir():
+    if local_path(base).is_dir() or not is_of_hub(error):
         is_pickled = isinstance(error, pickle.UnpicklingError) or "weights_only" in str(error)
         why = why_unreadable(error) if is_pickled else reason_of(error)
         return NotFoundError(f"{where}: its {what} cannot be read: {why}")
+    if not asked:
+        return NotFoundError(
+            f"{where}: {what} not in the Hugging Face cache",
+            RunCommand("lorafit fetch RECIPE", "needs the network"),
+            SetKey("model.base", "FOLDER", "a folder on this machine"),
+        )
     return NotFoundError(
-        f"{where}: {what} not found in the Hugging Face cache, and the hub gave none",
+        f"{where}: {what} not in the Hugging Face cache, and the hub gave none ({why_no_hub(error)})",
         Advice("check the id and the network"),
         SetKey("model.base", "FOLDER", "a folder on this machine"),
     )

@@ -541,9 +541,7 @@ MISTAKES: Table = {
         ),
         Mistake(
             "fetch mine.toml",
-            "a b: no name of a data set on the hub, which is owner/name\n"
-            "a b: not in the Hugging Face cache (data.hub); run `lorafit fetch RECIPE` (needs the "
-            "network)",
+            "a b: no name of a data set on the hub, which is owner/name",
             {"mine.toml": 'extends = "reviews.toml"\nunset=["data.train"]\n[data]\nhub="a b"\n'},
         ),
     ),

@@ -386,7 +386,7 @@ MISTAKES: Table = {
     "interop/hub.py": (
         Mistake(
             "HF_HUB_OFFLINE=1 export adapter out --push-to-hub owner/name",
-            "owner/name: the hub is out of reach (OfflineModeIsEnabled); the export itself is done: "
+            "owner/name: the hub is out of reach (HF_HUB_OFFLINE is set); the export itself is done: "
             "out; run `hf upload owner/name out` (later)",
             leaves=("out",),
         ),

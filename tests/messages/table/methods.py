@@ -193,14 +193,6 @@ MISTAKES: Table = {
             },
         ),
     ),
-    "models/files/at_hand.py": (
-        Mistake(
-            "fetch answers.toml --check --set model.base=folder",
-            "folder: no config.json there\n"
-            "folder: no config.json there; a base is a Hugging Face model folder or a hub id\n"
-            "folder: no weights there (model.safetensors or pytorch_model.bin)",
-        ),
-    ),
     "models/families/base.py": (
         method(
             "prefix",
@@ -302,14 +294,13 @@ MISTAKES: Table = {
         ),
         Mistake(
             f"{DRY} --set model.base=owner/nothing",
-            "owner/nothing: base model not found in the Hugging Face cache, and the hub gave none; "
-            "check the id and the network, or use --set model.base=FOLDER (a folder on this machine)",
+            "owner/nothing: base model not in the Hugging Face cache; run `lorafit fetch RECIPE` (needs the network), "
+            "or use --set model.base=FOLDER (a folder on this machine)",
         ),
         Mistake(
             f"{DRY} --set model.base=owner/nothing --set model.revision=v2",
-            "owner/nothing@v2: base model not found in the Hugging Face cache, and the hub gave "
-            "none; check the id and the network, or use --set model.base=FOLDER (a folder on this "
-            "machine)",
+            "owner/nothing@v2: base model not in the Hugging Face cache; run `lorafit fetch RECIPE` (needs the "
+            "network), or use --set model.base=FOLDER (a folder on this machine)",
         ),
         Mistake(
             "train reviews.toml",
@@ -385,6 +376,11 @@ MISTAKES: Table = {
         ),
     ),
     "models/files/stored.py": (
+        Mistake(
+            "fetch answers.toml --check --set model.base=folder",
+            "folder: no config.json there; a base is a Hugging Face model folder or a hub id\n"
+            "folder: no weights there (model.safetensors or pytorch_model.bin)",
+        ),
         Mistake(
             "merge adapter out --base base --force",
             "base/pytorch_model.bin: is not a state dict",

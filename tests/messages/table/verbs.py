@@ -258,12 +258,6 @@ MISTAKES: Table = {
             "bad.lock: is not a lock file of this lorafit (no key 'bases'); delete it",
             {"bad.lock": "a = 1\n"},
         ),
-        Mistake(
-            "HF_HUB_OFFLINE=1 fetch quickstart --set model.base=owner/nothing",
-            "owner/nothing: cannot be fetched from the hub: LocalEntryNotFoundError\n"
-            "owner/nothing: files not found in the Hugging Face cache, and the hub gave none; check "
-            "the id and the network, or use --set model.base=FOLDER (a folder on this machine)",
-        ),
     ),
     "verbs/runs.py": (
         Mistake("runs nowhere", "nowhere: no such folder of runs"),

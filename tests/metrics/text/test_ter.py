@@ -37,7 +37,12 @@ def test_edit_distance(a: list[str], b: list[str]) -> None:
         assert [distance.cell(row, j) for j in range(len(b) + 1)] == [
             levenshtein(a[:i], b[:j]) for j in range(len(b) + 1)
         ]
-        assert distance(a[i:], row) == distance(a)
+
+
+@given(a=WORDS, b=WORDS, data=st.data())
+def test_edit_distance_of_several_orders_at_once(a: list[str], b: list[str], data: st.DataObject) -> None:
+    orders = data.draw(st.lists(st.permutations(a), max_size=5))
+    assert EditDistance(b).of_orders(orders) == [levenshtein(order, b) for order in orders]
 
 
 def test_a_shift_is_one_edit_however_far() -> None:
