@@ -328,6 +328,11 @@ MISTAKES: Table = {
     ),
     "verbs/show.py": (
         Mistake(
+            "show runs",
+            "runs: neither a run folder (recipe.toml) nor an adapter folder (adapter.json); run `lorafit runs runs` "
+            "(lists those in it)",
+        ),
+        Mistake(
             "show folder", "folder: neither a run folder (recipe.toml) nor an adapter folder (adapter.json)"
         ),
         Mistake(
