@@ -27,7 +27,7 @@ from lorafit.errors import (
 )
 from lorafit.files import absolute_path, local_path
 from lorafit.methods import METHODS, Method
-from lorafit.models import Model, base_folder, base_identity
+from lorafit.models import BaseIdentity, Model, base_folder, base_identity
 from lorafit.recipe import DataSection
 from lorafit.tasks import Task, read_task
 from lorafit.tasks.registry import layout_of
@@ -258,7 +258,11 @@ def _differing(known: BaseCard, where: str, revision: str | None) -> list[str]:
     """In what a base is not the one that is known. A hash that is not known, on either side, differs from none."""
     if known.config_hash is None and known.weights_hash is None:
         return []
-    found = base_identity(where, revision, base_folder(where, revision))
+    return differing(known, base_identity(where, revision, base_folder(where, revision)))
+
+
+def differing(known: BaseCard | BaseIdentity, found: BaseCard | BaseIdentity) -> list[str]:
+    """In what two bases differ: "config", "weights". A hash that is not known, on either side, differs from none."""
     hashes = {
         "config": (found.config_hash, known.config_hash),
         "weights": (found.weights_hash, known.weights_hash),

@@ -48,7 +48,8 @@ def first_rows(y: Tensor, shape: torch.Size) -> Tensor:
 def round_rows(layer: nn.Module) -> None:
     """Let a linear layer multiply whole rows, where its products are compiled for their shape.
 
-    A layer that was copied may share its hooks with the other.
+    The rows are laid out side by side: for a part of every text, as the last states of prompts, torch would multiply
+    text by text, each with a copy of the weight of its own. A layer that was copied may share its hooks with the other.
     """
     if _fill not in layer._forward_pre_hooks.values():
         layer.register_forward_pre_hook(_fill, with_kwargs=True)
@@ -59,7 +60,7 @@ def _fill(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tu
     x: Tensor = (*args, *kwargs.values())[0]
     lacks = lacks_rows(x, layer.get_parameter("weight"))
     vars(layer)[_SHAPE] = x.shape if lacks else None
-    return ((whole_rows(x),), {}) if lacks else (args, kwargs)
+    return (whole_rows(x) if lacks else x.contiguous(),), {}
 
 
 def _cut(layer: nn.Module, _args: Any, y: Tensor) -> Tensor:

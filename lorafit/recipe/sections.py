@@ -67,9 +67,9 @@ class ModelSection(Section):
     revision: str | None = None
     """Branch, tag or commit on the hub. Without it: the hub's main branch."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Number format of the base's weights. auto: bfloat16 on a GPU that has it, and on a processor with AMX where the
-    base is wide enough to gain by it (640), or quantised; else float32. The log says which and why, and a run keeps
-    it."""
+    """Number format of the base's weights. auto: bfloat16 on a GPU that has it, on a processor that multiplies it where
+    the base is wide enough to gain by it (640 with AMX, 256 with AVX512-BF16 alone), and for a quantised base; else
+    float32. The log says which and why, and a run keeps it."""
     quantize: Literal["nf4"] | None = None
     """QLoRA (Dettmers et al. 2023): holds the base's linear layers in 4 bits, a quarter of bfloat16's memory; they
     compute in `dtype`. nf4: NormalFloat with double quantisation, by bitsandbytes. Only LoRA trains beside it. Without

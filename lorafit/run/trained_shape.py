@@ -12,6 +12,7 @@ from transformers import PretrainedConfig
 from lorafit.adapters.restore import check_tensors
 from lorafit.errors import RecipeError, SetKey
 from lorafit.files import local_path
+from lorafit.methods import Method
 from lorafit.models import Model, check_quantizable, quantized_names, skeleton, tie_note
 from lorafit.run.recipes import Recipe
 from lorafit.run.warm_start import plan_warm_start, read_start
@@ -85,9 +86,20 @@ class TrainedShape:
         )
 
 
+def _check_nothing_is_dropped(method: Method, shape: Model) -> None:
+    """A start has every tensor that trains."""
+    if dropped := shape.trained().keys() - method.saved_tensors(shape).keys():
+        raise RecipeError(
+            f"[train] init_from: {method.name} trains through {min(dropped)!r}, which no adapter keeps",
+            SetKey("method.hidden", 0, "trains the result itself"),
+        )
+
+
 def _check(recipe: Recipe, shape: Model, in_4_bits: Sequence[str]) -> None:
     """What [train] and [model] ask of a model that has the method attached."""
     train = recipe.train
+    if train.init_from is not None:
+        _check_nothing_is_dropped(recipe.method, shape)
     if train.init_from is not None and local_path(train.init_from).is_dir():
         check_tensors(read_start(train.init_from, recipe.method), shape)
     if recipe.model.quantize is not None:

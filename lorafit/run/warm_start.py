@@ -11,8 +11,8 @@ import torch
 
 from lorafit import lora
 from lorafit.adapters import Adapter, BaseCard, read_adapter
-from lorafit.adapters.restore import method_of
-from lorafit.errors import AdapterError, RecipeError, SetKey
+from lorafit.adapters.restore import differing, method_of
+from lorafit.errors import AdapterError, RecipeError, SetKey, WrongBaseError
 from lorafit.files import local_path
 from lorafit.methods import Method
 from lorafit.models import Model
@@ -41,17 +41,17 @@ def plan_warm_start(method: Method, shape: Model) -> str | None:
 
 
 def check_start(method: Method, init_from: str | None, base: BaseCard) -> None:
-    """What a plan cannot know of the adapter that a run starts from: that it is there, and for LoRA of this `base`.
+    """What a plan cannot know of the adapter that a run starts from: that it is there, and of this `base`.
 
     `init_from`: that of the whole start. Raises NotFoundError for a missing folder, RecipeError or AdapterError for an
     adapter that does not fit.
     """
     if init_from is not None:
-        read_start(init_from, method)
+        _check_base("train", read_start(init_from, method), base)
     if (folder := source_of(method)) is not None:
         adapter = read_adapter(folder)
         _check_method(method, adapter)
-        _check_base(adapter, base)
+        _check_base("method", adapter, base)
 
 
 def warm_start(method: Method, model: Model) -> list[str]:
@@ -104,15 +104,14 @@ def _check_method(method: Method, adapter: Adapter) -> None:
         raise RecipeError(f"[method] init_from: {adapter.folder} {conflict}")
 
 
-def _check_base(adapter: Adapter, base: BaseCard) -> None:
-    """The hashes of the bases must agree, as far as they are known: an imported adapter may have none."""
-    for what in ("config", "weights"):
-        theirs, ours = (getattr(card, f"{what}_hash") for card in (adapter.card.base, base))
-        if theirs is not None and theirs != ours:
-            raise AdapterError(
-                f"[method] init_from: {adapter.folder} was trained on another base, {adapter.card.base.id}: it "
-                f"differs from {base.id} in its {what}"
-            )
+def _check_base(section: str, adapter: Adapter, base: BaseCard) -> None:
+    """Raises WrongBaseError where an adapter was trained on another base, as far as hashes are known."""
+    if unlike := differing(adapter.card.base, base):
+        raise WrongBaseError(
+            f"[{section}] init_from: {adapter.folder} was trained on another base, {adapter.card.base.id}: it differs "
+            f"from {base.id} in its {' and '.join(unlike)}",
+            SetKey("model.base", note="to the adapter's"),
+        )
 
 
 def _check_tensors(adapter: Adapter, model: Model) -> None:

@@ -44,6 +44,7 @@ class OneBase:
     family: Members
     opened: Sequence[OpenRun]
     trainers: Sequence[Trainer]
+    scoring: Scoring  # what they are asked together
     processes: ProcessGroup
 
     @staticmethod
@@ -70,7 +71,7 @@ class OneBase:
                 member = make_member(each.base, section, each.schedule, draws)
                 session = Session(each.base, each.plan.method, member, processes)
                 trainers.append(each.trainer(session, state))
-        return OneBase(family, opened, trainers, processes)
+        return OneBase(family, opened, trainers, Scoring(family, trainers), processes)
 
     @property
     def members(self) -> list[Member[Any]]:
@@ -82,11 +83,6 @@ class OneBase:
         """Whether this base reads the stretches of its members as it reads each alone."""
         base = self.opened[0].base
         return is_proven_equal(base.model, base.objective, self.family, self.members)
-
-    @property
-    def scoring(self) -> Scoring:
-        """What they are asked together."""
-        return Scoring(self.family, self.trainers)
 
     def train_in_turns(self) -> list[JsonObject | DivergedError]:
         """The scores of each, or why it diverged."""
@@ -162,10 +158,12 @@ class OneBase:
     def _finish(self, at_once: int, ended: dict[int, JsonObject | DivergedError]) -> None:
         """Score those that have not `ended`."""
         left = [i for i in range(len(self.trainers)) if i not in ended]
-        for members in self.scoring.parts(left, at_once):
-            self.scoring.predict(members)
-            for i in members:
-                ended[i] = self._tried(i, Trainer.finish)
+        for members in self.scoring.alike(left):
+            for start in range(0, len(members), at_once):
+                some = members[start : start + at_once]
+                self.scoring.predict(some, at_once)
+                for i in some:
+                    ended[i] = self._tried(i, Trainer.finish)
 
     def _handle(self, event: FitEvent, validation: Validation | None) -> DivergedError | None:
         report = self.opened[event.member].report

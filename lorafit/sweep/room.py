@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,12 +22,12 @@ _CGROUPS = (
 )
 
 
-def room_for(step: Callable[[], None], device: torch.device) -> int | None:
-    """How many members have room at once, where `step` makes a forward and a backward pass of one.
+def room_for(step: Callable[[], None], device: torch.device, num_members: int = 1) -> int | None:
+    """How many members have room at once, where `step` makes a pass of `num_members`.
 
     At least 1; None where the machine does not tell what memory it has.
     """
-    gc.collect()
+    _give_back()
     free, before = free_bytes(device), _used(device)
     if free is None or before is None or not _reset_peak(device):
         return None
@@ -36,14 +35,8 @@ def room_for(step: Callable[[], None], device: torch.device) -> int | None:
     peak = _peak(device)
     if peak is None:
         return None
-    needed = max(peak - before, 1)
+    needed = max(peak - before, 1) / num_members
     return max(1, int(_SHARE * free / needed))
-
-
-def copies_with_room(num_bytes: int, device: torch.device) -> int:
-    """How many times `num_bytes` have room at once: at least 1, and any number where the memory is not known."""
-    free = free_bytes(device)
-    return sys.maxsize if free is None else max(1, int(_SHARE * free / max(num_bytes, 1)))
 
 
 def free_bytes(device: torch.device) -> int | None:
@@ -67,6 +60,13 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         for option, value in ((_MMAP_THRESHOLD, 1 << 25), (_TRIM_THRESHOLD, (1 << 31) - 1)):
             mallopt(option, value)
+
+
+def _give_back() -> None:
+    """To the machine, what is freed and kept by the allocator: else what a step takes of it is not seen."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _free_by_cgroup() -> Iterator[int]:

@@ -7,24 +7,33 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 from lorafit.errors import DivergedError
-from lorafit.lora import Members, lora_layers
+from lorafit.lora import Members
 from lorafit.models.placement import free_memory, is_out_of_memory
 from lorafit.objectives import Validation
-from lorafit.run.events import Progress
+from lorafit.run.events import Note, Progress
 from lorafit.run.trainer import Trainer
-from lorafit.sweep.room import copies_with_room
+from lorafit.sweep.room import room_for
+
+_MEASURED = 2  # members by which it is measured how many have room
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """The members of a family on one net, by number, and their trainers."""
+    """The members of a family on one net, by number, and their trainers.
+
+    `rooms`: how many are asked at once, as far as it is known, by what is asked and the first member that is asked the
+    same.
+    """
 
     family: Members
     trainers: Sequence[Trainer]
+    rooms: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def validations(self, numbers: Sequence[int], at_once: int) -> dict[int, Validation]:
         """Those of the members that were validated together, `at_once` at most.
@@ -42,39 +51,64 @@ class Scoring:
                 )
             found.update(zip(members, several, strict=True))
 
-        for members in self.parts(numbers, at_once):
+        for members in self.alike(numbers):
             if self.trainers[members[0]].session.base.valid:
-                _in_halves(members, validate)
+                self._ask("validation", members, at_once, validate)
         return found
 
-    def parts(self, numbers: Sequence[int], at_once: int) -> Iterator[Sequence[int]]:
-        """Members that are asked the same, `at_once` at most."""
+    def alike(self, numbers: Sequence[int]) -> Iterator[list[int]]:
+        """Members that are asked the same."""
         left = list(numbers)
         while left:
             first = self._question(left[0])
-            alike = [i for i in left if self._question(i) == first]
-            left = [i for i in left if i not in alike]
-            for start in range(0, len(alike), at_once):
-                yield alike[start : start + at_once]
+            yield [i for i in left if self._question(i) == first]
+            left = [i for i in left if self._question(i) != first]
 
-    def predict(self, members: Sequence[int]) -> None:
-        """Fill the files of predictions that the members read when they finish, as far as there is memory.
+    def predict(self, members: Sequence[int], at_once: int) -> None:
+        """Fill the files of predictions that the members, which are asked the same, read when they finish.
 
         Raises InterruptedRunError when asked to stop; what is predicted by then stays.
         """
-        base = self.trainers[members[0]].session.base
-        if not self.trainers[members[0]].evaluator.has_rows or not base.objective.can_predict_members(
-            base.model
-        ):
+        trainer = self.trainers[members[0]]
+        base, what = trainer.session.base, "prediction"
+        if not trainer.evaluator.has_rows or not base.objective.can_predict_members(base.model):
             return
-        with self.family.alone(members[0]):
-            num_bytes = sum(layer.weight.nbytes for layer in lora_layers(base.model.net))  # merged copies
-        at_once = copies_with_room(num_bytes, base.model.device)
-        for start in range(0, len(members), at_once):
-            with contextlib.suppress(DivergedError):  # whose it is, each finds out alone
-                _in_halves(members[start : start + at_once], self._predict)
+        with contextlib.suppress(DivergedError):  # whose it is, each finds out alone
+            if (
+                self._place(what, members) not in self.rooms
+            ):  # measured by the first batch, whose texts are longest
+                self._ask(what, members[:_MEASURED], at_once, partial(self._predict, num_batches=1))
+            self._ask(what, members, at_once, self._predict)
 
-    def _predict(self, members: Sequence[int]) -> None:
+    def _ask(
+        self, what: str, members: Sequence[int], at_once: int, ask: Callable[[Sequence[int]], None]
+    ) -> None:
+        """Ask members, as many at once as memory has room for, which the first two show; where it runs out all the
+        same, half as many. One that is left over asks for itself."""
+        place, left = self._place(what, members), list(members)
+        while len(some := left[: min(at_once, self.rooms.get(place, _MEASURED))]) > 1:
+            try:
+                if place in self.rooms:
+                    ask(some)
+                else:
+                    device = self.trainers[some[0]].session.base.model.device
+                    self.rooms[place] = room_for(partial(ask, some), device, len(some)) or sys.maxsize
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                self.rooms[place] = len(some) // 2
+                said = f"out of memory; from now on {len(some) // 2} at a time are asked for their {what}"
+                self.trainers[some[0]].report(Note(said))
+                free_memory()
+            else:
+                left = left[len(some) :]
+
+    def _place(self, what: str, members: Sequence[int]) -> tuple[str, int]:
+        question = self._question(members[0])
+        return what, next(i for i in range(len(self.trainers)) if self._question(i) == question)
+
+    def _predict(self, members: Sequence[int], num_batches: int | None = None) -> None:
+        """All batches, or so many that none of the members has predicted."""
         for i in members:
             with self.family.alone(i):
                 self.trainers[i].restore_best()
@@ -85,12 +119,11 @@ class Scoring:
         caches = [each.cache("adapter") for each in evaluators]
         done = [len(cache.read(batches)) for cache in caches]
         total = sum(map(len, batches))
-        for start, end in itertools.pairwise(sorted({*done, len(batches)})):
+        last = len(batches) if num_batches is None else min(max(done) + num_batches, len(batches))
+        for start, end in itertools.pairwise(sorted({*done, last})):
             going = [place for place, count in enumerate(done) if count <= start]
-            if len(going) < 2:
-                continue
-            num_done = sum(map(len, batches[:start]))
-            with self.family.together([members[place] for place in going]):
+            num_done, numbers = sum(map(len, batches[:start])), [members[place] for place in going]
+            with self.family.together(numbers) if len(numbers) > 1 else self.family.alone(*numbers):
                 for by_member in objective.predict_members(
                     model, rows, batches[start:end], session.group, len(going)
                 ):
@@ -104,20 +137,3 @@ class Scoring:
     def _question(self, number: int) -> object:
         trainer = self.trainers[number]
         return trainer.session.base.objective, trainer.evaluator.split
-
-
-def _in_halves(members: Sequence[int], ask: Callable[[Sequence[int]], None]) -> None:
-    """Ask several at once and, where memory runs out, half of them at a time. One alone is not asked."""
-    if len(members) < 2:
-        return
-    try:
-        ask(members)
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-    else:
-        return
-    free_memory()
-    middle = len(members) // 2
-    _in_halves(members[:middle], ask)
-    _in_halves(members[middle:], ask)

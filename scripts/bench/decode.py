@@ -27,6 +27,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, GPT2Tokenizer, PreTra
 
 from lorafit.decoding import BeamSearch, generate_all
 from lorafit.models import fuse_activations
+from lorafit.models.placement import Placement
 
 SHAPES: dict[str, tuple[str, dict[str, Any]]] = {  # model type and what its config needs
     "gpt2": ("gpt2", {}),
@@ -55,9 +56,10 @@ Decoder = Callable[[list[list[int]], int], list[list[int]]]
 
 
 def lorafit(net: PreTrainedModel, search: BeamSearch) -> Decoder:
-    """Our decoder, on the base as we load it."""
-    ours = copy.deepcopy(net)
+    """Our decoder, on the base as we load and place it."""
+    ours = copy.deepcopy(net).requires_grad_(False)
     fuse_activations(ours)
+    Placement(net.device, net.dtype).place(ours)
     return lambda prompts, batch_size: generate_all(ours, prompts, search, batch_size=batch_size)
 
 

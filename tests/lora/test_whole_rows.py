@@ -59,11 +59,13 @@ def test_copies_of_a_layer_share_its_hooks() -> None:
 
 
 class Products(TorchDispatchMode):
-    """The shapes of the matrix products of the net: of frozen weights, not of the adapter's thin factors."""
+    """The shapes of the matrix products of the net: of frozen weights, not of the adapter's thin factors. And how many
+    were made text by text."""
 
     def __init__(self) -> None:
         super().__init__()
         self.rows: set[int] = set()
+        self.num_by_text = 0
 
     @override
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -71,7 +73,20 @@ class Products(TorchDispatchMode):
             x, weight = args[-2:]
             if x.dtype == torch.bfloat16 and min(x.shape[1], *weight.shape) >= 8:
                 self.rows.add(x.shape[0])
+        self.num_by_text += func is torch.ops.aten.bmm.default
         return func(*args, **(kwargs or {}))
+
+
+@torch.no_grad()
+def test_the_last_states_of_texts_are_one_product() -> None:
+    head = torch.nn.Linear(16, 32, bias=False).bfloat16().requires_grad_(False)
+    last = torch.randn(16, 5, 16, dtype=torch.bfloat16)[:, -1:]
+    with Products() as before:
+        expected = head(last)
+    round_rows(head)
+    with Products() as products:
+        assert head(last).equal(expected)
+    assert (before.num_by_text, products.num_by_text, products.rows) == (1, 0, {16})
 
 
 @pytest.mark.parametrize("model_type", ["gpt2", "llama"])

@@ -20,8 +20,9 @@ CPU = torch.device("cpu")
         ({"amx_bf16": True, "avx512_bf16": True}, 640, torch.bfloat16, "640 wide"),
         ({"amx_bf16": True, "avx512_bf16": True}, 128, torch.float32, "the base is 128 wide"),
         ({"amx_bf16": True}, None, torch.float32, "unknown width"),
-        ({"amx_bf16": False, "avx512_bf16": True}, 4096, torch.float32, "no amx_bf16"),
-        ({"architecture": "aarch64"}, 4096, torch.float32, "no amx_bf16"),
+        ({"amx_bf16": False, "avx512_bf16": True}, 384, torch.bfloat16, "avx512_bf16, and the base is"),
+        ({"avx512_bf16": True}, 128, torch.float32, "avx512_bf16 pays from 256 on"),
+        ({"architecture": "aarch64"}, 4096, torch.float32, "no amx_bf16 or avx512_bf16"),
     ],
 )
 def test_a_processor_takes_bfloat16_where_a_model_gains_by_it(capabilities, width, dtype, why) -> None:

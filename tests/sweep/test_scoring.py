@@ -39,7 +39,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_four_are_scored_in_about_as_many_passes_as_one(
     texts: Callable[..., Families], passes: list[int]
 ) -> None:
-    families = texts(train__epochs=3, eval__batch_size=3)
+    families = texts(train__epochs=3, eval__batch_size=1)
     families.together(SEEDS)
     together = len(passes)
     passes.clear()
@@ -47,6 +47,56 @@ def test_four_are_scored_in_about_as_many_passes_as_one(
         families.alone(name, changes)
         assert_same_runs(families.folder / "together" / name, families.folder / "alone" / name)
     assert together < 0.6 * len(passes)
+
+
+def test_where_memory_has_no_room_for_more_each_is_scored_alone(
+    texts: Callable[..., Families], passes: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "max").write_text(str(1 << 10))
+    (tmp_path / "current").write_text("0")
+    families = texts(train__epochs=3, eval__batch_size=3)
+    families.together(SEEDS, "wide", at_once=4)
+    wide = len(passes)
+    monkeypatch.setattr("lorafit.sweep.room._CGROUPS", [(tmp_path / "max", tmp_path / "current")])
+    passes.clear()
+    families.together(SEEDS, "tight", at_once=4)
+    assert len(passes) > 1.3 * wide
+    for name in SEEDS:
+        assert_same_runs(families.folder / "tight" / name, families.folder / "wide" / name)
+
+
+def test_memory_that_runs_out_while_scoring_takes_fewer_and_goes_on(
+    texts: Callable[..., Families], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    families = texts(train__epochs=2, eval__batch_size=2)
+    family = {f"seed-{seed}": {"train.seed": seed} for seed in range(6)}
+    families.together(family, "wide", at_once=6)
+    read = GPT2Model.forward
+
+    def forward(self: GPT2Model, input_ids: torch.Tensor, **inputs: Any) -> Any:
+        if not torch.is_grad_enabled() and len(input_ids) > 6:  # two prompts of more than three members
+            torch.empty(1 << 50)  # more than any machine has
+        return read(self, input_ids=input_ids, **inputs)
+
+    monkeypatch.setattr(GPT2Model, "forward", forward)
+    families.together(family, "tight", at_once=6)
+    assert any(
+        text.endswith("from now on 3 at a time are asked for their prediction") for text in families.notes
+    )
+    for name in family:
+        ours, theirs = (families.folder / under / name for under in ("tight", "wide"))
+        assert_same_runs(ours, theirs, ("step", "validation", "score", "finished"))
+
+
+def test_one_that_is_behind_loses_nothing_of_what_it_predicts_with_others(
+    texts: Callable[..., Families], passes: list[int]
+) -> None:
+    families = texts(train__epochs=1, eval__batch_size=1)
+    families.together(dict(list(SEEDS.items())[:2]), "two")
+    two = len(passes)
+    passes.clear()
+    families.together(dict(list(SEEDS.items())[:3]), "three")
+    assert len(passes) < 1.5 * two
 
 
 def test_those_that_search_otherwise_are_asked_otherwise(texts: Callable[..., Families]) -> None:

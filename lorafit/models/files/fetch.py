@@ -28,10 +28,12 @@ def fetch_config(base: str, revision: str | None = None) -> None:
 
 
 def fetch_base(base: str, revision: str | None, tell: OnBytes) -> None:
-    """Fetch config, tokenizer and weights; pickled weights only where there are no others.
+    """Fetch config, tokenizer and weights; pickled weights only where there are no others; nothing of a folder.
 
     Raises NotFoundError where the hub gives none.
     """
+    if local_path(base).is_dir():
+        return
     for patterns in _WEIGHTS:
         folder = _fetch(base, revision, [*_REST, *patterns], tell)
         if any(folder.glob(patterns[0])):

@@ -103,6 +103,7 @@ MISTAKES: Table = {
             "transformers' own architectures",
         ),
         online(f"{OF_BASE}owner/torn-weights", "owner/torn-weights: its weights cannot be read: …"),
+        online(f"{OF_BASE}shape", "shape: its weights cannot be read: …"),
         online(f"{OF_BASE}owner/no-weights", "owner/no-weights: its weights cannot be read: …"),
         *(
             online(

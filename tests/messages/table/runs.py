@@ -38,6 +38,7 @@ def of_function(code: str, name: str, read: str) -> Mistake:
     return Mistake(f"{METRIC} mine.py:{name}", read, {"mine.py": code})
 
 
+PREFIX = "--set method.name=prefix --set method.length=2 --unset method.r --unset method.alpha --unset method.targets"
 SAME = "--set method.r=4 --set method.alpha=8"
 MANY = "review,stars\n" + "good,5\nbad,1\n" * 600
 
@@ -399,6 +400,11 @@ MISTAKES: Table = {
     ),
     "run/trained_shape.py": (
         Mistake(
+            f"train answers.toml {PREFIX} --dry-run --set train.init_from=prefixes",
+            "[train] init_from: prefix trains through '…', which no adapter keeps; use --set method.hidden=0 (trains "
+            "the result itself)",
+        ),
+        Mistake(
             f"{DRY} --set train.parallel=fsdp --set model.quantize=nf4",
             "[train] parallel: fsdp cannot shard a base in 4 bits; use --set train.parallel=ddp",
         ),
@@ -431,9 +437,14 @@ MISTAKES: Table = {
     ),
     "run/warm_start.py": (
         Mistake(
+            f"train answers.toml {SAME} --set train.init_from=on-other-base",
+            "[train] init_from: on-other-base was trained on another base, …/other-base: it differs from base in its "
+            "weights; use --set model.base=… (to the adapter's)",
+        ),
+        Mistake(
             f"train answers.toml {SAME} --set method.init_from=on-other-base",
             "[method] init_from: on-other-base was trained on another base, …/other-base: it differs "
-            "from base in its weights",
+            "from base in its weights; use --set model.base=… (to the adapter's)",
         ),
         Mistake(
             "train answers.toml --dry-run --set method.init_from=adapter --set method.r=4 --set method.alpha=8",
