@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from lorafit.adapters import BaseChoice, read_adapter
-from lorafit.errors import InterruptedRunError, NotFoundError, RecipeError, SetArgument
+from lorafit.errors import InterruptedRunError, NotFoundError, RecipeError, SetArgument, WrongBaseError
 from lorafit.recipe import EvalSection, Split
 from lorafit.run.events import Event, Note
 from lorafit.run.inputs import Inputs
@@ -145,6 +145,10 @@ def test_an_interrupted_run_goes_on_with_what_it_began_with_alone(name: str, run
         error = assert_refused(run, place, name, options)
         assert SetArgument("resume", "never", "starts over") in error.remedies
     assert_refused(run, place, name, TrainOptions(extend=True), train__epochs=3)
+    if name in ("base.weights", "base.config"):
+        with pytest.raises(WrongBaseError):  # the adapter that it starts from is of the base as it was
+            run(TrainOptions(resume="never"))
+        return
     assert not run(TrainOptions(resume="never")).already_finished
     assert run().already_finished
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from lorafit.cli.next_step import use_adapter
 from lorafit.cli.options import (
     Json,
     Overrides,
@@ -22,6 +23,9 @@ from lorafit.cli.stopping import stoppable
 from lorafit.errors import DivergedError, RecipeError
 from lorafit.imports import importing
 from lorafit.run.options import TrainOptions
+
+if TYPE_CHECKING:
+    from lorafit.sweep.sweep import SweepPlan, SweepResult
 
 
 def sweep(
@@ -108,6 +112,15 @@ def sweep(
                 applied = result.applied.run
                 drawn(lambda: write_run_page(applied), applied / PAGE, display.report)
             draw_several([plan.output], page, display.report)
-        show_sweep(display, result, page)
+        show_sweep(display, result, page, _next(plan, result))
         if result.answer.best is None:
             raise DivergedError(f"{plan.output}: {result.answer.sentence()}")
+
+
+def _next(plan: SweepPlan, result: SweepResult) -> str:
+    """What answers with the best run, or with the one on all rows; "" where every run diverged."""
+    if result.answer.best is None:
+        return ""
+    best = plan.jobs[result.answer.best]
+    adapter = best.run.adapter if result.applied is None else result.applied.adapter
+    return use_adapter(adapter, best.plan.task.kind)
