@@ -86,17 +86,21 @@ def sweep(
         from lorafit.run.pins import pins
         from lorafit.sweep.family import FamilyOptions
         from lorafit.sweep.grid import parse_axis
-        from lorafit.sweep.sweep import plan_sweep, run_sweep
+        from lorafit.sweep.sweep import Axes, first_member, plan_sweep, run_sweep
 
-    axes = [parse_axis(text) for text in grid or ()]
-    if len(dict(axes)) < len(axes):
+    keys = [parse_axis(text) for text in grid or ()]
+    if len(dict(keys)) < len(keys):
         raise RecipeError("--grid names a key twice; give all of its values at once")
-    chosen, several = all_overrides(overrides, unset), parse_seeds("--seeds", seeds) if seeds else ()
+    chosen, axes = (
+        all_overrides(overrides, unset),
+        Axes(dict(keys), parse_seeds("--seeds", seeds) if seeds else ()),
+    )
     with stoppable(time_limit, distributed=True) as group:
         if not dry_run:
             with Display(json=json, quiet=not group.is_leader, only_result=quiet) as display:
-                chosen += group.leader_first(lambda: pins(recipe, chosen, output, display.report))
-        plan = group.leader_first(lambda: plan_sweep(recipe, chosen, dict(axes), several, output))
+                of_first = group.leader_first(lambda: first_member(recipe, chosen, axes, output))
+                chosen += group.leader_first(lambda: pins(recipe, *of_first, display.report))
+        plan = group.leader_first(lambda: plan_sweep(recipe, chosen, axes, output))
         log_every = plan.jobs[0].plan.recipe.train.log_every
         display = Display(json=json, log_every=log_every, quiet=not group.is_leader, only_result=quiet)
         if dry_run:
