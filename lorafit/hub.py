@@ -1,4 +1,7 @@
-"""The Hugging Face hub in our words: how far a download is, and why it gives or takes nothing."""
+"""The Hugging Face hub in our words: how far a download is, and why it gives or takes nothing.
+
+The client's errors are imported when there is one to tell: they bring all that speaks to a network.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,6 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
 from tqdm.std import tqdm
 
 OnBytes = Callable[[int, int], None]
@@ -35,6 +28,8 @@ def why_no_hub(error: BaseException) -> str:
 
 def is_of_hub(error: BaseException) -> bool:
     """Whether an error, or what has caused it, is that something is not to be had, rather than unreadable."""
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
     return any(isinstance(each, LocalEntryNotFoundError) or _why(each) for each in causes(error))
 
 
@@ -49,6 +44,17 @@ def causes(error: BaseException) -> list[BaseException]:
 
 def _why(error: BaseException) -> str | None:
     """None where the error does not say why."""
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
     match error:
         case HFValidationError():
             return "no name of a repository"

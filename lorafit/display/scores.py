@@ -82,13 +82,20 @@ def show_samples(display: Display, samples: Sequence[Mapping[str, Any]]) -> None
         display.print()
         given = sample["input"] if isinstance(sample["input"], dict) else {"input": sample["input"]}
         right = sample.get("references", [sample.get("label")])
-        answer = "written" if "references" in sample else "answered"
+        answer = _answer_word(sample)
         lines = [*given.items(), (answer, sample["prediction"])]
         lines += [("reference", text) for text in right[:2] if text is not None]
         width = max(len(name) for name, _ in lines) + 2
         for name, text in lines:
             style = "bold" if name == answer else None
             display.print(f"{name + ':':<{width}}{escape(_shown(text))}", style=style)
+
+
+def _answer_word(sample: Mapping[str, Any]) -> str:
+    """What a prediction is called: a text that is written, how likely one is that was read, a label or a number."""
+    if "references" in sample:
+        return "written"
+    return "loss" if "num_targets" in sample else "answered"
 
 
 def _shown(value: Any) -> str:

@@ -60,8 +60,8 @@ def show_sweep_plan(display: Display, plan: SweepPlan) -> None:
         display.print(escape(note))
 
 
-def show_sweep(display: Display, result: SweepResult, page: Path) -> None:
-    """A table of the settings, the sentence, and where everything is."""
+def show_sweep(display: Display, result: SweepResult, page: Path, command: str) -> None:
+    """A table of the settings, the sentence, where everything is, and the command that uses the best, or ""."""
     if display.json:
         display.print_json(_json(result))
         return
@@ -85,6 +85,8 @@ def show_sweep(display: Display, result: SweepResult, page: Path) -> None:
         display.print(f"best recipe: {escape(str(result.best_recipe))}")
     if result.applied is not None:
         display.print(f"adapter:     {escape(str(result.applied.adapter))}")
+    if command:
+        display.print(f"next:        {escape(command)}")
 
 
 def _json(result: SweepResult) -> JsonObject:

@@ -75,8 +75,9 @@ def show_train_result(display: Display, recipe: Recipe, result: TrainResult, com
     display.print(f"next:       {escape(command)}")
 
 
-def show_seeds(display: Display, result: SeedsResult, page: Path) -> None:
-    """Every run's scores side by side, their mean and standard deviation, and the paper's; and the page of all."""
+def show_seeds(display: Display, result: SeedsResult, page: Path, command: str) -> None:
+    """Every run's scores side by side, their mean and standard deviation, and the paper's; the page of all; and the
+    command that uses one."""
     if display.json:
         display.print_json(_seeds_json(result))
         return
@@ -101,6 +102,7 @@ def show_seeds(display: Display, result: SeedsResult, page: Path) -> None:
         display.print(f"            and beside it those of all seeds: {ranges(result.runs)}")
     if page.is_file():
         display.print(f"page:       {escape(str(page))}")
+    display.print(f"next:       {escape(command)}")
 
 
 def _seeds_json(result: SeedsResult) -> JsonObject:

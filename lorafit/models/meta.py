@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
+from transformers.initialization import no_init_weights
 
 from lorafit.metrics import Kind
 from lorafit.models.added_rows import add_rows
@@ -21,12 +22,20 @@ def skeleton(config: PretrainedConfig, output: Kind, *, with_buffers: bool = Fal
     `with_buffers`: what is computed and not stored is real, so that the net runs once it has weights.
     """
     family = family_of(config)
-    with _parameters_on_meta() if with_buffers else torch.device("meta"):
+    with _parameters_on_meta() if with_buffers else _nothing_real():
         net: PreTrainedModel = family.heads[output].auto_class.from_config(
             config, dtype=torch.float32, trust_remote_code=False
         )
+        net.tie_weights()  # which transformers takes for a part of drawing them
         add_rows(net)
     return Model(net.eval(), None, family, output)
+
+
+@contextlib.contextmanager
+def _nothing_real() -> Iterator[None]:
+    """On the meta device, and without the time that drawing weights takes even there."""
+    with torch.device("meta"), no_init_weights():
+        yield
 
 
 @contextlib.contextmanager

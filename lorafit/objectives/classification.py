@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from lorafit.data.encoding.labelled import (
     pad_labelled,
 )
 from lorafit.data.rows import Label, single
-from lorafit.errors import RecipeError, SetKey
+from lorafit.errors import DivergedError, RecipeError, SetKey
 from lorafit.files import JsonObject
 from lorafit.metrics.scoring import Scores, missing_metrics
 from lorafit.models import Model, Reading
@@ -168,6 +169,8 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
         """By the outputs [n, classes] of the examples."""
         loss_sum = label_loss_sum(outputs, labels_of(examples), 0.0, self._weights(outputs.device))
         [weight] = self._sums_of_weights([examples]) or [len(examples)]
+        if not math.isfinite(loss_sum.item()):
+            return Validation(loss_sum.item() / weight, quality=-sys.float_info.max)
         predictions = self._predictions(range(len(examples)), outputs)
         scores = self._score(rows, predictions, None).all
         return Validation(
@@ -219,6 +222,8 @@ class Classification(Objective[LabelRow, EncodedText, LabelBatch]):
         examples = self.encoder(model.require_tokenizer()).encode(rows).examples
         outputs = self._outputs(model, examples, batches, group, num_members)
         for indices, of_members in zip(batches, outputs, strict=True):
+            if any(each.isnan().any() for each in of_members):
+                raise DivergedError("predicting: the answers are NaN; are the model's weights NaN?")
             yield [self._predictions(indices, each) for each in of_members]
 
     @override

@@ -33,7 +33,7 @@ class Answer:
 
     index: int
     parts: Mapping[str, str]
-    written: str
+    written: str | None  # None of a text that was read alone
     right: Sequence[str]
     num_more: int  # references that are not shown
     value: float | None
@@ -41,7 +41,7 @@ class Answer:
 
     @property
     def size(self) -> int:
-        return len(self.written) + sum(map(len, (*self.parts.values(), *self.right)))
+        return len(self.written or "") + sum(map(len, (*self.parts.values(), *self.right)))
 
 
 @dataclass(frozen=True)
@@ -147,19 +147,27 @@ def _length(line: Prediction) -> int:
 
 
 def _loss(line: Prediction) -> float | None:
-    """Of an example, where its prediction tells it: of a text per token, of a class by its probability."""
+    """Of an example, where its prediction tells it: of a text per token, of a class by its probability, of a number the
+    squared error."""
     if "loss" in line:
         return float(line["loss"])
-    if "num_targets" in line and isinstance(line["prediction"], float):
+    if _is_loss(line):
         return line["prediction"] if line["num_targets"] else None
     probabilities = line.get("probabilities") or {}
     match line.get("label"):
+        case int() | float() as number if isinstance(line["prediction"], int | float):
+            return (line["prediction"] - number) ** 2
         case str() as name if name in probabilities:
             return -math.log(max(probabilities[name], 1e-6))  # as they are rounded
         case list() as names if probabilities:
             shares = [p if name in names else 1 - p for name, p in probabilities.items()]
-            return -math.fsum(math.log(max(share, 1e-6)) for share in shares)
+            return -math.fsum(math.log(max(share, 1e-6)) for share in shares) / len(shares)
     return None
+
+
+def _is_loss(line: Prediction) -> bool:
+    """Whether the prediction is how likely a text is, and no answer."""
+    return "num_targets" in line and isinstance(line["prediction"], float)
 
 
 def _answer(index: int, line: Prediction, value: float | None) -> Answer:
@@ -170,7 +178,7 @@ def _answer(index: int, line: Prediction, value: float | None) -> Answer:
     is_right = None
     if "references" not in line and known and not isinstance(line["prediction"], float):
         is_right = line["prediction"] == line["label"]
-    said = _said(line["prediction"])
+    said = None if _is_loss(line) else _said(line["prediction"])
     return Answer(
         index, parts, said, known[:_MOST_REFERENCES], max(len(known) - _MOST_REFERENCES, 0), value, is_right
     )
@@ -198,4 +206,5 @@ def _clipped(answer: Answer, most: int) -> Answer:
         return text if len(text) <= most else f"{text[:most]}…"
 
     parts = {name: clip(text) for name, text in answer.parts.items()}
-    return replace(answer, parts=parts, written=clip(answer.written), right=[*map(clip, answer.right)])
+    written = None if answer.written is None else clip(answer.written)
+    return replace(answer, parts=parts, written=written, right=[*map(clip, answer.right)])

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -71,6 +72,11 @@ class Members:
     def headline(self) -> str:
         """The score by which they are compared; the validation loss where there is none."""
         return self.scores[0] if self.scores else LOSS
+
+    @property
+    def num_ranked(self) -> int:
+        """How many have the headline."""
+        return sum(member.value(self.headline) is not None for member in self.members)
 
     @cached_property
     def ranked(self) -> Sequence[Member]:
@@ -203,7 +209,8 @@ def _together(members: Sequence[Member], *, is_sweep: bool) -> Members:
     names = _short_names([member.name for member in members])
     scores = dict.fromkeys(name for member in members for name in member.scores)
     headlines = [member.run.headline for member in members if member.run is not None and member.run.headline]
-    first = next((name for name in headlines if name in scores), None)
+    counts = Counter(name for name in headlines if name in scores)
+    first = max(counts, key=counts.__getitem__, default=None)  # of several tasks, that of the most runs
     order = [first, *(name for name in scores if name != first)] if first else list(scores)
     kept = [
         Member(

@@ -95,6 +95,7 @@ def several_page(members: Members) -> str:
         groups=groups[:_MOST_ROWS],
         num_groups=len(groups),
         compared=compared,
+        num_tested=sum(each.difference is not None for each in compared),
         split=best.run.predictions[0] if best and best.run else "",
         test=next((each.difference.test for each in compared if each.difference), ""),
         charts=charts,
@@ -199,12 +200,20 @@ def _swept(members: Members) -> list[Chart]:
 
 
 def _against(members: Members, key: str, others: Sequence[str], score: str) -> Chart | None:
-    lines: dict[str, dict[float, list[float]]] = {}
+    """A line for each combination of the `others` with which the key has several values."""
+    alike: dict[tuple[str, ...], list[tuple[float, float]]] = {}
     for member in members.members:
         value = member.value(score)
         if value is not None and key in member.settings:
-            named = ", ".join(f"{other.partition('.')[2]} {setting_text(member, other)}" for other in others)
-            lines.setdefault(named or score, {}).setdefault(float(member.settings[key]), []).append(value)
+            texts = tuple(setting_text(member, other) for other in others)
+            alike.setdefault(texts, []).append((float(member.settings[key]), value))
+    kept = {texts: points for texts, points in alike.items() if len(dict(points)) > 1}
+    named = [i for i in range(len(others)) if len({texts[i] for texts in kept}) > 1]
+    lines: dict[str, dict[float, list[float]]] = {}
+    for texts, points in kept.items():
+        name = ", ".join(f"{others[i].partition('.')[2]} {texts[i] or '(none)'}" for i in named)
+        for at, value in points:
+            lines.setdefault(name or score, {}).setdefault(at, []).append(value)
     series = [
         Series(name, [(at, sum(found) / len(found)) for at, found in sorted(places.items())], number, "dots")
         for number, (name, places) in enumerate(lines.items())

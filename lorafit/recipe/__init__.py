@@ -3,7 +3,7 @@
 from lorafit.recipe.layers import assignment, parse_assignment, read_layers
 from lorafit.recipe.library import find_recipe, shipped_recipes
 from lorafit.recipe.listing import RecipeSummary, list_recipes, select_recipes
-from lorafit.recipe.read import differing_keys, read_recipe, recipe_hash, to_toml
+from lorafit.recipe.read import differing_keys, read_recipe, read_section, recipe_hash, to_toml
 from lorafit.recipe.sections import (
     SPLITS,
     DataSection,
@@ -44,6 +44,7 @@ __all__ = [
     "parse_assignment",
     "read_layers",
     "read_recipe",
+    "read_section",
     "recipe_hash",
     "select_recipes",
     "shipped_recipes",

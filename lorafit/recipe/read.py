@@ -88,6 +88,7 @@ NamedSections = Mapping[str, Mapping[str, type[Section]]]
 """Sections whose `name` decides which keys they have: section -> name -> class."""
 
 RecipeT = TypeVar("RecipeT", bound=Recipe)
+SectionT = TypeVar("SectionT", bound=Section)
 
 Defaults = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """What a task's name stands for besides its keys: name -> section -> key -> value."""
@@ -107,6 +108,15 @@ def read_recipe(
     if recipe is None:
         raise RecipeError("\n".join(_line(layers, *place, what) for place, what in faults))
     return recipe
+
+
+def read_section(path: Path, overrides: Sequence[str], section: str, model: type[SectionT]) -> SectionT:
+    """A section alone, whatever the rest of the recipe still lacks. Raises as `read_recipe`."""
+    layers, faults = read_layers(path, overrides), list[Fault]()
+    found = _section(section, model, _tuples(layers.document.get(section, {})), faults)
+    if found is None:
+        raise RecipeError("\n".join(_line(layers, *place, what) for place, what in faults))
+    return found
 
 
 def to_toml(recipe: Recipe, *, paths_from: Path | None = None) -> str:
@@ -220,7 +230,7 @@ def _named_section(
     return None
 
 
-def _section(section: str, model: type[Section], table: Document, faults: list[Fault]) -> Section | None:
+def _section(section: str, model: type[SectionT], table: Document, faults: list[Fault]) -> SectionT | None:
     try:
         return model.model_validate(table)
     except ValidationError as error:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lorafit.adapters import finished_tensors, take_fingerprint, trained_tensors, write_adapter
-from lorafit.errors import Advice, LorafitError
+from lorafit.errors import Advice, DivergedError, LorafitError, SetKey
 from lorafit.files import JsonObject
 from lorafit.objectives import Validation
 from lorafit.run.events import EventLog, Note, Report, Saved
@@ -57,10 +57,17 @@ class Checkpointer:
         self._resumed_at = (time.monotonic(), 0.0)
 
     def save_adapter(self, *, best: bool) -> None:
-        """Write the adapter as it is now, as the last one and, if it is, as the best."""
+        """Write the adapter as it is now, as the last one and, if it is, as the best.
+
+        Raises DivergedError, and writes nothing, for one that answers with what is no number.
+        """
         base, step = self.session.base, self.session.member.position.step
         tensors = finished_tensors(base.model, self.session.method)
         fingerprint = take_fingerprint(base.model, base.sample.inputs, base.sample.base_answers)
+        if not fingerprint.trained.isfinite().all():
+            raise DivergedError(
+                f"step {step}: the adapter answers with NaN", SetKey("train.learning_rate", note="lower")
+            )
         if not self.session.group.is_leader:
             return
         origin = base.card.provenance.model_copy(update={"step": step})

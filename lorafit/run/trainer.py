@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from dataclasses import replace
 
 from lorafit.adapters import read_adapter, record_scores
 from lorafit.adapters.restore import load_tensors
-from lorafit.errors import RUN_AGAIN, DivergedError, InterruptedRunError
+from lorafit.errors import RUN_AGAIN, DivergedError, InterruptedRunError, SetKey
 from lorafit.files import JsonObject
 from lorafit.objectives import Validation
 from lorafit.recipe import TrainSection
@@ -130,6 +132,12 @@ class Trainer:
         base, state = self.session.base, self.state
         if base.valid and validation is None:
             validation = base.objective.validate(base.model, base.valid_rows, base.valid, self.session.group)
+        if validation is not None and not math.isfinite(validation.loss):
+            error = DivergedError(
+                f"epoch {ended.epoch}: the validation loss is {validation.loss}",
+                SetKey("train.learning_rate", note="lower"),
+            )
+            raise self._diverged(error)
         best = state.is_best(validation)
         if validation is not None:
             self.report(Validated(ended.epoch, ended.step, validation.loss, validation.scores, best))
@@ -156,7 +164,8 @@ class Trainer:
     def _diverged(self, error: DivergedError) -> DivergedError:
         """Keep what is still good on disk: the parameters as they were before the step that failed."""
         if all_finite(self.session.member.parameters):
-            self.checkpointer.save_adapter(best=False)
+            with contextlib.suppress(DivergedError):  # it answers with NaN, and is not good
+                self.checkpointer.save_adapter(best=False)
         folders = (self.folder.adapter, self.folder.last_adapter)
         kept = " and ".join(str(folder) for folder in folders if folder.is_dir())
         message = f"{error.message}; the last good adapter is in {kept}" if kept else error.message

@@ -163,7 +163,11 @@ class Answer:
             unfinished = sum(member.state in ("waiting", "stopped") for member in self.members)
             if unfinished:
                 return f"{unfinished} of {len(self.members)} runs are not finished"
-            return "no setting survived"
+            if all(member.state == "diverged" for member in self.members):
+                return "no setting survived"
+            if all(row.num_diverged for row in self.rows):
+                return "no setting survived with all of its seeds"
+            return f"no setting has a {self.score_name} to be judged by"
         names = [row.settings for row in self.rows]
         says = _shortener(names)
         parts = [f"{says(best.settings)} is best"]

@@ -18,7 +18,7 @@ from typing import Any
 from lorafit.errors import Advice, DivergedError, InterruptedRunError, RecipeError
 from lorafit.files import JsonObject, write_json, write_text
 from lorafit.metrics.score import flat
-from lorafit.recipe import SweepSection, to_toml
+from lorafit.recipe import SweepSection, find_recipe, read_section, to_toml
 from lorafit.run.events import Note, Report
 from lorafit.run.files.paths import checkpoint_folders
 from lorafit.run.files.summary import best_validation, read_events
@@ -72,35 +72,53 @@ class SweepResult:
     applied: TrainResult | None = None
 
 
-def sweep_section(recipe: Recipe, grid: Mapping[str, tuple[Any, ...]], seeds: Sequence[int]) -> SweepSection:
-    """What the recipe varies, with the keys of `grid` and the `seeds` in place of its own."""
-    own = recipe.sweep
-    return SweepSection(grid={**own.grid, **grid}, seeds=tuple(seeds) or own.seeds)
+@dataclass(frozen=True)
+class Axes:
+    """What varies: keys with their values, and seeds. They come before the recipe's own [sweep]."""
+
+    grid: Mapping[str, tuple[Any, ...]]
+    seeds: Sequence[int] = ()
 
 
 def plan_sweep(
-    name_or_path: str | Path,
-    overrides: Sequence[str],
-    grid: Mapping[str, tuple[Any, ...]],
-    seeds: Sequence[int],
-    output: Path | None,
+    name_or_path: str | Path, overrides: Sequence[str], axes: Axes, output: Path | None
 ) -> SweepPlan:
-    """Plan every member. Raises what planning raises, with the settings of the member that it is about."""
-    recipe = open_recipe(name_or_path, overrides)
-    found = points(sweep_section(recipe, grid, seeds))
-    if len(found) > _MOST_MEMBERS:
-        raise RecipeError(
-            f"[sweep]: {len(found):,} runs are more than {_MOST_MEMBERS:,}", Advice("fewer values")
-        )
-    folder = output or Path("runs") / f"{recipe.name}-sweep"
-    unset = [f"unset=sweep.{key}" for key in recipe.sweep.model_fields_set]
+    """Plan every member. Raises what planning raises."""
     planner, jobs = Planner(), list[Job]()
+    found, overrides = _points(name_or_path, overrides, axes)
     for point in found:
-        plan = planner.plan(open_recipe(name_or_path, [*overrides, *unset, *point.overrides]))
+        plan = planner.plan(open_recipe(name_or_path, [*overrides, *point.overrides]))
+        folder = _folder(plan.recipe, output)
         seed = plan.recipe.train.seed
         name = ", ".join(filter(None, (settings_text(point.settings), f"seed {seed}")))
         jobs.append(Job(name, plan, folder / point.folder(seed)))
     return SweepPlan(folder, found, jobs)
+
+
+def first_member(
+    name_or_path: str | Path, overrides: Sequence[str], axes: Axes, output: Path | None
+) -> tuple[list[str], Path]:
+    """Overrides and folder of the first run: by these it is told which data on the hub all of them read."""
+    found, overrides = _points(name_or_path, overrides, axes)
+    overrides = [*overrides, *found[0].overrides]
+    recipe = open_recipe(name_or_path, overrides)
+    return overrides, _folder(recipe, output) / found[0].folder(recipe.train.seed)
+
+
+def _points(name_or_path: str | Path, overrides: Sequence[str], axes: Axes) -> tuple[list[Point], list[str]]:
+    """Every member, and what all have in common. The recipe may lack what the grid alone gives."""
+    path = name_or_path if isinstance(name_or_path, Path) else find_recipe(name_or_path)
+    own = read_section(path, overrides, "sweep", SweepSection)
+    found = points(SweepSection(grid={**own.grid, **axes.grid}, seeds=tuple(axes.seeds) or own.seeds))
+    if len(found) > _MOST_MEMBERS:
+        raise RecipeError(
+            f"[sweep]: {len(found):,} runs are more than {_MOST_MEMBERS:,}", Advice("fewer values")
+        )
+    return found, [*overrides, *(f"unset=sweep.{key}" for key in own.model_fields_set)]
+
+
+def _folder(recipe: Recipe, output: Path | None) -> Path:
+    return output or Path("runs") / f"{recipe.name}-sweep"
 
 
 def run_sweep(

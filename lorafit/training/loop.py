@@ -109,7 +109,8 @@ class FewerAtOnce:
 
 @dataclass(frozen=True)
 class Failed:
-    """A member's loss is NaN or infinite: it was stopped before the update, so its parameters are still good."""
+    """A member's loss or gradient is NaN or infinite: it was stopped before the update, so its parameters are still
+    good."""
 
     error: DivergedError
     member: int = 0
@@ -191,27 +192,32 @@ class _Step(Generic[ModelT, Example, BatchT]):
             size = len(self.group.shard(active[0].next_batch()))
             halved = _halve_micro_batch(active[0].position, size)
             yield MemoryRanOut(active[0].position.step + 1, halved, self.active[0])
-        done = []
-        for number, member, rate in zip(self.active, active, learning_rates, strict=True):
-            if (error := _not_finite(sums[number].loss, member.position.step + 1)) is not None:
+        norms = [member.gradient_norm() for member in active]
+        lengths = [norm.item() for norm in norms]
+        done = set[int]()
+        for number, member, norm, length in zip(self.active, active, norms, lengths, strict=True):
+            if (error := _not_finite(sums[number].loss, length, member.position.step + 1)) is not None:
                 member.optimizer.zero_grad(set_to_none=True)
                 member.stopped = True
                 yield Failed(error, number)
             else:
-                done.append((number, member, rate, sums[number], member.end_step()))
+                member.end_step(norm)
+                done.add(number)
         seconds = time.perf_counter() - started
-        for number, member, rate, each, norm in done:
-            yield Stepped(
-                member.position.step,
-                each.loss,
-                rate,
-                each.num_targets,
-                each.num_tokens,
-                seconds,
-                each.num_places,
-                number,
-                norm,
-            )
+        for number, member, rate, length in zip(self.active, active, learning_rates, lengths, strict=True):
+            if number in done:
+                each = sums[number]
+                yield Stepped(
+                    member.position.step,
+                    each.loss,
+                    rate,
+                    each.num_targets,
+                    each.num_tokens,
+                    seconds,
+                    each.num_places,
+                    number,
+                    length,
+                )
 
     def add_gradients(self) -> list[_Sums] | None:
         """Backward through every micro-batch of the step. None when a process ran out of memory."""
@@ -293,11 +299,12 @@ def _halve_micro_batch(at: Position, num_examples: int) -> int:
     return at.micro_batch_size
 
 
-def _not_finite(loss: float, step: int) -> DivergedError | None:
-    if math.isfinite(loss):
+def _not_finite(loss: float, gradient_norm: float, step: int) -> DivergedError | None:
+    what, value = ("norm of the gradient", gradient_norm) if math.isfinite(loss) else ("loss", loss)
+    if math.isfinite(value):
         return None
     return DivergedError(
-        f"step {step}: the loss is {loss}",
+        f"step {step}: the {what} is {value}",
         SetKey("train.learning_rate", note="lower"),
         SetKey("train.warmup_steps", note="more"),
         SetKey("model.dtype", "float32"),

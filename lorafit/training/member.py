@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lorafit.lora import Draws
 from lorafit.training.schedule import Schedule
@@ -82,16 +82,18 @@ class Member(Generic[Example]):
             group["lr"] = learning_rate * group.get("rate_factor", 1.0)
         return learning_rate
 
-    def end_step(self) -> float:
-        """Clip, update, and count the step. Returns the norm of the gradient before it was clipped."""
-        norm = nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+    def gradient_norm(self) -> Tensor:
+        """Of all gradients together, before they are clipped."""
+        return nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+
+    def end_step(self, norm: Tensor) -> None:
+        """Clip a gradient of this norm, update, and count the step."""
         if self.max_grad_norm > 0:
             nn.utils.clip_grads_with_norm_(self.parameters, self.max_grad_norm, norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.position.step += 1
         self.position.step_in_epoch += 1
-        return norm.item()
 
     def begin_epoch(self) -> None:
         """Move on to the first step of the next epoch."""

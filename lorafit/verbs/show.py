@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lorafit.errors import DamagedError, DataError, LorafitError, NotFoundError, reason_of
+from lorafit.errors import DamagedError, DataError, LorafitError, NotFoundError, RunCommand, reason_of
 from lorafit.files import JsonObject
 from lorafit.recipe import differing_keys, find_recipe, read_layers, shipped_recipes
-from lorafit.run.files.paths import RunPaths
+from lorafit.run.files.paths import RunPaths, run_folders
 from lorafit.run.files.summary import (
     RunSummary,
     best_validation,
@@ -85,7 +86,13 @@ def show(name: str, runs_dir: Path = Path("runs")) -> Shown:
     if (path / CARD_FILE).is_file():
         return show_adapter(path)
     if path.is_dir():
-        raise NotFoundError(f"{name}: neither a run folder (recipe.toml) nor an adapter folder ({CARD_FILE})")
+        holds_runs = any(run_folders(path))
+        listing = (
+            [RunCommand(shlex.join(["lorafit", "runs", name]), "lists those in it")] if holds_runs else []
+        )
+        raise NotFoundError(
+            f"{name}: neither a run folder (recipe.toml) nor an adapter folder ({CARD_FILE})", *listing
+        )
     return show_recipe(name, runs_dir)
 
 

@@ -37,7 +37,7 @@ from lorafit.run.stop import StopRequest
 from lorafit.run.train import train
 from lorafit.sweep.family import FamilyOptions
 from lorafit.sweep.grid import parse_axis
-from lorafit.sweep.sweep import SweepPlan, plan_sweep, run_sweep
+from lorafit.sweep.sweep import Axes, SweepPlan, plan_sweep, run_sweep
 from lorafit.training import ProcessGroup
 
 MEASURED = {"tokens_per_second", "seconds", "bytes", "memory_bytes"}
@@ -143,7 +143,7 @@ def one_by_one(options: argparse.Namespace, folder: Path) -> None:
 def planned(options: argparse.Namespace, folder: Path) -> SweepPlan:
     """The sweep."""
     grid = dict(map(parse_axis, options.grid))
-    return plan_sweep(options.recipe, options.overrides, grid, options.seeds, folder)
+    return plan_sweep(options.recipe, options.overrides, Axes(grid, options.seeds), folder)
 
 
 def runs(folder: Path) -> list[Path]:

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,10 @@ from tests.support.adapter_fixtures import make_adapter
 from tests.support.peft_adapters import load_net, logits
 from tests.support.stops import StopAt
 
-pytest.importorskip("bitsandbytes")
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"
-)
+pytestmark = [
+    pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="no bitsandbytes"),
+    pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"),
+]
 OPTIONS = {"model__quantize": "nf4", "model__dtype": "float32", "method__targets": ["all-linear"]}
 
 

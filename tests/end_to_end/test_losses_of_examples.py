@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 import torch
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -17,6 +18,7 @@ from lorafit.page.answers import answers
 from lorafit.page.run import read_run
 from lorafit.tasks import template_text
 from tests.support.rows import save_rows
+from tests.support.tiny_encoders import save_encoder, sentences
 
 Run = Callable[..., Any]
 FOODS = ("soup", "fish", "rice", "bread and a little butter")
@@ -112,3 +114,38 @@ def test_the_losses_of_the_page_are_those_of_the_rows_alone(
     order = sorted(wanted.values())
     assert [answer.value for answer in page.best] == pytest.approx(order[:5], rel=1e-4)
     assert [answer.value for answer in page.worst] == pytest.approx(order[:-6:-1], rel=1e-4)
+
+
+LABELLED: dict[str, dict[str, Any]] = {
+    "classification": {"label": ("good", "bad", "so")},
+    "multilabel": {"label": (["good"], [], ["good", "bad"])},
+    "regression": {"label": (1.5, 2.0, 4.0)},
+}
+
+
+@pytest.mark.parametrize("task", LABELLED)
+def test_the_mean_of_the_losses_of_all_rows_is_the_validation_loss(
+    task: str, cli: Run, tmp_path: Path
+) -> None:
+    base, labels = save_encoder(tmp_path / "base", "roberta"), LABELLED[task]["label"]
+    texts = [f"{text} {i}" for i, (text, _) in enumerate(sentences(60))]
+    data = save_rows(
+        tmp_path / "rows.jsonl", [{"text": text, "label": labels[i % 3]} for i, text in enumerate(texts)]
+    )
+    values = {
+        "model": {"base": str(base), "dtype": "float32"},
+        "method": {"name": "lora", "r": 2, "alpha": 4, "targets": ["query"]},
+        "task": {"name": task, "text": "text", "label": "label"},
+        "data": {"train": str(data), "valid": str(data), "max_length": 32},
+        "train": {"max_steps": 4, "batch_size": 8, "learning_rate": 0.01},
+    }
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(tomli_w.dumps(values))
+    cli("train", recipe, "--output", tmp_path / "run")
+    run = read_run(tmp_path / "run")
+    page = answers(run)
+    assert page is not None
+    assert page.measure == "loss"
+    losses = [answer.value for answer in page.shown if answer.value is not None]
+    assert len(losses) == 60
+    assert sum(losses) / 60 == pytest.approx(run.best_validation["loss"], rel=1e-3)

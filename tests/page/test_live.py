@@ -85,6 +85,7 @@ def test_a_sweep_has_a_page_and_so_has_each_of_its_runs(
     done = run_here(monkeypatch, ["sweep", recipe, "--grid", rates, "--output", output])
     assert done.code == 0, done.err
     assert f"page:        {output / 'report.html'}" in done.out
+    assert f"next:        lorafit predict {output}/" in done.out
     sweep = json.loads((output / "sweep.json").read_text())
     page = (output / "report.html").read_text(encoding="utf-8")
     assert sweep["answer"][1:] in page

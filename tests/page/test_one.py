@@ -149,6 +149,17 @@ def test_what_a_file_says_is_shown_as_text(labelled: Path, opened: Open) -> None
     assert found.violations_count == 0, found.generate_report()
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_share_of_a_class_can_be_read(labelled: Path, opened: Open, theme: str) -> None:
+    result = json.loads((labelled / "scores.json").read_text())
+    names = [f"class {i}" for i in range(21)]
+    counts = [[100 - 5 * i if j == i else 5 * i * (j == (i + 1) % 21) for j in range(21)] for i in range(21)]
+    result |= {"classes": dict.fromkeys(names, result["classes"]["good"]), "confusion": counts}
+    (labelled / "scores.json").write_text(json.dumps(result))
+    found = Axe().run(opened(write_run_page(labelled), theme=theme).page, context="#classes")
+    assert found.violations_count == 0, found.generate_report()
+
+
 def test_predictions_are_searched_and_sorted(labelled: Path, opened: Open) -> None:
     page = opened(write_run_page(labelled)).page
     visible = "#list .answer:not([hidden])"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from lorafit.metrics.comparison import compare_predictions, read_predictions
 from lorafit.metrics.scorers import SCORERS
 from lorafit.metrics.significance import holm
 from lorafit.page.members import find_members
-from lorafit.page.several import write_several
+from lorafit.page.several import several_page, write_several
 from lorafit.page.table import write_table_page
 from lorafit.paper.table import table
 from tests.page.conftest import Opened
@@ -101,6 +102,17 @@ def test_a_score_is_drawn_against_the_learning_rate_with_a_line_for_each_rank(
     for (_, line), rank in zip(drawn, (1, 4), strict=True):
         assert [x for x, _ in line] == pytest.approx(list(RATES), rel=1e-4)
         assert [y for _, y in line] == pytest.approx([60 + i + rank for i in range(3)], abs=1e-3)
+
+
+def test_runs_of_another_task_do_not_spoil_what_is_compared(runs: Path) -> None:
+    """The score is that of the most runs, and a chart has the runs alone that differ in its axis."""
+    alone = re.findall('<path class="series[^"]*" data-name="([^"]*)"', several_page(find_members([runs])))
+    write_run(runs, "cola_roberta_base", 0, {"matthews": 0.5}, folder="another")
+    page = several_page(find_members([runs / "another", runs]))
+    assert "Best bleu: 66.00" in page
+    assert "of the 6 runs that have it" in page
+    assert re.findall('<path class="series[^"]*" data-name="([^"]*)"', page)[:4] == alone[:4]
+    assert "corrected for 5 comparisons" in page
 
 
 def test_differences_are_those_of_compare(runs: Path, tmp_path: Path, opened: Open) -> None:

@@ -6,6 +6,7 @@ import resource
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -72,11 +73,11 @@ def test_running_out_of_memory_is_told_and_remembered(
     roomy()
 
     def loss_with_little_memory(
-        net: PreTrainedModel, batch: SequenceBatch, smoothing: Sequence[float]
+        net: PreTrainedModel, batch: SequenceBatch, smoothing: Sequence[float], *options: Any
     ) -> torch.Tensor:
         if net.training and len(batch.lengths) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return language_model_loss_sums(net, batch, smoothing)
+        return language_model_loss_sums(net, batch, smoothing, *options)
 
     monkeypatch.setattr(language_model, "language_model_loss_sums", loss_with_little_memory)
     with pytest.raises(InterruptedRunError):

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from wandb.proto import wandb_internal_pb2
 
 Numbers = dict[str, list[tuple[int, float]]]
 """Name -> (step, value) in the order in which they stand in the files."""
@@ -19,6 +17,8 @@ Numbers = dict[str, list[tuple[int, float]]]
 
 def read_tensorboard(folder: Path) -> Numbers:
     """By TensorBoard's own reader, with nothing thinned out."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
     accumulator = EventAccumulator(str(folder / "tensorboard"), size_guidance={"scalars": 0})
     accumulator.Reload()
     names = accumulator.Tags()["scalars"]
@@ -62,6 +62,8 @@ def _whole(path: Path) -> list[Any]:
 
 def _records(data: bytes) -> Iterator[Any]:
     """A log in LevelDB's format behind a header of 7 bytes: blocks of 32 KiB; chunks with checksum, size, kind."""
+    from wandb.proto import wandb_internal_pb2
+
     block, at, whole = 32768, 7, b""
     while at + 7 <= len(data):
         if block - at % block < 7:

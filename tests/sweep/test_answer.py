@@ -74,6 +74,17 @@ def test_without_validation_the_score_decides() -> None:
     assert Answer.of(scored, "bleu", higher_is_better=True).best == 1
 
 
+def test_why_nothing_is_best_is_said() -> None:
+    lost = [member(rate, seed, None) for rate in (1.0, 2.0) for seed in (0, 1)]
+    assert Answer.of(lost, "bleu", higher_is_better=True).sentence() == "no setting survived"
+    partly = [lost[0], member(1.0, 1, 2.5), *lost[2:]]
+    said = Answer.of(partly, "bleu", higher_is_better=True).sentence()
+    assert said == "no setting survived with all of its seeds"
+    constant = [Member({"method.r": r}, 0, str(r), "finished", {"loss": 1.0}) for r in (1, 2)]
+    said = Answer.of(constant, "pearson", higher_is_better=True).sentence()
+    assert said == "no setting has a pearson to be judged by"
+
+
 def test_what_is_not_finished_is_said() -> None:
     waiting = Member({"train.learning_rate": 1e-2}, 0, "x", "stopped")
     assert Answer.of([waiting], "bleu", higher_is_better=True).sentence() == "1 of 1 runs are not finished"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from lorafit.run.plan import load_plan
-from lorafit.sweep.sweep import SweepPlan, plan_sweep
+from lorafit.sweep.sweep import Axes, SweepPlan, plan_sweep
 from tests.conftest import Done, recipe_overrides
 from tests.support.calls import calls_of
 
@@ -20,7 +21,7 @@ def test_what_members_share_is_found_once(gpt2_base: Path, e2e_dir: Path) -> Non
     grid = {"train.learning_rate": (1e-4, 1e-3), "method.r": (2, 4)}
 
     def planned(num_seeds: int) -> SweepPlan:
-        return plan_sweep("e2e_gpt2m", chosen, grid, range(num_seeds), None)
+        return plan_sweep("e2e_gpt2m", chosen, Axes(grid, range(num_seeds)), None)
 
     planned(1)  # imports and caches
     few, many = calls_of(lambda: planned(5)), calls_of(lambda: planned(25))
@@ -37,7 +38,7 @@ def test_each_plan_is_the_one_that_it_would_be_alone(gpt2_base: Path, e2e_dir: P
         "data.max_length": (32, 64),
         "train.batch_tokens": (200, 400),
     }
-    for job in plan_sweep("e2e_gpt2m", [*chosen, *_TOKENS], grid, (0, 1), None).jobs:
+    for job in plan_sweep("e2e_gpt2m", [*chosen, *_TOKENS], Axes(grid, (0, 1)), None).jobs:
         train = job.plan.recipe.train
         own = {
             "method.r": job.plan.method.options()["r"],
@@ -63,3 +64,14 @@ def test_a_dry_run_of_thousands_shows_settings_and_counts_the_rest(
     assert sum("0..9,12" in line for line in lines) == 50
     assert "10 more settings" in said
     assert "660 runs" in said
+
+
+def test_the_grid_may_give_what_the_recipe_lacks(
+    cli: Callable[..., Done], gpt2_base: Path, e2e_dir: Path
+) -> None:
+    given = [text for text in recipe_overrides(gpt2_base, e2e_dir) if text not in ("--set", "train.epochs=1")]
+    chosen = [option for text in given for option in ("--set", text)]
+    command = ["sweep", "e2e_gpt2m", *chosen, "--unset", "train.epochs", "--dry-run"]
+    planned = json.loads(cli(*command, "--grid", "train.max_steps=3,7", "--json").stdout)
+    assert [member["steps"] for member in planned["members"]] == [3, 7]
+    assert "needs 'epochs' or 'max_steps'" in cli(*command, "--grid", "method.r=2,4", code=2).stderr

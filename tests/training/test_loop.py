@@ -74,12 +74,17 @@ class Regression:
 
 
 def train(
-    micro_batch_size: int | None = None, *, steps: int = 6, max_grad_norm: float = 0.0, y_scale: float = 1.0
+    micro_batch_size: int | None = None,
+    *,
+    steps: int = 6,
+    max_grad_norm: float = 0.0,
+    x_scale: float = 1.0,
+    y_scale: float = 1.0,
 ):
     """Events and final weights; two steps of six points an epoch."""
     torch.manual_seed(0)
     net = nn.Linear(3, 1)
-    x = torch.randn(6, 3)
+    x = x_scale * torch.randn(6, 3)
     y = y_scale * (x @ torch.tensor([1.0, -2.0, 0.5]))
     member = Member(
         dict(net.named_parameters()),
@@ -121,6 +126,14 @@ def test_divergence_stops_before_the_update() -> None:
     [event], net = train(y_scale=1e38)
     assert isinstance(event, Failed)
     assert event.error.message == "step 1: the loss is inf"
+    assert all(torch.isfinite(parameter).all() for parameter in net.parameters())
+
+
+def test_a_gradient_that_is_no_number_stops_before_the_update() -> None:
+    """Although the loss is a number."""
+    [event], net = train(x_scale=1e18)
+    assert isinstance(event, Failed)
+    assert event.error.message == "step 1: the norm of the gradient is inf"
     assert all(torch.isfinite(parameter).all() for parameter in net.parameters())
 
 

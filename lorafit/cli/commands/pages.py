@@ -26,8 +26,8 @@ def report(
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o",
             "--output",
+            "-o",
             help="The HTML file to write.",
             show_default="report.html, of one run in its folder",
         ),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from lorafit.cli.next_step import use_adapter
 from lorafit.cli.options import (
     Json,
     Overrides,
@@ -22,6 +23,9 @@ from lorafit.cli.stopping import stoppable
 from lorafit.errors import DivergedError, RecipeError
 from lorafit.imports import importing
 from lorafit.run.options import TrainOptions
+
+if TYPE_CHECKING:
+    from lorafit.sweep.sweep import SweepPlan, SweepResult
 
 
 def sweep(
@@ -82,17 +86,21 @@ def sweep(
         from lorafit.run.pins import pins
         from lorafit.sweep.family import FamilyOptions
         from lorafit.sweep.grid import parse_axis
-        from lorafit.sweep.sweep import plan_sweep, run_sweep
+        from lorafit.sweep.sweep import Axes, first_member, plan_sweep, run_sweep
 
-    axes = [parse_axis(text) for text in grid or ()]
-    if len(dict(axes)) < len(axes):
+    keys = [parse_axis(text) for text in grid or ()]
+    if len(dict(keys)) < len(keys):
         raise RecipeError("--grid names a key twice; give all of its values at once")
-    chosen, several = all_overrides(overrides, unset), parse_seeds("--seeds", seeds) if seeds else ()
+    chosen, axes = (
+        all_overrides(overrides, unset),
+        Axes(dict(keys), parse_seeds("--seeds", seeds) if seeds else ()),
+    )
     with stoppable(time_limit, distributed=True) as group:
         if not dry_run:
             with Display(json=json, quiet=not group.is_leader, only_result=quiet) as display:
-                chosen += group.leader_first(lambda: pins(recipe, chosen, output, display.report))
-        plan = group.leader_first(lambda: plan_sweep(recipe, chosen, dict(axes), several, output))
+                of_first = group.leader_first(lambda: first_member(recipe, chosen, axes, output))
+                chosen += group.leader_first(lambda: pins(recipe, *of_first, display.report))
+        plan = group.leader_first(lambda: plan_sweep(recipe, chosen, axes, output))
         log_every = plan.jobs[0].plan.recipe.train.log_every
         display = Display(json=json, log_every=log_every, quiet=not group.is_leader, only_result=quiet)
         if dry_run:
@@ -108,6 +116,15 @@ def sweep(
                 applied = result.applied.run
                 drawn(lambda: write_run_page(applied), applied / PAGE, display.report)
             draw_several([plan.output], page, display.report)
-        show_sweep(display, result, page)
+        show_sweep(display, result, page, _next(plan, result))
         if result.answer.best is None:
             raise DivergedError(f"{plan.output}: {result.answer.sentence()}")
+
+
+def _next(plan: SweepPlan, result: SweepResult) -> str:
+    """What answers with the best run, or with the one on all rows; "" where every run diverged."""
+    if result.answer.best is None:
+        return ""
+    best = plan.jobs[result.answer.best]
+    adapter = best.run.adapter if result.applied is None else result.applied.adapter
+    return use_adapter(adapter, best.plan.task.kind)

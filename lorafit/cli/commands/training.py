@@ -175,7 +175,8 @@ def _train_seeds(
     page = results[0].run.parent / PAGE
     if group.is_leader:
         draw_several([each.run for each in results], page, display.report)
-    show_seeds(display, of_seeds, page)
+    kind = of_seeds.plan.task.kind
+    show_seeds(display, of_seeds, page, use_adapter(results[0].adapter, kind))
     return results
 
 

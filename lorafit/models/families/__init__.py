@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -89,5 +90,9 @@ def family_of(config: PretrainedConfig) -> Family:
 
 def is_proven(family: Family) -> bool:
     """Whether tests have proven what the family says of itself, with the version of transformers that is here."""
-    here = ".".join(version("transformers").split(".")[:2])
-    return FAMILIES.get(family.model_type) == family and here in TESTED_TRANSFORMERS
+    return FAMILIES.get(family.model_type) == family and _transformers_here() in TESTED_TRANSFORMERS
+
+
+@cache
+def _transformers_here() -> str:
+    return ".".join(version("transformers").split(".")[:2])

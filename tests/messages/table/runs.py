@@ -299,6 +299,19 @@ MISTAKES: Table = {
             "train.warmup_steps=… (more), or use --set model.dtype=float32",
             leaves=("runs",),
         ),
+        Mistake(
+            "train reviews.toml --set train.max_steps=1 --set train.learning_rate=1e30 --set train.warmup_steps=0 "
+            "--set data.valid=rows.csv",
+            "epoch 1: the validation loss is nan; use --set train.learning_rate=… (lower)",
+            leaves=("runs",),
+        ),
+    ),
+    "run/checkpointer.py": (
+        Mistake(
+            "train reviews.toml --set train.max_steps=1 --set train.learning_rate=1e30 --set train.warmup_steps=0",
+            "step 1: the adapter answers with NaN; use --set train.learning_rate=… (lower)",
+            leaves=("runs",),
+        ),
     ),
     "training/health.py": (
         Mistake(
@@ -423,7 +436,7 @@ MISTAKES: Table = {
     ),
     "training/loop.py": (
         Mistake(
-            "train answers.toml --set train.learning_rate=1e30 --set train.epochs=9",
+            "train answers.toml --set train.learning_rate=1e30 --set train.epochs=9 --set train.batch_size=1",
             "step 2: the loss is nan; use --set train.learning_rate=… (lower), or use --set "
             "train.warmup_steps=… (more), or use --set model.dtype=float32",
             leaves=("runs",),

@@ -31,6 +31,14 @@ MISTAKES: Table = {
     ),
     "page/write.py": (
         Mistake(
+            "report runs -o rows.csv",
+            "rows.csv: already exists and is no page; choose another --output",
+        ),
+        Mistake(
+            "report runs --table 3 -o folder",
+            "folder: is a folder, and a page is a file; choose another --output",
+        ),
+        Mistake(
             "report runs folder --table 3",
             "a table has the runs of one folder, and 2 are named; name one folder that holds them",
         ),
@@ -319,6 +327,11 @@ MISTAKES: Table = {
         ),
     ),
     "verbs/show.py": (
+        Mistake(
+            "show runs",
+            "runs: neither a run folder (recipe.toml) nor an adapter folder (adapter.json); run `lorafit runs runs` "
+            "(lists those in it)",
+        ),
         Mistake(
             "show folder", "folder: neither a run folder (recipe.toml) nor an adapter folder (adapter.json)"
         ),
