@@ -125,7 +125,8 @@ def _save_tokenizer(folder: Path, model_type: str, vocabulary: dict[str, Any]) -
     )
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=start, eos_token=end)
     fast.save_pretrained(folder)
-    _edit(folder / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")  # also in transformers 4
+    in_transformers_4 = "PreTrainedTokenizerFast"
+    _edit(folder / "tokenizer_config.json", tokenizer_class=in_transformers_4)
 
 
 def _edit(file: Path, **values: Any) -> None:
