@@ -11,7 +11,7 @@ quickstart: $(VENV)/.installed  ## install, then train and score the embedded ex
 	$(BIN)/lorafit train quickstart
 
 test: $(VENV)/.installed-dev  ## all tests: offline, on the CPU
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 2 --dist worksteal  # many start Python anew
 
 check: $(VENV)/.installed-dev  ## formatter, linter, type checker, import layers
 	$(BIN)/ruff format --check .

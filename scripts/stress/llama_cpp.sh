@@ -12,5 +12,9 @@ if [ ! -d "$work/llama_cpp_python-$version" ]; then
     tar -xzf "$work/llama_cpp_python-$version.tar.gz" -C "$work"
     "$PYTHON" -m pip install --quiet --no-deps --target "$work/packages" sentencepiece protobuf
 fi
-export LLAMA_CPP=$work/llama_cpp_python-$version/vendor/llama.cpp
+export LLAMA_CPP=$work/llama_cpp_python-$version/vendor/llama.cpp LLAMA_CPP_PACKAGES=$work/converter
+if [ ! -d "$LLAMA_CPP_PACKAGES" ]; then  # what the converter asks for, its transformers among it
+    "$PYTHON" -m pip install --quiet --target "$LLAMA_CPP_PACKAGES" \
+        --requirement "$LLAMA_CPP/requirements/requirements-convert_legacy_llama.txt"
+fi
 PYTHONPATH=$work/packages${PYTHONPATH:+:$PYTHONPATH} "$PYTHON" -m pytest -q -s -p no:xdist tests/interop/test_stock_converter.py

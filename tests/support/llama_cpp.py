@@ -15,6 +15,9 @@ import torch.nn.functional as F
 import xllamacpp
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
+from transformers.activations import GELUActivation, GELUTanh, NewGELUActivation
+
+from lorafit.models.activations import TanhGELU
 
 END = 0
 PROMPTS = [[5 + 3 * i + 7 * j % 60 for j in range(4 + i)] for i in range(8)]
@@ -112,7 +115,8 @@ class LlamaCpp:
         request = {"prompt": list(prompt), "temperature": 0, "ignore_eos": True, "cache_prompt": False}
         if scales is not None:
             request["lora"] = [{"id": i, "scale": scale} for i, scale in scales.items()]
-        return self.server.handle_completions({**request, **options})["choices"][0]["logprobs"]["content"]
+        told = self.server.handle_completions({**request, **options})["choices"][0]["logprobs"]
+        return [] if told is None else told["content"]
 
 
 @torch.no_grad()
@@ -120,6 +124,10 @@ def log_probabilities(net: Any, prompt: Sequence[int]) -> Tensor:
     """Of the token after the prompt, over the whole vocabulary."""
     logits = net(input_ids=torch.tensor([list(prompt)])).logits[0, -1]
     return logits.log_softmax(-1)
+
+
+GELUS = (NewGELUActivation, GELUTanh, TanhGELU, GELUActivation)
+"""For all of which llama.cpp has one: for that of GPT-NeoX, the last, too."""
 
 
 class GgmlGelu(nn.Module):
@@ -133,10 +141,12 @@ class GgmlGelu(nn.Module):
 def largest_difference(engine: LlamaCpp, net: Any, scales: Mapping[int, float] | None = None) -> float:
     """Of llama.cpp's log-probabilities of its 20 likeliest tokens from the net's, over all prompts.
 
-    The net's GELU becomes ggml's, whose rounding alone moves them by 1e-4 in a GPT-2 of this size.
+    The net's GELU becomes ggml's, whose rounding alone moves them by 1e-4 in a GPT-2 or Gemma of this size.
     """
-    for block in net.transformer.h if net.config.model_type == "gpt2" else ():
-        block.mlp.act = GgmlGelu()
+    for parent in list(net.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, GELUS):
+                setattr(parent, name, GgmlGelu())
     differences = []
     for prompt in PROMPTS:
         ours = log_probabilities(net, prompt)
