@@ -145,7 +145,7 @@ class Generation(Decoder[TextRow, EncodedPair]):
         """Decode every distinct prompt. LoRA layers are merged for the time being (not in lockstep).
 
         How likely the references are is measured where a metric asks for it; else that of the first one is, for those
-        prompts that the page of a run shows: it costs a few hundredths of the time of decoding.
+        prompts that the page of a run shows: it costs about a hundredth of the time of a run.
         """
         groups, search = group_references(rows), self.beam_search(model)
         read = [group.references for group in groups]

@@ -40,8 +40,8 @@ class FusedCrossEntropy(torch.autograd.Function):
             if lacks_rows(given, table):
                 given = whole_rows(given)
             padded = F.pad(targets, (0, len(given) - num_targets))
-            losses, grad = _by_tiles(given, table, padded, label_smoothing)
-            ctx.save_for_backward(grad[:num_targets].to(hidden.dtype) if need_hidden else None, None)
+            losses, grad = _by_tiles(given, table, padded, label_smoothing, need_grad=need_hidden)
+            ctx.save_for_backward(None if grad is None else grad[:num_targets].to(hidden.dtype), None)
             return losses[:num_targets].sum()
         grad_hidden = torch.empty_like(hidden) if need_hidden else None
         grad_weight = torch.zeros_like(weight, dtype=torch.float32) if need_weight else None
@@ -86,9 +86,9 @@ class FusedCrossEntropy(torch.autograd.Function):
 
 
 def _by_tiles(
-    hidden: Tensor, table: Tensor, targets: Tensor, label_smoothing: float
-) -> tuple[Tensor, Tensor]:
-    """The terms of the sum [N], and its gradient by hidden [N, d], at least in float32.
+    hidden: Tensor, table: Tensor, targets: Tensor, label_smoothing: float, *, need_grad: bool
+) -> tuple[Tensor, Tensor | None]:
+    """The terms of the sum [N], and its gradient by hidden [N, d], at least in float32, where it is needed.
 
     For every target it holds the greatest logit so far, and sums of exp(logit - greatest), with and without the rows of
     the table as factors; where a greater one comes, they shrink.
@@ -112,11 +112,15 @@ def _by_tiles(
         greatest = torch.maximum(top, logits.amax(dim=1, keepdim=True))
         p, shrinking = logits.sub_(greatest).exp_(), (top - greatest).exp_()
         z.mul_(shrinking).add_(p.sum(dim=1, keepdim=True))
-        pulled.mul_(shrinking).add_(p.to(table.dtype) @ rows)
+        if need_grad:
+            pulled.mul_(shrinking).add_(p.to(table.dtype) @ rows)
         top = greatest
     expected = (1.0 - label_smoothing) * at_target + label_smoothing * total / vocab
+    losses = (top + z.log() - expected)[:, 0]
+    if not need_grad:
+        return losses, None
     pulled.div_(z).sub_(table[targets], alpha=1.0 - label_smoothing).sub_(mean_row, alpha=label_smoothing)
-    return (top + z.log() - expected)[:, 0], pulled
+    return losses, pulled
 
 
 def _tile_elements(hidden: Tensor) -> int:

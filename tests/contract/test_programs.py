@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -85,6 +86,18 @@ def test_vllms_own_rules_take_what_is_exported_for_it(adapters, tmp_path, model_
         name.rpartition(".")[2] for name, module in net.named_modules() if isinstance(module, nn.Linear)
     }
     assert vllm_faults(tmp_path / "out", rank, linear) == []
+
+
+@pytest.mark.parametrize("name", ["plain", "alpha=8", "a,b"])
+def test_vllm_reads_the_name_and_the_folder_out_of_the_command(adapters, tmp_path, name):
+    result = export(adapters("llama"), tmp_path / name, None, BaseChoice(), program="vllm")
+    words = shlex.split(result.command or "")
+    module = words[words.index("--lora-modules") + 1]
+    if "," not in module and "=" in module:  # as vLLM's `LoRAParserAction` has it
+        given, path = module.split("=")
+    else:
+        given, path = json.loads(module).values()
+    assert (given, path) == (name, str(tmp_path / name))
 
 
 def test_vllm_takes_a_decoder_with_a_head_as_a_pooling_model(make_base, tmp_path):

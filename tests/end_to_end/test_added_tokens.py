@@ -14,9 +14,11 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import lorafit
-from lorafit.adapters import read_adapter, restore
+from lorafit.adapters import BaseChoice, read_adapter, restore
 from lorafit.errors import AdapterError, LorafitError, RecipeError
+from lorafit.interop.programs import PROGRAMS
 from lorafit.models import FAMILIES
+from lorafit.verbs.export import export
 from lorafit.verbs.import_ import ImportOptions, import_adapter
 
 ANIMALS = ["cat", "dog", "bird", "fish", "cow", "pig", "hen", "fox", "owl", "bee", "ant", "bat", "emu", "elk"]
@@ -194,8 +196,29 @@ def test_rows_of_other_tokens_are_refused(run: Path, tmp_path: Path) -> None:
 
 
 def test_a_format_without_a_place_for_them_says_so(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(LorafitError, match=r"rows of their own in the embedding.*use merge"):
-        lorafit.export(run / "run" / "adapter", tmp_path / "loralib", "loralib")
+    for format_name in ("loralib", "gguf"):
+        with pytest.raises(LorafitError, match=r"rows of their own in the embedding.*use merge"):
+            lorafit.export(run / "run" / "adapter", tmp_path / "out", format_name)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_program_has_room_for_them_or_refuses(run: Path, tmp_path: Path) -> None:
+    predictor: Any = lorafit.load(run / "run" / "adapter")
+    first = len(predictor.model.require_tokenizer()) - len(ADDED)
+    ids = torch.tensor([[first, 5, 6, first + 1, 9]])
+    for name in ("vllm", "llama.cpp"):
+        with pytest.raises(AdapterError, match=r"no place for|serves no adapters of a gpt2"):
+            export(run / "run" / "adapter", tmp_path / name, None, BaseChoice(), program=name)
+        assert not (tmp_path / name).exists()
+    for name in PROGRAMS.keys() - {"vllm", "llama.cpp"}:
+        result = export(run / "run" / "adapter", tmp_path / name, None, BaseChoice(), program=name)
+        *before, last = (result.command or "").split("; ")
+        scope: dict[str, Any] = {"AutoModelForCausalLM": AutoModelForCausalLM, "PeftModel": PeftModel}
+        exec("\n".join(before), scope)
+        net = eval(last, scope)
+        net = net if isinstance(net, PeftModel) else scope["model"]
+        ours = logits(predictor.model.net, ids)
+        torch.testing.assert_close(logits(net.eval(), ids), ours, atol=2e-5, rtol=1e-4)
 
 
 def test_an_adapter_on_the_embedding_is_refused(run: Path) -> None:

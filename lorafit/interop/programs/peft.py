@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from typing_extensions import override
 
 from lorafit.interop.programs.base import Program
-from lorafit.interop.writers.peft import loaded_base
+from lorafit.interop.writers.peft import literal, loaded_base, resized
 
 if TYPE_CHECKING:
     from lorafit.adapters import Adapter
@@ -24,6 +24,8 @@ class Peft(Program):
 
     @override
     def command(self, adapter: Adapter, shape: Model, folder: Path) -> str:
-        """One expression in Python."""
-        del shape
-        return f'PeftModel.from_pretrained({loaded_base(adapter.card)}, "{folder}")'
+        """One expression in Python, behind what makes room for added tokens."""
+        base, room = loaded_base(adapter.card), resized(shape)
+        if room:
+            return f"base = {base}; base{room}; PeftModel.from_pretrained(base, {literal(folder)})"
+        return f"PeftModel.from_pretrained({base}, {literal(folder)})"

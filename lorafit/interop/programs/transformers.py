@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from typing_extensions import override
 
 from lorafit.interop.programs.base import Program
-from lorafit.interop.writers.peft import loaded_base
+from lorafit.interop.writers.peft import literal, loaded_base, resized
 
 if TYPE_CHECKING:
     from lorafit.adapters import Adapter
@@ -24,6 +24,6 @@ class Transformers(Program):
 
     @override
     def command(self, adapter: Adapter, shape: Model, folder: Path) -> str:
-        """Two statements in Python."""
-        del shape
-        return f'model = {loaded_base(adapter.card)}; model.load_adapter("{folder}")'
+        """Statements in Python."""
+        room = f"model{room}; " if (room := resized(shape)) else ""
+        return f"model = {loaded_base(adapter.card)}; {room}model.load_adapter({literal(folder)})"

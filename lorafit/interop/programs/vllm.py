@@ -51,6 +51,7 @@ class Vllm(Program):
     def refusals(self, adapter: Adapter, shape: Model) -> list[str]:
         """By architecture, rank, module, and what was trained whole."""
         from lorafit import lora
+        from lorafit.models import planned_tokens
 
         kind = shape.family.model_type
         if kind not in EMBEDDINGS:
@@ -72,6 +73,8 @@ class Vllm(Program):
             is_embedding = shape.net.get_submodule(name) in embeddings
             if is_embedding and (tied or name.rpartition(".")[2] not in EMBEDDINGS[kind]):
                 reasons.append(f"adapts no {name}" + (" that is tied" if tied else ""))
+        if (added := planned_tokens(shape.net.config)) is not None:
+            reasons.append(f"has no place for tokens that the base lacks, here {' and '.join(added.tokens)}")
         whole = [*trained_of_base(adapter, shape)]
         whole += [name for name, _ in shape.head_parameters() if name != HEAD]
         return reasons + [f"takes no {name} that was trained whole" for name in whole]
@@ -91,4 +94,7 @@ class Vllm(Program):
         if num_labels := read_task(adapter.card.task).num_outputs:
             labels = json.dumps({"architectures": [type(shape.net).__name__], "num_labels": num_labels})
             words += ["--runner", "pooling", "--convert", "classify", "--hf-overrides", labels]
-        return shlex.join([*words, "--lora-modules", f"{folder.name}={folder}"])
+        module = f"{folder.name}={folder}"
+        if module.count("=") > 1 or "," in module:  # which vLLM splits at
+            module = json.dumps({"name": folder.name, "path": str(folder)})
+        return shlex.join([*words, "--lora-modules", module])

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import override
 
-from lorafit.interop.writers.base import Writer, refusals_unless_low_rank, tensors_beside_layers
+from lorafit.interop.writers.base import (
+    Writer,
+    added_rows,
+    refusals_of_added_rows,
+    refusals_unless_low_rank,
+    tensors_beside_layers,
+)
 
 if TYPE_CHECKING:
     from lorafit.adapters import Adapter, AdapterCard
@@ -38,16 +44,22 @@ class GgufWriter(Writer):
             return [
                 f"how llama.cpp orders the weights of a {shape.family.model_type} is not known here; use merge"
             ]
+        rows = {f"{table}.rows" for table in added_rows(adapter, shape)}
         whole = [
             f"{name}: trained whole, which the {self.name} format has no place for; use merge"
             for name in tensors_beside_layers(adapter, shape)
+            if name not in rows
         ]
         tied = bool(shape.family.text_config(shape.net.config).tie_word_embeddings)
         found = {
             name: _refusal(name, layer, layout, tied)
             for name, layer in lora.adapted_layers(shape.net).items()
         }
-        return [*whole, *(f"{name}: {reason}; use merge" for name, reason in found.items() if reason)]
+        return [
+            *refusals_of_added_rows(shape, self.name),
+            *whole,
+            *(f"{name}: {reason}; use merge" for name, reason in found.items() if reason),
+        ]
 
     @override
     def write(self, adapter: Adapter, shape: Model, target: Path) -> None:

@@ -115,7 +115,20 @@ def loaded_base(card: AdapterCard) -> str:
     num_outputs = read_task(card.task).num_outputs
     kind = "CausalLM" if num_outputs is None else "SequenceClassification"
     num_labels = "" if num_outputs is None else f", num_labels={num_outputs}"
-    return f'AutoModelFor{kind}.from_pretrained("{card.base.id}"{num_labels})'
+    return f"AutoModelFor{kind}.from_pretrained({literal(card.base.id)}{num_labels})"
+
+
+def resized(shape: Model) -> str:
+    """`.resize_token_embeddings(N)` for tokens that the base has no rows for; nothing where it has them."""
+    from lorafit.models import tables_with_rows
+
+    tables = [table for _, table in tables_with_rows(shape.net) if table.num_rows > len(table.weight)]
+    return f".resize_token_embeddings({tables[0].num_rows})" if tables else ""
+
+
+def literal(text: object) -> str:
+    """A string in Python."""
+    return json.dumps(str(text), ensure_ascii=False)
 
 
 def _is_bias(name: str) -> bool:
