@@ -34,6 +34,11 @@ class Change(ABC):
         """Whether it is a change of the weight, for all that share it, and not of the module that it stands in."""
         return self.replacement is not None
 
+    @property
+    def sum_of_terms(self) -> float:
+        """How large the products that add up to a value of ΔW may be together, even where they cancel; 0: not known."""
+        return 0.0
+
     def num_rows(self, of_base: int) -> int:
         """Rows of the merged weight."""
         return of_base
@@ -86,6 +91,15 @@ class Added(Change):
     """W + ΔW of one LoRA layer, of which only the adapter need exist."""
 
     layer: LoRALayer
+
+    @property
+    @override
+    def sum_of_terms(self) -> float:
+        """|scale| max ‖b‖ max ‖a‖ over the rows b of B and the columns a of A."""
+        axes, size = self.layer.rank_axes(), abs(self.layer.scaling)
+        for name, factor in self.layer.adapter_parameters().items():
+            size *= float(factor.detach().double().norm(dim=axes[name]).max())
+        return size
 
     @override
     def exact(self) -> Self:
@@ -140,6 +154,11 @@ class WithRows(Change):
     @override
     def keeps_tie(self) -> bool:
         return self.inner is None or self.inner.keeps_tie
+
+    @property
+    @override
+    def sum_of_terms(self) -> float:
+        return 0.0 if self.inner is None else self.inner.sum_of_terms
 
     @override
     def num_rows(self, of_base: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from lorafit import lora
 from lorafit.adapters import (
     Adapter,
     AdapterCard,
+    BaseCard,
     BaseChoice,
     check_base,
     read_adapter,
@@ -26,7 +27,7 @@ from lorafit.adapters.restore import check_tensors, fingerprint_of, method_of, m
 from lorafit.errors import AdapterError, NotFoundError, RecipeError
 from lorafit.files import check_new
 from lorafit.interop.combined import combined
-from lorafit.models import Model, skeleton
+from lorafit.models import Model, base_folder, base_identity, skeleton
 from lorafit.run.provenance import provenance
 
 
@@ -50,9 +51,10 @@ class CombineResult:
 def combine(parts: Sequence[Part], output: Path, base: BaseChoice) -> CombineResult:
     """Write the sum of weight * adapter over `parts` to the new folder `output`; task and settings are the first's.
 
-    The base's config is enough; with its weights the sum also gets a fingerprint. Raises RecipeError for a weight that
-    is none or an output that exists; AdapterError for adapters that are not LoRA alone, or are of different bases or
-    kinds of task, or for the wrong base.
+    The base's config is enough; with its weights the sum also gets a fingerprint. On a base that is forced it is an
+    adapter of that base. Raises RecipeError for a weight that is none, weights with which the sum is not finite, or an
+    output that exists; AdapterError for adapters that are not LoRA alone, or are of different bases or kinds of task,
+    or for the wrong base.
     """
     for part in parts:
         if not math.isfinite(part.weight) or part.weight == 0:
@@ -70,7 +72,7 @@ def combine(parts: Sequence[Part], output: Path, base: BaseChoice) -> CombineRes
     method, tensors = combined(list(zip(weights, layers, strict=True)), _shape(first, where, revision))
     options = method.options() | {"also_train": first.card.method.get("also_train")}
     card = AdapterCard(
-        base=first.card.base,
+        base=_identity(first.card.base, where, revision) if base.force else first.card.base,
         method=options,
         task=first.card.task,
         data=first.card.data,
@@ -79,11 +81,14 @@ def combine(parts: Sequence[Part], output: Path, base: BaseChoice) -> CombineRes
         provenance=provenance().model_copy(update={"inputs": _inputs(parts, adapters)}),
     )
     adapter = Adapter(output, card, tensors | beside, None)
+    _check_finite(output, adapter.tensors.values())
     fingerprint, notes = None, list[str]()
     try:
         fingerprint = fingerprint_of(adapter.on(where, revision))
     except NotFoundError:
         notes.append(f"{where}: its weights are not here, so the sum has no fingerprint")
+    else:
+        _check_finite(output, [fingerprint.trained])
     return CombineResult(output, write_adapter(output, card, adapter.tensors, fingerprint), notes)
 
 
@@ -100,6 +105,17 @@ def _check_alike(first: Adapter, other: Adapter) -> None:
         raise AdapterError(f"{other.folder}: gives other outputs than {first.folder}")
 
 
+def _identity(known: BaseCard, where: str, revision: str | None) -> BaseCard:
+    """A base that takes the place of the one that is known."""
+    identity = base_identity(where, revision, base_folder(where, revision))
+    return BaseCard(**vars(identity), quantize=known.quantize)
+
+
+def _check_finite(output: Path, tensors: Iterable[Tensor]) -> None:
+    if not all(tensor.isfinite().all() for tensor in tensors):
+        raise RecipeError(f"{output}: the sum with these weights holds or gives values that are not finite")
+
+
 def _shape(adapter: Adapter, where: str, revision: str | None) -> Model:
     return skeleton(model_config(adapter, where, revision), task_of(adapter).output)
 
@@ -109,10 +125,11 @@ def _layers(adapter: Adapter, shape: Model) -> dict[str, lora.LoRALayer]:
     method_of(adapter).attach_finished(shape)
     check_tensors(adapter, shape)
     layers = lora.filled_layers(shape.net, adapter.tensors)
+    if not layers:
+        raise AdapterError(f"{adapter.folder}: method {adapter.card.method['name']!r} does not add up")
     more = {key for layer in layers.values() for key in layer.adapter_parameters()} - {"lora_A", "lora_B"}
-    if more or not layers:
-        what = f"{min(more)} of " if more else ""
-        raise AdapterError(f"{adapter.folder}: {what}method {adapter.card.method['name']!r} does not add up")
+    if more:
+        raise AdapterError(f"{adapter.folder}: DoRA does not add up: each has a {min(more)} of its own")
     return layers
 
 

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ from lorafit.verbs.import_ import ImportOptions, import_adapter
 from lorafit.verbs.merge import merge
 from lorafit.verbs.verify import verify
 from tests.run.conftest import Runner, assert_equal_runs
-from tests.support.adapter_fixtures import train_adapter
+from tests.support.adapter_fixtures import make_adapter, train_adapter
 from tests.support.peft_adapters import load_net, logits, peft_logits
 from tests.support.stops import StopAt
 from tests.support.tiny_models import outputs, tiny_model
@@ -242,6 +242,21 @@ def test_merged_it_is_the_same_function(trained: Callable[[str], Trained], name:
     result = merge(run.adapter, tmp_path / "merged", BaseChoice())
     assert result.weights.least_survived == pytest.approx(1, abs=0.1)
     torch.testing.assert_close(logits(load_net(tmp_path / "merged")), run.peft_logits, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("init", ["pissa", "olora"])
+@pytest.mark.parametrize("strength", [1e-3, 1e-5])
+def test_little_learned_since_a_start_in_the_base_is_merged(
+    make_base: Callable[..., Path], init: Literal["pissa", "olora"], strength: float, tmp_path: Path
+) -> None:
+    """The start and what takes it back cancel in the sum, whose rounding is that of much larger terms."""
+    make_adapter(
+        make_base("gpt2"), tmp_path / "adapter", LoRA(r=4, targets=ALL_GPT2, init=init), strength=strength
+    )
+    result = merge(tmp_path / "adapter", tmp_path / "merged", BaseChoice())
+    assert result.weights.max_error < 1e-7
+    ours = logits(restore(read_adapter(tmp_path / "adapter")).net)
+    torch.testing.assert_close(logits(load_net(tmp_path / "merged")), ours, rtol=0, atol=1e-5)
 
 
 @over_variants

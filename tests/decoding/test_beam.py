@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import cache
 
 import pytest
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from lorafit.decoding import BeamSearch, Greedy, generate_all, session
 from lorafit.errors import DivergedError
+from tests.decoding.conftest import tiny_net
 
 MakeNet = Callable[..., PreTrainedModel]
 MakePrompts = Callable[..., list[list[int]]]
@@ -24,7 +27,14 @@ def banned(tokens: list[int], size: int) -> set[int]:
     return {ngram[-1] for ngram in ngrams if ngram[:-1] == tokens[len(tokens) - size + 1 :]}
 
 
+@cache
 @torch.no_grad()
+def next_logits(net: PreTrainedModel, *tokens: int) -> Tensor:
+    """What the plain model says of one text. The searches of a test, and of its cases, ask for many texts again."""
+    logits: Tensor = net(torch.tensor([tokens])).logits[0, -1]
+    return logits.double()
+
+
 def by_the_rules(net: PreTrainedModel, prompt: list[int], search: BeamSearch) -> list[int]:
     """The paper's beam search, plainly."""
     beams: list[tuple[float, list[int]]] = [(0.0, [])]
@@ -32,7 +42,7 @@ def by_the_rules(net: PreTrainedModel, prompt: list[int], search: BeamSearch) ->
     for step in range(1, search.max_new_tokens + 1):
         candidates = []
         for total, tokens in beams:
-            logits = net(torch.tensor([prompt + tokens])).logits[0, -1].double()
+            logits = next_logits(net, *prompt, *tokens).clone()
             logits[list(banned(tokens, search.no_repeat_ngram_size))] = -float("inf")
             log_probs = logits.log_softmax(-1).tolist()
             candidates += [(total + log_p, [*tokens, token]) for token, log_p in enumerate(log_probs)]
@@ -48,18 +58,24 @@ def by_the_rules(net: PreTrainedModel, prompt: list[int], search: BeamSearch) ->
     return best[1]
 
 
+@pytest.fixture(scope="module")
+def unchanged() -> PreTrainedModel:
+    """A tiny GPT-2 for the tests that leave it as it is."""
+    return tiny_net("gpt2")
+
+
 OPTIONS = list(itertools.product([1, 2, 5], [-0.5, 0.0, 0.8, 3.0], [0, 1, 2, 3]))
 
 
 @pytest.mark.parametrize(("num_beams", "length_penalty", "ngram"), OPTIONS)
 def test_gives_what_the_rules_give(
-    gpt2: PreTrainedModel, num_beams: int, length_penalty: float, ngram: int, make_prompts: MakePrompts
+    unchanged: PreTrainedModel, num_beams: int, length_penalty: float, ngram: int, make_prompts: MakePrompts
 ) -> None:
     search = BeamSearch(num_beams, length_penalty, ngram, max_new_tokens=7, eos_token_ids=(3, 5, 11, 17))
     prompts = make_prompts(seed=num_beams)
-    expected = [by_the_rules(gpt2, prompt, search) for prompt in prompts]
+    expected = [by_the_rules(unchanged, prompt, search) for prompt in prompts]
     for batch_size in (1, 3, 16):
-        assert generate_all(gpt2, prompts, search, batch_size=batch_size) == expected
+        assert generate_all(unchanged, prompts, search, batch_size=batch_size) == expected
 
 
 def test_the_options_above_end_early_and_late(gpt2: PreTrainedModel, make_prompts: MakePrompts) -> None:
@@ -70,12 +86,12 @@ def test_the_options_above_end_early_and_late(gpt2: PreTrainedModel, make_prompt
 
 @pytest.mark.parametrize("length_penalty", [-0.1, -0.5, -1.0])
 def test_a_later_end_may_win_under_a_negative_penalty(
-    gpt2: PreTrainedModel, length_penalty: float, make_prompts: MakePrompts
+    unchanged: PreTrainedModel, length_penalty: float, make_prompts: MakePrompts
 ) -> None:
     search = BeamSearch(3, length_penalty, 0, max_new_tokens=6, eos_token_ids=tuple(range(0, 29, 2)))
     prompts = make_prompts(seed=11, count=60)
-    expected = [by_the_rules(gpt2, prompt, search) for prompt in prompts]
-    assert generate_all(gpt2, prompts, search) == expected
+    expected = [by_the_rules(unchanged, prompt, search) for prompt in prompts]
+    assert generate_all(unchanged, prompts, search) == expected
     assert len({len(ids) for ids in expected}) > 1
 
 
@@ -91,10 +107,14 @@ def test_llama_with_grouped_keys_and_rotary_positions(
     assert generate_all(net, prompts, search, batch_size=3) == expected
 
 
-def test_more_steps_than_one_filling_of_the_cache(gpt2: PreTrainedModel, make_prompts: MakePrompts) -> None:
+def test_more_steps_than_one_filling_of_the_cache(
+    unchanged: PreTrainedModel, make_prompts: MakePrompts
+) -> None:
     search = BeamSearch(10, 0.8, 3, max_new_tokens=40, eos_token_ids=())
     prompts = make_prompts(seed=2, count=2)
-    assert generate_all(gpt2, prompts, search) == [by_the_rules(gpt2, prompt, search) for prompt in prompts]
+    assert generate_all(unchanged, prompts, search) == [
+        by_the_rules(unchanged, prompt, search) for prompt in prompts
+    ]
 
 
 def test_one_beam_is_greedy(gpt2: PreTrainedModel, make_prompts: MakePrompts) -> None:

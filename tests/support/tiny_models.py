@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import io
 import math
+import pickle
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from lorafit.metrics import Kind
 from lorafit.models import FAMILIES, Family, Model
@@ -19,8 +22,48 @@ ENCODERS = tuple(name for name in FAMILIES if name not in DECODERS)
 
 _SIZES = {"hidden_size": 16, "num_hidden_layers": 3, "intermediate_size": 24, "vocab_size": VOCAB_SIZE}
 _TOKENS = {"pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0}
-# What has been drawn, and the generator's state behind it: a copy takes half the time.
-_DRAWN: dict[tuple[str, Kind, str], tuple[Model, Tensor]] = {}
+# What has been drawn, and the generator's state behind it: a copy takes an eighth of the time.
+_DRAWN: dict[tuple[str, Kind, str], tuple[Model, Template, Tensor]] = {}
+
+
+class Template:
+    """A net to be copied, tensors and all, in a quarter of the time that copy.deepcopy takes: the rest is pickled."""
+
+    def __init__(self, net: PreTrainedModel) -> None:
+        self._tensors: list[Tensor] = []
+        file = io.BytesIO()
+        _Pickler(file, self._tensors).dump(net)
+        self._pickled = file.getvalue()
+
+    def copy(self) -> PreTrainedModel:
+        """Tensors that are one in the net are one in the copy."""
+        net: PreTrainedModel = _Unpickler(io.BytesIO(self._pickled), copy.deepcopy(self._tensors)).load()
+        return net
+
+
+class _Pickler(pickle.Pickler):
+    """Puts every tensor into a list, and its place there into the file."""
+
+    def __init__(self, file: io.BytesIO, tensors: list[Tensor]) -> None:
+        super().__init__(file, pickle.HIGHEST_PROTOCOL)
+        self._tensors, self._places = tensors, dict[int, int]()
+
+    def persistent_id(self, part: object) -> int | None:
+        if not isinstance(part, Tensor):
+            return None
+        if id(part) not in self._places:
+            self._places[id(part)] = len(self._tensors)
+            self._tensors.append(part)
+        return self._places[id(part)]
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, file: io.BytesIO, tensors: list[Tensor]) -> None:
+        super().__init__(file)
+        self._tensors = tensors
+
+    def persistent_load(self, place: int) -> Tensor:
+        return self._tensors[place]
 
 
 def tiny_model(model_type: str, output: Kind | None = None, **changes: Any) -> Model:
@@ -34,10 +77,11 @@ def tiny_model(model_type: str, output: Kind | None = None, **changes: Any) -> M
     values = {**_SIZES, **_TOKENS, "max_position_embeddings": positions, **changes}
     key = (model_type, output, repr(values))
     if key not in _DRAWN:
-        _DRAWN[key] = random_model(family, output, family.tiny_config(**values)), torch.get_rng_state()
-    drawn, state_behind = _DRAWN[key]
+        drawn = random_model(family, output, family.tiny_config(**values))
+        _DRAWN[key] = drawn, Template(drawn.net), torch.get_rng_state()
+    drawn, template, state_behind = _DRAWN[key]
     torch.set_rng_state(state_behind)
-    return replace(drawn, net=copy.deepcopy(drawn.net))
+    return replace(drawn, net=template.copy())
 
 
 def random_model(family: Family, output: Kind, config: Any) -> Model:

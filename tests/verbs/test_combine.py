@@ -79,3 +79,24 @@ def test_what_does_not_add_up_is_refused(make_base, gpt2_base, tmp_path):
     refused("labels", "other", match="'score.weight' was trained whole, and is not the same")
     refused("text", weight=0.0, match="weight 0", error=RecipeError)
     refused("text", weight=float("nan"), match="weight nan", error=RecipeError)
+    refused("text", weight=1e39, match="holds or gives values that are not finite", error=RecipeError)
+    refused("text", weight=1e30, match="holds or gives values that are not finite", error=RecipeError)
+
+
+def test_what_cancels_is_merged(gpt2_base, tmp_path):
+    make_adapter(gpt2_base, tmp_path / "a", LoRA(r=2, targets=("query", "up")), strength=3.0)
+    make_adapter(gpt2_base, tmp_path / "b", LoRA(r=2, targets=("down",)))
+    parts = [Part(tmp_path / name, weight) for name, weight in (("a", 0.1), ("b", 1.0), ("a", -0.1))]
+    combine(parts, tmp_path / "out", BaseChoice())
+    merge(tmp_path / "out", tmp_path / "merged", BaseChoice())
+
+
+def test_on_a_base_that_is_forced_the_sum_is_an_adapter_of_that_base(make_base, gpt2_base, tmp_path):
+    other = make_base("gpt2", seed=7)
+    make_adapter(gpt2_base, tmp_path / "a")
+    with pytest.raises(AdapterError, match="wrong base"):
+        combine([Part(tmp_path / "a")], tmp_path / "out", BaseChoice(str(other)))
+    combine([Part(tmp_path / "a")], tmp_path / "out", BaseChoice(str(other), force=True))
+    assert read_adapter(tmp_path / "out").card.base.id == str(other)
+    assert verify(tmp_path / "out").ok
+    merge(tmp_path / "out", tmp_path / "merged", BaseChoice())

@@ -21,6 +21,7 @@ from lorafit.models import Stored, stored_tensors, weight_files
 _NUM_THREADS = 2  # of a few megabytes each
 _COMPARED_BYTES = 128 << 10
 _SUM_ERROR = 2.0**-18  # of the largest value of ΔW: what sums in float32 may lose
+_TERM_ERROR = 2.0**-22  # of the terms of these sums, which may be much larger where they cancel
 
 
 def prove_weights(source: MergeSource, meant: Sequence[Outgoing], folder: Path) -> WeightsProof:
@@ -99,6 +100,7 @@ def _changed(name: str, change: Change, base: Stored, new: Stored) -> _Compared:
     num_changed, is_right = 0, True
     is_whole = change.replacement is not None
     change = scanned(change, base).exact()
+    terms = change.sum_of_terms
     for start, block in row_blocks(base):
         now, old = new.read_rows(start, start + len(block)), block.double()
         num_changed += int(torch.count_nonzero(block.to(now.dtype) != now))
@@ -108,7 +110,7 @@ def _changed(name: str, change: Change, base: Stored, new: Stored) -> _Compared:
         delta_square += _dot(delta, delta)
         along += _dot(moved, delta)
         error = moved.sub_(delta)
-        worst, lost = _greatest(error), _lost_in_sums(delta, now.dtype)
+        worst, lost = _greatest(error), _lost_in_sums(delta, terms, now.dtype)
         is_right &= worst <= lost or bool(
             (error.abs_() <= _rounding(old.add_(delta), now.dtype) + lost).all()
         )
@@ -124,9 +126,10 @@ def _rounding(exact: Tensor, dtype: torch.dtype) -> Tensor:
     return exact.abs().mul_(torch.finfo(dtype).eps)
 
 
-def _lost_in_sums(delta: Tensor, dtype: torch.dtype) -> float:
+def _lost_in_sums(delta: Tensor, terms: float, dtype: torch.dtype) -> float:
     """What the sums of ΔW in float32 may be off, and the smallest numbers of `dtype`."""
-    return torch.finfo(dtype).tiny * torch.finfo(dtype).eps + _SUM_ERROR * _greatest(delta)
+    lost = max(_SUM_ERROR * _greatest(delta), _TERM_ERROR * terms)
+    return torch.finfo(dtype).tiny * torch.finfo(dtype).eps + lost
 
 
 def _greatest(values: Tensor) -> float:

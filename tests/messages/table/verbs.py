@@ -123,7 +123,13 @@ MISTAKES: Table = {
             "labels; only updates of low rank add up",
         ),
         Mistake("combine prefixes:1 prefixes:1 out", "prefixes: method 'prefix' does not add up"),
-        Mistake("combine dora:1 dora:1 out", "dora: lora_magnitude of method 'lora' does not add up"),
+        Mistake(
+            "combine dora:1 dora:1 out", "dora: DoRA does not add up: each has a lora_magnitude of its own"
+        ),
+        Mistake(
+            "combine adapter:1e39 out",
+            "out: the sum with these weights holds or gives values that are not finite",
+        ),
     ),
     "verbs/compare.py": (
         Mistake(
