@@ -11,7 +11,7 @@ def main() -> None:
     # Before any of these libraries is imported: no telemetry, and no messages beside our own.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # forked data workers would warn
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # unset, it warns where something forks
     # Threads that wait spin for some microseconds alone: longer, they starve others that compute here, and are starved.
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 

@@ -21,6 +21,7 @@ from typing import TypeVar
 
 from lorafit.errors import Advice, LorafitError, RecipeError
 from lorafit.files import JsonObject, cache_folder, new_folder, write_json
+from lorafit.hashes import file_hash
 
 SIZE_VARIABLE = "LORAFIT_CACHE_GB"
 _DEFAULT_GB = 50.0
@@ -103,7 +104,7 @@ def find(key: Key, read: Read[T]) -> T | None:
         shutil.rmtree(path, ignore_errors=True)
         return None
     try:
-        if about["decided_by"] == json.loads(json.dumps(key.decided_by)) and about["files"] == _sizes(path):
+        if about["decided_by"] == json.loads(json.dumps(key.decided_by)) and about["files"] == _hashes(path):
             found = read(path, about["content"])
             with contextlib.suppress(OSError):
                 os.utime(path / _ABOUT)
@@ -122,7 +123,7 @@ def make(key: Key, write: Write, read: Read[T]) -> T:
     with new_folder(prepared_folder() / key.name, replace=False) as folder:
         content = write(folder)
         about = {"kind": key.kind, "of": key.of, "made": time.time(), "decided_by": key.decided_by}
-        write_json(folder / _ABOUT, {**about, "files": _sizes(folder), "content": content})
+        write_json(folder / _ABOUT, {**about, "files": _hashes(folder), "content": content})
         found = read(folder, content)
     _make_room(key.name)
     return found
@@ -147,10 +148,10 @@ def entries() -> list[Entry]:
 
 
 def clear() -> list[Entry]:
-    """Delete every entry, and what killed processes left of theirs. Returns those that were there."""
+    """Delete every entry, damaged ones too, and what killed processes left of theirs. Returns those that were whole."""
     cleared = entries()
-    for entry in cleared:
-        shutil.rmtree(entry.path, ignore_errors=True)
+    for path in _folders():
+        shutil.rmtree(path, ignore_errors=True)
     _clear_abandoned()
     return cleared
 
@@ -184,12 +185,17 @@ def _entry(path: Path) -> Entry | None:
     """None for one that another process clears away just now."""
     try:
         about = json.loads((path / _ABOUT).read_text(encoding="utf-8"))
-        used, size = (path / _ABOUT).stat().st_mtime, sum(_sizes(path).values())
+        used, size = (path / _ABOUT).stat().st_mtime, sum(file.stat().st_size for file in _files(path))
         return Entry(path, str(about["kind"]), str(about["of"]), size, float(about["made"]), used)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _sizes(folder: Path) -> dict[str, int]:
-    """The bytes of every file of an entry but the one about it."""
-    return {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.name != _ABOUT}
+def _hashes(folder: Path) -> dict[str, str]:
+    """The sha256 of every file of an entry but the one about it. That of a large one is remembered while it is as it
+    was, so an entry is read once more, when it is first found."""
+    return {path.name: file_hash(path) for path in _files(folder)}
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.name != _ABOUT)

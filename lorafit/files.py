@@ -120,7 +120,7 @@ def new_folder(path: Path, *, replace: bool = True) -> Iterator[Path]:
 
 def _swap(temporary: Path, path: Path) -> None:
     """A folder cannot be renamed over a full one: the old one steps aside first."""
-    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    old = _beside(path, "old")
     if path.exists():
         path.rename(old)
     temporary.rename(path)
@@ -160,7 +160,13 @@ def is_left_over(path: Path) -> bool:
 
 
 def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """One that no other writer has, nor one left behind: processes of containers and of several machines have the same
+    numbers."""
+    return _beside(path, "tmp")
+
+
+def _beside(path: Path, kind: str) -> Path:
+    return path.with_name(f".{path.name}.{int.from_bytes(os.urandom(8))}.{kind}")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -83,7 +83,7 @@ def test_half_an_entry_is_never_seen(folder: Path) -> None:
     assert [path.name for path in folder.iterdir()] == [KEY.name]
 
 
-@pytest.mark.parametrize("damage", ["cut", "longer", "gone", "no json", "nothing about it"])
+@pytest.mark.parametrize("damage", ["cut", "longer", "other bytes", "gone", "no json", "nothing about it"])
 def test_a_damaged_entry_is_made_anew(folder: Path, damage: str) -> None:
     cache.make(KEY, writes(b"abcdef"), read)
     content, about = folder / KEY.name / "content", folder / KEY.name / "entry.json"
@@ -92,6 +92,8 @@ def test_a_damaged_entry_is_made_anew(folder: Path, damage: str) -> None:
             content.write_bytes(b"abc")
         case "longer":
             content.write_bytes(b"abcdefg")
+        case "other bytes":
+            content.write_bytes(b"abcxef")
         case "gone":
             content.unlink()
         case "no json":
@@ -101,6 +103,18 @@ def test_a_damaged_entry_is_made_anew(folder: Path, damage: str) -> None:
     assert cache.find(KEY, refuse) is None
     assert cache.make(KEY, writes(b"abcdef"), read)[0] == b"abcdef"
     assert cache.find(KEY, read) == (b"abcdef", 6)
+
+
+def test_of_two_at_once_the_first_stays_whatever_their_processes_are_called(folder: Path) -> None:
+    """Those of several containers have the same number, as two threads do."""
+
+    def meanwhile(path: Path) -> JsonObject:
+        assert cache.make(KEY, writes(b"first"), read)[0] == b"first"
+        return writes(b"second")(path)
+
+    assert cache.make(KEY, meanwhile, read)[0] == b"second"
+    assert cache.find(KEY, read) == (b"first", 5)
+    assert [path.name for path in folder.iterdir()] == [KEY.name]
 
 
 AT_ONCE = """
@@ -189,6 +203,9 @@ def test_the_command_lists_and_clears(cli: Callable[..., Any], folder: Path) -> 
     assert listed["bytes"] == 2_000_000
     assert listed["max_bytes"] == 50_000_000_000
     assert [entry["of"] for entry in listed["entries"]] == ["a.txt (train)"]
+    damaged = folder / ("0" * 64)
+    damaged.mkdir()
+    (damaged / "content").write_bytes(b"x")
     assert "cleared 2.0 MB" in cli("data", "cache", "--clear").stdout
-    assert cache.entries() == []
+    assert [*folder.iterdir()] == []
     assert json.loads(cli("data", "cache", "--json").stdout)["entries"] == []

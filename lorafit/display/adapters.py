@@ -125,6 +125,8 @@ def show_export(display: Display, result: ExportResult) -> None:
         display.print(f"uploaded: {escape(result.url)}")
     if result.command:
         display.print(f"serve it: {escape(result.command)}")
+    for note in result.notes:
+        display.print(f"note: {escape(note)}")
 
 
 def show_combination(display: Display, result: CombineResult) -> None:

@@ -182,6 +182,11 @@ class LoRA(Method):
         names = [site.name for site in sites]
         ranks, alphas = by_module("r", self.r, names), by_module("alpha", self.alpha, names)
         kind = DoRALinear if self.dora else None
+        for name in names if self.dora else ():
+            if not DoRALinear.adapts(model.net.get_submodule(name)):
+                raise RecipeError(
+                    f"[method] dora: is for linear layers, and {name} is none; leave it out of targets"
+                )
         return [dataclasses.replace(s, r=ranks[s.name], alpha=alphas[s.name], kind=kind) for s in sites]
 
     def _whole(self, model: Model) -> list[str]:

@@ -44,8 +44,9 @@ class FusedCrossEntropy(torch.autograd.Function):
             ctx.save_for_backward(None if grad is None else grad[:num_targets].to(hidden.dtype), None)
             return losses[:num_targets].sum()
         grad_hidden = torch.empty_like(hidden) if need_hidden else None
-        grad_weight = torch.zeros_like(weight, dtype=torch.float32) if need_weight else None
-        loss = hidden.new_zeros((), dtype=torch.float32)
+        dtype = torch.promote_types(matmul_dtype, torch.float32)
+        grad_weight = torch.zeros_like(weight, dtype=dtype) if need_weight else None
+        loss = hidden.new_zeros((), dtype=dtype)
         num_chunks = -(-num_targets * vocab // _CHUNK_ELEMENTS)
         chunk = max(
             1, -(-num_targets // max(1, num_chunks))
@@ -53,7 +54,7 @@ class FusedCrossEntropy(torch.autograd.Function):
         for start in range(0, num_targets, chunk):
             rows = slice(start, start + chunk)
             h, t = hidden[rows].to(matmul_dtype), targets[rows, None]
-            p = (h @ table.T).float()
+            p = (h @ table.T).to(dtype)
             p.sub_(p.amax(dim=-1, keepdim=True))  # logits, of which the largest is 0
             at_target = p.gather(1, t)
             mean = p.mean(dim=-1, keepdim=True) if label_smoothing else 0.0

@@ -74,7 +74,7 @@ def _loss_sum(net: PreTrainedModel, hidden: Tensor, targets: Tensor, label_smoot
 
 def cross_entropy_sum(logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
     """logits [N, V], targets [N] -> scalar sum. The plain form of FusedCrossEntropy."""
-    log_p = logits.float().log_softmax(dim=-1)
+    log_p = _wide(logits).log_softmax(dim=-1)
     nll = -log_p.gather(1, targets[:, None]).squeeze(1)
     return ((1.0 - label_smoothing) * nll - label_smoothing * log_p.mean(dim=-1)).sum()
 
@@ -91,14 +91,14 @@ def label_loss_sum(
     if labels.ndim == 2:
         smooth = labels * (1.0 - label_smoothing) + label_smoothing / 2
         each = F.binary_cross_entropy_with_logits(
-            outputs.float(), smooth, pos_weight=weights, reduction="none"
+            _wide(outputs), smooth, pos_weight=weights, reduction="none"
         )
         return each.mean(dim=1).sum()
     if outputs.shape[1] == 1:
-        return (outputs[:, 0].float() - labels).square().sum()
+        return (_wide(outputs)[:, 0] - labels).square().sum()
     if weights is not None:
         return F.cross_entropy(
-            outputs.float(), labels.long(), weights, reduction="sum", label_smoothing=label_smoothing
+            _wide(outputs), labels.long(), weights, reduction="sum", label_smoothing=label_smoothing
         )
     return cross_entropy_sum(outputs, labels.long(), label_smoothing)
 
@@ -113,3 +113,8 @@ def label_loss_sums(
     """[members]: label_loss_sum of each member's `counts` examples."""
     parts = zip(outputs.split(list(counts)), labels.split(list(counts)), label_smoothing, strict=True)
     return torch.stack([label_loss_sum(*part, weights) for part in parts])
+
+
+def _wide(x: Tensor) -> Tensor:
+    """In float32 at least."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lorafit.adapters import Adapter, BaseChoice, check_base, read_adapter, where_base
@@ -21,12 +21,14 @@ DEFAULT_FORMAT = next(iter(WRITERS))
 
 @dataclass(frozen=True)
 class ExportResult:
-    """The new folder, its format, where it is on the hub, and what serves it where a program was named."""
+    """The new folder, its format, where it is on the hub, what serves it where a program was named, and what to know
+    about it."""
 
     folder: Path
     format: str
     url: str | None = None
     command: str | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 def export(
@@ -67,7 +69,17 @@ def export(
         (temporary / "README.md").write_text(text, encoding="utf-8")
     url = upload_folder(output, upload) if upload else None
     command = server.command(on_base, shape, output.absolute()) if server is not None else None
-    return ExportResult(output, writer.name, url, command)
+    return ExportResult(output, writer.name, url, command, _notes(adapter))
+
+
+def _notes(adapter: Adapter) -> list[str]:
+    """A line on a base that was quantised, of which the formats know nothing."""
+    if (quantize := adapter.card.base.quantize) is None:
+        return []
+    return [
+        f"{adapter.folder}: was trained on a base in {quantize}, and answers otherwise on one in 16 bits; a merge onto "
+        f"the original weights measures by how much"
+    ]
 
 
 def _format(name: str | None, program: Program | None) -> str:

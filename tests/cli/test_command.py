@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from rich.markup import render
 
 from lorafit.cli.command import Command
 from lorafit.errors import (
@@ -49,6 +50,14 @@ def test_every_remedy_names_only_options_of_the_command(name: str) -> None:
         assert named <= options(name), text
         assert text.startswith("where: what")
         assert "`" not in text  # arguments of Python are put into options, or left out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_is_shown_as_it_is_written(name: str) -> None:
+    """Words in brackets are markup to rich, and would be gone."""
+    command = COMMANDS[name]
+    for text in (command.help, *(getattr(param, "help", None) for param in command.params)):
+        assert render(text or "").plain == (text or "")
 
 
 @pytest.mark.parametrize(

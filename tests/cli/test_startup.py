@@ -125,3 +125,21 @@ def test_the_verb_of_the_original_files_imports_no_torch() -> None:
     code = "import sys; from lorafit.verbs import originals; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) & NEURAL == set()
+
+
+ENCODES = """
+import os
+from tokenizers import Tokenizer, models
+before = len(os.listdir("/proc/self/task"))
+Tokenizer(models.WordLevel({"a": 0}, unk_token="a")).encode_batch_fast(["a"] * 100)
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted as Linux shows them")
+def test_texts_are_tokenized_by_several_threads() -> None:
+    """The tokenizers library follows the environment that the program sets when it starts."""
+    code = f"{CODE.partition('try:')[0]}sys.argv[1:] = ['--version']\ntry: main()\nexcept SystemExit: pass{ENCODES}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(done.stdout.splitlines()[-1]) > 0
+    assert not done.stderr

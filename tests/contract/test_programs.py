@@ -153,6 +153,14 @@ def test_transformers_computes_the_same_by_the_command_that_is_shown(make_base, 
     torch.testing.assert_close(logits(net), ours, rtol=0, atol=1e-5)
 
 
+def test_llama_cpp_converts_a_base_out_of_its_folder_or_off_the_hub(adapters):
+    adapter = read_adapter(adapters("llama"))
+    shape = restore(adapter)
+    for base, words in (("/models/base", "/models/base"), ("org/base", "org/base --remote")):
+        command = PROGRAMS["llama.cpp"].command(adapter.on(base, None), shape, Path("out"))
+        assert command.startswith(f"python convert_hf_to_gguf.py {words} --outfile ")
+
+
 def test_a_format_beside_a_program_must_be_its_own(make_base, tmp_path, monkeypatch):
     make_adapter(make_base("llama"), tmp_path / "adapter")
     out = tmp_path / "out"

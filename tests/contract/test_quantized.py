@@ -25,6 +25,7 @@ from lorafit.models import FAMILIES, load_base, load_config, quantize, quantized
 from lorafit.models.quantized import QuantizedTensor
 from lorafit.run.plan import load_plan
 from lorafit.training import AdamW, ProcessGroup
+from lorafit.verbs.export import export
 from lorafit.verbs.merge import merge
 from lorafit.verbs.verify import verify
 from tests.conftest import ROOT, recipe_overrides
@@ -173,6 +174,15 @@ def test_onto_the_original_it_says_how_far_that_moves(run: Runner, tmp_path: Pat
     assert result.answers is not None
     assert result.answers.moved is not None
     assert result.answers.moved > 100 * result.answers.allowed
+
+
+@pytest.mark.parametrize("format_name", ["peft", "gguf"])
+def test_an_export_says_that_the_base_was_quantised(run: Runner, tmp_path: Path, format_name: str) -> None:
+    (note,) = export(run.folder / "adapter", tmp_path / "out", format_name, BaseChoice()).notes
+    assert note.endswith(
+        "a base in nf4, and answers otherwise on one in 16 bits; a merge onto the original weights "
+        "measures by how much"
+    )
 
 
 def test_a_base_that_was_not_quantised_has_but_one_form(gpt2_base: Path, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_the_norms_follow_every_change_of_what_they_are_made_of(layer):
     ("options", "words"),
     [
         ({"init": "pissa"}, "'dora' is about the norms of the weights that 'init' = 'pissa' takes apart"),
-        ({"targets": ("wte",)}, "wte: lora.DoRALinear cannot stand in for Embedding"),
+        ({"targets": ("wte",)}, r"dora: is for linear layers, and transformer.wte is none"),
     ],
 )
 def test_what_dora_is_not_for_is_said(options, words):

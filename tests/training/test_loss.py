@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lorafit.data.batches import pack
@@ -101,6 +102,30 @@ def test_tiles_of_the_vocabulary_are_all_of_it(
         torch.autograd.grad(loss, leaf)[0].double() for loss, leaf in ((fused, hidden), (plain, exact))
     )
     assert (ours - theirs).abs().max() <= tolerance * theirs.abs().max()
+
+
+@pytest.mark.parametrize("num_targets", [1, 300])
+@pytest.mark.parametrize("trains_the_table", [False, True])
+def test_whichever_way_it_goes_float64_stays(num_targets: int, trains_the_table: bool) -> None:
+    """By chunks or by tiles: the loss and its gradients are as exact as what is given."""
+    generator = torch.Generator().manual_seed(0)
+    hidden, weight = (torch.randn(n, 8, generator=generator).double() for n in (num_targets, 2000))
+    leaves = [hidden.requires_grad_(), *([weight.requires_grad_()] if trains_the_table else [])]
+    targets = torch.randint(2000, (num_targets,), generator=generator)
+    fused = FusedCrossEntropy.apply(hidden, weight, targets, 0.1)
+    for plain in (
+        F.cross_entropy(hidden @ weight.T, targets, label_smoothing=0.1, reduction="sum"),
+        cross_entropy_sum(hidden @ weight.T, targets, 0.1),
+    ):
+        both = (
+            (fused, plain),
+            *zip(
+                *(torch.autograd.grad(loss, leaves, retain_graph=True) for loss in (fused, plain)),
+                strict=True,
+            ),
+        )
+        for ours, theirs in both:
+            torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
 
 
 def test_a_large_vocabulary_is_never_held_for_all_targets() -> None:

@@ -75,7 +75,7 @@ def sweep(
 
     Every run is the one that `lorafit train` would make, and leaves the same folder; all share the base, and in one
     step it reads examples of several. A run that diverges ends alone. The same command again continues what is not
-    finished. Without --grid, the recipe's [sweep] section says what varies.
+    finished. Without --grid, the recipe's section `sweep` says what varies.
     """
     with importing():
         from lorafit.display import Display

@@ -24,8 +24,10 @@ class LlamaCpp(Program):
 
     @override
     def command(self, adapter: Adapter, shape: Model, folder: Path) -> str:
-        """The base is converted first."""
+        """The base is converted first, out of its folder or off the hub."""
         del shape
-        convert = ["python", "convert_hf_to_gguf.py", adapter.card.base.id, "--outfile", "base.gguf"]
+        base = adapter.card.base.id
+        remote = [] if Path(base).is_absolute() else ["--remote"]
+        convert = ["python", "convert_hf_to_gguf.py", base, *remote, "--outfile", "base.gguf"]
         serve = ["llama-server", "-m", "base.gguf", "--lora", str(folder / "adapter.gguf")]
         return f"{shlex.join(convert)} && {shlex.join(serve)}"

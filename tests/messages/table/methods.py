@@ -79,6 +79,11 @@ MISTAKES: Table = {
             "takes apart; keep one",
         ),
         Mistake(
+            f"{DRY} --set method.dora=true --set 'method.targets=[\"word_embeddings\"]'",
+            "[method] dora: is for linear layers, and roberta.embeddings.word_embeddings is none; leave "
+            "it out of targets",
+        ),
+        Mistake(
             f"{DRY} --set 'method.also_train=[\"nothing\"]'",
             "[method] also_train: 'nothing' matches no parameter of this roberta",
         ),
