@@ -127,7 +127,7 @@ def show_adapter(display: Display, shown: ShownAdapter, command: str) -> None:
     base = card.get("base", {})
     facts = {
         "adapter": shown.folder,
-        "base": base.get("id", ""),
+        "base": " in ".join(filter(None, (base.get("id"), base.get("quantize")))),
         "base weights": f"sha256 {base['weights_hash']}" if base.get("weights_hash") else "not recorded",
         "method": _options(card.get("method", {})),
         "task": _options(card.get("task", {})),

@@ -13,7 +13,7 @@ from rich.table import Table
 from lorafit.display.display import Display
 from lorafit.files import JsonObject
 from lorafit.format import number, ranges
-from lorafit.sweep.grid import settings_text
+from lorafit.sweep.grid import settings_text, value_text
 
 if TYPE_CHECKING:
     from lorafit.sweep.answer import Answer, Figure, Row
@@ -71,7 +71,7 @@ def show_sweep(display: Display, result: SweepResult, page: Path, command: str) 
     columns = (*names, "seeds", "validation loss", answer.score_name, "")
     table = Table(*columns, box=None, header_style="bold")
     for row in _shown(answer):
-        values = [escape(str(row.settings[key])) for key in keys]
+        values = [escape(value_text(row.settings[key])) for key in keys]
         table.add_row(*values, str(len(row.members)), _figure(row.loss), _figure(row.score), _mark(row))
     display.print()
     display.print_wide(table)

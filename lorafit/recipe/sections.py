@@ -339,7 +339,7 @@ class TrackSection(Section):
 
 
 _Whole = Annotated[int, AtMost(2**63 - 1, "no key of a recipe takes a greater one")]
-SweepValue = bool | _Whole | float | str | tuple[str | _Whole | float, ...]
+SweepValue = bool | _Whole | float | str | tuple[str | _Whole | float, ...] | dict[str, str | _Whole | float]
 
 
 class SweepSection(Section):

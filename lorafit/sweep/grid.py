@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from lorafit.errors import RecipeError
 from lorafit.recipe import SweepSection, assignment
@@ -44,12 +45,12 @@ def settings_text(settings: Mapping[str, Any], between: str = ", ") -> str:
 
 
 def value_text(value: object) -> str:
-    """As people write it: 0.001, query+value."""
+    """As people write it: 0.001, query+value, layers.0.* 2+default 4."""
     match value:
         case list() | tuple():
             return "+".join(map(value_text, value))
         case dict():
-            return json.dumps(value)
+            return "+".join(f"{key} {value_text(each)}" for key, each in value.items())
         case bool():
             return str(value).lower()
         case float():
@@ -74,6 +75,18 @@ def points(section: SweepSection) -> list[Point]:
     keys = list(section.grid)
     settings = [dict(zip(keys, values, strict=True)) for values in itertools.product(*section.grid.values())]
     return [Point(each, seed) for each in settings for seed in (section.seeds or (None,))]
+
+
+def section_of(grid: Mapping[str, Sequence[Any]], seeds: Sequence[int]) -> SweepSection:
+    """Raises RecipeError for a value that no key has."""
+    try:
+        return SweepSection.model_validate({"grid": grid, "seeds": tuple(seeds)})
+    except ValidationError as error:
+        *_, key, number = error.errors()[0]["loc"][:3]
+        raise RecipeError(
+            f"[sweep] grid: {key} takes texts, numbers, true and false, and lists and tables of them; got "
+            f"{grid[str(key)][int(number)]!r}"
+        ) from None
 
 
 def parse_axis(text: str) -> tuple[str, tuple[Any, ...]]:

@@ -28,7 +28,7 @@ from lorafit.run.train import TrainResult, train
 from lorafit.sweep.answer import Answer, Member, State
 from lorafit.sweep.family import FamilyOptions, Job, Outcome, train_family
 from lorafit.sweep.figure import draw_sweep
-from lorafit.sweep.grid import Point, points, settings_text
+from lorafit.sweep.grid import Point, points, section_of, settings_text
 from lorafit.sweep.groups import Group, differences, group
 from lorafit.training import ProcessGroup
 
@@ -109,7 +109,7 @@ def _points(name_or_path: str | Path, overrides: Sequence[str], axes: Axes) -> t
     """Every member, and what all have in common. The recipe may lack what the grid alone gives."""
     path = name_or_path if isinstance(name_or_path, Path) else find_recipe(name_or_path)
     own = read_section(path, overrides, "sweep", SweepSection)
-    found = points(SweepSection(grid={**own.grid, **axes.grid}, seeds=tuple(axes.seeds) or own.seeds))
+    found = points(section_of({**own.grid, **axes.grid}, axes.seeds or own.seeds))
     if len(found) > _MOST_MEMBERS:
         raise RecipeError(
             f"[sweep]: {len(found):,} runs are more than {_MOST_MEMBERS:,}", Advice("fewer values")

@@ -96,7 +96,14 @@ def _check_alike(first: Adapter, other: Adapter) -> None:
     """Of one base, by its hashes, and of one kind of task with the same labels."""
     one, two = first.card.base, other.card.base
     hashes = ((one.config_hash, two.config_hash), (one.weights_hash, two.weights_hash))
-    if one.quantize != two.quantize or any(a and b and a != b for a, b in hashes):
+    if one.quantize != two.quantize:
+        ours, theirs = (
+            f"in {base.quantize}" if base.quantize else "that was not quantised" for base in (one, two)
+        )
+        raise AdapterError(
+            f"{other.folder}: was trained on a base {theirs}, and {first.folder} on one {ours}"
+        )
+    if any(a and b and a != b for a, b in hashes):
         raise AdapterError(
             f"{other.folder}: was trained on another base ({two.id}) than {first.folder} ({one.id})"
         )

@@ -18,13 +18,14 @@ from torch.nn import functional as F
 
 from lorafit import lora
 from lorafit.adapters import BaseChoice, read_adapter, restore
-from lorafit.errors import InterruptedRunError, RecipeError
+from lorafit.errors import AdapterError, InterruptedRunError, RecipeError
 from lorafit.interop.peft_layout import to_peft
 from lorafit.methods import LoRA
 from lorafit.models import FAMILIES, load_base, load_config, quantize, quantized_names
 from lorafit.models.quantized import QuantizedTensor
 from lorafit.run.plan import load_plan
 from lorafit.training import AdamW, ProcessGroup
+from lorafit.verbs.combine import Part, combine
 from lorafit.verbs.export import export
 from lorafit.verbs.merge import merge
 from lorafit.verbs.verify import verify
@@ -174,6 +175,15 @@ def test_onto_the_original_it_says_how_far_that_moves(run: Runner, tmp_path: Pat
     assert result.answers is not None
     assert result.answers.moved is not None
     assert result.answers.moved > 100 * result.answers.allowed
+
+
+def test_adapters_of_a_base_in_4_bits_and_in_16_are_not_added(run: Runner, tmp_path: Path) -> None:
+    make_adapter(run.base, tmp_path / "plain")
+    parts = [Part(run.folder / "adapter"), Part(tmp_path / "plain")]
+    with pytest.raises(AdapterError, match=r"plain: .* a base that was not quantised, and .* on one in nf4"):
+        combine(parts, tmp_path / "out", BaseChoice())
+    combine(parts[:1] * 2, tmp_path / "out", BaseChoice())
+    assert verify(tmp_path / "out").ok
 
 
 @pytest.mark.parametrize("format_name", ["peft", "gguf"])

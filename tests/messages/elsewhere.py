@@ -142,6 +142,11 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
             "tests/training/test_position.py::test_not_more_often_than_allowed_and_not_below_one"
         ),
     },
+    "verbs/combine.py": {
+        "…: was trained on a base …, and … on one …": (
+            "tests/contract/test_quantized.py::test_adapters_of_a_base_in_4_bits_and_in_16_are_not_added"
+        ),
+    },
     "verbs/evaluate.py": {
         "…: evaluation stopped (…)": SIGNAL,
         "evaluation runs as one process": PROCESSES,

@@ -7,7 +7,7 @@ import pytest
 from lorafit.cli.parsing import parse_seeds
 from lorafit.errors import RecipeError
 from lorafit.recipe import SweepSection
-from lorafit.sweep.grid import Point, parse_axis, points
+from lorafit.sweep.grid import Point, parse_axis, points, section_of, settings_text
 
 
 def test_every_combination_once_and_the_seed_fastest() -> None:
@@ -30,6 +30,10 @@ def test_every_combination_once_and_the_seed_fastest() -> None:
             ("method.targets", (("query", "value"), ("query",))),
         ),
         ("train.shuffle=true,false", ("train.shuffle", (True, False))),
+        (
+            'method.r={ "layers.0.*" = 2, default = 4 },8',
+            ("method.r", ({"layers.0.*": 2, "default": 4}, 8)),
+        ),
     ],
 )
 def test_an_axis_reads_as_overrides_do(text: str, expected: object) -> None:
@@ -47,6 +51,19 @@ def test_an_axis_reads_as_overrides_do(text: str, expected: object) -> None:
 def test_what_cannot_be_meant_is_refused(section: SweepSection, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         points(section)
+
+
+def test_a_table_is_a_value_like_any_other() -> None:
+    ranks = {"layers.0.*": 2, "default": 4}
+    found = points(section_of({"method.r": (ranks, 8)}, ()))
+    assert found[0].overrides == ['method.r={"layers.0.*" = 2, "default" = 4}']
+    assert settings_text(found[0].settings) == "r = layers.0.* 2+default 4"
+    assert str(found[0].folder(0)) == "r=layers.0.- 2+default 4/seed-0"
+
+
+def test_what_no_key_can_be_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"method.targets takes texts, numbers, .*; got \[\['a'\]\]"):
+        section_of({"method.r": (2,), "method.targets": ("b", [["a"]])}, ())
 
 
 def test_seeds_may_be_a_range() -> None:

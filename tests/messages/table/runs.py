@@ -516,6 +516,11 @@ MISTAKES: Table = {
             "[sweep] grid: train.seed is varied by seeds, since results are averaged over them",
         ),
         Mistake(
+            "sweep quickstart --dry-run --grid 'method.targets=[[\"query\"]]'",
+            "[sweep] grid: method.targets takes texts, numbers, true and false, and lists and tables "
+            "of them; got (['query'],)",
+        ),
+        Mistake(
             "sweep quickstart --dry-run --grid method.r=2,2",
             "[sweep] grid: method.r needs values, each of them once; got [2, 2]",
         ),
