@@ -84,14 +84,20 @@ def plan_sweep(
     name_or_path: str | Path, overrides: Sequence[str], axes: Axes, output: Path | None
 ) -> SweepPlan:
     """Plan every member. Raises what planning raises."""
-    planner, jobs = Planner(), list[Job]()
+    planner, jobs, names = Planner(), list[Job](), dict[Path, str]()
     found, overrides = _points(name_or_path, overrides, axes)
     for point in found:
         plan = planner.plan(open_recipe(name_or_path, [*overrides, *point.overrides]))
         folder = _folder(plan.recipe, output)
         seed = plan.recipe.train.seed
         name = ", ".join(filter(None, (settings_text(point.settings), f"seed {seed}")))
-        jobs.append(Job(name, plan, folder / point.folder(seed)))
+        place = folder / point.folder(seed)
+        if (other := names.setdefault(place, name)) != name:
+            raise RecipeError(
+                f"[sweep] grid: {other} and {name} would lie in one folder, {place}; name them otherwise, or sweep "
+                f"them apart"
+            )
+        jobs.append(Job(name, plan, place))
     return SweepPlan(folder, found, jobs)
 
 

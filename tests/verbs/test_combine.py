@@ -88,7 +88,11 @@ def test_what_cancels_is_merged(gpt2_base, tmp_path):
     make_adapter(gpt2_base, tmp_path / "b", LoRA(r=2, targets=("down",)))
     parts = [Part(tmp_path / name, weight) for name, weight in (("a", 0.1), ("b", 1.0), ("a", -0.1))]
     combine(parts, tmp_path / "out", BaseChoice())
-    merge(tmp_path / "out", tmp_path / "merged", BaseChoice())
+    result = merge(tmp_path / "out", tmp_path / "merged", BaseChoice())
+    assert result.weights.least_survived == pytest.approx(1, abs=0.01)
+    assert {layer.name for layer in result.weights.layers if layer.survived is not None} == {
+        f"transformer.h.{i}.mlp.c_proj.weight" for i in range(2)
+    }
 
 
 def test_on_a_base_that_is_forced_the_sum_is_an_adapter_of_that_base(make_base, gpt2_base, tmp_path):

@@ -59,7 +59,8 @@ class LayerProof:
     """Of one changed weight: ‖ΔW‖, ‖W‖, the values that changed, and the share of ΔW that survived rounding.
 
     ΔW is what the change adds to the base's weight W, and W' what was written. `survived` = <W' - W, ΔW> / ‖ΔW‖²: 1
-    where W' is W + ΔW, 0 where rounding lost all of it; None where the weight was replaced whole.
+    where W' is W + ΔW, 0 where rounding lost all of it; None where the weight was replaced whole, and where ΔW is
+    nothing, or no more than the rounding of terms that cancel in it.
     """
 
     name: str

@@ -96,7 +96,7 @@ def _same_bytes(one: Stored, other: Stored) -> bool:
 
 def _changed(name: str, change: Change, base: Stored, new: Stored) -> _Compared:
     """Some rows at a time, all in float64, in as few passes over them as that takes."""
-    along = delta_square = base_square = max_error = 0.0
+    along = delta_square = base_square = max_error = max_delta = 0.0
     num_changed, is_right = 0, True
     is_whole = change.replacement is not None
     change = scanned(change, base).exact()
@@ -110,12 +110,14 @@ def _changed(name: str, change: Change, base: Stored, new: Stored) -> _Compared:
         delta_square += _dot(delta, delta)
         along += _dot(moved, delta)
         error = moved.sub_(delta)
-        worst, lost = _greatest(error), _lost_in_sums(delta, terms, now.dtype)
+        worst, largest = _greatest(error), _greatest(delta)
+        lost = _lost_in_sums(largest, terms, now.dtype)
         is_right &= worst <= lost or bool(
             (error.abs_() <= _rounding(old.add_(delta), now.dtype) + lost).all()
         )
-        max_error = max(max_error, worst)
-    survived = (along / delta_square if delta_square else 0.0) if not is_whole else None
+        max_error, max_delta = max(max_error, worst), max(max_delta, largest)
+    is_sum = not is_whole and max_delta > _TERM_ERROR * terms
+    survived = along / delta_square if is_sum and delta_square else None
     num_values = base.num_bytes // base.dtype.itemsize
     layer = LayerProof(name, delta_square**0.5, base_square**0.5, num_changed, num_values, survived)
     return _Compared(is_right, max_error, layer)
@@ -126,9 +128,9 @@ def _rounding(exact: Tensor, dtype: torch.dtype) -> Tensor:
     return exact.abs().mul_(torch.finfo(dtype).eps)
 
 
-def _lost_in_sums(delta: Tensor, terms: float, dtype: torch.dtype) -> float:
+def _lost_in_sums(largest: float, terms: float, dtype: torch.dtype) -> float:
     """What the sums of ΔW in float32 may be off, and the smallest numbers of `dtype`."""
-    lost = max(_SUM_ERROR * _greatest(delta), _TERM_ERROR * terms)
+    lost = max(_SUM_ERROR * largest, _TERM_ERROR * terms)
     return torch.finfo(dtype).tiny * torch.finfo(dtype).eps + lost
 
 

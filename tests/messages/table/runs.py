@@ -531,6 +531,11 @@ MISTAKES: Table = {
     ),
     "sweep/sweep.py": (
         Mistake(
+            'sweep quickstart --dry-run --grid \'method.targets=["c_att*"],["c_att?"]\'',
+            "[sweep] grid: targets = c_att*, seed 1 and targets = c_att?, seed 1 would lie in one folder, "
+            "runs/quickstart-sweep/targets=c_att-/seed-1; name them otherwise, or sweep them apart",
+        ),
+        Mistake(
             "sweep quickstart --dry-run --seeds 0..999 --grid method.r=1,2,3,4,5,6,7,8,9,10,11",
             "[sweep]: 11,000 runs are more than 10,000; fewer values",
         ),
