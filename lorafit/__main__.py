@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 
 
 def main() -> None:
@@ -17,6 +19,9 @@ def main() -> None:
 
     from lorafit.cli.app import app
 
+    if threading.current_thread() is threading.main_thread():
+        # An error like any other: what was half-written is cleared away. By itself the signal ends the process at once.
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         app(prog_name="lorafit")
     except KeyboardInterrupt:

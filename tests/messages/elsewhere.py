@@ -52,7 +52,7 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
         ),
     },
     "interop/models/hf_folder.py": {
-        "…: the merged model needs … GB, but only … GB are free; nothing was written": (
+        "…: the merged model needs …, but only … are free; nothing was written": (
             "tests/interop/models/test_hf.py::test_a_full_disk_is_noticed_before_anything_is_written"
         ),
     },

@@ -12,6 +12,7 @@ import torch
 from lorafit.adapters.restore import task_of
 from lorafit.errors import LorafitError
 from lorafit.files import JsonObject
+from lorafit.format import size
 from lorafit.interop.models.chat_files import write_chat_files
 from lorafit.interop.models.safetensors_stream import Outgoing, Streamed, Whole, write_file
 from lorafit.interop.models.source import MergeSource
@@ -123,7 +124,7 @@ def _check_space(folder: Path, num_bytes: int, others: list[Path]) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise LorafitError(
-            f"{folder.parent}: the merged model needs {needed / 1e9:.2f} GB, but only {free / 1e9:.2f} GB are free; "
+            f"{folder.parent}: the merged model needs {size(needed)}, but only {size(free)} are free; "
             f"nothing was written"
         )
 

@@ -211,7 +211,7 @@ def test_a_full_disk_is_noticed_before_anything_is_written(adapter, tmp_path, mo
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=100_000))
     written: list[Path] = []
     monkeypatch.setattr(hf_folder, "write_file", lambda path, _: written.append(path))
-    with pytest.raises(LorafitError, match=r"only 0\.00 GB are free; nothing was written"):
+    with pytest.raises(LorafitError, match=r"only 100\.0 kB are free; nothing was written"):
         merge_to(adapter, tmp_path / "merged")
     assert not written
     assert not (tmp_path / "merged").exists()
