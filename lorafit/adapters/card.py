@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lorafit.files import JsonObject
+from lorafit.files import ASSET_PREFIX, JsonObject, local_path
 from lorafit.recipe import DataSection, DecodeSection
 
 FORMAT_VERSION: Literal[2] = 2
@@ -30,6 +30,11 @@ class BaseCard(Card):
     config_hash: str | None
     weights_hash: str | None
     quantize: Literal["nf4"] | None = Field(default=None, exclude_if=lambda value: value is None)
+
+    @property
+    def elsewhere(self) -> str:
+        """Its name for other programs, which do not know where the package lies."""
+        return str(local_path(self.id)) if self.id.startswith(ASSET_PREFIX) else self.id
 
 
 class FileCard(Card):

@@ -14,6 +14,7 @@ from torch import nn
 
 from lorafit.adapters import BaseChoice, read_adapter, restore
 from lorafit.errors import AdapterError, RecipeError
+from lorafit.files import local_path
 from lorafit.interop.programs import PROGRAMS
 from lorafit.interop.programs.vllm import EMBEDDINGS, MAX_LORA_RANKS
 from lorafit.interop.writers import WRITERS
@@ -175,3 +176,14 @@ def test_a_format_beside_a_program_must_be_its_own(make_base, tmp_path, monkeypa
     said, wrote, serve = done.out.splitlines()
     assert (said, wrote) == ("llama.cpp serves it: rank 4 on a llama", f"wrote {out} (gguf format)")
     assert serve.endswith(f"llama-server -m base.gguf --lora {out}/adapter.gguf")
+
+
+@pytest.mark.parametrize("name", ["peft", "transformers"])
+def test_a_base_of_the_package_is_named_by_its_folder(name, tmp_path):
+    """Which no other program knows by the name that recipes give it."""
+    make_adapter(Path("lorafit:quickstart/base"), tmp_path / "adapter", LoRA(r=2, alpha=4))
+    done = export(tmp_path / "adapter", tmp_path / "out", None, BaseChoice(), program=name)
+    folder = local_path("lorafit:quickstart/base")
+    assert f'from_pretrained("{folder}")' in (done.command or "")
+    texts = [(tmp_path / "out" / file).read_text() for file in ("adapter_config.json", "README.md")]
+    assert all(str(folder) in text for text in texts)

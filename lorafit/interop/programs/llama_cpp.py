@@ -26,7 +26,7 @@ class LlamaCpp(Program):
     def command(self, adapter: Adapter, shape: Model, folder: Path) -> str:
         """The base is converted first, out of its folder or off the hub."""
         del shape
-        base = adapter.card.base.id
+        base = adapter.card.base.elsewhere
         remote = [] if Path(base).is_absolute() else ["--remote"]
         convert = ["python", "convert_hf_to_gguf.py", base, *remote, "--outfile", "base.gguf"]
         serve = ["llama-server", "-m", "base.gguf", "--lora", str(folder / "adapter.gguf")]

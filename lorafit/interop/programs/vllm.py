@@ -90,7 +90,7 @@ class Vllm(Program):
         """With room for the rank; a classifier is a pooling model with as many labels."""
         largest = max(ranks_in_peft(shape).values())
         rank = next(allowed for allowed in MAX_LORA_RANKS if allowed >= largest)
-        words = ["vllm", "serve", adapter.card.base.id, "--enable-lora", "--max-lora-rank", str(rank)]
+        words = ["vllm", "serve", adapter.card.base.elsewhere, "--enable-lora", "--max-lora-rank", str(rank)]
         if num_labels := read_task(adapter.card.task).num_outputs:
             labels = json.dumps({"architectures": [type(shape.net).__name__], "num_labels": num_labels})
             words += ["--runner", "pooling", "--convert", "classify", "--hf-overrides", labels]

@@ -76,7 +76,7 @@ class PeftWriter(Writer):
         heads = {shape.family.head_module(name) for name, _ in shape.head_parameters()}
         config |= {
             "bias": "all" if biases - layers.keys() else "lora_only" if biases else "none",
-            "base_model_name_or_path": adapter.card.base.id,
+            "base_model_name_or_path": adapter.card.base.elsewhere,
             "revision": adapter.card.base.revision,
             "task_type": "CAUSAL_LM" if shape.output == "text" else "SEQ_CLS",
             "modules_to_save": sorted(heads | modules) or None,
@@ -93,7 +93,7 @@ class PeftWriter(Writer):
         base = loaded_base(card)
         tokens, template = read_task(card.task).tokens, card.task.get("template")
         resized = (
-            f'tokenizer = AutoTokenizer.from_pretrained("{card.base.id}")\n'
+            f"tokenizer = AutoTokenizer.from_pretrained({literal(card.base.elsewhere)})\n"
             f"tokenizer.add_tokens({[*tokens]}, special_tokens=True)\n"
             f"if len(tokenizer) > base.get_input_embeddings().num_embeddings:\n"
             f"    base.resize_token_embeddings(len(tokenizer))\n"
@@ -115,7 +115,7 @@ def loaded_base(card: AdapterCard) -> str:
     num_outputs = read_task(card.task).num_outputs
     kind = "CausalLM" if num_outputs is None else "SequenceClassification"
     num_labels = "" if num_outputs is None else f", num_labels={num_outputs}"
-    return f"AutoModelFor{kind}.from_pretrained({literal(card.base.id)}{num_labels})"
+    return f"AutoModelFor{kind}.from_pretrained({literal(card.base.elsewhere)}{num_labels})"
 
 
 def resized(shape: Model) -> str:
