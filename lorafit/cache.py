@@ -8,6 +8,7 @@ Who has opened an entry can read it to the end, even when another process clears
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -25,6 +26,7 @@ from lorafit.hashes import file_hash
 
 SIZE_VARIABLE = "LORAFIT_CACHE_GB"
 _DEFAULT_GB = 50.0
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _ABOUT = "entry.json"
 _ABANDONED_S = 86_400.0  # nobody writes at one entry for so long
 
@@ -120,11 +122,21 @@ def make(key: Key, write: Write, read: Read[T]) -> T:
     open. Raises LorafitError where there is no room to write it, and what `write` raises."""
     if not max_bytes() or why_not_kept():
         return make_for_now(write, read)
-    with new_folder(prepared_folder() / key.name, replace=False) as folder:
-        content = write(folder)
-        about = {"kind": key.kind, "of": key.of, "made": time.time(), "decided_by": key.decided_by}
-        write_json(folder / _ABOUT, {**about, "files": _hashes(folder), "content": content})
-        found = read(folder, content)
+    try:
+        with new_folder(prepared_folder() / key.name, replace=False) as folder:
+            content = write(folder)
+            about = {"kind": key.kind, "of": key.of, "made": time.time(), "decided_by": key.decided_by}
+            write_json(folder / _ABOUT, {**about, "files": _hashes(folder), "content": content})
+            found = read(folder, content)
+    except LorafitError as error:
+        cause = error.__cause__
+        if not isinstance(cause, OSError) or cause.errno not in _NO_ROOM:
+            raise
+        raise LorafitError(
+            f"{prepared_folder()}: has no room for {key.kind} of {key.of}: {cause.strerror}",
+            Advice("set LORAFIT_CACHE to a folder with room"),
+            Advice(f"set {SIZE_VARIABLE}=0, which keeps nothing, and TMPDIR to a folder with room"),
+        ) from cause
     _make_room(key.name)
     return found
 

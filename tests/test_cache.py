@@ -19,6 +19,7 @@ from lorafit import cache
 from lorafit.cache import Key
 from lorafit.errors import LorafitError, RecipeError
 from lorafit.files import JsonObject
+from tests.support.full_disk import files_of_at_most
 
 KEY = Key("rows", "a.txt (train)", {"files": [["a.txt", "00"]], "split": "train"})
 
@@ -184,12 +185,12 @@ def test_a_bound_that_is_no_number_is_said(monkeypatch: pytest.MonkeyPatch) -> N
             cache.find(KEY, refuse)
 
 
-def test_a_full_disk_is_said() -> None:
-    def full(_: Path) -> JsonObject:
-        raise OSError(28, "No space left on device")
-
-    with pytest.raises(LorafitError, match=f"{KEY.name}: cannot be written: No space left on device"):
-        cache.make(KEY, full, read)
+def test_a_full_disk_is_told_with_what_helps_and_leaves_nothing(folder: Path) -> None:
+    with files_of_at_most(2000), pytest.raises(LorafitError) as told:
+        cache.make(KEY, writes(b"x" * 5000), read)
+    assert told.value.message == f"{folder}: has no room for rows of a.txt (train): File too large"
+    assert "LORAFIT_CACHE" in str(told.value.remedies)
+    assert list(folder.iterdir()) == []
 
 
 def test_the_command_lists_and_clears(cli: Callable[..., Any], folder: Path) -> None:

@@ -17,6 +17,9 @@ CALLER = "a caller of functions that the command line never calls so"
 ELSEWHERE: Mapping[str, Mapping[str, str]] = {
     "cache.py": {
         "…: cannot be written: …": DISK,
+        "…: has no room for … of …: …": (
+            "tests/test_cache.py::test_a_full_disk_is_told_with_what_helps_and_leaves_nothing"
+        ),
     },
     "data/download.py": {
         "…: cannot be read: …": DISK,

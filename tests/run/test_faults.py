@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import resource
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +18,10 @@ from lorafit.run.events import Event
 from lorafit.run.files.summary import summarize
 from lorafit.training import ProcessGroup, language_model_loss_sums
 from tests.run.conftest import Runner, assert_equal_runs
+from tests.support.full_disk import files_of_at_most
 from tests.support.stops import StopWhen
 
 MakeRunner = Callable[..., Runner]
-
-
-@contextmanager
-def files_of_at_most(num_bytes: int) -> Iterator[None]:
-    """No room for larger files."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_full_disk_leaves_the_checkpoint_before_and_the_run_goes_on_later(
