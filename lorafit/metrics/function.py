@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import importlib.util
 import math
 import sys
 import traceback
@@ -12,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from lorafit.errors import NotFoundError, RecipeError, did_you_mean
@@ -81,15 +81,16 @@ class FunctionMetric(Metric[Any, Any]):
         return hashlib.sha256(self._read()).hexdigest()
 
     def load(self) -> MetricFunction:
-        """Run the file. Raises NotFoundError where that fails, RecipeError where it then has no such function."""
+        """Run the file as it is now: Python would take bytecode that it keeps for one of the same second and size.
+
+        Raises NotFoundError where that fails, RecipeError where it then has no such function.
+        """
         self.check()
-        spec = importlib.util.spec_from_file_location(f"lorafit_metric_{self.path.stem}", self.path)
-        assert spec is not None, "the name of a file of functions ends in .py"
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
+        module = ModuleType(f"lorafit_metric_{self.path.stem}")
+        module.__file__ = str(self.path)
         sys.path.insert(0, str(self.path.resolve().parent))  # its neighbours, as for a script
         try:
-            spec.loader.exec_module(module)
+            exec(compile(self._read(), self.path, "exec"), vars(module))
         except Exception as fault:  # a stranger's file may raise anything
             raise NotFoundError(f"{self._place(fault)}: {_told(fault)}") from fault
         finally:

