@@ -57,10 +57,11 @@ def ban_repeated_ngrams(logits: Tensor, history: Tensor, size: int) -> None:
     ngrams = history.unfold(-1, size, 1)  # [..., t - size + 1, size]
     tail = history[..., length - size + 1 :].unsqueeze(-2)
     repeated = (ngrams[..., :-1] == tail).all(dim=-1)
-    penalty = torch.zeros_like(repeated, dtype=logits.dtype).masked_fill_(repeated, -torch.inf)
-    logits.scatter_add_(
-        -1, ngrams[..., -1], penalty
-    )  # adds 0 where nothing repeats: no sync to find out where
+    last = ngrams[..., -1]  # a token may end several, of which one is repeated
+    banned = ((last.unsqueeze(-1) == last.unsqueeze(-2)) & repeated.unsqueeze(-2)).any(dim=-1)
+    # All are written, banned or not: to find out which costs a GPU a stop. In 16 bits `scatter_` copies all logits.
+    places = torch.meshgrid(*(torch.arange(n, device=logits.device) for n in last.shape), indexing="ij")[:-1]
+    logits[(*places, last)] = logits.gather(-1, last).masked_fill_(banned, -torch.inf)
 
 
 def best_continuations(logits: Tensor, sums: Tensor, count: int) -> tuple[Tensor, Tensor]:

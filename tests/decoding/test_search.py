@@ -26,11 +26,15 @@ def banned(tokens: list[int], size: int) -> set[int]:
 )
 def test_bans_what_would_repeat(rows: list[list[int]], length: int, size: int) -> None:
     history = torch.tensor(rows)[:, :length]
-    logits = torch.ones(len(rows), 5)
-    ban_repeated_ngrams(logits, history, size)
-    for row, tokens in enumerate(history.tolist()):
-        assert set((logits[row] == -torch.inf).nonzero().flatten().tolist()) == banned(tokens, size)
-        assert ((logits[row] == 1) | (logits[row] == -torch.inf)).all()
+    for logits in (
+        torch.ones(len(rows), 5),
+        torch.ones(len(rows), 5, dtype=torch.bfloat16),
+        torch.ones(5, len(rows)).T,
+    ):
+        ban_repeated_ngrams(logits, history, size)
+        for row, tokens in enumerate(history.tolist()):
+            assert set((logits[row] == -torch.inf).nonzero().flatten().tolist()) == banned(tokens, size)
+            assert ((logits[row] == 1) | (logits[row] == -torch.inf)).all()
 
 
 @pytest.mark.parametrize("vocab_size", [29, 256, 513, 1800])
