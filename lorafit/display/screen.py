@@ -137,9 +137,7 @@ class Screen:
             of_runs = [item for item in runs if item[1].step < item[1].num_steps]
         found = [*of_runs, *((name, bar) for name, bar in bars if bar.is_shown)]
         num_shown = len(found) if len(found) <= room else room - 1
-        lines = [
-            _drawn(each, width) for each in found[:num_shown]
-        ]  # of thousands of runs, those that are seen
+        lines = [_drawn(each, width) for each in found[:num_shown]]  # the seen ones of thousands
         if num_shown < len(found):
             lines.append(Text(f"… and {len(found) - num_shown:,} more"))
         left = min(_MOST_MESSAGES, room - len(lines))

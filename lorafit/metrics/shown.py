@@ -5,7 +5,7 @@ from __future__ import annotations
 _MOST_SHOWN = 200
 
 
-def shown(total: int) -> list[int]:
+def on_page(total: int) -> list[int]:
     """The predictions of a page, by index."""
     return evenly(total, _MOST_SHOWN)
 

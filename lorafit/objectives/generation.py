@@ -17,7 +17,7 @@ from lorafit.decoding import BeamSearch, Strategy, batches_of, generate
 from lorafit.files import JsonObject
 from lorafit.metrics.scorers import SCORERS
 from lorafit.metrics.scoring import Scores, missing_metrics
-from lorafit.metrics.shown import shown
+from lorafit.metrics.shown import on_page
 from lorafit.models import Model, special_tokens
 from lorafit.models.vocabulary import Vocabulary
 from lorafit.objectives.base import Answered, AnswerOptions, Prediction
@@ -150,8 +150,8 @@ class Generation(Decoder[TextRow, EncodedPair]):
         groups, search = group_references(rows), self.beam_search(model)
         read = [group.references for group in groups]
         if not self._reads_evidence():
-            on_page = {*shown(len(groups))}
-            read = [references[:1] if i in on_page else () for i, references in enumerate(read)]
+            shown = {*on_page(len(groups))}
+            read = [references[:1] if i in shown else () for i, references in enumerate(read)]
 
         def decode(batch: Sequence[int]) -> list[list[Prediction]]:
             prompts, should_stop = [groups[i].prompt for i in batch], group.should_stop_within_item

@@ -12,8 +12,7 @@ from lorafit.errors import LorafitError
 from lorafit.files import JsonObject
 from lorafit.metrics.comparison import Prediction, example_values
 from lorafit.metrics.scorers import Scorer
-from lorafit.metrics.shown import evenly
-from lorafit.metrics.shown import shown as shown_of
+from lorafit.metrics.shown import evenly, on_page
 from lorafit.page.run import Run
 from lorafit.page.scores import scorer_of
 
@@ -89,7 +88,7 @@ def answers(run: Run) -> Answers | None:
     split, predictions = run.predictions
     if not predictions:
         return None
-    listed = shown_of(len(predictions))
+    listed = on_page(len(predictions))
     measure, more_is_better, by_index = _measured(predictions, scorer_of(run), listed)
     shown = [_answer(i, predictions[i], by_index.get(i)) for i in listed]
     order = sorted(by_index, key=lambda i: by_index[i], reverse=not more_is_better)

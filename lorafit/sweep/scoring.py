@@ -74,9 +74,8 @@ class Scoring:
         if not trainer.evaluator.has_rows or not base.objective.can_predict_members(base.model):
             return
         with contextlib.suppress(DivergedError):  # whose it is, each finds out alone
-            if (
-                self._place(what, members) not in self.rooms
-            ):  # measured by the first batch, whose texts are longest
+            # Measured by the first batch, whose texts are longest.
+            if self._place(what, members) not in self.rooms:
                 self._ask(what, members[:_MEASURED], at_once, partial(self._predict, num_batches=1))
             self._ask(what, members, at_once, self._predict)
 

@@ -23,7 +23,7 @@ from lorafit.adapters import (
     write_adapter,
 )
 from lorafit.adapters.folder import TENSOR_FILE
-from lorafit.adapters.restore import check_tensors, fingerprint_of, method_of, model_config
+from lorafit.adapters.restore import check_tensors, differing, fingerprint_of, method_of, model_config
 from lorafit.errors import AdapterError, NotFoundError, RecipeError
 from lorafit.files import check_new
 from lorafit.interop.combined import combined
@@ -95,7 +95,6 @@ def combine(parts: Sequence[Part], output: Path, base: BaseChoice) -> CombineRes
 def _check_alike(first: Adapter, other: Adapter) -> None:
     """Of one base, by its hashes, and of one kind of task with the same labels."""
     one, two = first.card.base, other.card.base
-    hashes = ((one.config_hash, two.config_hash), (one.weights_hash, two.weights_hash))
     if one.quantize != two.quantize:
         ours, theirs = (
             f"in {base.quantize}" if base.quantize else "that was not quantised" for base in (one, two)
@@ -103,7 +102,7 @@ def _check_alike(first: Adapter, other: Adapter) -> None:
         raise AdapterError(
             f"{other.folder}: was trained on a base {theirs}, and {first.folder} on one {ours}"
         )
-    if any(a and b and a != b for a, b in hashes):
+    if differing(one, two):
         raise AdapterError(
             f"{other.folder}: was trained on another base ({two.id}) than {first.folder} ({one.id})"
         )

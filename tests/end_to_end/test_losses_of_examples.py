@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from lorafit.metrics.shown import shown
+from lorafit.metrics.shown import on_page
 from lorafit.page.answers import answers
 from lorafit.page.run import read_run
 from lorafit.tasks import template_text
@@ -106,7 +106,7 @@ def test_the_losses_of_the_page_are_those_of_the_rows_alone(
     assert page is not None
     assert page.measure == "loss"
     reads_all = "perplexity" in metrics
-    measured = {*(range(230) if reads_all else shown(230))}
+    measured = {*(range(230) if reads_all else on_page(230))}
     assert page.num_measured == len(measured)
     wanted = {i: loss_alone(net, items[i] if reads_all else items[i][:1]) for i in measured}
     for answer in (*page.shown, *page.worst, *page.best):

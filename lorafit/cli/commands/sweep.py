@@ -91,10 +91,8 @@ def sweep(
     keys = [parse_axis(text) for text in grid or ()]
     if len(dict(keys)) < len(keys):
         raise RecipeError("--grid names a key twice; give all of its values at once")
-    chosen, axes = (
-        all_overrides(overrides, unset),
-        Axes(dict(keys), parse_seeds("--seeds", seeds) if seeds else ()),
-    )
+    chosen = all_overrides(overrides, unset)
+    axes = Axes(dict(keys), parse_seeds("--seeds", seeds) if seeds else ())
     with stoppable(time_limit, distributed=True) as group:
         if not dry_run:
             with Display(json=json, quiet=not group.is_leader, only_result=quiet) as display:

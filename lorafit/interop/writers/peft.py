@@ -92,7 +92,7 @@ class PeftWriter(Writer):
         """The three lines of Python that load it."""
         base = loaded_base(card)
         tokens, template = read_task(card.task).tokens, card.task.get("template")
-        resized = (
+        room = (
             f"tokenizer = AutoTokenizer.from_pretrained({literal(card.base.elsewhere)})\n"
             f"tokenizer.add_tokens({[*tokens]}, special_tokens=True)\n"
             f"if len(tokenizer) > base.get_input_embeddings().num_embeddings:\n"
@@ -102,7 +102,7 @@ class PeftWriter(Writer):
             f"With peft:\n\n```python\nfrom peft import PeftModel\n"
             f"from transformers import {base.partition('.')[0]}{', AutoTokenizer' if tokens else ''}\n\n"
             f"base = {base}\n"
-            f"{resized if tokens else ''}"
+            f"{room if tokens else ''}"
             f'model = PeftModel.from_pretrained(base, "THIS_FOLDER")\n```\n\n'
             f"Back into an adapter folder of lorafit:\n\n```sh\n"
             f"lorafit import THIS_FOLDER OUT --format peft --base {shlex.quote(card.base.id)}"
