@@ -22,7 +22,7 @@ from lorafit.run.opened import OpenRun
 from lorafit.run.session import Session, make_member
 from lorafit.run.trainer import Trainer
 from lorafit.sweep.proof import is_proven_equal
-from lorafit.sweep.room import keep_freed_memory, room_for
+from lorafit.sweep.room import room_for
 from lorafit.sweep.scoring import Scoring
 from lorafit.training import (
     EpochEnded,
@@ -96,7 +96,6 @@ class OneBase:
 
         Raises InterruptedRunError when asked to stop; every unfinished run has a checkpoint then.
         """
-        keep_freed_memory()
         for i, trainer in enumerate(self.trainers):
             with self.family.alone(i):
                 trainer.begin(self.opened[i].found)

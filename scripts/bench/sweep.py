@@ -98,7 +98,6 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
     from lorafit.lora import Draws, Members
     from lorafit.run.plan import load_plan, make_schedule
     from lorafit.run.session import load, make_member
-    from lorafit.sweep.room import keep_freed_memory
     from lorafit.training import ProcessGroup, Stepped, fit
 
     torch.set_num_threads(1)
@@ -119,7 +118,6 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
     clock = time.perf_counter if torch.cuda.is_available() else time.process_time
     tokens, started = 0, clock()
     if options.way == "together":
-        keep_freed_memory()
         with family.together(), model.placement.autocast():
             model.net.train()
             events = fit(model, members, base.objective, ProcessGroup(), options.members)
