@@ -12,7 +12,7 @@ Way = Literal["together", "in turns", "apart"]
 """together: in one packed row; in turns: one after the other on one base; apart: each loads a base of its own."""
 
 _OF_THE_BASE = ("model", "task", "data")
-_OF_THE_PASS = ("gradient_checkpointing", "parallel")  # keys of [train] that change the net itself
+_OF_THE_PASS = ("gradient_checkpointing", "parallel", "compile")  # keys of [train] that change the net itself
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,8 @@ def _way(plans: Sequence[Plan]) -> tuple[Way, str]:
         )
     if first.recipe.train.parallel == "fsdp":
         return "apart", "the base is sharded over processes (train.parallel)"
+    if first.recipe.train.compile:
+        return "apart", "the graphs are of one run's adapter (train.compile)"
     if first.objective.reading != "packed":
         return "in turns", f"examples of this {first.config.model_type} do not share a row"
     if first.recipe.task.tokens:
