@@ -411,7 +411,7 @@ def worker(name: str, contender: str, num_steps: int, *, tiny: bool) -> None:
     from lorafit.training import compiled
 
     if tiny:
-        compiled.BACKEND = "aot_eager"  # C++ takes its compiler half a minute
+        compiled.BACKEND = "eager"  # C++ would take its compiler minutes
     setting = Setting(CASES[name], num_steps, tiny)
     per_second, net = CONTENDERS[contender](setting)
     rows = setting.case.rows(net.config.vocab_size)
