@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
+gc.disable()  # until all is imported and collected
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one test process, one core
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
-import gc
 import subprocess
 import sys
 from collections import Counter
@@ -138,6 +139,7 @@ def pytest_collection_finish() -> None:
     """What is there now stays: no collection of garbage, ours or Python's, need look through it again and again."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
