@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 import os
 
-gc.disable()  # until all is imported and collected
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one test process, one core
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
+import gc
 import subprocess
 import sys
 from collections import Counter
@@ -31,6 +30,7 @@ from lorafit.recipe import assignment
 from tests.support import warm
 
 torch.set_num_threads(1)
+gc.disable()  # until all tests are imported and collected
 warm.do_not_wait_for_the_disk()
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -133,6 +133,18 @@ def lorafit() -> Callable[..., subprocess.CompletedProcess[str]]:
         return done
 
     return run
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Processes that share the work of all tests share what starts their commands, too."""
+    node.workerinput["helper"] = str(warm.helper())
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The other end of it."""
+    if hasattr(config, "workerinput"):
+        warm.share(Path(config.workerinput["helper"]))
 
 
 def pytest_collection_finish() -> None:
