@@ -56,10 +56,11 @@ class RecordWriter:
         self._ends = NumberWriter(folder / f"{name}.ends", "q")
         self._end = 0
 
-    def add(self, record: bytes) -> None:
-        self._stream.write(record)
-        self._end += len(record)
-        self._ends.extend((self._end,))
+    def extend(self, records: Sequence[bytes]) -> None:
+        self._stream.writelines(records)
+        ends = list(itertools.accumulate(map(len, records), initial=self._end))
+        self._ends.extend(ends[1:])
+        self._end = ends[-1]
 
     def close(self) -> None:
         self._ends.close()

@@ -15,6 +15,7 @@ from lorafit.data.rows import ROW_TYPES, Row
 from lorafit.files import JsonObject
 
 FEW_ROWS = 10_000  # so many are held in memory: that is faster, and takes less than importing torch
+_WRITTEN_ROWS = 1024  # are written together
 _NAME = "rows"
 
 RowT = TypeVar("RowT", covariant=True)
@@ -39,7 +40,7 @@ class StoredRows(Sequence[RowT]):
     def __getitem__(self, index: int | slice) -> RowT | list[RowT]:
         match index:
             case slice():
-                return [self._row(record) for record in self._records[index]]
+                return self._rows(self._records[index])
         return self._row(self._records[index])
 
     def __iter__(self) -> Iterator[RowT]:
@@ -48,10 +49,16 @@ class StoredRows(Sequence[RowT]):
     def blocks(self, most: int) -> Iterator[list[RowT]]:
         """All rows in order, at most so many at a time, and fewer where they are long."""
         for records in self._records.blocks(most):
-            yield [self._row(record) for record in records]
+            yield self._rows(records)
 
     def _row(self, record: bytes) -> RowT:
-        return self._of_cells(json.loads(record.decode("utf-8", "surrogatepass")))
+        (row,) = self._rows([record])
+        return row
+
+    def _rows(self, records: Sequence[bytes]) -> list[RowT]:
+        """Read as one text: that takes a third of the time of one by one."""
+        content = b"[" + b",".join(records) + b"]"
+        return [self._of_cells(cells) for cells in json.loads(content.decode("utf-8", "surrogatepass"))]
 
 
 def find_rows(key: Key) -> StoredRows[Row] | None:
@@ -68,9 +75,10 @@ def keep_rows(rows: Iterable[Row], key: Key, about: Callable[[], JsonObject]) ->
 
     def write(folder: Path) -> JsonObject:
         writer = RecordWriter(folder, _NAME)
-        for row in itertools.chain(first, left):
-            cells = json.dumps(row.cells(), ensure_ascii=False, separators=(",", ":"))
-            writer.add(cells.encode("utf-8", "surrogatepass"))
+        rows = itertools.chain(first, left)
+        encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+        while block := list(itertools.islice(rows, _WRITTEN_ROWS)):
+            writer.extend([encode(row.cells()).encode("utf-8", "surrogatepass") for row in block])
         writer.close()
         return {"row_type": type(first[0]).__name__, **about()}
 

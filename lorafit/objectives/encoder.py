@@ -161,8 +161,7 @@ class Encoder(ABC, Generic[RowT, ExampleT]):
         for count, block in self._blocks(rows.blocks(BLOCK_ROWS)):
             for name, values in _numbers(block, tally.num_examples).items():
                 writers[name].extend(values)
-            for example in block.examples:
-                records.add(_record(example))
+            records.extend([_record(example) for example in block.examples])
             tally.add(count, block)
         records.close()
         for writer in writers.values():
@@ -238,10 +237,7 @@ class StoredExamples(Sequence[ExampleT]):
 def _record(example: FlatExample) -> bytes:
     """The number of columns, their lengths, and then the columns."""
     columns = example.columns()
-    record = array("i", [len(columns), *map(len, columns)])
-    for column in columns:
-        record.extend(column)
-    return record.tobytes()
+    return array("i", [len(columns), *map(len, columns), *itertools.chain(*columns)]).tobytes()
 
 
 def _numbers(block: Block[Any], num_before: int) -> dict[str, Sequence[int]]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 
+from lorafit.allocator import trim
+
 _SHARE = 0.8  # of the free memory that is taken into account: steps differ in length
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
 _CGROUPS = (
     (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
     (
@@ -22,12 +22,21 @@ _CGROUPS = (
 )
 
 
-def room_for(step: Callable[[], None], device: torch.device, num_members: int = 1) -> int | None:
+def room_for(
+    step: Callable[[], None],
+    device: torch.device,
+    num_members: int = 1,
+    *,
+    kept_bytes: int = 0,
+    sharing: int = 1,
+) -> int | None:
     """How many members have room at once, where `step` makes a pass of `num_members`.
 
+    `kept_bytes`: what each will hold beyond that pass. `sharing`: processes that share the memory of the device.
     At least 1; None where the machine does not tell what memory it has.
     """
-    _give_back()
+    gc.collect()  # else what a step takes of freed memory is not seen
+    trim()
     free, before = free_bytes(device), _used(device)
     if free is None or before is None or not _reset_peak(device):
         return None
@@ -35,8 +44,8 @@ def room_for(step: Callable[[], None], device: torch.device, num_members: int = 
     peak = _peak(device)
     if peak is None:
         return None
-    needed = max(peak - before, 1) / num_members
-    return max(1, int(_SHARE * free / needed))
+    needed = max(peak - before, 1) / num_members + kept_bytes
+    return max(1, int(_SHARE * free / sharing / needed))
 
 
 def free_bytes(device: torch.device) -> int | None:
@@ -48,25 +57,6 @@ def free_bytes(device: torch.device) -> int | None:
     available = _line(Path("/proc/meminfo"), "MemAvailable:")
     found += [] if available is None else [available]
     return min(found, default=None)
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep what is freed, up to 32 MB a tensor, instead of giving it back and having it zeroed again.
-
-    The activations of several members are made anew in every step: with 9 of the quickstart's, half of the page faults
-    and a sixth of the time go. Other C libraries are left as they are.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        for option, value in ((_MMAP_THRESHOLD, 1 << 25), (_TRIM_THRESHOLD, (1 << 31) - 1)):
-            mallopt(option, value)
-
-
-def _give_back() -> None:
-    """To the machine, what is freed and kept by the allocator: else what a step takes of it is not seen."""
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _free_by_cgroup() -> Iterator[int]:

@@ -11,6 +11,7 @@ from typing import Generic, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from lorafit.allocator import keep_freed
 from lorafit.data.batches import split_evenly
 from lorafit.errors import DivergedError, OutOfMemoryError, SetKey
 from lorafit.models.placement import free_memory, is_out_of_memory
@@ -138,6 +139,7 @@ def fit(
     when a process was asked to stop.
     """
     at_once = at_once or len(members)
+    keep_freed()
     while True:
         for number, member in enumerate(members):
             if not member.is_finished and member.is_at_epoch_end:
