@@ -14,7 +14,7 @@ Way = Literal["together", "in turns", "apart"]
 
 _OF_THE_BASE = ("model", "task", "data")
 _OF_TRAINING_ALONE, _OF_SHARES = ("data.weights", "task.class_weights"), ("data.train", "data.seed")
-_OF_THE_PASS = ("gradient_checkpointing", "parallel")  # keys of [train] that change the net itself
+_OF_THE_PASS = ("gradient_checkpointing", "parallel", "compile")  # keys of [train] that change the net itself
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,8 @@ def _way(plans: Sequence[Plan]) -> tuple[Way, str]:
         )
     if first.recipe.train.parallel == "fsdp":
         return "apart", "the base is sharded over processes (train.parallel)"
+    if first.recipe.train.compile:
+        return "apart", "the graphs are of one run's adapter (train.compile)"
     if first.objective.reading != "packed":
         return "in turns", f"examples of this {first.config.model_type} do not share a row"
     if first.recipe.task.tokens:
