@@ -553,8 +553,8 @@ MISTAKES: Table = {
         ),
         Mistake(
             "sweep quickstart --dry-run --grid task.headline=bleu,rouge_l",
-            "[sweep] grid: headline = bleu, seed 1 is judged by bleu and headline = rouge_l, seed 1 by rouge_l, which do "
-            "not compare; sweep them apart",
+            "[sweep] grid: headline = bleu, seed 1 is judged by bleu and headline = rouge_l, seed 1 by rouge_l, which "
+            "do not compare; sweep them apart",
         ),
     ),
     "training/optim.py": (
