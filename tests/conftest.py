@@ -30,6 +30,7 @@ from lorafit.recipe import assignment
 from tests.support import warm
 
 torch.set_num_threads(1)
+gc.disable()  # until all tests are imported and collected
 warm.do_not_wait_for_the_disk()
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -134,10 +135,23 @@ def lorafit() -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Processes that share the work of all tests share what starts their commands, too."""
+    node.workerinput["helper"] = str(warm.helper())
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The other end of it."""
+    if hasattr(config, "workerinput"):
+        warm.share(Path(config.workerinput["helper"]))
+
+
 def pytest_collection_finish() -> None:
     """What is there now stays: no collection of garbage, ours or Python's, need look through it again and again."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

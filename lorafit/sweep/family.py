@@ -6,6 +6,9 @@ processes than members, or where the base itself is sharded.
 
 from __future__ import annotations
 
+import itertools
+import math
+import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -13,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from lorafit.errors import DivergedError, InterruptedRunError, LorafitError, RecipeError, SetArgument
-from lorafit.models.placement import clear_out_of_memory
+from lorafit.models.placement import Placement, clear_out_of_memory, free_memory
 from lorafit.objectives import Prediction
 from lorafit.run.evaluator import notes_on_metrics
 from lorafit.run.events import Note, OfMember, Report
@@ -24,8 +27,9 @@ from lorafit.run.options import TrainOptions
 from lorafit.run.plan import Plan
 from lorafit.run.session import load
 from lorafit.run.train import TrainResult, train, train_result
-from lorafit.sweep.groups import Group, group
+from lorafit.sweep.groups import Group, shared_out
 from lorafit.sweep.one_base import OneBase
+from lorafit.sweep.ready import most_ready
 from lorafit.training import ProcessGroup
 
 
@@ -69,15 +73,17 @@ def train_family(
         if found is not None:
             outcomes[number] = found
     waiting = [number for number in range(len(jobs)) if number not in outcomes]
-    shares = _shares(group([jobs[number].plan for number in waiting]), processes)
+    sharing = processes.all_gather(_memory()).count(_memory())
+    shares = shared_out([jobs[number].plan for number in waiting], processes)
     if waiting and processes.size > 1:
         report(Note(_shares_note(len(waiting), processes.size)))
     mine, error = dict[int, Outcome](), None
     try:
         for each, own in shares:
-            numbers = [waiting[member] for member in each.members]
-            family = _Family([jobs[number] for number in numbers], each, options, report, own)
-            trained = zip(numbers, family.train(), strict=True)
+            family = _Family(
+                [jobs[waiting[member]] for member in each.members], each, options, report, own, sharing
+            )
+            trained = zip((waiting[member] for member in each.members), family.train(), strict=True)
             mine |= trained if own.is_leader else ()
     except LorafitError as raised:
         error = raised
@@ -91,18 +97,9 @@ def train_family(
     return [outcomes[number] for number in range(len(jobs))]
 
 
-def _shares(groups: Sequence[Group], processes: ProcessGroup) -> list[tuple[Group, ProcessGroup]]:
-    """What this process trains of every group, and with which other processes."""
-    shares = []
-    for each in groups:
-        if each.needs_all_processes:
-            shares.append((each, processes))
-            continue
-        num_parts, members = min(len(each.members), processes.size), each.members
-        part, own = processes.split(num_parts)
-        chosen = members[len(members) * part // num_parts : len(members) * (part + 1) // num_parts]
-        shares.append((replace(each, members=chosen), own))
-    return shares
+def _memory() -> tuple[str, str]:
+    """Which memory this process uses: of which machine and device."""
+    return socket.gethostname(), str(Placement.of("auto").device)
 
 
 def _graver(error: LorafitError | None, other: LorafitError | None) -> LorafitError | None:
@@ -125,17 +122,32 @@ class _Family:
     options: FamilyOptions
     report: Report
     processes: ProcessGroup
+    sharing: int  # processes that share the memory of this device
 
     def train(self) -> list[Outcome]:
         """What became of each."""
-        if self.group.way == "apart" or len(self.jobs) == 1:
+        if self.group.way == "apart":
             return [self._alone(job) for job in self.jobs]
+        free_memory()  # of the group before
+        most, why = most_ready([job.plan for job in self.jobs], self.sharing)
+        num_parts = math.ceil(len(self.jobs) / most)
+        if num_parts > 1:
+            self.report(
+                Note(f"{len(self.jobs):,} runs are trained in {num_parts} parts, one after the other: {why}")
+            )
+        bounds = [len(self.jobs) * part // num_parts for part in range(num_parts + 1)]
+        parts = [replace(self, jobs=self.jobs[start:stop]) for start, stop in itertools.pairwise(bounds)]
+        return [outcome for part in parts for outcome in part._on_one_base()]
+
+    def _on_one_base(self) -> list[Outcome]:
+        if len(self.jobs) == 1:
+            return [self._alone(self.jobs[0])]
         with ExitStack() as stack:
             for job in self.jobs:
                 stack.enter_context(locked(job.run.path))
             opened = self._open(stack)
             with clear_out_of_memory(self.jobs[0].run.path.parent):
-                members = OneBase.of(opened, self.processes)
+                members = OneBase.of(opened, self.processes, self.sharing)
                 if self._is_together(members):
                     scores = members.train_together(self._at_once(members))
                 else:

@@ -1,18 +1,19 @@
-"""Which runs of a family share a base, and which of them are trained together on it."""
+"""Which runs of a family share a base, which of them are trained together on it, and by which process."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from lorafit.run.plan import Plan
+from lorafit.training import ProcessGroup
 
 Way = Literal["together", "in turns", "apart"]
 """together: in one packed row; in turns: one after the other on one base; apart: each loads a base of its own."""
 
 _OF_THE_BASE = ("model", "task", "data")
-_OF_THE_PASS = ("gradient_checkpointing", "parallel")  # keys of [train] that change the net itself
+_OF_THE_PASS = ("gradient_checkpointing", "parallel", "compile")  # keys of [train] that change the net itself
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,32 @@ def group(plans: Sequence[Plan]) -> list[Group]:
         is_sharded = plans[numbers[0]].recipe.train.parallel == "fsdp"
         groups.append(Group(tuple(numbers), way, why, is_sharded))
     return groups
+
+
+def shared_out(plans: Sequence[Plan], processes: ProcessGroup) -> list[tuple[Group, ProcessGroup]]:
+    """What this process trains of every group, and with which other processes.
+
+    The longest runs are dealt first, one to each process; each round begins with another process, so that a value which
+    comes back every so many runs, such as a rate at which all diverge, does not fall to one process alone.
+    """
+    groups = group(plans)
+    numbers = [number for each in groups if not each.needs_all_processes for number in each.members]
+    numbers.sort(key=lambda number: _num_examples(plans[number]), reverse=True)
+    num_parts = min(len(numbers), processes.size)
+    part, own = processes.split(num_parts) if numbers else (0, processes)
+    mine = {number for i, number in enumerate(numbers) if (i + i // num_parts) % num_parts == part}
+    shares = []
+    for each in groups:
+        if each.needs_all_processes:
+            shares.append((each, processes))
+        elif members := tuple(number for number in each.members if number in mine):
+            shares.append((replace(each, members=members), own))
+    return shares
+
+
+def _num_examples(plan: Plan) -> int:
+    """About how many examples a run reads."""
+    return plan.schedule.num_steps * (plan.recipe.train.batch_size or 1)
 
 
 def differences(plans: Sequence[Plan], groups: Sequence[Group]) -> list[str]:
@@ -64,6 +91,8 @@ def _way(plans: Sequence[Plan]) -> tuple[Way, str]:
         )
     if first.recipe.train.parallel == "fsdp":
         return "apart", "the base is sharded over processes (train.parallel)"
+    if first.recipe.train.compile:
+        return "apart", "the graphs are of one run's adapter (train.compile)"
     if first.objective.reading != "packed":
         return "in turns", f"examples of this {first.config.model_type} do not share a row"
     if first.recipe.task.tokens:

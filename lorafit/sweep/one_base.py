@@ -48,8 +48,11 @@ class OneBase:
     processes: ProcessGroup
 
     @staticmethod
-    def of(opened: Sequence[OpenRun], processes: ProcessGroup) -> OneBase:
-        """The method of each run on the base, with draws of its own, as if the run had loaded the base itself."""
+    def of(opened: Sequence[OpenRun], processes: ProcessGroup, sharing: int) -> OneBase:
+        """The method of each run on the base, with draws of its own, as if the run had loaded the base itself.
+
+        `sharing` processes share the memory of the device.
+        """
         model = opened[0].base.model
         family, states = Members(model.net, model.net.base_model), []
         for each in opened:
@@ -71,7 +74,7 @@ class OneBase:
                 member = make_member(each.base, section, each.schedule, draws)
                 session = Session(each.base, each.plan.method, member, processes)
                 trainers.append(each.trainer(session, state))
-        return OneBase(family, opened, trainers, Scoring(family, trainers), processes)
+        return OneBase(family, opened, trainers, Scoring(family, trainers, sharing), processes)
 
     @property
     def members(self) -> list[Member[Any]]:
@@ -119,6 +122,7 @@ class OneBase:
         number = lengths.index(max(lengths))
         member = members[number]
         before = member.draws.state()
+        moments = 2 * sum(parameter.nbytes for parameter in member.parameters)  # AdamW's
 
         def step() -> None:
             batch = base.objective.collate([steps[number]])
@@ -127,7 +131,7 @@ class OneBase:
         with self.family.alone(number), base.model.placement.autocast():
             base.model.net.train()
             try:
-                found = room_for(step, base.model.device)
+                found = room_for(step, base.model.device, kept_bytes=moments, sharing=self.scoring.sharing)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise

@@ -22,9 +22,17 @@ _CGROUPS = (
 )
 
 
-def room_for(step: Callable[[], None], device: torch.device, num_members: int = 1) -> int | None:
+def room_for(
+    step: Callable[[], None],
+    device: torch.device,
+    num_members: int = 1,
+    *,
+    kept_bytes: int = 0,
+    sharing: int = 1,
+) -> int | None:
     """How many members have room at once, where `step` makes a pass of `num_members`.
 
+    `kept_bytes`: what each will hold beyond that pass. `sharing`: processes that share the memory of the device.
     At least 1; None where the machine does not tell what memory it has.
     """
     gc.collect()  # else what a step takes of freed memory is not seen
@@ -36,8 +44,8 @@ def room_for(step: Callable[[], None], device: torch.device, num_members: int = 
     peak = _peak(device)
     if peak is None:
         return None
-    needed = max(peak - before, 1) / num_members
-    return max(1, int(_SHARE * free / needed))
+    needed = max(peak - before, 1) / num_members + kept_bytes
+    return max(1, int(_SHARE * free / sharing / needed))
 
 
 def free_bytes(device: torch.device) -> int | None:

@@ -33,6 +33,7 @@ class Scoring:
 
     family: Members
     trainers: Sequence[Trainer]
+    sharing: int  # processes that share the memory of the device
     rooms: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def validations(self, numbers: Sequence[int], at_once: int) -> dict[int, Validation]:
@@ -91,7 +92,8 @@ class Scoring:
                     ask(some)
                 else:
                     device = self.trainers[some[0]].session.base.model.device
-                    self.rooms[place] = room_for(partial(ask, some), device, len(some)) or sys.maxsize
+                    found = room_for(partial(ask, some), device, len(some), sharing=self.sharing)
+                    self.rooms[place] = found or sys.maxsize
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise

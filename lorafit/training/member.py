@@ -96,9 +96,11 @@ class Member(Generic[Example]):
         self.position.step_in_epoch += 1
 
     def begin_epoch(self) -> None:
-        """Move on to the first step of the next epoch."""
+        """Move on to the first step of the next epoch. Where there is none, the moments of the optimizer are let go."""
         self.position.epoch += 1
         self.position.step_in_epoch = 0
+        if self.is_finished:
+            self.optimizer.state.clear()
 
     def _steps_of_epoch(self) -> Sequence[Sequence[int]]:
         epoch = self.position.epoch

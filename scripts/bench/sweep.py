@@ -27,6 +27,7 @@ from typing import Any
 from results import recorded
 
 RATES, SEEDS = (1e-3, 3e-3, 1e-2), (0, 1, 2)
+NUM_RUNS = len(RATES) * len(SEEDS)
 ASSETS = Path(__file__).resolve().parents[2] / "lorafit" / "assets" / "quickstart"
 
 
@@ -39,7 +40,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--members", type=int, default=len(RATES) * len(SEEDS))
+    parser.add_argument("--members", type=int, default=NUM_RUNS)
     parser.add_argument("--way", choices=("alone", "in-turns", "together"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -70,15 +71,24 @@ def show(found: dict[str, list[dict[str, float]]], options: argparse.Namespace) 
     seconds = {way: statistics.median(each["seconds"] for each in rounds) for way, rounds in found.items()}
     memory = {way: statistics.median(each["peak_bytes"] for each in rounds) for way, rounds in found.items()}
     tokens = {way: rounds[0]["tokens"] for way, rounds in found.items()}
-    print(f"{options.base}, {options.dtype}, {options.steps} steps of each member, {options.members} at once")
+    print(f"{options.base}, {options.dtype}, {options.steps} steps of each of {NUM_RUNS} runs")
     for way in found:
-        name = {"alone": "one run", "in-turns": "nine, one after the other"}.get(way, "nine, together")
         print(
-            f"{name:<26} {seconds[way]:8.2f} s  {tokens[way] / seconds[way]:9,.0f} tokens/s  "
+            f"{named(way, options.members):<26} {seconds[way]:8.2f} s  {tokens[way] / seconds[way]:9,.0f} tokens/s  "
             f"{memory[way] / 1e6:8,.0f} MB"
         )
-    print(f"time of together / one after the other: {seconds['together'] / seconds['in-turns']:.3f}")
-    print(f"memory of together / one run:           {memory['together'] / memory['alone']:.3f}")
+    at_once = min(options.members, NUM_RUNS)
+    print(f"time of {at_once} at a time / in turns:  {seconds['together'] / seconds['in-turns']:.3f}")
+    print(f"memory of {at_once} at a time / one run: {memory['together'] / memory['alone']:.3f}")
+
+
+def named(way: str, at_once: int) -> str:
+    """What its line of the table is called."""
+    if way == "alone":
+        return "one run"
+    if way == "in-turns":
+        return f"{NUM_RUNS} runs, in turns"
+    return f"{NUM_RUNS} runs, " + (f"{at_once} at a time" if at_once < NUM_RUNS else "together")
 
 
 def measure(options: argparse.Namespace) -> dict[str, float]:

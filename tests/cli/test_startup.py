@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ sys.exit(code)
 """
 
 
+@cache
 def imported(*arguments: str | Path) -> set[str]:
     """The modules that a command has imported when it ends well."""
     done = subprocess.run(

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,8 +26,9 @@ from lorafit.verbs.combine import Part, combine
 from lorafit.verbs.export import export
 from lorafit.verbs.merge import merge
 from lorafit.verbs.verify import verify
-from tests.conftest import ROOT, recipe_overrides
+from tests.conftest import recipe_overrides
 from tests.run.conftest import Runner, assert_equal_runs
+from tests.support import warm
 from tests.support.adapter_fixtures import make_adapter
 from tests.support.peft_adapters import load_net, logits
 from tests.support.stops import StopAt
@@ -223,11 +221,11 @@ def test_what_does_not_go_with_it_is_said(
 
 def test_importing_bitsandbytes_asks_nobody_for_kernels(tmp_path: Path) -> None:
     (tmp_path / "kernels.py").write_text("def get_kernel(*_, **__):\n    raise SystemExit('asked the hub')\n")
-    code = "from lorafit.imports import import_bitsandbytes; import_bitsandbytes('functional', '')"
-    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    (tmp_path / "imports.py").write_text(
+        "import sys\nfrom lorafit.imports import import_bitsandbytes\n"
+        "assert not {'bitsandbytes', 'kernels'} & set(sys.modules)\nimport_bitsandbytes('functional', '')\n"
     )
+    done = warm.run(module="imports", cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

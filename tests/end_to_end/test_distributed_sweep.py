@@ -18,7 +18,7 @@ from tests.sweep.conftest import assert_same_runs
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 GRID = ["--grid", "train.learning_rate=0.001,0.03", "--seeds", "0..1"]
-LAST = "learning_rate=0.03/seed-1"  # of the second process
+LAST = "learning_rate=0.03/seed-0"  # of the second process, which has the other seed of the other rate, too
 
 
 @dataclass(frozen=True)
@@ -93,14 +93,14 @@ def test_when_one_dies_the_members_of_the_other_are_whole(outcomes: dict[str, Ou
     assert killed.codes == [1, -9]
     assert "another process of this run has ended" in killed.err[0]
     assert "Traceback" not in killed.err[0]
-    assert "learning_rate = 0.03, seed 0: resumed from" in asked.out[0]
-    assert "learning_rate = 0.001" not in asked.out[0]
+    assert "learning_rate = 0.001, seed 1: resumed from" in asked.out[0]
+    assert "learning_rate = 0.001, seed 0" not in asked.out[0]
 
 
 def test_one_is_asked_to_stop_and_a_single_process_goes_on(outcomes: dict[str, Outcome]) -> None:
     asked, alone = outcomes["asked"], outcomes["alone"]
     assert asked.codes == [75, 75], asked.err
-    assert "learning_rate=0.03/seed-1: stopped after step" in asked.err[0]
+    assert "learning_rate=0.03/seed-0: stopped after step" in asked.err[0]
     assert asked.err[1] == ""
     assert alone.codes == [0]
     assert_same_sweeps(alone, outcomes["one"], ("step", "validation", "score", "finished"))

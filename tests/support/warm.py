@@ -1,8 +1,9 @@
 """`python -m MODULE ARGUMENTS` as a process of its own that need not import anything first.
 
-A helper, one for a test process, has imported what commands import, has computed nothing and has one thread. Every
-process is a fork of it with its own arguments, working folder, environment and file descriptors, random state, signal
-handlers and exit code. What such a process takes for the interpreter, `sys.executable`, asks the helper too.
+A helper, one for a test process or for all of pytest-xdist's, has imported what commands import, has computed nothing
+and has one thread. Every process is a fork of it with its own arguments, working folder, environment and file
+descriptors, random state, signal handlers and exit code. What such a process takes for the interpreter,
+`sys.executable`, asks the helper too.
 
     python -m tests.support.warm DESCRIPTOR FOLDER         # the helper; requests come over that listening socket
     python tests/support/warm.py FOLDER -m MODULE ARGUMENTS   # instead of an interpreter
@@ -29,7 +30,6 @@ import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import IO, Any, NoReturn, TypeAlias
 
@@ -37,6 +37,7 @@ ROOT = Path(__file__).resolve().parents[2]
 Stream: TypeAlias = int | IO[str]  # a file descriptor or what has one
 READ_AT_IMPORT = ("HF_", "OMP_", "TRANSFORMERS_")
 ENVIRONMENT = dict(os.environ)
+_HELPER: list[Path] = []  # one at most
 FAMILIES = ("bert", "deberta_v2", "gpt2", "llama", "mistral", "qwen2", "roberta")
 
 
@@ -100,7 +101,7 @@ def start(
             raise ValueError(f"{name} is read when libraries are imported: start an interpreter")
     streams = [each if isinstance(each, int) else each.fileno() for each in (stdin, stdout, stderr)]
     request = Request(module, [*map(str, arguments)], str(cwd), environment, new_session)
-    return _ask(_helper(), request, streams)
+    return _ask(helper(), request, streams)
 
 
 def run(*arguments: str | Path, stdin: str = "", **more: Any) -> subprocess.CompletedProcess[str]:
@@ -121,7 +122,19 @@ def run(*arguments: str | Path, stdin: str = "", **more: Any) -> subprocess.Comp
 
 def interpreter() -> str:
     """What runs `-m MODULE ARGUMENTS` as `start` does, and all else as Python."""
-    return str(_helper() / "python")
+    return str(helper() / "python")
+
+
+def helper() -> Path:
+    """The folder with the helper's socket; the first call starts it."""
+    if not _HELPER:
+        _HELPER.append(_start_helper())
+    return _HELPER[0]
+
+
+def share(folder: Path) -> None:
+    """Ask the helper that another process has started, as long as that process runs."""
+    _HELPER.append(folder)
 
 
 @dataclass(frozen=True)
@@ -135,9 +148,8 @@ class Request:
     new_session: bool = False
 
 
-@cache
-def _helper() -> Path:
-    """The folder with its socket; it ends with this process."""
+def _start_helper() -> Path:
+    """It ends with this process."""
     folder = tempfile.TemporaryDirectory(prefix="warm-")
     root = Path(folder.name)
     script = f'#!/bin/sh\nexec {sys.executable} -S {__file__} {root} "$@"\n'
@@ -198,8 +210,10 @@ def do_not_wait_for_the_disk() -> None:
 
 
 def _import_all() -> None:
+    gc.disable()  # until all is there
     import lorafit
 
+    assert callable(lorafit.train), "as the first thing that a program asks for"
     for name in ("evaluate", "numpy.random", "sacrebleu", "scipy.stats", "sklearn.metrics"):
         importlib.import_module(name)
     for module in pkgutil.walk_packages(lorafit.__path__, "lorafit."):
@@ -212,6 +226,7 @@ def _import_all() -> None:
     do_not_wait_for_the_disk()
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def _serve(requests: socket.socket) -> Request | None:

@@ -116,6 +116,20 @@ def test_what_happens_when() -> None:
     assert rates == pytest.approx([0.0, 0.05, 0.1, 0.1 * 2 / 3, 0.1 / 3])
 
 
+def test_what_the_optimizer_holds_is_let_go_behind_the_last_epoch() -> None:
+    net = nn.Linear(3, 1)
+    steps = Steps(lambda _: [range(6)] * 2, range(6), 4)
+    member = Member(dict(net.named_parameters()), AdamW(net.parameters(), lr=0.1), Schedule(4, 0, 0.1), steps)
+    x = torch.randn(6, 3)
+    held = [
+        len(member.optimizer.state)
+        for event in fit(net, [member], Regression(x, x.sum(1, keepdim=True)), ProcessGroup())
+        if isinstance(event, EpochEnded)
+    ]
+    assert held == [2, 2]  # a checkpoint of the end has it
+    assert not member.optimizer.state
+
+
 def test_clipping_bounds_the_gradient() -> None:
     _, free = train(steps=3)
     _, clipped = train(steps=3, max_grad_norm=1e-6)

@@ -377,6 +377,14 @@ MISTAKES: Table = {
             "[train] gradient_checkpointing: ibert cannot do that; use --set train.gradient_checkpointing=false",
         ),
     ),
+    "training/compiled.py": (
+        Mistake(
+            f"{DRY} --set model.base=ibert --set train.compile=true "
+            "--set 'method.targets=[\"classifier.dense\"]'",
+            "[train] compile: ibert cannot be compiled: its examples do not share a row; use "
+            "--set train.compile=false",
+        ),
+    ),
     "run/plan.py": (
         Mistake(
             f"{DRY} --set train.batch_size=99 --set train.last_batch=drop",
