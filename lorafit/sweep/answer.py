@@ -76,8 +76,8 @@ class Figure:
 @dataclass(frozen=True)
 class Row:
     """A setting, with all its seeds. `validation` is the score on the validation rows. `merit` is what settings are
-    judged by: `quality` where every one that is scored has it, else the score. `is_close`: whether it is within noise of
-    the best one; None: not known."""
+    judged by: `quality` where every one that is scored has it, else the score. `is_close`: whether it is within noise
+    of the best one; None: not known."""
 
     settings: Mapping[str, Any]
     members: Sequence[Member]
