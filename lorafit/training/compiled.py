@@ -37,6 +37,17 @@ def check_compilable(model: Model) -> None:
         raise _cannot(model, "its examples do not share a row")
 
 
+def check_compiler(device: torch.device) -> None:
+    """Raises RecipeError where torch's compiler lacks what it needs on this machine."""
+    try:
+        torch.compile(torch.neg, backend=BACKEND)(torch.zeros(16, device=device))
+    except TorchDynamoException as error:
+        raise RecipeError(
+            f"[train] compile: torch's compiler fails on this machine: {_first_line(error)}",
+            SetKey("train.compile", False),
+        ) from error
+
+
 def compile_blocks(
     model: Model, member: Member[Example], objective: Loss[Model, Example, Batch], group: ProcessGroup
 ) -> None:
@@ -57,7 +68,7 @@ def compile_blocks(
     try:
         found = _loss_and_gradients(model, member, objective, examples)
     except TorchDynamoException as error:
-        raise _cannot(model, str(error).strip().partition("\n")[0]) from error
+        raise _cannot(model, _first_line(error)) from error
     share = _AGREE.get(model.placement.dtype, _HALVES_AGREE)
     pairs = zip(
         found or (), expected or (), strict=False
@@ -137,3 +148,7 @@ def _cannot(model: Model, why: str) -> RecipeError:
         f"[train] compile: {model.net.config.model_type} cannot be compiled: {why}",
         SetKey("train.compile", False),
     )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

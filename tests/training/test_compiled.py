@@ -22,6 +22,7 @@ from lorafit.models.attention.static_row import StaticRow
 from lorafit.training import (
     ProcessGroup,
     Stepped,
+    check_compiler,
     compile_blocks,
     compiled,
     fit,
@@ -145,4 +146,11 @@ def test_what_cannot_be_compiled_is_said(
     with pytest.raises(RecipeError, match=said) as caught:
         train("gpt2", compiles=True, activation=activation)
     assert "\n" not in caught.value.message
+    assert caught.value.remedies == (SetKey("train.compile", False),)
+
+
+def test_a_compiler_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "BACKEND", "nowhere")
+    with pytest.raises(RecipeError, match=r"torch's compiler fails on this machine: .*nowhere") as caught:
+        check_compiler(torch.device("cpu"))
     assert caught.value.remedies == (SetKey("train.compile", False),)
