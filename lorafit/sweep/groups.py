@@ -13,6 +13,7 @@ Way = Literal["together", "in turns", "apart"]
 """together: in one packed row; in turns: one after the other on one base; apart: each loads a base of its own."""
 
 _OF_THE_BASE = ("model", "task", "data")
+_OF_TRAINING_ALONE, _OF_SHARES = ("data.weights", "task.class_weights"), ("data.train", "data.seed")
 _OF_THE_PASS = ("gradient_checkpointing", "parallel", "compile")  # keys of [train] that change the net itself
 
 
@@ -69,6 +70,25 @@ def differences(plans: Sequence[Plan], groups: Sequence[Group]) -> list[str]:
     """Keys of which each group has a value of its own, so that a base is loaded for each."""
     firsts = [_shared(plans[each.members[0]]) for each in groups]
     return sorted(key for key in firsts[0] if len({repr(first.get(key)) for first in firsts}) > 1)
+
+
+def questions_that_differ(plans: Sequence[Plan], groups: Sequence[Group]) -> list[str]:
+    """Keys by which groups are validated or scored on other rows than each other, or on texts cut otherwise."""
+    asked = [_asked(plans[each.members[0]]) for each in groups]
+    return sorted(key for key in asked[0] if len({repr(each.get(key)) for each in asked}) > 1)
+
+
+def _asked(plan: Plan) -> Mapping[str, object]:
+    recipe, data = plan.recipe.model_dump(mode="json"), plan.recipe.data
+    keys = {
+        f"{section}.{key}": value for section in ("task", "data") for key, value in recipe[section].items()
+    }
+    has_share = isinstance(data.valid, float) or isinstance(data.test, float)  # of the training rows
+    for key in (*_OF_TRAINING_ALONE, *(() if has_share else _OF_SHARES)):
+        keys.pop(key, None)
+    return keys | {
+        "model.base": (plan.config.model_type, plan.config.vocab_size) if plan.task.output == "text" else ""
+    }
 
 
 def _shared(plan: Plan) -> Mapping[str, Any]:
