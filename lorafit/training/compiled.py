@@ -57,8 +57,9 @@ def compile_blocks(
     model of this process had compiled is forgotten. Raises RecipeError where the compiler fails, or where the graphs
     give another loss or other gradients.
     """
-    batch = split_evenly(group.shard(member.next_batch()), member.position.micro_batch_size)[0]
-    examples = [member.steps.examples[i] for i in batch]
+    batch = member.next_batch()
+    first = split_evenly(group.shard(batch) or batch, member.position.micro_batch_size)[0]
+    examples = [member.steps.examples[i] for i in first]
     expected = _loss_and_gradients(model, member, objective, examples)
     torch.compiler.reset()
     member.draws.handle = handle_of(member.draws)
@@ -70,10 +71,9 @@ def compile_blocks(
     except TorchDynamoException as error:
         raise _cannot(model, _first_line(error)) from error
     share = _AGREE.get(model.placement.dtype, _HALVES_AGREE)
-    pairs = zip(
-        found or (), expected or (), strict=False
-    )  # none where memory ran out: fit takes smaller ones
-    if not all(agree(given, right, share) for given, right in pairs):
+    if found is None or expected is None:  # fit takes smaller micro-batches
+        return
+    if not all(agree(given, right, share) for given, right in zip(found, expected, strict=True)):
         raise _cannot(model, "its compiled blocks give other numbers")
 
 

@@ -81,8 +81,10 @@ class StaticRow:
     def keep_mask(
         self, source: DropoutSource, shape: Sequence[int], p: float, device: torch.device
     ) -> Tensor:
-        """Of tokens [1, num_tokens, ...] or attention weights [examples, heads, longest, keys], where keys may begin with
-        a prefix; all of padding is kept."""
+        """Of tokens [1, num_tokens, ...] or attention weights [examples, heads, longest, keys]; all of padding is kept.
+
+        Keys may begin with those of a prefix.
+        """
         if len(shape) == 4 and (shape[0], shape[2]) == self.shape:
             return self._mask_of_weights(source, shape, p, device)
         if tuple(shape[:2]) != (1, self.num_tokens):
