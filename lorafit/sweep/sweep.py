@@ -9,14 +9,13 @@ OUTPUT/
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lorafit.errors import Advice, DivergedError, LorafitError, RecipeError
+from lorafit.errors import Advice, DivergedError, InterruptedRunError, RecipeError
 from lorafit.files import JsonObject, write_json, write_text
 from lorafit.metrics.score import flat
 from lorafit.recipe import SweepSection, find_recipe, read_section, to_toml
@@ -158,15 +157,14 @@ def run_sweep(
 ) -> SweepResult:
     """Train every member that is not finished, and write the answer. With `apply_best` train that on all rows.
 
-    Raises as `train_family`; sweep.json then says how far each is, where it can be written.
+    Raises as `train_family`. After InterruptedRunError sweep.json says how far each is; a mistake leaves it alone.
     """
     for note in plan.notes():
         report(Note(note))
     try:
         outcomes = train_family(plan.jobs, options, report, processes)
-    except LorafitError:  # the leader alone comes here
-        with contextlib.suppress(LorafitError):
-            _write(plan, [None] * len(plan.jobs))
+    except InterruptedRunError:  # the leader alone comes here
+        _write(plan, [None] * len(plan.jobs))
         raise
     result = processes.on_leader(lambda: _write(plan, outcomes))
     if not apply_best or result.best_recipe is None:

@@ -73,15 +73,14 @@ def test_seeds_of_a_run_have_a_folder_that_is_no_run(
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_after_a_mistake_the_answer_says_how_far_each_is(
+def test_a_mistake_leaves_the_answer_of_another_sweep(
     cli: Callable[..., Done], gpt2_base: Path, e2e_dir: Path, tmp_path: Path
 ) -> None:
-    chosen = recipe_overrides(gpt2_base, e2e_dir, eval__metrics=["bleu"])
-    command = ["sweep", "e2e_gpt2m", *chosen, "--output", tmp_path / "out"]
-    cli(*command, "--grid", "data.max_length=128,2", code=3)
-    written = json.loads((tmp_path / "out" / "sweep.json").read_text())
-    assert [each["state"] for each in written["members"]] == ["finished", "waiting"]
-    assert (tmp_path / "out" / "best.toml").is_file()
+    (tmp_path / "sweep.json").write_text("{}")
+    command = ["sweep", "e2e_gpt2m", *recipe_overrides(gpt2_base, e2e_dir), "--output", tmp_path]
+    cli(*command, "--grid", "method.r=2,4", "--resume", "must", code=3)
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep.json"]
+    assert (tmp_path / "sweep.json").read_text() == "{}"
 
 
 def test_a_recipe_of_an_answer_before_does_not_stay(
