@@ -55,7 +55,7 @@ def show_sweep_plan(display: Display, plan: SweepPlan) -> None:
     display.print_wide(table)
     if len(settings) > _MOST_ROWS:
         display.print(f"and {len(settings) - _MOST_ROWS:,} more settings; as JSON, all of them are shown")
-    display.print(f"{len(members):,} runs in {escape(str(plan.output))}")
+    display.print(f"{len(members):,} run{'s' if len(members) > 1 else ''} in {escape(str(plan.output))}")
     for note in plan.notes():
         display.print(escape(note))
 

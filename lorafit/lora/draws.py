@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lorafit.lora.dropout import Dropout, keep_mask
+from lorafit.lora.graph_draws import keep_mask_in_graph
 
 
 class Draws:
@@ -17,6 +18,8 @@ class Draws:
     Two streams. `init()`: the values that training begins with, the same in every process. All others: what is drawn
     while training (dropout, random depth), a stream of its own for each `rank` (process) and each kind of device.
     """
+
+    handle: Tensor | None = None  # stands for these in compiled graphs, where there are some
 
     def __init__(self, seed: int, rank: int = 0) -> None:
         self.seed, self.rank = seed, rank
@@ -36,6 +39,9 @@ class Draws:
 
     def keep_mask(self, x: Tensor, p: float) -> Tensor:
         """Which elements of x dropout keeps (see DropoutSource)."""
+        if torch.compiler.is_compiling() and self.handle is not None:
+            mask: Tensor = keep_mask_in_graph(self.handle, x.shape, p, x.device)
+            return mask
         return keep_mask(x, p, self.generator(x.device))
 
     def of_member(self, _member: int) -> Draws:

@@ -62,7 +62,10 @@ def dropout(x: Tensor, p: float, source: DropoutSource | None = None) -> Tensor:
     share = keep_share(p)
     if source is None or p == 0.0 or share == 0.0 or x.is_meta:
         return F.dropout(x, p)
-    y: Tensor = _Masked.apply(x, source.keep_mask(x, p), 1.0 / share)
+    mask = source.keep_mask(x, p)
+    if torch.compiler.is_compiling():  # which finds the fewest passes itself
+        return masked(x, mask) * (1.0 / share)
+    y: Tensor = _Masked.apply(x, mask, 1.0 / share)
     return y
 
 

@@ -26,7 +26,8 @@ class TanhGELU(nn.GELU):
     def forward(self, x: Tensor) -> Tensor:
         """[...] -> [...]."""
         is_half = x.dtype in (torch.bfloat16, torch.float16)
-        if not (is_half and x.device.type == "cpu" and x.requires_grad and torch.is_grad_enabled()):
+        is_trained = x.requires_grad and torch.is_grad_enabled() and not torch.compiler.is_compiling()
+        if not (is_half and x.device.type == "cpu" and is_trained):
             return F.gelu(x, approximate="tanh")
         y: Tensor = FusedGELU.apply(x)
         return y

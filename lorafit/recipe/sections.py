@@ -270,6 +270,10 @@ class TrainSection(Section):
     """How several processes share the work. ddp: each holds the whole base; fsdp: each holds a shard of it."""
     gradient_checkpointing: bool = False
     """Less memory for about a third more time, with the same losses."""
+    compile: bool = False
+    """Compiles the base's blocks for training (torch.compile), for rows of few lengths to which tokens are padded. The
+    result is the same but for rounding. Compiling takes minutes, so it is for long runs on a GPU. It needs Triton
+    there, and a C++ compiler on a CPU."""
     init_from: str | None = None
     """An adapter folder: every trained tensor starts as it is there."""
 
@@ -292,6 +296,8 @@ class TrainSection(Section):
             raise ValueError(
                 "'last_batch' is about a number of examples, and 'batch_tokens' counts tokens; drop one"
             )
+        if self.compile and self.parallel == "fsdp":
+            raise ValueError("'compile' and 'parallel = \"fsdp\"' exclude each other; keep one")
         if self.micro_batch_size and self.batch_size and self.micro_batch_size > self.batch_size:
             raise ValueError(
                 f"'micro_batch_size' ({self.micro_batch_size}) is larger than 'batch_size' ({self.batch_size})"

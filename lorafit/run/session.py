@@ -40,6 +40,7 @@ from lorafit.training import (
     ProcessGroup,
     Schedule,
     Steps,
+    compile_blocks,
     make_optimizer,
     parameter_groups,
     recompute_activations,
@@ -171,7 +172,10 @@ def attach(
     if section.parallel == "fsdp" and group.size > 1:
         group = group.in_lockstep()
         shard_frozen(base.model.net, group.size, base.model.placement.device)
-    return Session(base, method, make_member(base, section, schedule, draws), group)
+    member = make_member(base, section, schedule, draws)
+    if section.compile:
+        compile_blocks(base.model, member, base.objective, group)
+    return Session(base, method, member, group)
 
 
 def make_member(base: LoadedBase, section: TrainSection, schedule: Schedule, draws: Draws) -> Member[Any]:

@@ -16,7 +16,7 @@ from lorafit.methods import Method
 from lorafit.models import Model, check_quantizable, quantized_names, skeleton, tie_note
 from lorafit.run.recipes import Recipe
 from lorafit.run.warm_start import plan_warm_start, read_start
-from lorafit.training import check_lora_plus, check_recomputable, check_shardable
+from lorafit.training import check_compilable, check_lora_plus, check_recomputable, check_shardable
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class TrainedShape:
             train.init_from,
             train.parallel,
             train.gradient_checkpointing,
+            train.compile,
             train.lora_plus_ratio is None,
         )
         return recipe.model, recipe.task, recipe.method, checked
@@ -108,6 +109,8 @@ def _check(recipe: Recipe, shape: Model, in_4_bits: Sequence[str]) -> None:
         check_shardable(shape.net)
     if train.gradient_checkpointing:
         check_recomputable(shape.net)
+    if train.compile:
+        check_compilable(shape)
     if train.lora_plus_ratio is not None:
         check_lora_plus(shape.net)
 

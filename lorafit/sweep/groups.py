@@ -13,7 +13,8 @@ Way = Literal["together", "in turns", "apart"]
 """together: in one packed row; in turns: one after the other on one base; apart: each loads a base of its own."""
 
 _OF_THE_BASE = ("model", "task", "data")
-_OF_THE_PASS = ("gradient_checkpointing", "parallel")  # keys of [train] that change the net itself
+_OF_TRAINING_ALONE, _OF_SHARES = ("data.weights", "task.class_weights"), ("data.train", "data.seed")
+_OF_THE_PASS = ("gradient_checkpointing", "parallel", "compile")  # keys of [train] that change the net itself
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,25 @@ def differences(plans: Sequence[Plan], groups: Sequence[Group]) -> list[str]:
     return sorted(key for key in firsts[0] if len({repr(first.get(key)) for first in firsts}) > 1)
 
 
+def questions_that_differ(plans: Sequence[Plan], groups: Sequence[Group]) -> list[str]:
+    """Keys by which groups are validated or scored on other rows than each other, or on texts cut otherwise."""
+    asked = [_asked(plans[each.members[0]]) for each in groups]
+    return sorted(key for key in asked[0] if len({repr(each.get(key)) for each in asked}) > 1)
+
+
+def _asked(plan: Plan) -> Mapping[str, object]:
+    recipe, data = plan.recipe.model_dump(mode="json"), plan.recipe.data
+    keys = {
+        f"{section}.{key}": value for section in ("task", "data") for key, value in recipe[section].items()
+    }
+    has_share = isinstance(data.valid, float) or isinstance(data.test, float)  # of the training rows
+    for key in (*_OF_TRAINING_ALONE, *(() if has_share else _OF_SHARES)):
+        keys.pop(key, None)
+    return keys | {
+        "model.base": (plan.config.model_type, plan.config.vocab_size) if plan.task.output == "text" else ""
+    }
+
+
 def _shared(plan: Plan) -> Mapping[str, Any]:
     """What all members of a group have in common, by key of the recipe."""
     recipe = plan.recipe.model_dump(mode="json")
@@ -91,6 +111,8 @@ def _way(plans: Sequence[Plan]) -> tuple[Way, str]:
         )
     if first.recipe.train.parallel == "fsdp":
         return "apart", "the base is sharded over processes (train.parallel)"
+    if first.recipe.train.compile:
+        return "apart", "the graphs are of one run's adapter (train.compile)"
     if first.objective.reading != "packed":
         return "in turns", f"examples of this {first.config.model_type} do not share a row"
     if first.recipe.task.tokens:

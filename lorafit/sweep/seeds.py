@@ -11,6 +11,7 @@ from typing import Any
 from lorafit.errors import DivergedError
 from lorafit.metrics.score import flat
 from lorafit.run.events import Report
+from lorafit.run.files.folder import check_holds_no_run
 from lorafit.run.plan import Plan, Planner
 from lorafit.run.recipes import open_recipe
 from lorafit.run.train import TrainResult
@@ -44,7 +45,12 @@ def load_plans(name_or_path: str, overrides: list[str], seeds: Sequence[int]) ->
 
 
 def seed_jobs(plans: Mapping[int, Plan], output: Path | None) -> list[Job]:
-    """A run for each seed, in runs/<recipe>/seed-<n> or `output`/seed-<n>."""
+    """A run for each seed, in runs/<recipe>/seed-<n> or `output`/seed-<n>.
+
+    Raises RecipeError where `output` is a run itself.
+    """
+    if output is not None:
+        check_holds_no_run(output)
     return [
         Job(f"seed {seed}", plan, output / f"seed-{seed}" if output else None) for seed, plan in plans.items()
     ]

@@ -9,17 +9,19 @@ OUTPUT/
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lorafit.errors import Advice, DivergedError, InterruptedRunError, RecipeError
+from lorafit.errors import Advice, DivergedError, LorafitError, RecipeError
 from lorafit.files import JsonObject, write_json, write_text
 from lorafit.metrics.score import flat
 from lorafit.recipe import SweepSection, find_recipe, read_section, to_toml
 from lorafit.run.events import Note, Report
+from lorafit.run.files.folder import check_holds_no_run
 from lorafit.run.files.paths import checkpoint_folders
 from lorafit.run.files.summary import best_validation, read_events
 from lorafit.run.plan import Plan, Planner, make_plan
@@ -29,7 +31,7 @@ from lorafit.sweep.answer import Answer, Member, State
 from lorafit.sweep.family import FamilyOptions, Job, Outcome, train_family
 from lorafit.sweep.figure import draw_sweep
 from lorafit.sweep.grid import Point, points, section_of, settings_text
-from lorafit.sweep.groups import Group, differences, group
+from lorafit.sweep.groups import Group, differences, group, questions_that_differ
 from lorafit.training import ProcessGroup
 
 ANSWER_FILE, BEST_FILE, FIGURE_FILE = "sweep.json", "best.toml", "sweep.png"
@@ -55,6 +57,11 @@ class SweepPlan:
         if len(groups) > 1:
             keys = ", ".join(differences(plans, groups))
             said.append(f"{len(groups)} groups, each with a base of its own, since they differ in {keys}")
+        if asked := questions_that_differ(plans, groups):
+            said.append(
+                f"the runs differ in {', '.join(asked)}, so each may be validated and scored on other rows or tokens "
+                f"than another, and their losses and scores may not compare"
+            )
         for each in groups:
             if each.why:
                 how = "take turns on one base" if each.way == "in turns" else "load a base each"
@@ -98,7 +105,21 @@ def plan_sweep(
                 f"them apart"
             )
         jobs.append(Job(name, plan, place))
+    check_holds_no_run(folder)
+    _check_same_score(jobs)
     return SweepPlan(folder, found, jobs)
+
+
+def _check_same_score(jobs: Sequence[Job]) -> None:
+    """Raises RecipeError where runs are judged by scores of other names."""
+    first = jobs[0]
+    for job in jobs:
+        names = [each.plan.task.headline_score for each in (first, job)]
+        if names[0] != names[1]:
+            raise RecipeError(
+                f"[sweep] grid: {first.name} is judged by {names[0]} and {job.name} by {names[1]}, which do not "
+                f"compare; sweep them apart"
+            )
 
 
 def first_member(
@@ -137,14 +158,15 @@ def run_sweep(
 ) -> SweepResult:
     """Train every member that is not finished, and write the answer. With `apply_best` train that on all rows.
 
-    Raises as `train_family`; sweep.json then says how far each is.
+    Raises as `train_family`; sweep.json then says how far each is, where it can be written.
     """
     for note in plan.notes():
         report(Note(note))
     try:
         outcomes = train_family(plan.jobs, options, report, processes)
-    except InterruptedRunError:  # the leader alone comes here
-        _write(plan, [None] * len(plan.jobs))
+    except LorafitError:  # the leader alone comes here
+        with contextlib.suppress(LorafitError):
+            _write(plan, [None] * len(plan.jobs))
         raise
     result = processes.on_leader(lambda: _write(plan, outcomes))
     if not apply_best or result.best_recipe is None:
@@ -175,12 +197,13 @@ def _write(plan: SweepPlan, outcomes: Sequence[Outcome | None]) -> SweepResult:
     answer = Answer.of(members, task.headline_score, higher_is_better=_is_higher_better(plan.jobs[0].plan))
     write_json(plan.output / ANSWER_FILE, answer.to_json())
     draw_sweep(plan.output / FIGURE_FILE, answer)
-    path = None
-    if answer.best is not None:
-        path = plan.output / BEST_FILE
+    path = plan.output / BEST_FILE
+    if answer.best is None:
+        path.unlink(missing_ok=True)  # of an answer before
+    else:
         recipe = _for_all_rows(plan.jobs[answer.best].plan.recipe)
         write_text(path, f"# {answer.sentence()}\n" + to_toml(recipe, paths_from=Path.cwd()))
-    return SweepResult(plan.output, answer, path)
+    return SweepResult(plan.output, answer, None if answer.best is None else path)
 
 
 def _for_all_rows(recipe: Recipe) -> Recipe:

@@ -1,5 +1,6 @@
 """Loss, optimizer, schedule, the loop and its checkpoints."""
 
+from lorafit.training.compiled import check_compilable, compile_blocks
 from lorafit.training.distributed import open_process_group
 from lorafit.training.health import Movement, all_finite
 from lorafit.training.loop import (
@@ -41,9 +42,11 @@ __all__ = [
     "Steps",
     "StopCheck",
     "all_finite",
+    "check_compilable",
     "check_lora_plus",
     "check_recomputable",
     "check_shardable",
+    "compile_blocks",
     "count_steps",
     "count_warmup",
     "cross_entropy_sum",

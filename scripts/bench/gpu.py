@@ -10,11 +10,12 @@ no hub is needed. bfloat16, no gradient checkpointing; every figure is of a proc
     llama-1b, llama-3b the shapes of Llama 3.2, rows as long as MetaMathQA's, batch 4, r = 32 on q and v (PEFT's own
                        method comparison has 4,457 tokens/s and 20.8 GiB for the latter on an L40S)
 
-`lorafit` is this program's training loop. `lorafit x9` trains nine members on one base together; its tokens are those
-of all. `peft` is transformers' Trainer with PEFT: rows padded to the longest of a batch, loss on completions. Tokens
-are those of the rows, without padding. MFU counts what must be computed: forward and backward through the frozen
-matrices (4 operations a weight and token), attention, and the output layer where a token is to be predicted; of the
-peak that the vendor names for dense bfloat16, or else of what a bare product reaches here.
+`lorafit` is this program's training loop, `lorafit compiled` the same with `train.compile`, measured when its graphs
+are made. `lorafit x9` trains nine members on one base together; its tokens are those of all. `peft` is transformers'
+Trainer with PEFT: rows padded to the longest of a batch, loss on completions. Tokens are those of the rows, without
+padding. MFU counts what must be computed: forward and backward through the frozen matrices (4 operations a weight and
+token), attention, and the output layer where a token is to be predicted; of the peak that the vendor names for dense
+bfloat16, or else of what a bare product reaches here.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from results import recorded
@@ -178,8 +179,8 @@ Measured = tuple[float, Any]
 """Examples per second, all members together, and the net."""
 
 
-def lorafit_training(setting: Setting, num_members: int = 1) -> Measured:
-    """The product's own loop, on packed rows."""
+def lorafit_training(setting: Setting, num_members: int = 1, *, compiled: bool = False) -> Measured:
+    """The product's own loop, on packed rows. Where it is `compiled`, every step is made once before it is measured."""
     import torch
 
     from lorafit import lora
@@ -191,7 +192,17 @@ def lorafit_training(setting: Setting, num_members: int = 1) -> Measured:
     from lorafit.objectives import BaseFacts, Settings, objective_for
     from lorafit.recipe import DataSection, DecodeSection, EvalSection
     from lorafit.tasks import make_task
-    from lorafit.training import AdamW, Member, ProcessGroup, Schedule, Stepped, Steps, fit, parameter_groups
+    from lorafit.training import (
+        AdamW,
+        Member,
+        ProcessGroup,
+        Schedule,
+        Stepped,
+        Steps,
+        compile_blocks,
+        fit,
+        parameter_groups,
+    )
 
     case, net = setting.case, setting.net()
     fuse_activations(net)
@@ -208,10 +219,11 @@ def lorafit_training(setting: Setting, num_members: int = 1) -> Measured:
         else EncodedPair(tuple(text), tuple(completion))
         for i, (text, completion) in enumerate(rows)
     ]
-    total = WARM_UP + setting.num_steps
+    total = (WARM_UP + setting.num_steps) * (1 + compiled)
     placement = Placement(torch.device(setting.device), torch.bfloat16)
     size = case.batch_size
     order = [[*range(i, i + size)] for i in range(0, NUM_ROWS - size + 1, size)]
+    order = order[: WARM_UP + setting.num_steps]
     together, members = lora.Members(net, net.base_model), []
     for seed in range(num_members):
         draws = lora.Draws(seed)
@@ -224,11 +236,13 @@ def lorafit_training(setting: Setting, num_members: int = 1) -> Measured:
         schedule = Schedule(total, 0, 2e-4)
         smoothing = 0.0 if case.gives_labels else SMOOTHING
         members.append(Member(trained, optimizer, schedule, steps, label_smoothing=smoothing, draws=draws))
+    if compiled:
+        compile_blocks(replace(model, placement=placement), members[0], objective, ProcessGroup())
     net.train()
-    started = 0.0
+    begins, started = (total - setting.num_steps, num_members - 1), 0.0
     with placement.autocast(), together.together() if num_members > 1 else nullcontext():
         for event in fit(model, members, objective, ProcessGroup()):
-            if isinstance(event, Stepped) and event.step == WARM_UP and event.member == num_members - 1:
+            if isinstance(event, Stepped) and (event.step, event.member) == begins:
                 setting.synchronize()
                 started = time.perf_counter()
     setting.synchronize()
@@ -326,6 +340,7 @@ def padded_batch(case: Case) -> Callable[[Any], dict[str, Any]]:
 
 CONTENDERS: dict[str, Callable[[Setting], Measured]] = {
     "lorafit": lorafit_training,
+    "lorafit compiled": lambda setting: lorafit_training(setting, compiled=True),
     "lorafit x9": lambda setting: lorafit_training(setting, num_members=9),
     "peft": peft_training,
 }
@@ -393,6 +408,10 @@ def worker(name: str, contender: str, num_steps: int, *, tiny: bool) -> None:
     """Train, and write what was measured as JSON."""
     import torch
 
+    from lorafit.training import compiled
+
+    if tiny:
+        compiled.BACKEND = "eager"  # C++ would take its compiler minutes
     setting = Setting(CASES[name], num_steps, tiny)
     per_second, net = CONTENDERS[contender](setting)
     rows = setting.case.rows(net.config.vocab_size)
@@ -423,7 +442,7 @@ def main() -> None:
         return
     if not args.tiny and not has_gpu():
         raise SystemExit("no GPU here; --tiny goes every way once on the CPU")
-    print(f"{'':20}{'':12}{'tokens/s':>12}{'MFU':>8}{'peak GiB':>10}")
+    print(f"{'':20}{'':18}{'tokens/s':>12}{'MFU':>8}{'peak GiB':>10}")
     rates = set()
     for name in args.only:
         for contender in CONTENDERS:
@@ -432,7 +451,7 @@ def main() -> None:
             found = measure(name, contender, args)
             rates.add(str(found["peak_rate"]))
             figures = f"{found['tokens_per_s']:12,.0f}{found['mfu']:8.1%}{found['peak_bytes'] / 2**30:10.2f}"
-            print(f"{name:20}{contender:12}{figures}", flush=True)
+            print(f"{name:20}{contender:18}{figures}", flush=True)
     print(f"MFU of {'; '.join(sorted(rates))}")
 
 

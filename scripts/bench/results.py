@@ -1,4 +1,4 @@
-"""What a bench prints, kept: with `--write` it becomes the section of RESULTS.md for that command.
+"""What a bench prints, kept: with `--write` it becomes the section of RESULTS.md for that command on such a machine.
 
 A section says the command, the day, the machine and the versions; written again it takes the place of the old one.
 """
@@ -58,12 +58,24 @@ def recorded(main: Callable[[], None]) -> None:
 
 
 def replaced(document: str, section: str) -> str:
-    """The document with the section in place of the one of the same heading, else at its end."""
-    title, *sections = document.split("\n## ")
-    kept = {each.partition("\n")[0]: each.rstrip("\n") for each in sections}
+    """The document with the section in place of the command's old one of the same machine, else behind those of others,
+    else at its end."""
+    title, *sections = (each.rstrip("\n") for each in document.split("\n## "))
     new = section.removeprefix("## ").rstrip("\n")
-    kept[new.partition("\n")[0]] = new
-    return "\n\n## ".join([title.rstrip("\n"), *kept.values()]) + "\n"
+    same = [i for i, each in enumerate(sections) if _command(each) == _command(new)]
+    old = [i for i in same if _machine_of(sections[i]) == _machine_of(new)]
+    place = old[0] if old else same[-1] + 1 if same else len(sections)
+    sections[place : place + len(old)] = [new]
+    return "\n\n## ".join([title, *sections]) + "\n"
+
+
+def _command(section: str) -> str:
+    return section.partition("\n")[0]
+
+
+def _machine_of(section: str) -> str:
+    """From its line of day, machine and versions."""
+    return section.split("; ", 2)[1]
 
 
 def shown_command(argv: list[str]) -> str:

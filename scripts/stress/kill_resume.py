@@ -94,9 +94,7 @@ def kill_often(options: argparse.Namespace, folder: Path, length_s: float) -> tu
     stage, patience_s = "", length_s
     while kills < options.kills:
         child = start(options, folder)
-        time.sleep(draw.uniform(0.0, patience_s))
-        os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
+        status = kill_after(child, draw.uniform(0.0, patience_s))
         if os.WIFSIGNALED(status):
             kills += 1
             before, stage = stage, newest_step(folder)
@@ -105,7 +103,20 @@ def kill_often(options: argparse.Namespace, folder: Path, length_s: float) -> tu
         else:
             expect(os.waitstatus_to_exitcode(status), 0, "a run between two kills")
             shutil.rmtree(folder)
+            patience_s = length_s
     return kills, where
+
+
+def kill_after(child: int, seconds: float) -> int:
+    """Kill a process when its time has come, unless it has ended by itself. Returns its status."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return status
+        time.sleep(0.01)
+    os.kill(child, signal.SIGKILL)
+    return os.waitpid(child, 0)[1]
 
 
 def start(options: argparse.Namespace, folder: Path, work: Work | None = None) -> int:

@@ -111,7 +111,7 @@ OBJECTIVES: dict[str, Words | Labels] = {"gpt2": Words(), "roberta": Labels()}
 
 def train_alone(model_type: str, setting: Setting) -> tuple[dict[str, Tensor], list[FitEvent]]:
     """What a member has learned on a net of its own."""
-    model, draws = _base(model_type), lora.Draws(setting.seed)
+    model, draws = tiny_base(model_type), lora.Draws(setting.seed)
     setting.method().attach(model, draws.init())
     lora.draw_from(model.net, draws)
     model.net.train()
@@ -125,7 +125,7 @@ def train_together(
     model_type: str, settings: Sequence[Setting], at_once: int | None = None
 ) -> tuple[list[dict[str, Tensor]], list[FitEvent]]:
     """What each member of a family has learned on one net."""
-    model, objective = _base(model_type), OBJECTIVES[model_type]
+    model, objective = tiny_base(model_type), OBJECTIVES[model_type]
     loss: Any = objective
     family, members = lora.Members(model.net, model.net.base_model), []
     for setting in settings:
@@ -162,7 +162,8 @@ def sums_alike() -> bool:
     return True
 
 
-def _base(model_type: str) -> Model:
+def tiny_base(model_type: str) -> Model:
+    """With dropout everywhere; it takes packed rows."""
     model = tiny_model(model_type, **DROPOUT[model_type])
     take_packed_rows(model.net)
     return model

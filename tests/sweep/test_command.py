@@ -61,3 +61,34 @@ def test_a_recipe_may_say_what_varies(cli: Callable[..., Done], gpt2_base: Path,
     assert "nothing varies" in cli("sweep", "e2e_gpt2m", "--dry-run", code=2).stderr
     unknown = cli("sweep", recipe, "--grid", "method.rank=2", "--dry-run", code=2)
     assert "did you mean 'r'" in unknown.stderr
+
+
+def test_seeds_of_a_run_have_a_folder_that_is_no_run(
+    cli: Callable[..., Done], gpt2_base: Path, e2e_dir: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "recipe.toml").touch()
+    command = ["train", "e2e_gpt2m", *recipe_overrides(gpt2_base, e2e_dir), "--seeds", "0,1"]
+    refused = cli(*command, "--output", tmp_path, code=2)
+    assert "is the folder of a run, and not of several" in refused.stderr
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_after_a_mistake_the_answer_says_how_far_each_is(
+    cli: Callable[..., Done], gpt2_base: Path, e2e_dir: Path, tmp_path: Path
+) -> None:
+    chosen = recipe_overrides(gpt2_base, e2e_dir, eval__metrics=["bleu"])
+    command = ["sweep", "e2e_gpt2m", *chosen, "--output", tmp_path / "out"]
+    cli(*command, "--grid", "data.max_length=128,2", code=3)
+    written = json.loads((tmp_path / "out" / "sweep.json").read_text())
+    assert [each["state"] for each in written["members"]] == ["finished", "waiting"]
+    assert (tmp_path / "out" / "best.toml").is_file()
+
+
+def test_a_recipe_of_an_answer_before_does_not_stay(
+    cli: Callable[..., Done], gpt2_base: Path, e2e_dir: Path, tmp_path: Path
+) -> None:
+    chosen = recipe_overrides(gpt2_base, e2e_dir, train__max_steps=3, train__warmup_steps=0)
+    (tmp_path / "best.toml").touch()
+    cli("sweep", "e2e_gpt2m", *chosen, "--grid", "train.learning_rate=1e30", "--output", tmp_path, code=5)
+    assert json.loads((tmp_path / "sweep.json").read_text())["best"] is None
+    assert not (tmp_path / "best.toml").exists()

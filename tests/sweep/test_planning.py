@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from lorafit.run.plan import load_plan
 from lorafit.sweep.sweep import Axes, SweepPlan, plan_sweep
 from tests.conftest import Done, recipe_overrides
@@ -51,6 +53,25 @@ def test_each_plan_is_the_one_that_it_would_be_alone(gpt2_base: Path, e2e_dir: P
         alone = load_plan("e2e_gpt2m", overrides)
         for name, value in vars(job.plan).items():
             assert name in ("rows", "config", "objective") or value == getattr(alone, name), name
+
+
+@pytest.mark.parametrize(
+    ("axes", "named"),
+    [
+        ({"data.max_length": (32, 64)}, "data.max_length"),
+        ({"data.seed": (0, 1)}, ""),
+        ({"data.seed": (0, 1), "data.valid": (0.5,)}, "data.seed"),
+        ({"model.dtype": ("float32", "bfloat16")}, ""),
+    ],
+)
+def test_runs_that_are_asked_otherwise_are_named(
+    gpt2_base: Path, e2e_dir: Path, axes: dict[str, tuple[Any, ...]], named: str
+) -> None:
+    chosen = [text for text in recipe_overrides(gpt2_base, e2e_dir) if text != "--set"]
+    notes = plan_sweep("e2e_gpt2m", chosen, Axes(axes), None).notes()
+    found = [note for note in notes if note.startswith(f"the runs differ in {named}, so each may be")]
+    assert len(found) == bool(named)
+    assert len(notes) == 1 + bool(named)
 
 
 def test_a_dry_run_of_thousands_shows_settings_and_counts_the_rest(

@@ -132,6 +132,17 @@ class _Gather(torch.autograd.Function):
         return _Spread.apply(grads[0], ctx.row), None
 
 
+class Row(Protocol):
+    """What attention asks of a row: see PackedRow and StaticRow."""
+
+    @property
+    def mask(self) -> Tensor | None: ...
+
+    def unpack(self, x: Tensor) -> Tensor: ...
+
+    def pack(self, x: Tensor) -> Tensor: ...
+
+
 class AttentionPrefix(Protocol):
     """Keys and values that every token sees besides those of its own text.
 
@@ -150,7 +161,7 @@ def packed_attention(
     value: Tensor,
     attention_mask: Tensor | None,
     *,
-    packed_row: PackedRow | None = None,
+    packed_row: Row | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
     """Block-diagonal attention for transformers' AttentionInterface: [1, heads, T, d] -> ([1, T, heads, d], None).
@@ -163,7 +174,7 @@ def packed_attention(
     attend each by itself, padded to its own longest example, and with its own draws.
     """
     draws: DropoutSource | None = getattr(module, "draws", None)
-    if packed_row is None or not packed_row.members:
+    if not isinstance(packed_row, PackedRow) or not packed_row.members:
         return _attention(
             module, query, key, value, attention_mask, draws=draws, packed_row=packed_row, **kwargs
         )
@@ -188,7 +199,7 @@ def _attention(
     attention_mask: Tensor | None,
     *,
     draws: DropoutSource | None,
-    packed_row: PackedRow | None = None,
+    packed_row: Row | None = None,
     scaling: float | None = None,
     dropout: float = 0.0,
     is_causal: bool | None = None,
@@ -201,7 +212,8 @@ def _attention(
     prefix: Tensor | None = module.prefix() if hasattr(module, "prefix") else None  # type: ignore[operator]
     mask = attention_mask
     has_extras = prefix is not None or softcap is not None or s_aux is not None
-    if packed_row is not None and dropout and draws is not None and not has_extras and plain(query, key):
+    is_plain = dropout and draws is not None and not has_extras and plain(query, key)
+    if isinstance(packed_row, PackedRow) and draws is not None and is_plain:
         seen = packed_row.seen(mask, causal)
         return dropped_attention(
             query, key, value, packed_row.places(query.shape[1]), seen, scaling, (dropout, draws)

@@ -48,6 +48,12 @@ class Found:
     faults: list[str] = field(default_factory=list)
 
 
+def check_holds_no_run(folder: Path) -> None:
+    """Raises RecipeError for the folder of a run: other runs below it would be taken for a part of that run."""
+    if RunPaths(folder).recipe.is_file():
+        raise RecipeError(f"{folder}: is the folder of a run, and not of several", ChangeArgument("output"))
+
+
 @dataclass(frozen=True)
 class RunFolder(RunPaths):
     """The folder of a run that is written."""

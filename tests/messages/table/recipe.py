@@ -171,6 +171,10 @@ MISTAKES: Table = {
             "reviews.toml [train]: 'warmup_steps' and 'warmup_ratio' exclude each other; keep one",
         ),
         Mistake(
+            f"{DRY} --set train.compile=true --set train.parallel=fsdp",
+            "reviews.toml [train]: 'compile' and 'parallel = \"fsdp\"' exclude each other; keep one",
+        ),
+        Mistake(
             f"{DRY} --set train.batch_tokens=99",
             "reviews.toml [train]: 'batch_tokens' and 'batch_size' exclude each other; keep one",
         ),

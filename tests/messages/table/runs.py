@@ -207,6 +207,10 @@ MISTAKES: Table = {
     ),
     "run/files/folder.py": (
         Mistake(
+            f"sweep quickstart --seeds 0,1 --output {RUN}",
+            f"{RUN}: is the folder of a run, and not of several; choose another --output",
+        ),
+        Mistake(
             "train reviews.toml --output folder",
             "folder: already exists and is not a run folder; choose another --output",
         ),
@@ -377,6 +381,14 @@ MISTAKES: Table = {
             "[train] gradient_checkpointing: ibert cannot do that; use --set train.gradient_checkpointing=false",
         ),
     ),
+    "training/compiled.py": (
+        Mistake(
+            f"{DRY} --set model.base=ibert --set train.compile=true "
+            "--set 'method.targets=[\"classifier.dense\"]'",
+            "[train] compile: ibert cannot be compiled: its examples do not share a row; use "
+            "--set train.compile=false",
+        ),
+    ),
     "run/plan.py": (
         Mistake(
             f"{DRY} --set train.batch_size=99 --set train.last_batch=drop",
@@ -538,6 +550,11 @@ MISTAKES: Table = {
         Mistake(
             "sweep quickstart --dry-run --seeds 0..999 --grid method.r=1,2,3,4,5,6,7,8,9,10,11",
             "[sweep]: 11,000 runs are more than 10,000; fewer values",
+        ),
+        Mistake(
+            "sweep quickstart --dry-run --grid task.headline=bleu,rouge_l",
+            "[sweep] grid: headline = bleu, seed 1 is judged by bleu and headline = rouge_l, seed 1 by rouge_l, which "
+            "do not compare; sweep them apart",
         ),
     ),
     "training/optim.py": (
