@@ -68,11 +68,13 @@ def show_sweep(display: Display, result: SweepResult, page: Path, command: str) 
     answer = result.answer
     keys = list(answer.rows[0].settings)
     names = [key.rpartition(".")[2] for key in keys]
-    columns = (*names, "seeds", "validation loss", answer.score_name, "")
+    validation = [f"validation {answer.score_name}"] if answer.has_validation_score else []
+    columns = (*names, "seeds", "validation loss", *validation, answer.score_name, "")
     table = Table(*columns, box=None, header_style="bold")
     for row in _shown(answer):
         values = [escape(value_text(row.settings[key])) for key in keys]
-        table.add_row(*values, str(len(row.members)), _figure(row.loss), _figure(row.score), _mark(row))
+        shown = [row.loss, *([row.validation] if validation else []), row.score]
+        table.add_row(*values, str(len(row.members)), *map(_figure, shown), _mark(row))
     display.print()
     display.print_wide(table)
     if len(answer.rows) > _MOST_ROWS:

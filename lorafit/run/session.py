@@ -40,6 +40,7 @@ from lorafit.training import (
     ProcessGroup,
     Schedule,
     Steps,
+    check_compiler,
     compile_blocks,
     make_optimizer,
     parameter_groups,
@@ -104,7 +105,7 @@ def load(plan: Plan, report: Report) -> LoadedBase:
     """The base, and the rows of every split.
 
     Raises NotFoundError with a line for everything that is missing or malformed, DataError for a base that is damaged,
-    LorafitError where the optimizer's package is not installed.
+    LorafitError where the optimizer's package is not installed, or the compiler that the recipe asks for.
     """
     recipe = plan.recipe
     for warning in plan.warnings:
@@ -123,6 +124,8 @@ def load(plan: Plan, report: Report) -> LoadedBase:
     with ThreadPoolExecutor(1) as pool:
         hashed = pool.submit(Inputs.of, recipe, plan.rows)  # beside loading: hashes need no interpreter
         model, objective = _load_model(recipe), plan.objective
+    if recipe.train.compile:
+        check_compiler(model.placement.device)
     for note in model.notes:
         if note not in plan.warnings:
             report(Note(note))

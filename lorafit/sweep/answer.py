@@ -75,12 +75,14 @@ class Figure:
 
 @dataclass(frozen=True)
 class Row:
-    """A setting, with all its seeds. `merit` is what settings are judged by: `quality` where every one that is scored
-    has it, else the score. `is_close`: whether it is within noise of the best one; None: not known."""
+    """A setting, with all its seeds. `validation` is the score on the validation rows. `merit` is what settings are
+    judged by: `quality` where every one that is scored has it, else the score. `is_close`: whether it is within noise
+    of the best one; None: not known."""
 
     settings: Mapping[str, Any]
     members: Sequence[Member]
     loss: Figure | None
+    validation: Figure | None
     quality: Figure | None
     score: Figure | None
     merit: Figure | None = None
@@ -113,7 +115,7 @@ class Answer:
         found: dict[str, list[Member]] = {}
         for member in members:
             found.setdefault(repr(dict(member.settings)), []).append(member)
-        rows = [_row(each) for each in found.values()]
+        rows = [_row(each, score_name.rpartition(".")[2]) for each in found.values()]
         by_quality = all(row.quality is not None for row in rows if row.score is not None)
         rows = [replace(row, merit=row.quality if by_quality else row.score) for row in rows]
         sign = 1.0 if by_quality or higher_is_better else -1.0
@@ -128,6 +130,11 @@ class Answer:
     def ranked(self) -> list[Row]:
         """The rows by merit, the best first; those without one last."""
         return _ranked(self.rows, self.sign)
+
+    @property
+    def has_validation_score(self) -> bool:
+        """Whether the score on the validation rows is known, and another than the score."""
+        return any(row.validation not in (None, row.score) for row in self.rows)
 
     @property
     def best_row(self) -> Row | None:
@@ -203,13 +210,14 @@ class Answer:
         return [f"diverged: {', '.join(few(named))}", *unfinished]
 
 
-def _row(members: Sequence[Member]) -> Row:
+def _row(members: Sequence[Member], key: str) -> Row:
     finished = [member for member in members if member.state == "finished"]
-    losses = [(member.validation or {}).get("loss") for member in finished]
+    validations = [member.validation or {} for member in finished]
     return Row(
         members[0].settings,
         members,
-        Figure.of(losses),
+        Figure.of([each.get("loss") for each in validations]),
+        Figure.of([each.get("scores", {}).get(key) for each in validations]),
         Figure.of([member.quality for member in finished]),
         Figure.of([member.score for member in finished]),
     )
@@ -261,6 +269,7 @@ def _row_json(row: Row) -> JsonObject:
         "overrides": dict(row.settings),
         "seeds": [member.seed for member in row.members],
         "loss": _figure_json(row.loss),
+        "validation": _figure_json(row.validation),
         "score": _figure_json(row.score),
         "diverged": row.num_diverged,
         "best": row.is_best,

@@ -1,6 +1,6 @@
 """Loss, optimizer, schedule, the loop and its checkpoints."""
 
-from lorafit.training.compiled import check_compilable, compile_blocks
+from lorafit.training.compiled import check_compilable, check_compiler, compile_blocks
 from lorafit.training.distributed import open_process_group
 from lorafit.training.health import Movement, all_finite
 from lorafit.training.loop import (
@@ -43,6 +43,7 @@ __all__ = [
     "StopCheck",
     "all_finite",
     "check_compilable",
+    "check_compiler",
     "check_lora_plus",
     "check_recomputable",
     "check_shardable",

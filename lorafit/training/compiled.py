@@ -37,6 +37,17 @@ def check_compilable(model: Model) -> None:
         raise _cannot(model, "its examples do not share a row")
 
 
+def check_compiler(device: torch.device) -> None:
+    """Raises RecipeError where torch's compiler lacks what it needs on this machine."""
+    try:
+        torch.compile(torch.neg, backend=BACKEND)(torch.zeros(16, device=device))
+    except TorchDynamoException as error:
+        raise RecipeError(
+            f"[train] compile: torch's compiler fails on this machine: {_first_line(error)}",
+            SetKey("train.compile", False),
+        ) from error
+
+
 def compile_blocks(
     model: Model, member: Member[Example], objective: Loss[Model, Example, Batch], group: ProcessGroup
 ) -> None:
@@ -46,8 +57,9 @@ def compile_blocks(
     model of this process had compiled is forgotten. Raises RecipeError where the compiler fails, or where the graphs
     give another loss or other gradients.
     """
-    batch = split_evenly(group.shard(member.next_batch()), member.position.micro_batch_size)[0]
-    examples = [member.steps.examples[i] for i in batch]
+    batch = member.next_batch()
+    first = split_evenly(group.shard(batch) or batch, member.position.micro_batch_size)[0]
+    examples = [member.steps.examples[i] for i in first]
     expected = _loss_and_gradients(model, member, objective, examples)
     torch.compiler.reset()
     member.draws.handle = handle_of(member.draws)
@@ -57,12 +69,11 @@ def compile_blocks(
     try:
         found = _loss_and_gradients(model, member, objective, examples)
     except TorchDynamoException as error:
-        raise _cannot(model, str(error).strip().partition("\n")[0]) from error
+        raise _cannot(model, _first_line(error)) from error
     share = _AGREE.get(model.placement.dtype, _HALVES_AGREE)
-    pairs = zip(
-        found or (), expected or (), strict=False
-    )  # none where memory ran out: fit takes smaller ones
-    if not all(agree(given, right, share) for given, right in pairs):
+    if found is None or expected is None:  # fit takes smaller micro-batches
+        return
+    if not all(agree(given, right, share) for given, right in zip(found, expected, strict=True)):
         raise _cannot(model, "its compiled blocks give other numbers")
 
 
@@ -137,3 +148,7 @@ def _cannot(model: Model, why: str) -> RecipeError:
         f"[train] compile: {model.net.config.model_type} cannot be compiled: {why}",
         SetKey("train.compile", False),
     )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

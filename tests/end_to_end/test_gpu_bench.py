@@ -25,9 +25,7 @@ WAYS = [
 ]
 
 
-@pytest.mark.filterwarnings(
-    "ignore:The .grad attribute of a Tensor:UserWarning"
-)  # torch's compiler hides it itself
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # torch hides it itself
 @pytest.mark.parametrize(("name", "contender"), WAYS)
 def test_every_way_is_gone(name: str, contender: str, capsys: pytest.CaptureFixture[str]) -> None:
     gpu.worker(name, contender, 1, tiny=True)

@@ -134,6 +134,11 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
     "track/wandb.py": {
         "nobody is logged in there": ("tests/run/test_trackers.py::test_nobody_is_asked_to_log_in"),
     },
+    "training/compiled.py": {
+        "[train] compile: torch's compiler fails on this machine: …": (
+            "tests/training/test_compiled.py::test_a_compiler_that_is_not_there_is_said"
+        ),
+    },
     "training/distributed.py": {
         "SLURM_STEP_NODELIST: … is not a list of machines": PROCESSES,
         "process … of … finds no others at …:…: …": PROCESSES,

@@ -90,3 +90,17 @@ def test_what_is_not_finished_is_said() -> None:
     assert Answer.of([waiting], "bleu", higher_is_better=True).sentence() == "1 of 1 runs are not finished"
     partly = Answer.of([*FAMILY, waiting], "bleu", higher_is_better=True)
     assert partly.sentence().endswith("1 of 13 runs are not finished")
+
+
+def test_the_validation_score_that_decides_is_shown_where_it_is_another_than_the_score() -> None:
+    def scored(r: int, on_valid: float, on_test: float) -> Member:
+        validation = {"loss": 1.0, "scores": {"accuracy": on_valid}}
+        return Member({"method.r": r}, 0, str(r), "finished", validation, on_valid, on_test)
+
+    answer = Answer.of([scored(1, 0.9, 0.6), scored(2, 0.8, 0.7)], "accuracy", higher_is_better=True)
+    assert answer.best == 0
+    assert answer.has_validation_score
+    assert [row["validation"]["mean"] for row in answer.to_json()["rows"]] == [0.9, 0.8]
+    on_valid = Answer.of([scored(1, 0.9, 0.9)], "accuracy", higher_is_better=True)
+    assert not on_valid.has_validation_score
+    assert not Answer.of(FAMILY, "bleu", higher_is_better=True).has_validation_score

@@ -14,7 +14,7 @@ from lorafit.run.files.summary import summarize
 from lorafit.run.plan import load_plan
 from lorafit.run.train import TrainResult
 from lorafit.sweep.groups import group
-from lorafit.training import ProcessGroup
+from lorafit.training import ProcessGroup, compiled
 from tests.support.stops import StopAt
 from tests.sweep.conftest import Families, assert_same_runs
 
@@ -100,6 +100,19 @@ def test_another_method_or_dropout_of_the_base_is_another_group(labels: Callable
         ((1,), "apart"),
         ((3, 4), "apart"),
     ]
+    families.together(family)
+    assert_same_runs(families.folder / "together" / "b", families.alone("b", family["b"]))
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # torch hides it itself
+def test_runs_with_compiled_blocks_are_trained_one_by_one(
+    texts: Callable[..., Families], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiled, "BACKEND", "eager")
+    families = texts(train__max_steps=2, train__compile="true")
+    family: dict[str, dict[str, Any]] = {"a": {}, "b": {"method.r": 2, "train.seed": 3}}
+    [both] = group([*map(families.plan, family.values())])
+    assert (both.way, both.why) == ("apart", "the graphs are of one run's adapter (train.compile)")
     families.together(family)
     assert_same_runs(families.folder / "together" / "b", families.alone("b", family["b"]))
 

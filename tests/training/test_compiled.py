@@ -17,11 +17,13 @@ from torch._dynamo.utils import counters
 
 from lorafit import lora
 from lorafit.errors import RecipeError, SetKey
+from lorafit.methods import Method, Prefix
 from lorafit.models.attention.packing import PackedRow
 from lorafit.models.attention.static_row import StaticRow
 from lorafit.training import (
     ProcessGroup,
     Stepped,
+    check_compiler,
     compile_blocks,
     compiled,
     fit,
@@ -49,6 +51,7 @@ def train(
     *,
     compiles: bool,
     setting: Setting = SHORT,
+    method: Method | None = None,
     recomputes: bool = False,
     activation: nn.Module | None = None,
 ) -> tuple[dict[str, Tensor], list[Stepped], dict[str, Tensor]]:
@@ -56,7 +59,7 @@ def train(
     model, draws = tiny_base(model_type), lora.Draws(setting.seed)
     if activation is not None:
         model.net.get_submodule("transformer.h.1.mlp").act = activation
-    setting.method().attach(model, draws.init())
+    (method or setting.method()).attach(model, draws.init())
     if recomputes:
         recompute_activations(model.net, draws)
     model.net.double()
@@ -89,6 +92,13 @@ def test_the_same_is_learned(model_type: str, recomputes: bool) -> None:
     """With dropout in the base, in the attention and in the adapter."""
     found = train(model_type, compiles=True, recomputes=recomputes)
     assert_same(found, train(model_type, compiles=False))
+
+
+def test_a_prefix_before_every_text_is_learned_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "BACKEND", "eager")
+    setting, method = replace(SHORT, num_steps=2), Prefix(length=3)
+    found = train("gpt2", compiles=True, setting=setting, method=method)
+    assert_same(found, train("gpt2", compiles=False, setting=setting, method=method))
 
 
 def test_graphs_are_few_and_rows_of_further_shapes_run_without(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,4 +155,11 @@ def test_what_cannot_be_compiled_is_said(
     with pytest.raises(RecipeError, match=said) as caught:
         train("gpt2", compiles=True, activation=activation)
     assert "\n" not in caught.value.message
+    assert caught.value.remedies == (SetKey("train.compile", False),)
+
+
+def test_a_compiler_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "BACKEND", "nowhere")
+    with pytest.raises(RecipeError, match=r"torch's compiler fails on this machine: .*nowhere") as caught:
+        check_compiler(torch.device("cpu"))
     assert caught.value.remedies == (SetKey("train.compile", False),)

@@ -81,9 +81,11 @@ class StaticRow:
     def keep_mask(
         self, source: DropoutSource, shape: Sequence[int], p: float, device: torch.device
     ) -> Tensor:
-        """Of tokens [1, num_tokens, ...] or attention weights [examples, heads, longest, longest]; all of padding is
-        kept."""
-        if len(shape) == 4 and (shape[0], shape[-1]) == self.shape:
+        """Of tokens [1, num_tokens, ...] or attention weights [examples, heads, longest, keys]; all of padding is kept.
+
+        Keys may begin with those of a prefix.
+        """
+        if len(shape) == 4 and (shape[0], shape[2]) == self.shape:
             return self._mask_of_weights(source, shape, p, device)
         if tuple(shape[:2]) != (1, self.num_tokens):
             raise ValueError(f"dropout of {list(shape)}, which does not lie by {self.num_tokens} tokens")
@@ -96,10 +98,11 @@ class StaticRow:
     ) -> Tensor:
         """Members are padded each to its own longest when they draw."""
         mask, end = torch.ones(*shape, dtype=torch.bool, device=device), 0
+        length = shape[3] - shape[2]  # of a prefix
         for member, row in self.row.members.items() or [(0, self.row)]:
             own = source.of_member(member) if self.row.members else source
             start, end = end, end + row.num_examples
-            part = mask[start:end, :, : row.longest, : row.longest]
+            part = mask[start:end, :, : row.longest, : length + row.longest]
             part.copy_(own.keep_mask(part, p))
         return mask
 
