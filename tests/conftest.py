@@ -151,6 +151,7 @@ def pytest_collection_finish() -> None:
     """What is there now stays: no collection of garbage, ours or Python's, need look through it again and again."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(5000)  # 700 objects are a small part of a tiny net
     gc.enable()
 
 

@@ -40,12 +40,12 @@ def test_all_queries_in_batches_of_sixteen(paper_net: GPT2LMHeadModel) -> None:
     check(paper_net, "beam.json", 16)
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 3])
+@pytest.mark.parametrize("batch_size", [1, 2])
 def test_batch_size_changes_no_token(paper_net: GPT2LMHeadModel, batch_size: int) -> None:
     check(paper_net, "beam.json", batch_size, num_cases=3)
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 3, 16])
+@pytest.mark.parametrize("batch_size", [1, 4, 16])
 def test_hypotheses_that_end_early(paper_net: GPT2LMHeadModel, batch_size: int) -> None:
     check(paper_net, "beam_eos.json", batch_size)
 

@@ -48,7 +48,7 @@ def save_decoder(folder: Path, model_type: str, padding: Padding = "none") -> Pa
     return folder
 
 
-def reviews(folder: Path, count: int = 60) -> Path:
+def reviews(folder: Path, count: int = 40) -> Path:
     return save_rows(
         folder / "reviews.jsonl",
         [
@@ -101,11 +101,9 @@ def test_a_decoder_classifies_and_says_the_same_merged_and_in_peft(
     texts = [row["input"]["text"] for row in rows]
     said = [row["prediction"] for row in rows]
     cli("merge", run / "adapter", tmp_path / "merged")
+    classify = pipeline("text-classification", model=str(tmp_path / "merged"), device="cpu")
     for batch_size in (1, 8):
-        classify = pipeline(
-            "text-classification", model=str(tmp_path / "merged"), device="cpu", batch_size=batch_size
-        )
-        assert [answer["label"] for answer in classify(texts)] == said
+        assert [answer["label"] for answer in classify(texts, batch_size=batch_size)] == said
     cli("export", run / "adapter", tmp_path / "peft")
     bare = AutoModelForSequenceClassification.from_pretrained(base, num_labels=2)
     foreign = PeftModel.from_pretrained(bare, str(tmp_path / "peft")).eval()

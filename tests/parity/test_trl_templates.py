@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -90,12 +91,19 @@ CONVERSATIONS = [
 ]
 
 
-def agreement(name: str, given: Conversation) -> bool | None:
-    """Whether both mark the same characters; None where one does not take the conversation, or the texts differ."""
+@cache
+def templates(name: str) -> tuple[ChatTemplate, ChatTemplate]:
+    """The stock one and the one for training; to compile them takes longer than all else."""
     stock, training = (
         ChatTemplate((_FOLDER / f"{name}{end}.jinja").read_text(encoding="utf-8"), name, VARIABLES, SPECIALS)
         for end in ("", "_training")
     )
+    return stock, training
+
+
+def agreement(name: str, given: Conversation) -> bool | None:
+    """Whether both mark the same characters; None where one does not take the conversation, or the texts differ."""
+    stock, training = templates(name)
     try:
         text, [theirs] = stock.render(given), training.sequences(given, given.turns())
     except ValueError:

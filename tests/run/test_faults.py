@@ -85,6 +85,19 @@ def test_a_loss_that_is_not_a_number(runner: MakeRunner) -> None:
     assert (left.state, left.fault) == ("diverged", raised.value.message)
 
 
+def test_what_helps_may_be_tried_in_the_folder_of_a_run_that_made_nothing(runner: MakeRunner) -> None:
+    steady = {"train__learning_rate": 1e-3, "train__warmup_steps": 0}
+    run, anew = runner("diverged", train__learning_rate=1e30, train__warmup_steps=0), runner("anew", **steady)
+    with pytest.raises(DivergedError):
+        run()
+    run(train__learning_rate=1e-3)
+    anew()
+    assert_equal_runs(run, anew)
+    assert summarize(run.folder).state == "finished"
+    with pytest.raises(RecipeError, match="another recipe"):
+        run(train__learning_rate=2e-3)
+
+
 def test_a_folder_that_cannot_be_written(runner: MakeRunner) -> None:
     run = runner("file")
     run.folder.write_text("")

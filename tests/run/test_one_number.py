@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ from tests.run.conftest import Runner
 from tests.support.glue_recipes import write_recipe
 from tests.support.tiny_encoders import save_encoder, sentences, write_sst2
 
-DTYPES = ("auto", "float32", "bfloat16")
 TEXT_METHODS: dict[str, dict[str, Any]] = {
     "lora": {"method__r": 2, "method__targets": ["query", "value", "output"]},
     "full": {},
@@ -37,6 +37,11 @@ LABEL_METHODS: dict[str, dict[str, Any]] = {
     "prefix": {"method__length": 2, "method__hidden": 4},
     "adapter": {"method__size": 3},
 }
+
+
+def in_every_format(methods: Iterable[str]) -> list[tuple[str, str]]:
+    """Methods with number formats; what "auto" stands for depends on base and machine, and on no method."""
+    return [("lora", "auto"), *itertools.product(methods, ("float32", "bfloat16"))]
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +80,7 @@ def ignore(event: Event) -> None:
     """What is said on the way."""
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("method", TEXT_METHODS)
+@pytest.mark.parametrize(("method", "dtype"), in_every_format(TEXT_METHODS))
 def test_texts(dtype: str, method: str, runner: Callable[..., Runner], tmp_path: Path) -> None:
     run = runner("run", model__dtype=dtype, method__dropout=None)
     del run.changes["method__dropout"]
@@ -90,8 +94,7 @@ def test_texts(dtype: str, method: str, runner: Callable[..., Runner], tmp_path:
     assert answers == [line["prediction"] for line in written]
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("method", LABEL_METHODS)
+@pytest.mark.parametrize(("method", "dtype"), in_every_format(LABEL_METHODS))
 def test_labels(dtype: str, method: str, encoder: Path, glue_dir: Path, tmp_path: Path) -> None:
     changes = {"method__name": method, "model__dtype": dtype, "train__epochs": 2, **LABEL_METHODS[method]}
     recipe = write_recipe(tmp_path / "labels.toml", encoder, glue_dir, **changes)
@@ -148,7 +151,7 @@ def assert_followed(losses: dict[str, list[float]]) -> None:
     assert (exact - rounded).abs().mean() < 0.15 * moved
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", ["auto", "float32", "bfloat16"])
 def test_scores(dtype: str, encoder: Path, tmp_path: Path) -> None:
     rows = [{"text": text, "label": label + i % 3 / 8} for i, (text, label) in enumerate(sentences(24))]
     (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -72,6 +72,11 @@ class RunFolder(RunPaths):
             )
         return False
 
+    def has_made_something(self) -> bool:
+        """Whether the run got as far as an adapter or a checkpoint."""
+        made = (self.scores, self.adapter, self.last_adapter)
+        return any(path.exists() for path in made) or bool(checkpoint_folders(self.checkpoints))
+
     def recorded_inputs(self) -> Inputs | None:
         """What the run in this folder was made of, as far as it was written down; None while nothing is made yet.
 
@@ -189,10 +194,10 @@ def finished_result(
 ) -> JsonObject | None:
     """The scores of a finished run that is not to be trained further; None where there is something to train.
 
-    Nothing is changed. Raises RecipeError when the folder holds something else, or a run of another recipe or of other
-    inputs.
+    A run that ended before it made anything is begun anew, by whatever recipe. Nothing is changed. Raises RecipeError
+    when the folder holds something else, or a run of another recipe or of other inputs.
     """
-    if not folder.is_begun():
+    if not (folder.is_begun() and folder.has_made_something()):
         return None
     now = Inputs.of(recipe, rows)
     recorded = folder.recorded_inputs() or now
