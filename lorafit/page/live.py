@@ -86,7 +86,7 @@ def drawn(write: Callable[[], Path], page: Path, report: Report) -> Path | None:
     try:
         return write()
     except Exception as error:
-        report(Note(f"{page}: cannot be drawn: {error}"))
+        report(Note(f"{page}: cannot be drawn: {str(error).removeprefix(f'{page}: ')}"))
         return None
 
 
