@@ -56,7 +56,7 @@ class StoredRows(Sequence[RowT]):
         return row
 
     def _rows(self, records: Sequence[bytes]) -> list[RowT]:
-        """Read as one text: that takes a third of the time of one by one."""
+        """Read as one text: that takes a quarter of the time of one by one."""
         content = b"[" + b",".join(records) + b"]"
         return [self._of_cells(cells) for cells in json.loads(content.decode("utf-8", "surrogatepass"))]
 

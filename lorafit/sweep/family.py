@@ -80,10 +80,9 @@ def train_family(
     mine, error = dict[int, Outcome](), None
     try:
         for each, own in shares:
-            family = _Family(
-                [jobs[waiting[member]] for member in each.members], each, options, report, own, sharing
-            )
-            trained = zip((waiting[member] for member in each.members), family.train(), strict=True)
+            numbers = [waiting[member] for member in each.members]
+            family = _Family([jobs[number] for number in numbers], each, options, report, own, sharing)
+            trained = zip(numbers, family.train(), strict=True)
             mine |= trained if own.is_leader else ()
     except LorafitError as raised:
         error = raised

@@ -34,7 +34,7 @@ def _by_files() -> tuple[int, str]:
 
 
 def _by_memory(plans: Sequence[Plan], sharing: int) -> list[tuple[int, str]]:
-    """None where the machine does not tell what memory it has."""
+    """The limit of memory; none where the machine does not tell what memory it has."""
     first, section = plans[0], plans[0].recipe.model
     placement = Placement.of(section.dtype, is_quantized=section.quantize is not None)
     free = free_bytes(placement.device)

@@ -111,13 +111,12 @@ def plan_sweep(
 
 def _check_same_score(jobs: Sequence[Job]) -> None:
     """Raises RecipeError where runs are judged by scores of other names."""
-    first = jobs[0]
+    first, score = jobs[0], jobs[0].plan.task.headline_score
     for job in jobs:
-        names = [each.plan.task.headline_score for each in (first, job)]
-        if names[0] != names[1]:
+        if (other := job.plan.task.headline_score) != score:
             raise RecipeError(
-                f"[sweep] grid: {first.name} is judged by {names[0]} and {job.name} by {names[1]}, which do not "
-                f"compare; sweep them apart"
+                f"[sweep] grid: {first.name} is judged by {score} and {job.name} by {other}, which do not compare; "
+                f"sweep them apart"
             )
 
 
@@ -198,10 +197,10 @@ def _write(plan: SweepPlan, outcomes: Sequence[Outcome | None]) -> SweepResult:
     path = plan.output / BEST_FILE
     if answer.best is None:
         path.unlink(missing_ok=True)  # of an answer before
-    else:
-        recipe = _for_all_rows(plan.jobs[answer.best].plan.recipe)
-        write_text(path, f"# {answer.sentence()}\n" + to_toml(recipe, paths_from=Path.cwd()))
-    return SweepResult(plan.output, answer, None if answer.best is None else path)
+        return SweepResult(plan.output, answer, None)
+    recipe = _for_all_rows(plan.jobs[answer.best].plan.recipe)
+    write_text(path, f"# {answer.sentence()}\n" + to_toml(recipe, paths_from=Path.cwd()))
+    return SweepResult(plan.output, answer, path)
 
 
 def _for_all_rows(recipe: Recipe) -> Recipe:

@@ -212,8 +212,8 @@ def _attention(
     prefix: Tensor | None = module.prefix() if hasattr(module, "prefix") else None  # type: ignore[operator]
     mask = attention_mask
     has_extras = prefix is not None or softcap is not None or s_aux is not None
-    is_plain = dropout and draws is not None and not has_extras and plain(query, key)
-    if isinstance(packed_row, PackedRow) and draws is not None and is_plain:
+    is_plain = not has_extras and plain(query, key)
+    if isinstance(packed_row, PackedRow) and dropout and draws is not None and is_plain:
         seen = packed_row.seen(mask, causal)
         return dropped_attention(
             query, key, value, packed_row.places(query.shape[1]), seen, scaling, (dropout, draws)
